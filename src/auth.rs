@@ -1,0 +1,116 @@
+//! API keys. The function holds their SHA-256 digests, never a key.
+
+use crate::heartbeat::ServerId;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use subtle::{Choice, ConstantTimeEq};
+
+/// The digests of the accepted keys.
+pub struct Keys(Vec<Key>);
+
+struct Key {
+    digest: [u8; 32],
+    /// The one server that the key may write for; none means any.
+    server_id: Option<ServerId>,
+}
+
+impl Keys {
+    /// Reads a comma-separated list of SHA-256 digests in hex. A digest may be bound to one server:
+    /// `<hex>:<server_id>`.
+    ///
+    /// # Errors
+    /// No digest at all, or which entry is not one.
+    pub fn parse(list: &str) -> Result<Self, KeyError> {
+        if list.trim().is_empty() {
+            return Err(KeyError::None);
+        }
+        let key =
+            |(index, entry)| Key::parse(entry).ok_or(KeyError::Malformed { entry: index + 1 });
+        list.split(',')
+            .enumerate()
+            .map(key)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Recognises a presented key, in the same time whichever digest matches or none does.
+    #[must_use]
+    pub fn authenticate(&self, presented: &[u8]) -> Option<Grant<'_>> {
+        let grant = Grant {
+            keys: self,
+            digest: Sha256::digest(presented).into(),
+        };
+        grant.any(|_| true).then_some(grant)
+    }
+}
+
+impl Key {
+    fn parse(entry: &str) -> Option<Self> {
+        let (digest, server_id) = match entry.trim().split_once(':') {
+            Some((digest, server_id)) => (digest, Some(ServerId::new(server_id).ok()?)),
+            None => (entry.trim(), None),
+        };
+        let mut key = Self {
+            digest: [0; 32],
+            server_id,
+        };
+        hex::decode_to_slice(digest, &mut key.digest).ok()?;
+        Some(key)
+    }
+}
+
+/// What an accepted key allows.
+pub struct Grant<'a> {
+    keys: &'a Keys,
+    digest: [u8; 32],
+}
+
+impl Grant<'_> {
+    /// Whether the key may write for this server.
+    #[must_use]
+    pub fn allows(&self, server_id: &ServerId) -> bool {
+        self.any(|key| {
+            key.server_id
+                .as_ref()
+                .is_none_or(|bound| bound == server_id)
+        })
+    }
+
+    /// Whether the key is among those that fulfil a condition. Looks at all of them, always.
+    fn any(&self, condition: impl Fn(&Key) -> bool) -> bool {
+        let matches =
+            |key: &Key| key.digest.ct_eq(&self.digest) & Choice::from(u8::from(condition(key)));
+        self.keys
+            .0
+            .iter()
+            .map(matches)
+            .fold(Choice::from(0), |any, one| any | one)
+            .into()
+    }
+}
+
+/// Why a list of digests cannot be used. It never repeats what was given.
+#[derive(Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// There is none, so nobody could ever be let in.
+    None,
+    /// An entry, counted from 1, is not `<64 hex digits>` or `<64 hex digits>:<server_id>`.
+    Malformed {
+        /// Its place in the list.
+        entry: usize,
+    },
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("it holds no digest"),
+            Self::Malformed { entry } => {
+                write!(
+                    f,
+                    "entry {entry} is not 64 hex digits, alone or with :server_id behind them"
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The DynamoDB client: TLS, trust, timeouts, and connections that are open before the first heartbeat.
+
+use crate::config::{ClientConfig, ConfigError};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Region, SharedCredentialsProvider, StalledStreamProtectionConfig,
+};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig as TlsConfig, RootCertStore};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The roots that DynamoDB's certificates lead to: Amazon Root CA 1 to 4 and Starfield Services Root G2.
+pub const AMAZON_ROOTS: &[u8] = include_bytes!("client/amazon-roots.pem");
+
+/// The first try and two more.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// Ceiling of the random pause before the second try; it doubles for the third.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
+
+/// Makes the client.
+///
+/// # Errors
+/// `AWS_CA_BUNDLE` names no file with a certificate in it.
+pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
+    let connector = SharedHttpConnector::new(Connector::new(config)?);
+    let mut sdk = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(config.region.clone()))
+        .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
+        .http_client(http_client_fn({
+            let connector = connector.clone();
+            move |_, _| connector.clone()
+        }))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .operation_attempt_timeout(config.attempt_timeout)
+                .operation_timeout(config.operation_timeout)
+                .build(),
+        )
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(MAX_ATTEMPTS)
+                .with_initial_backoff(INITIAL_BACKOFF),
+        )
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    sdk.set_endpoint_url(config.endpoint_url.clone());
+    let warm_up = WarmUp {
+        connector,
+        region: config.region.clone(),
+        endpoint_url: config.endpoint_url.clone(),
+        patience: config.attempt_timeout,
+    };
+    Ok((Client::from_conf(sdk.build()), warm_up))
+}
+
+/// Opens the connections that the first heartbeat will use.
+pub struct WarmUp {
+    connector: SharedHttpConnector,
+    region: String,
+    endpoint_url: Option<String>,
+    patience: Duration,
+}
+
+impl WarmUp {
+    /// Opens two connections, one for each write, in the pool that the client takes them from.
+    ///
+    /// # Errors
+    /// DynamoDB did not answer in the time that one try of a write is given. Nothing is lost: a
+    /// connection is opened when a write needs it.
+    pub async fn run(self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let params = Params::builder()
+            .region(self.region)
+            .set_endpoint(self.endpoint_url)
+            .build()?;
+        let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
+        let get = || {
+            let mut request = HttpRequest::empty();
+            request.set_uri(endpoint.url())?;
+            Ok::<_, Box<dyn Error + Send + Sync>>(self.connector.call(request))
+        };
+        tokio::time::timeout(self.patience, async {
+            // Both answers are there before either is read: a connection that is done with its answer
+            // could serve the other request too, and then there would be only one.
+            let (one, two) = tokio::try_join!(get()?, get()?)?;
+            tokio::try_join!(one.into_body().collect(), two.into_body().collect())?;
+            Ok(())
+        })
+        .await?
+    }
+}
+
+/// HTTP/1.1 over a pool of connections, as the SDK wants to call it.
+#[derive(Debug, Clone)]
+struct Connector(HttpClient<HttpsConnector<TcpConnector>, SdkBody>);
+
+impl Connector {
+    fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
+        let mut tcp = TcpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(config.connect_timeout));
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(config.ca_bundle.as_deref())?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = HttpClient::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(config.idle_timeout)
+            .build(https);
+        Ok(Self(client))
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request
+                .try_into_http1x()
+                .map_err(|error| ConnectorError::user(error.into()))?;
+            let response = client
+                .request(request)
+                .await
+                .map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+fn tls(ca_bundle: Option<&str>) -> Result<TlsConfig, ConfigError> {
+    let unusable = |reason: &dyn std::fmt::Display| ConfigError::new("AWS_CA_BUNDLE", reason);
+    let mut roots = RootCertStore::empty();
+    let pem = match ca_bundle {
+        Some(path) => &std::fs::read(path).map_err(|error| unusable(&error))?,
+        None => AMAZON_ROOTS,
+    };
+    let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    let (trusted, _) =
+        roots.add_parsable_certificates(certificates.map_err(|error| unusable(&error))?);
+    if trusted == 0 {
+        return Err(unusable(&"it holds no certificate"));
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = TlsConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}

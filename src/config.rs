@@ -1,0 +1,147 @@
+//! The only reader of the environment: every setting with its unit, its default and what is wrong with it.
+
+use crate::auth::Keys;
+use aws_sdk_dynamodb::config::Credentials;
+use chrono::TimeDelta;
+use std::fmt;
+use std::time::Duration;
+
+/// Everything that can be set from outside.
+pub struct Config {
+    /// `API_KEY_SHA256`: SHA-256 digests of the accepted keys, see [`Keys::parse`].
+    pub keys: Keys,
+    /// `SERVERS_TABLE`: the table of servers.
+    pub servers_table: String,
+    /// `METRICS_TABLE`: the table of metrics.
+    pub metrics_table: String,
+    /// `METRICS_RETENTION_DAYS` (default 30): how long metrics are kept, days.
+    pub retention: TimeDelta,
+    /// How DynamoDB is reached.
+    pub client: ClientConfig,
+}
+
+/// How DynamoDB is reached, and how long for.
+pub struct ClientConfig {
+    /// `AWS_REGION`; Lambda sets it.
+    pub region: String,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`; Lambda sets them.
+    pub credentials: Credentials,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`: another DynamoDB than the region's.
+    pub endpoint_url: Option<String>,
+    /// `AWS_CA_BUNDLE`: a PEM file of the trusted roots, in place of Amazon's.
+    pub ca_bundle: Option<String>,
+    /// `CONNECT_TIMEOUT_MS` (default 1000): until TCP is connected.
+    pub connect_timeout: Duration,
+    /// `ATTEMPT_TIMEOUT_MS` (default 1500): until one try of a write is answered.
+    pub attempt_timeout: Duration,
+    /// `OPERATION_TIMEOUT_MS` (default 5000): until a write is answered, with all its tries.
+    pub operation_timeout: Duration,
+    /// `IDLE_TIMEOUT_MS` (default 45000): after which an unused connection is given up, before the
+    /// network drops it.
+    pub idle_timeout: Duration,
+}
+
+impl Config {
+    /// Reads every setting from a source of variables: [`std::env::var`], or a map in a test.
+    ///
+    /// # Errors
+    /// The first setting that is missing or cannot be used.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let source = Source(variable);
+        Ok(Self {
+            keys: Keys::parse(&source.required("API_KEY_SHA256")?)
+                .map_err(|error| ConfigError::new("API_KEY_SHA256", error))?,
+            servers_table: source.required("SERVERS_TABLE")?,
+            metrics_table: source.required("METRICS_TABLE")?,
+            retention: TimeDelta::days(source.positive("METRICS_RETENTION_DAYS", 30)?.into()),
+            client: ClientConfig::read(&source)?,
+        })
+    }
+}
+
+impl ClientConfig {
+    fn read(source: &Source<impl Fn(&str) -> Option<String>>) -> Result<Self, ConfigError> {
+        let client = Self {
+            region: source.required("AWS_REGION")?,
+            credentials: Credentials::new(
+                source.required("AWS_ACCESS_KEY_ID")?,
+                source.required("AWS_SECRET_ACCESS_KEY")?,
+                source.optional("AWS_SESSION_TOKEN"),
+                None,
+                "environment",
+            ),
+            endpoint_url: source.optional("AWS_ENDPOINT_URL_DYNAMODB"),
+            ca_bundle: source.optional("AWS_CA_BUNDLE"),
+            connect_timeout: source.millis("CONNECT_TIMEOUT_MS", 1_000)?,
+            attempt_timeout: source.millis("ATTEMPT_TIMEOUT_MS", 1_500)?,
+            operation_timeout: source.millis("OPERATION_TIMEOUT_MS", 5_000)?,
+            idle_timeout: source.millis("IDLE_TIMEOUT_MS", 45_000)?,
+        };
+        if client.connect_timeout > client.attempt_timeout {
+            return Err(ConfigError::new(
+                "CONNECT_TIMEOUT_MS",
+                "it is above ATTEMPT_TIMEOUT_MS",
+            ));
+        }
+        if client.attempt_timeout >= client.operation_timeout {
+            return Err(ConfigError::new(
+                "ATTEMPT_TIMEOUT_MS",
+                "it is not below OPERATION_TIMEOUT_MS",
+            ));
+        }
+        Ok(client)
+    }
+}
+
+struct Source<F>(F);
+
+impl<F: Fn(&str) -> Option<String>> Source<F> {
+    /// A variable that is set and not empty.
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, name: &'static str) -> Result<String, ConfigError> {
+        self.optional(name)
+            .ok_or_else(|| ConfigError::new(name, "it is not set"))
+    }
+
+    fn positive(&self, name: &'static str, default: u32) -> Result<u32, ConfigError> {
+        let Some(value) = self.optional(name) else {
+            return Ok(default);
+        };
+        value
+            .parse()
+            .ok()
+            .filter(|number| *number > 0)
+            .ok_or_else(|| ConfigError::new(name, "it is not a whole number above 0"))
+    }
+
+    fn millis(&self, name: &'static str, default: u32) -> Result<Duration, ConfigError> {
+        Ok(Duration::from_millis(self.positive(name, default)?.into()))
+    }
+}
+
+/// A setting with which the function does not start. It never repeats the setting's value.
+#[derive(Debug)]
+pub struct ConfigError {
+    variable: &'static str,
+    reason: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(variable: &'static str, reason: impl fmt::Display) -> Self {
+        Self {
+            variable,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.variable, self.reason)
+    }
+}
+
+impl std::error::Error for ConfigError {}

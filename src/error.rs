@@ -1,0 +1,110 @@
+//! Everything that can stop a heartbeat, and the answer that each becomes.
+
+use crate::handler::answer;
+use crate::heartbeat::FieldError;
+use lambda_http::http::{HeaderName, HeaderValue, StatusCode, header};
+use lambda_http::{Body, Response};
+use serde_json::{Value, json};
+use std::error::Error as StdError;
+use std::fmt;
+
+/// Why a request was not answered with 200.
+#[derive(Debug)]
+pub enum Error {
+    /// 404: another path.
+    NotFound,
+    /// 405 with `Allow`: the right path, another method.
+    MethodNotAllowed,
+    /// 401 with `WWW-Authenticate`: no key, or one that nobody knows.
+    Unauthorized,
+    /// 403: a key that is bound to another server.
+    Forbidden,
+    /// 413: a body above the limit.
+    PayloadTooLarge,
+    /// 422: everything that is wrong with the request.
+    Unprocessable(Vec<FieldError>),
+    /// 503 with `Retry-After`: DynamoDB could not be reached or would not write just now.
+    Unavailable(Fault),
+    /// 500: a fault that repeating cannot cure.
+    Internal(Fault),
+}
+
+/// What went wrong behind the function: for the log alone, with all its causes.
+pub type Fault = Box<dyn StdError + Send + Sync>;
+
+/// Seconds after which a refused agent may try again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+impl Error {
+    /// The status of the answer.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn detail(&self) -> Value {
+        let (code, message) = match self {
+            Self::NotFound => return "Not Found".into(),
+            Self::MethodNotAllowed => return "Method Not Allowed".into(),
+            Self::Unprocessable(errors) => return json!(errors),
+            Self::Unauthorized => ("UNAUTHORIZED", "Missing or invalid API key"),
+            Self::Forbidden => ("FORBIDDEN", "This API key is bound to another server"),
+            Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", "The body is larger than 64 KiB"),
+            Self::Unavailable(_) => (
+                "UNAVAILABLE",
+                "The heartbeat could not be stored; send it again",
+            ),
+            Self::Internal(_) => ("INTERNAL", "The heartbeat could not be stored"),
+        };
+        json!({ "code": code, "message": message })
+    }
+
+    const fn header(&self) -> Option<(HeaderName, HeaderValue)> {
+        match self {
+            Self::MethodNotAllowed => Some((header::ALLOW, HeaderValue::from_static("POST"))),
+            Self::Unauthorized => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey")))
+            }
+            Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
+            _ => None,
+        }
+    }
+}
+
+impl From<&Error> for Response<Body> {
+    fn from(error: &Error) -> Self {
+        let mut response = answer(error.status(), &json!({ "detail": error.detail() }));
+        response.headers_mut().extend(error.header());
+        response
+    }
+}
+
+/// The reason, for the log: field errors by place and rule, faults with the whole chain of causes.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("another path"),
+            Self::MethodNotAllowed => f.write_str("another method"),
+            Self::Unauthorized => f.write_str("missing or unknown API key"),
+            Self::Forbidden => f.write_str("API key bound to another server"),
+            Self::PayloadTooLarge => f.write_str("body above the limit"),
+            Self::Unprocessable(errors) => {
+                let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+                f.write_str(&errors.join(", "))
+            }
+            Self::Unavailable(fault) | Self::Internal(fault) => {
+                use aws_sdk_dynamodb::error::DisplayErrorContext;
+                write!(f, "{}", DisplayErrorContext(fault.as_ref()))
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The walk of one request: route → authenticate → parse → record → answer.
+
+use crate::auth::Keys;
+use crate::error::Error;
+use crate::heartbeat::{self, HeartbeatId, HeartbeatResponse, Timestamp};
+use crate::store::{Registration, Store};
+use chrono::Utc;
+use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt, Response};
+use serde::Serialize;
+use tracing::{debug, error, info, warn};
+
+/// The only path there is.
+pub const PATH: &str = "/api/v1/agents/heartbeat";
+
+/// Most bytes of a body, after base64 decoding.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// The header that holds the key.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// What every request needs.
+pub struct App {
+    /// Who is let in.
+    pub keys: Keys,
+    /// Where heartbeats are kept.
+    pub store: Store,
+}
+
+/// Answers one request. Whatever is wrong with it becomes an answer too.
+pub async fn handle(app: &App, request: Request) -> Response<Body> {
+    let request_id = request
+        .lambda_context_ref()
+        .map_or("", |context| &context.request_id);
+    match record(app, &request, request_id).await {
+        Ok(response) => answer(StatusCode::OK, &response),
+        Err(error) => {
+            let status = error.status().as_u16();
+            if error.status().is_server_error() {
+                error!(request_id, status, reason = %error, "storage fault");
+            } else {
+                warn!(request_id, status, reason = %error, "refused");
+            }
+            Response::from(&error)
+        }
+    }
+}
+
+async fn record(
+    app: &App,
+    request: &Request,
+    request_id: &str,
+) -> Result<HeartbeatResponse, Error> {
+    let received_at = Timestamp::from(Utc::now());
+    route(request)?;
+    let grant = sole(request.headers(), &API_KEY)
+        .and_then(|key| app.keys.authenticate(key))
+        .ok_or(Error::Unauthorized)?;
+    if request.body().len() > MAX_BODY {
+        return Err(Error::PayloadTooLarge);
+    }
+    let (id, heartbeat) = match (
+        identify(request, request_id),
+        heartbeat::parse(request.body()),
+    ) {
+        (Ok(id), Ok(heartbeat)) => (id, heartbeat),
+        (id, heartbeat) => {
+            let errors = id
+                .err()
+                .into_iter()
+                .chain(heartbeat.err().into_iter().flatten());
+            return Err(Error::Unprocessable(errors.collect()));
+        }
+    };
+    let server_id = &heartbeat.server_id;
+    if !grant.allows(server_id) {
+        return Err(Error::Forbidden);
+    }
+    debug!(request_id, %server_id, "heartbeat received");
+    let registration = app.store.record(&heartbeat, &id, received_at).await?;
+    if registration == Registration::New {
+        info!(request_id, %server_id, "server registered");
+    }
+    Ok(HeartbeatResponse::new(registration == Registration::New))
+}
+
+/// Makes an answer: JSON, never cached.
+pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    let body = serde_json::to_string(body).expect("answers hold nothing that JSON cannot");
+    let mut response = Response::new(Body::Text(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn route(request: &Request) -> Result<(), Error> {
+    let stage = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.stage.as_deref(),
+        Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
+        _ => None,
+    };
+    let path = request.raw_http_path();
+    let after_stage = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
+    if path != PATH && after_stage != Some(PATH) {
+        return Err(Error::NotFound);
+    }
+    if request.method() != Method::POST {
+        return Err(Error::MethodNotAllowed);
+    }
+    Ok(())
+}
+
+/// The heartbeat's name: what the agent calls it, or else the request's id.
+fn identify(request: &Request, request_id: &str) -> Result<HeartbeatId, heartbeat::FieldError> {
+    let name = HeaderName::from_static(HeartbeatId::HEADER);
+    HeartbeatId::new(sole(request.headers(), &name), request_id)
+}
+
+/// The value of a header that was sent once, without the white space around it.
+fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value.as_bytes().trim_ascii()),
+        _ => None,
+    }
+}

@@ -1,0 +1,141 @@
+//! The wire contract: the request, the answer, and every rule of every field.
+//!
+//! A field is declared once, in one of the [`object!`] blocks below. Its type carries its limits, and from
+//! that one line come reading, validation, the DynamoDB attribute and the `OpenAPI` schema.
+//!
+//! [`parse`] turns a body into values that cannot be wrong, or into the list of everything that is wrong.
+
+mod field;
+mod number;
+mod text;
+mod timestamp;
+
+pub use field::{Field, FieldError, Violation};
+pub use number::{Amount, Count, Percent};
+pub use text::{HeartbeatId, ServerId, Text};
+pub use timestamp::Timestamp;
+
+use field::{Report, object};
+use serde::Serialize;
+use serde_json::Value;
+
+object! {
+    /// What an agent sends every 60 seconds.
+    pub struct Heartbeat {
+        /// The server's stable name.
+        #[example("omv-mediaserver")]
+        server_id: ServerId,
+        /// The host name as the server knows it.
+        #[example("omv-mediaserver.home.lan")]
+        hostname: Text<1, 255>,
+        /// When the agent took the readings, by its own clock.
+        #[example("2026-01-18T10:30:00Z")]
+        timestamp: Timestamp,
+        /// The operating system. Absent or null leaves what is stored.
+        #[example(OsInfo::example())]
+        os_info: Option<OsInfo>,
+        /// The readings. Absent or null appends no row.
+        #[example(Metrics::example())]
+        metrics: Option<Metrics>,
+    }
+}
+
+object! {
+    /// The operating system of a server. Sent, it replaces all four stored values as a block.
+    pub struct OsInfo {
+        /// The distribution's name.
+        #[example("Debian GNU/Linux")]
+        distribution: Option<Text<0, 100>>,
+        /// The distribution's version.
+        #[example("12 (bookworm)")]
+        version: Option<Text<0, 100>>,
+        /// The kernel's release.
+        #[example("6.1.0-18-amd64")]
+        kernel: Option<Text<0, 100>>,
+        /// The machine's instruction set.
+        #[example("x86_64")]
+        architecture: Option<Text<0, 20>>,
+    }
+}
+
+object! {
+    /// One set of readings; every one is optional.
+    pub struct Metrics {
+        /// CPU in use, percent.
+        #[example(23.5)]
+        cpu_percent: Option<Percent>,
+        /// Memory in use, percent.
+        #[example(67.2)]
+        memory_percent: Option<Percent>,
+        /// Memory installed, MB.
+        #[example(16384)]
+        memory_total_mb: Option<Count>,
+        /// Memory in use, MB.
+        #[example(11010)]
+        memory_used_mb: Option<Count>,
+        /// Disk space in use, percent.
+        #[example(82.1)]
+        disk_percent: Option<Percent>,
+        /// Disk space, GB.
+        #[example(500.0)]
+        disk_total_gb: Option<Amount>,
+        /// Disk space in use, GB.
+        #[example(410.5)]
+        disk_used_gb: Option<Amount>,
+        /// Bytes received since boot.
+        #[example(1_234_567_890_u64)]
+        network_rx_bytes: Option<Count>,
+        /// Bytes sent since boot.
+        #[example(987_654_321)]
+        network_tx_bytes: Option<Count>,
+        /// Load average over one minute.
+        #[example(0.5)]
+        load_1m: Option<Amount>,
+        /// Load average over five minutes.
+        #[example(0.75)]
+        load_5m: Option<Amount>,
+        /// Load average over fifteen minutes.
+        #[example(0.6)]
+        load_15m: Option<Amount>,
+        /// Time since boot, seconds.
+        #[example(86400)]
+        uptime_seconds: Option<Count>,
+    }
+}
+
+/// The answer to a heartbeat whose writes are durable.
+#[derive(Debug, Serialize)]
+pub struct HeartbeatResponse {
+    /// Always `ok`.
+    pub status: &'static str,
+    /// True for exactly one heartbeat of a server: the one that registered it.
+    pub server_registered: bool,
+    /// Commands for the agent. Always empty so far.
+    pub pending_commands: [(); 0],
+}
+
+impl HeartbeatResponse {
+    /// The answer to a heartbeat that registered its server, or did not.
+    #[must_use]
+    pub const fn new(server_registered: bool) -> Self {
+        Self {
+            status: "ok",
+            server_registered,
+            pending_commands: [],
+        }
+    }
+}
+
+/// Reads a request body.
+///
+/// # Errors
+/// Everything that is wrong with it, in the schema's order; [`Violation::JsonInvalid`] alone where the
+/// body is not JSON.
+pub fn parse(body: &[u8]) -> Result<Heartbeat, Vec<FieldError>> {
+    let mut report = Report::new("body");
+    let heartbeat = match serde_json::from_slice::<Value>(body) {
+        Ok(value) => Heartbeat::read(&value, &mut report),
+        Err(error) => report.refuse(Violation::JsonInvalid(error.to_string())),
+    };
+    heartbeat.ok_or(report.errors)
+}

@@ -1,0 +1,313 @@
+//! What a field is, what can be wrong with one, and the macro that declares an object of them.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// A type whose values can be sent in a heartbeat.
+pub trait Field: Sized {
+    /// Whether the field must be sent.
+    const REQUIRED: bool = true;
+
+    /// Reads a value that was sent, or reports what is wrong with it.
+    fn read(value: &Value, report: &mut Report) -> Option<Self>;
+
+    /// Stands in for a value that was not sent, or reports that it is missing.
+    fn absent(report: &mut Report) -> Option<Self> {
+        report.refuse(Violation::Missing)
+    }
+
+    /// The value as DynamoDB stores it; none where there is nothing to store.
+    fn attribute(&self) -> Option<AttributeValue>;
+
+    /// The JSON Schema of the values that are accepted.
+    fn schema() -> Value;
+}
+
+impl<T: Field> Field for Option<T> {
+    const REQUIRED: bool = false;
+
+    fn read(value: &Value, report: &mut Report) -> Option<Self> {
+        if value.is_null() {
+            Some(None)
+        } else {
+            T::read(value, report).map(Some)
+        }
+    }
+
+    fn absent(_: &mut Report) -> Option<Self> {
+        Some(None)
+    }
+
+    fn attribute(&self) -> Option<AttributeValue> {
+        self.as_ref().and_then(T::attribute)
+    }
+
+    fn schema() -> Value {
+        serde_json::json!({ "anyOf": [T::schema(), { "type": "null" }] })
+    }
+}
+
+/// Everything found wrong so far, and the field that is being read.
+#[derive(Debug)]
+pub struct Report {
+    path: Vec<&'static str>,
+    pub(super) errors: Vec<FieldError>,
+}
+
+impl Report {
+    pub(super) fn new(root: &'static str) -> Self {
+        Self {
+            path: vec![root],
+            errors: Vec::new(),
+        }
+    }
+
+    /// Notes a violation by the field that is being read.
+    pub(super) fn refuse<T>(&mut self, violation: Violation) -> Option<T> {
+        self.errors.push(FieldError {
+            loc: self.path.clone(),
+            violation,
+        });
+        None
+    }
+
+    /// Passes a valid value on and notes a violation.
+    pub(super) fn check<T>(&mut self, value: Result<T, Violation>) -> Option<T> {
+        value.map_or_else(|violation| self.refuse(violation), Some)
+    }
+
+    /// Reads one member of an object.
+    pub(super) fn member<T: Field>(
+        &mut self,
+        object: &Map<String, Value>,
+        name: &'static str,
+    ) -> Option<T> {
+        self.path.push(name);
+        let member = match object.get(name) {
+            Some(value) => T::read(value, self),
+            None => T::absent(self),
+        };
+        self.path.pop();
+        member
+    }
+}
+
+/// One thing that is wrong with a request, in FastAPI's shape: `{"type":…,"loc":[…],"msg":…}`.
+///
+/// It never repeats what was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where: `body` or `header`, then the path to the field.
+    pub loc: Vec<&'static str>,
+    /// What is wrong there.
+    pub violation: Violation,
+}
+
+impl Serialize for FieldError {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut error = serializer.serialize_struct("FieldError", 3)?;
+        error.serialize_field("type", self.violation.code())?;
+        error.serialize_field("loc", &self.loc)?;
+        error.serialize_field("msg", &self.violation.to_string())?;
+        error.end()
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.loc.join("."), self.violation.code())
+    }
+}
+
+/// A rule of the contract that a value breaks. [`Display`](fmt::Display) is its message to the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// The body is not JSON; holds where and why.
+    JsonInvalid(String),
+    /// Not an object where one belongs.
+    ModelAttributesType,
+    /// A required field was not sent.
+    Missing,
+    /// Not a string.
+    StringType,
+    /// Fewer characters than this.
+    StringTooShort(usize),
+    /// More characters than this.
+    StringTooLong(usize),
+    /// Characters outside this pattern.
+    StringPatternMismatch(&'static str),
+    /// Neither a number nor a string.
+    FloatType,
+    /// A string that spells no number.
+    FloatParsing,
+    /// Neither a number nor a string.
+    IntType,
+    /// A string that spells no whole number.
+    IntParsing,
+    /// A number with a fraction.
+    IntFromFloat,
+    /// Below the limit, which is 0 everywhere.
+    GreaterThanEqual,
+    /// Above this limit.
+    LessThanEqual(String),
+    /// Neither a string nor a number.
+    DatetimeType,
+    /// A string that is no date-time.
+    DatetimeFromDateParsing,
+    /// A point in time outside the years 1 to 9999.
+    DatetimeParsing,
+}
+
+impl Violation {
+    /// Pydantic's code for it: the `type` of a FastAPI error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::JsonInvalid(_) => "json_invalid",
+            Self::ModelAttributesType => "model_attributes_type",
+            Self::Missing => "missing",
+            Self::StringType => "string_type",
+            Self::StringTooShort(_) => "string_too_short",
+            Self::StringTooLong(_) => "string_too_long",
+            Self::StringPatternMismatch(_) => "string_pattern_mismatch",
+            Self::FloatType => "float_type",
+            Self::FloatParsing => "float_parsing",
+            Self::IntType => "int_type",
+            Self::IntParsing => "int_parsing",
+            Self::IntFromFloat => "int_from_float",
+            Self::GreaterThanEqual => "greater_than_equal",
+            Self::LessThanEqual(_) => "less_than_equal",
+            Self::DatetimeType => "datetime_type",
+            Self::DatetimeFromDateParsing => "datetime_from_date_parsing",
+            Self::DatetimeParsing => "datetime_parsing",
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::JsonInvalid(reason) => write!(f, "JSON decode error: {reason}"),
+            Self::ModelAttributesType => {
+                f.write_str("Input should be a valid dictionary or object to extract fields from")
+            }
+            Self::Missing => f.write_str("Field required"),
+            Self::StringType => f.write_str("Input should be a valid string"),
+            Self::StringTooShort(min) => write!(
+                f,
+                "String should have at least {min} character{}",
+                plural(*min)
+            ),
+            Self::StringTooLong(max) => write!(
+                f,
+                "String should have at most {max} character{}",
+                plural(*max)
+            ),
+            Self::StringPatternMismatch(pattern) => {
+                write!(f, "String should match pattern '{pattern}'")
+            }
+            Self::FloatType => f.write_str("Input should be a valid number"),
+            Self::FloatParsing => {
+                f.write_str("Input should be a valid number, unable to parse string as a number")
+            }
+            Self::IntType => f.write_str("Input should be a valid integer"),
+            Self::IntParsing => {
+                f.write_str("Input should be a valid integer, unable to parse string as an integer")
+            }
+            Self::IntFromFloat => {
+                f.write_str("Input should be a valid integer, got a number with a fractional part")
+            }
+            Self::GreaterThanEqual => f.write_str("Input should be greater than or equal to 0"),
+            Self::LessThanEqual(max) => write!(f, "Input should be less than or equal to {max}"),
+            Self::DatetimeType => f.write_str("Input should be a valid datetime"),
+            Self::DatetimeFromDateParsing => {
+                f.write_str("Input should be a valid datetime or date")
+            }
+            Self::DatetimeParsing => {
+                f.write_str("Input should be a valid datetime, within the years 1 to 9999")
+            }
+        }
+    }
+}
+
+const fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// Declares an object of the contract: a struct, how it is read, stored and described.
+macro_rules! object {
+    (
+        $(#[doc = $doc:literal])+
+        pub struct $name:ident {
+            $(
+                $(#[doc = $member_doc:literal])+
+                #[example($example:expr)]
+                $member:ident: $type:ty,
+            )+
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $name {
+            $(
+                $(#[doc = $member_doc])+
+                pub $member: $type,
+            )+
+        }
+
+        impl $name {
+            /// A complete example, as JSON.
+            #[must_use]
+            pub fn example() -> serde_json::Value {
+                serde_json::json!({ $(stringify!($member): $example),+ })
+            }
+
+            /// Every member that holds a value, under its own name.
+            #[must_use]
+            pub fn attributes(&self) -> std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue> {
+                [$((stringify!($member), $crate::heartbeat::Field::attribute(&self.$member))),+]
+                    .into_iter()
+                    .filter_map(|(name, attribute)| Some((name.to_owned(), attribute?)))
+                    .collect()
+            }
+        }
+
+        impl $crate::heartbeat::Field for $name {
+            fn read(value: &serde_json::Value, report: &mut $crate::heartbeat::field::Report) -> Option<Self> {
+                let serde_json::Value::Object(object) = value else {
+                    return report.refuse($crate::heartbeat::Violation::ModelAttributesType);
+                };
+                $(let $member = report.member(object, stringify!($member));)+
+                Some(Self { $($member: $member?),+ })
+            }
+
+            fn attribute(&self) -> Option<aws_sdk_dynamodb::types::AttributeValue> {
+                Some(aws_sdk_dynamodb::types::AttributeValue::M(self.attributes()))
+            }
+
+            fn schema() -> serde_json::Value {
+                let mut properties = serde_json::Map::new();
+                let mut required = Vec::new();
+                $(
+                    let mut schema = <$type as $crate::heartbeat::Field>::schema();
+                    schema["description"] = concat!($($member_doc),+).trim().into();
+                    schema["examples"] = serde_json::json!([$example]);
+                    properties.insert(stringify!($member).to_owned(), schema);
+                    if <$type as $crate::heartbeat::Field>::REQUIRED {
+                        required.push(stringify!($member));
+                    }
+                )+
+                serde_json::json!({
+                    "type": "object",
+                    "description": concat!($($doc),+).trim(),
+                    "properties": properties,
+                    "required": required,
+                })
+            }
+        }
+    };
+}
+pub(super) use object;

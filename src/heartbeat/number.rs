@@ -1,0 +1,147 @@
+//! Numbers, read as leniently as pydantic's lax mode does and kept exactly as they were sent.
+
+use super::field::{Field, Report, Violation};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+/// A share of a whole: 0 to 100, percent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Percent(f64);
+
+/// A quantity: 0 to 9.9e125, the largest float that DynamoDB holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Amount(f64);
+
+/// A whole number of things: 0 to 2^64-1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(u64);
+
+/// Makes a type a float field from 0 to a maximum.
+macro_rules! float_field {
+    ($name:ident, $max:expr) => {
+        impl Field for $name {
+            fn read(value: &Value, report: &mut Report) -> Option<Self> {
+                report.check(float(value, $max)).map(Self)
+            }
+
+            fn attribute(&self) -> Option<AttributeValue> {
+                Some(AttributeValue::N(decimal(self.0)))
+            }
+
+            fn schema() -> Value {
+                json!({ "type": "number", "minimum": 0, "maximum": $max })
+            }
+        }
+    };
+}
+float_field!(Percent, 100.0);
+float_field!(Amount, 9.9e125);
+
+impl Field for Count {
+    fn read(value: &Value, report: &mut Report) -> Option<Self> {
+        report.check(integer(value)).map(Self)
+    }
+
+    fn attribute(&self) -> Option<AttributeValue> {
+        Some(AttributeValue::N(self.0.to_string()))
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX })
+    }
+}
+
+/// Reads a float from 0 to `max`: a number, a boolean, or a string in plain or exponent notation.
+fn float(value: &Value, max: f64) -> Result<f64, Violation> {
+    let float = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::Bool(bit) => Some(f64::from(u8::from(*bit))),
+        Value::String(text) => {
+            return bounded(spelled_float(text).ok_or(Violation::FloatParsing)?, max);
+        }
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    bounded(float.ok_or(Violation::FloatType)?, max)
+}
+
+fn bounded(float: f64, max: f64) -> Result<f64, Violation> {
+    if float < 0.0 {
+        Err(Violation::GreaterThanEqual)
+    } else if float > max {
+        Err(Violation::LessThanEqual(decimal(max)))
+    } else {
+        Ok(float)
+    }
+}
+
+/// The number that a string spells. Names (`nan`, `inf`) spell none here.
+fn spelled_float(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let plain = text
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+    if plain { text.parse().ok() } else { None }
+}
+
+/// Reads a whole number from 0 to 2^64-1: a number without a fraction, a boolean, or a string of digits.
+fn integer(value: &Value) -> Result<u64, Violation> {
+    match value {
+        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+            (Some(count), _) => Ok(count),
+            (None, Some(float)) => whole(float),
+            (None, None) => Err(Violation::IntType),
+        },
+        Value::Bool(bit) => Ok(u64::from(*bit)),
+        Value::String(text) => spelled_integer(text),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(Violation::IntType),
+    }
+}
+
+fn whole(float: f64) -> Result<u64, Violation> {
+    /// 2^64, the first float above every count.
+    const BEYOND: f64 = 18_446_744_073_709_551_616.0;
+    if float.fract() != 0.0 {
+        Err(Violation::IntFromFloat)
+    } else if float < 0.0 {
+        Err(Violation::GreaterThanEqual)
+    } else if float >= BEYOND {
+        Err(Violation::LessThanEqual(u64::MAX.to_string()))
+    } else {
+        Ok(float as u64)
+    }
+}
+
+/// The whole number that a string spells: digits, signed or not, with or without a zero fraction.
+fn spelled_integer(text: &str) -> Result<u64, Violation> {
+    let text = text.trim();
+    let (negative, unsigned) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (digits, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let spelled = !digits.is_empty() && !fraction.is_empty();
+    if !spelled
+        || !digits.bytes().all(|byte| byte.is_ascii_digit())
+        || !fraction.bytes().all(|byte| byte == b'0')
+    {
+        return Err(Violation::IntParsing);
+    }
+    if negative && digits.bytes().any(|digit| digit != b'0') {
+        return Err(Violation::GreaterThanEqual);
+    }
+    digits
+        .parse()
+        .map_err(|_| Violation::LessThanEqual(u64::MAX.to_string()))
+}
+
+/// The shortest decimal that reads back as the same float, in DynamoDB's notation. What is closer to
+/// zero than DynamoDB's smallest number is zero.
+fn decimal(float: f64) -> String {
+    if float < 1e-130 {
+        "0".to_owned()
+    } else if (1e-5..1e16).contains(&float) {
+        float.to_string()
+    } else {
+        format!("{float:e}")
+    }
+}
