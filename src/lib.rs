@@ -15,4 +15,5 @@ pub mod config;
 pub mod error;
 pub mod handler;
 pub mod heartbeat;
+pub mod log;
 pub mod store;

@@ -3,17 +3,20 @@
 use heartbeat::client;
 use heartbeat::config::Config;
 use heartbeat::handler::{App, handle};
+use heartbeat::log;
 use heartbeat::store::Store;
 use lambda_http::{Error, service_fn};
 use std::convert::Infallible;
 use std::process::ExitCode;
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::prelude::*;
+use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    init_log();
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
+        .ok()
+        .and_then(|level| level.parse().ok());
+    log::subscriber(level.unwrap_or(Level::INFO), std::io::stdout).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
@@ -43,24 +46,4 @@ async fn run() -> Result<(), Error> {
         Ok::<_, Infallible>(handle(&app, request).await)
     }))
     .await
-}
-
-/// One JSON line an event, with the `timestamp` and `level` by which Lambda filters. What the SDK and the
-/// runtime have to say is kept to warnings: below, they would print requests.
-fn init_log() {
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
-        .ok()
-        .and_then(|level| level.parse().ok());
-    let levels = Targets::new()
-        .with_default(Level::WARN)
-        .with_target("heartbeat", level.unwrap_or(Level::INFO));
-    let lines = tracing_subscriber::fmt::layer()
-        .json()
-        .flatten_event(true)
-        .with_target(false);
-    let lines = lines.with_current_span(false).with_span_list(false);
-    tracing_subscriber::registry()
-        .with(lines)
-        .with(levels)
-        .init();
 }

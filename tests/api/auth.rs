@@ -1,0 +1,97 @@
+use crate::app::{DIGEST, KEY, SERVER, TestApp, event};
+use serde_json::{Value, json};
+
+/// SHA-256 of `second-key`.
+const SECOND_DIGEST: &str = "f397f260a275cc4d42e7965c556167bf3f068aed491d35a8f5b38c8c2db96bb0";
+
+fn with_key(key: &str) -> Value {
+    let mut event = event("heartbeat");
+    event["headers"]["x-api-key"] = key.into();
+    event
+}
+
+// C2.1
+#[tokio::test]
+async fn white_space_around_the_key_is_ignored() {
+    let app = TestApp::start().await;
+    for key in [KEY.to_owned(), format!("  {KEY}"), format!("{KEY}\t ")] {
+        assert_eq!(app.send(&with_key(&key)).await.status, 200, "{key:?}");
+    }
+}
+
+// C2.1
+#[tokio::test]
+async fn the_key_is_checked_before_the_body_is_looked_at() {
+    let app = TestApp::start().await;
+    for body in ["", "{", "[]", "{}", &"x".repeat(70_000)] {
+        let mut event = event("wrong-key");
+        event["body"] = body.into();
+        assert_eq!(app.send(&event).await.status, 401);
+    }
+}
+
+// C2.3
+#[tokio::test]
+async fn a_missing_empty_or_wrong_key_is_unauthorized() {
+    let app = TestApp::start().await;
+    let nearly = &KEY[1..];
+    for event in [
+        event("missing-key"),
+        event("wrong-key"),
+        with_key(""),
+        with_key(" "),
+        with_key(nearly),
+        with_key(DIGEST),
+    ] {
+        let answer = app.send(&event).await;
+        assert_eq!(
+            (answer.status, &answer.body["detail"]["code"]),
+            (401, &json!("UNAUTHORIZED"))
+        );
+        assert!(answer.body["detail"]["message"].is_string());
+        assert!(answer.headers.contains_key("www-authenticate"));
+    }
+    assert_eq!((app.servers().await, app.rows().await), (vec![], vec![]));
+}
+
+// C2.2
+#[tokio::test]
+async fn several_keys_are_accepted_at_once() {
+    let digests = format!("{DIGEST}, {}", SECOND_DIGEST.to_uppercase());
+    let app = TestApp::start_with(&[("API_KEY_SHA256", &digests)]).await;
+    assert_eq!(app.send(&with_key(KEY)).await.status, 200);
+    assert_eq!(app.send(&with_key("second-key")).await.status, 200);
+    assert_eq!(app.send(&with_key("third-key")).await.status, 401);
+}
+
+// C2.5
+#[tokio::test]
+async fn a_bound_key_writes_for_its_own_server_alone() {
+    let digests = format!("{DIGEST}:another,{SECOND_DIGEST}:{SERVER}");
+    let app = TestApp::start_with(&[("API_KEY_SHA256", &digests)]).await;
+    let answer = app.send(&with_key(KEY)).await;
+    assert_eq!(
+        (answer.status, &answer.body["detail"]["code"]),
+        (403, &json!("FORBIDDEN"))
+    );
+    assert!(answer.body["detail"]["message"].is_string());
+    assert_eq!((app.servers().await, app.rows().await), (vec![], vec![]));
+
+    assert_eq!(app.send(&with_key("second-key")).await.status, 200);
+    assert!(app.server().await.is_some());
+}
+
+// C2.5: each entry of the list stands for itself.
+#[tokio::test]
+async fn a_key_may_be_bound_to_several_servers() {
+    let digests = format!("{DIGEST}:another,{DIGEST}:{SERVER}");
+    let app = TestApp::start_with(&[("API_KEY_SHA256", &digests)]).await;
+    assert_eq!(app.send(&with_key(KEY)).await.status, 200);
+}
+
+// C2.1 C2.5: what a bound key cannot be judged by is judged first.
+#[tokio::test]
+async fn a_bound_key_with_a_bad_body_is_told_what_is_bad() {
+    let app = TestApp::start_with(&[("API_KEY_SHA256", &format!("{DIGEST}:another"))]).await;
+    assert_eq!(app.send(&event("malformed-json")).await.status, 422);
+}

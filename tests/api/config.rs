@@ -1,0 +1,119 @@
+use crate::app::DIGEST;
+use heartbeat::config::Config;
+
+fn refusal(name: &str, value: Option<&str>) -> String {
+    let read = |asked: &str| {
+        if asked == name {
+            return value.map(str::to_owned);
+        }
+        let value = match asked {
+            "API_KEY_SHA256" => DIGEST,
+            "SERVERS_TABLE" | "METRICS_TABLE" => "table",
+            "AWS_REGION" => "us-east-1",
+            "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => "test",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    };
+    match Config::read(read) {
+        Ok(_) => "accepted".into(),
+        Err(error) => error.to_string(),
+    }
+}
+
+// C2.4
+#[test]
+fn a_digest_that_is_missing_or_malformed_is_named_and_not_repeated() {
+    let short = &DIGEST[1..];
+    let not_hex = DIGEST.replace(&DIGEST[..1], "g");
+    for (list, entry) in [
+        (short.to_owned(), 1),
+        (not_hex, 1),
+        (format!("{DIGEST},"), 2),
+        (format!("{DIGEST},{short}:web-1"), 2),
+        (format!("{DIGEST},{DIGEST}:Web-1,{DIGEST}"), 2),
+        (format!("{DIGEST}:"), 1),
+        (format!("{DIGEST} {DIGEST}"), 1),
+    ] {
+        let refusal = refusal("API_KEY_SHA256", Some(&list));
+        assert!(
+            refusal.starts_with(&format!(
+                "API_KEY_SHA256: entry {entry} is not 64 hex digits"
+            )),
+            "{refusal}"
+        );
+        assert!(!refusal.contains(short));
+    }
+    assert_eq!(
+        refusal("API_KEY_SHA256", None),
+        "API_KEY_SHA256: it is not set"
+    );
+    assert_eq!(
+        refusal("API_KEY_SHA256", Some(" ")),
+        "API_KEY_SHA256: it holds no digest"
+    );
+}
+
+#[test]
+fn settings_have_defaults_and_limits() {
+    assert_eq!(refusal("METRICS_RETENTION_DAYS", None), "accepted");
+    assert_eq!(refusal("OPERATION_TIMEOUT_MS", Some("9000")), "accepted");
+    for required in [
+        "SERVERS_TABLE",
+        "METRICS_TABLE",
+        "AWS_REGION",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    ] {
+        assert_eq!(
+            refusal(required, None),
+            format!("{required}: it is not set")
+        );
+    }
+    for number in [
+        "METRICS_RETENTION_DAYS",
+        "CONNECT_TIMEOUT_MS",
+        "ATTEMPT_TIMEOUT_MS",
+        "OPERATION_TIMEOUT_MS",
+        "IDLE_TIMEOUT_MS",
+    ] {
+        for value in ["0", "-1", "1.5", "ten", "4294967296"] {
+            assert_eq!(
+                refusal(number, Some(value)),
+                format!("{number}: it is not a whole number above 0")
+            );
+        }
+    }
+}
+
+// C6.4: connect ≤ attempt < operation.
+#[test]
+fn timeouts_are_nested() {
+    assert_eq!(
+        refusal("CONNECT_TIMEOUT_MS", Some("1501")),
+        "CONNECT_TIMEOUT_MS: it is above ATTEMPT_TIMEOUT_MS"
+    );
+    assert_eq!(
+        refusal("ATTEMPT_TIMEOUT_MS", Some("5000")),
+        "ATTEMPT_TIMEOUT_MS: it is not below OPERATION_TIMEOUT_MS"
+    );
+}
+
+#[test]
+fn a_ca_bundle_that_cannot_be_used_is_named() {
+    for (bundle, reason) in [
+        ("no-such-file.pem", "No such file"),
+        (file!(), "it holds no certificate"),
+    ] {
+        let mut settings = crate::app::settings_for("servers", "metrics");
+        settings.insert("AWS_CA_BUNDLE", bundle.to_owned());
+        let refusal = heartbeat::client::connect(&crate::app::config(&settings).client)
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            refusal.starts_with(&format!("AWS_CA_BUNDLE: {reason}")),
+            "{refusal}"
+        );
+    }
+}

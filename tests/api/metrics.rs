@@ -1,0 +1,129 @@
+use crate::app::{SERVER, TestApp, event, minimal, text, with};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+fn named(name: &str) -> Value {
+    let mut event = event("heartbeat");
+    event["headers"]["idempotency-key"] = name.into();
+    event
+}
+
+// C5.6 C5.8: the seed's AC1.
+#[tokio::test]
+async fn a_row_holds_what_was_sent() {
+    let app = TestApp::start_with(&[("METRICS_RETENTION_DAYS", "7")]).await;
+    assert_eq!(app.send(&event("every-field")).await.status, 200);
+    let rows = app.rows().await;
+    assert_eq!(rows.len(), 1);
+    let sent: Value = serde_json::from_str(event("every-field")["body"].as_str().unwrap()).unwrap();
+    for (name, value) in sent["metrics"].as_object().unwrap() {
+        assert_eq!(
+            text(&rows[0][name]).parse(),
+            Ok(value.as_f64().unwrap()),
+            "{name}"
+        );
+    }
+    assert_eq!(text(&rows[0]["server_id"]), SERVER);
+    assert_eq!(text(&rows[0]["timestamp"]), "2026-01-18T10:30:00.000000Z");
+    assert_eq!(
+        text(&rows[0]["recorded_at"]),
+        "2026-01-18T10:30:00.000000Z#omv-mediaserver-1768732200"
+    );
+    let received_at = chrono::DateTime::parse_from_rfc3339(&text(&rows[0]["received_at"])).unwrap();
+    let expires_at: i64 = text(&rows[0]["expires_at"]).parse().unwrap();
+    assert_eq!(expires_at - received_at.timestamp(), 7 * 86_400);
+    assert_eq!(rows[0].len(), 13 + 5);
+    assert_eq!(
+        text(&app.server().await.unwrap()["last_seen"]),
+        text(&rows[0]["received_at"])
+    );
+}
+
+// C3.4 C5.6
+#[tokio::test]
+async fn a_row_is_appended_for_metrics_that_are_there() {
+    for (metrics, names) in [
+        (None, None),
+        (Some(Value::Null), None),
+        (Some(json!({})), Some(0)),
+        (
+            Some(json!({ "cpu_percent": null, "load_1m": 0.5 })),
+            Some(1),
+        ),
+    ] {
+        let app = TestApp::start().await;
+        let body = metrics
+            .clone()
+            .map_or_else(minimal, |metrics| with("metrics", metrics));
+        assert_eq!(app.post(&body).await.status, 200);
+        let names_stored = app.rows().await.first().map(|row| row.len() - 5);
+        assert_eq!(names_stored, names, "{metrics:?}");
+    }
+}
+
+// C5.7
+#[tokio::test]
+async fn two_heartbeats_with_the_same_timestamp_are_two_rows() {
+    let app = TestApp::start().await;
+    for _ in 0..2 {
+        assert_eq!(app.send(&event("heartbeat")).await.status, 200);
+    }
+    assert_eq!(app.rows().await.len(), 2);
+}
+
+// C5.6 C5.7
+#[tokio::test]
+async fn a_repeated_heartbeat_is_one_row_and_never_overwrites() {
+    let app = TestApp::start().await;
+    let event_with_key = event("every-field");
+    let answers = join_all((0..10).map(|_| app.send(&event_with_key))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    let rows = app.rows().await;
+    assert_eq!(rows.len(), 1);
+
+    let mut other = event_with_key;
+    other["body"] = other["body"]
+        .as_str()
+        .unwrap()
+        .replace("23.5", "99.5")
+        .into();
+    assert_eq!(app.send(&other).await.status, 200);
+    assert_eq!(app.rows().await, rows);
+}
+
+// C5.7
+#[tokio::test]
+async fn an_idempotency_key_is_1_to_64_visible_ascii_characters() {
+    let app = TestApp::start().await;
+    for good in ["a", "!~#\"", &"x".repeat(64)] {
+        assert_eq!(app.send(&named(good)).await.status, 200, "{good}");
+    }
+    for (bad, violation) in [
+        ("", "string_too_short"),
+        (" ", "string_too_short"),
+        ("a b", "string_pattern_mismatch"),
+        ("é", "string_pattern_mismatch"),
+        (&"x".repeat(65), "string_too_long"),
+    ] {
+        let answer = app.send(&named(bad)).await;
+        let error = &answer.body["detail"][0];
+        assert_eq!(
+            (answer.status, &error["type"], &error["loc"]),
+            (
+                422,
+                &json!(violation),
+                &json!(["header", "idempotency-key"])
+            )
+        );
+    }
+    let mut event = named("a b");
+    event["body"] = "{}".into();
+    assert_eq!(
+        app.send(&event).await.body["detail"]
+            .as_array()
+            .unwrap()
+            .len(),
+        4
+    );
+    assert_eq!(app.rows().await.len(), 3);
+}

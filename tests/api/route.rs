@@ -1,0 +1,72 @@
+use crate::app::{TestApp, event};
+use serde_json::json;
+
+// C1.1 C1.2
+#[tokio::test]
+async fn any_other_path_is_not_found() {
+    let app = TestApp::start().await;
+    for path in [
+        "/",
+        "",
+        "/api/v1/agents",
+        "/api/v1/agents/heartbeat/",
+        "/api/v1/agents/heartbeats",
+        "/API/v1/agents/heartbeat",
+    ] {
+        let mut event = event("heartbeat");
+        event["rawPath"] = path.into();
+        let answer = app.send(&event).await;
+        assert_eq!(
+            (answer.status, answer.body),
+            (404, json!({ "detail": "Not Found" })),
+            "{path}"
+        );
+    }
+    assert_eq!(app.servers().await, []);
+}
+
+// C1.2
+#[tokio::test]
+async fn any_other_method_is_not_allowed() {
+    let app = TestApp::start().await;
+    for method in ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] {
+        let mut event = event("heartbeat");
+        event["requestContext"]["http"]["method"] = method.into();
+        let answer = app.send(&event).await;
+        assert_eq!(
+            (answer.status, answer.body),
+            (405, json!({ "detail": "Method Not Allowed" })),
+            "{method}"
+        );
+        assert_eq!(answer.headers["allow"], "POST");
+    }
+    assert_eq!(app.servers().await, []);
+}
+
+// C1.1: HTTP APIs name the stage in the path, REST APIs do not.
+#[tokio::test]
+async fn the_stage_is_taken_off_the_path() {
+    let app = TestApp::start().await;
+    for (path, status) in [
+        ("/prod/api/v1/agents/heartbeat", 200),
+        ("/api/v1/agents/heartbeat", 200),
+        ("/prod/api/v1/agents/heartbeat/", 404),
+        ("/prod", 404),
+        ("/test/api/v1/agents/heartbeat", 404),
+        ("/prod/prod/api/v1/agents/heartbeat", 404),
+    ] {
+        let mut event = event("heartbeat");
+        event["requestContext"]["stage"] = "prod".into();
+        event["rawPath"] = path.into();
+        assert_eq!(app.send(&event).await.status, status, "{path}");
+    }
+}
+
+// C1.1: a caller without a key learns that there is no such path, and no more.
+#[tokio::test]
+async fn the_path_is_looked_at_before_the_key() {
+    let app = TestApp::start().await;
+    let mut event = event("missing-key");
+    event["rawPath"] = "/".into();
+    assert_eq!(app.send(&event).await.status, 404);
+}

@@ -1,0 +1,244 @@
+use crate::app::{Item, SERVER, TestApp, event, minimal, posting, text, with};
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+fn repeatable(body: &Value, name: &str) -> Value {
+    let mut event = posting(body.to_string());
+    event["headers"]["idempotency-key"] = name.into();
+    event
+}
+
+async fn put(app: &TestApp, attributes: &[(&str, &str)]) {
+    let item = attributes
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), AttributeValue::S((*value).into())));
+    let item: Item = item
+        .chain([("server_id".into(), AttributeValue::S(SERVER.into()))])
+        .collect();
+    app.dynamodb
+        .put_item()
+        .table_name(&app.servers_table)
+        .set_item(Some(item))
+        .send()
+        .await
+        .unwrap();
+}
+
+// C5.1 C6.1: the seed's AC2, AC3 and AC5.
+#[tokio::test]
+async fn the_first_heartbeat_registers_the_server() {
+    let app = TestApp::start().await;
+    let answer = app.send(&event("every-field")).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.body,
+        json!({ "status": "ok", "server_registered": true, "pending_commands": [] })
+    );
+    let server = app.server().await.unwrap();
+    let mut names: Vec<_> = server.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "architecture",
+            "hostname",
+            "kernel_version",
+            "last_seen",
+            "os_distribution",
+            "os_version",
+            "registered_at",
+            "registration_id",
+            "server_id",
+            "status"
+        ]
+    );
+    assert_eq!(text(&server["status"]), "online");
+    assert_eq!(text(&server["hostname"]), "omv-mediaserver.home.lan");
+    assert_eq!(
+        text(&server["registration_id"]),
+        "omv-mediaserver-1768732200"
+    );
+    assert_eq!(server["registered_at"], server["last_seen"]);
+}
+
+// C5.1 C5.4
+#[tokio::test]
+async fn the_next_heartbeat_updates_the_server() {
+    let app = TestApp::start().await;
+    app.post(&minimal()).await;
+    let first = app.server().await.unwrap();
+    let answer = app.post(&with("hostname", json!("renamed"))).await;
+    assert_eq!(
+        (answer.status, &answer.body["server_registered"]),
+        (200, &json!(false))
+    );
+    let server = app.server().await.unwrap();
+    assert_eq!(text(&server["hostname"]), "renamed");
+    assert_eq!(
+        (&server["registered_at"], &server["registration_id"]),
+        (&first["registered_at"], &first["registration_id"])
+    );
+    assert!(text(&server["last_seen"]) > text(&first["last_seen"]));
+}
+
+// C5.1: a newer heartbeat has been recorded, and that is no error.
+#[tokio::test]
+async fn stale_heartbeat_leaves_the_server_unchanged() {
+    let app = TestApp::start().await;
+    put(
+        &app,
+        &[
+            ("last_seen", "9000-01-01T00:00:00.000000Z"),
+            ("hostname", "newer"),
+        ],
+    )
+    .await;
+    let before = app.server().await;
+    let answer = app.send(&event("heartbeat")).await;
+    assert_eq!(
+        (answer.status, &answer.body["server_registered"]),
+        (200, &json!(false))
+    );
+    assert_eq!(app.server().await, before);
+    assert_eq!(app.rows().await.len(), 1);
+}
+
+// C5.2
+#[tokio::test]
+async fn of_a_hundred_first_heartbeats_at_once_one_registers() {
+    for _ in 0..20 {
+        let app = TestApp::start().await;
+        let body = with("metrics", json!({ "cpu_percent": 1 }));
+        let answers = join_all((0..100).map(|_| app.post(&body))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        let registered = answers
+            .iter()
+            .filter(|answer| answer.body["server_registered"] == json!(true));
+        assert_eq!(registered.count(), 1);
+        assert_eq!(
+            (app.servers().await.len(), app.rows().await.len()),
+            (1, 100)
+        );
+    }
+}
+
+// C5.2: repeated, the heartbeat that registered the server says so again; no other ever does.
+#[tokio::test]
+async fn registration_is_told_again_when_its_heartbeat_is_repeated() {
+    let app = TestApp::start().await;
+    for (name, registered) in [
+        ("one", true),
+        ("one", true),
+        ("two", false),
+        ("one", true),
+        ("two", false),
+    ] {
+        let answer = app.send(&repeatable(&minimal(), name)).await;
+        assert_eq!(
+            (answer.status, &answer.body["server_registered"]),
+            (200, &json!(registered)),
+            "{name}"
+        );
+    }
+}
+
+// C5.2: also when a newer heartbeat came in between.
+#[tokio::test]
+async fn registration_is_told_again_when_the_condition_fails() {
+    let app = TestApp::start().await;
+    app.send(&repeatable(&minimal(), "one")).await;
+    let mut server = app.server().await.unwrap();
+    server.insert(
+        "last_seen".into(),
+        AttributeValue::S("9000-01-01T00:00:00.000000Z".into()),
+    );
+    app.dynamodb
+        .put_item()
+        .table_name(&app.servers_table)
+        .set_item(Some(server))
+        .send()
+        .await
+        .unwrap();
+    let answer = app.send(&repeatable(&minimal(), "one")).await;
+    assert_eq!(
+        (answer.status, &answer.body["server_registered"]),
+        (200, &json!(true))
+    );
+}
+
+// C5.2
+#[tokio::test]
+async fn an_item_that_holds_nothing_but_its_key_is_new() {
+    let app = TestApp::start().await;
+    put(&app, &[]).await;
+    assert_eq!(
+        app.post(&minimal()).await.body["server_registered"],
+        json!(true)
+    );
+}
+
+// C5.3
+#[tokio::test]
+async fn an_item_made_by_hand_counts_as_existing() {
+    for by_hand in [
+        ("owner", "alice"),
+        ("hostname", "by-hand"),
+        ("status", "retired"),
+        ("registered_at", "2020-01-01"),
+        ("last_seen", "2020-01-01T00:00:00Z"),
+        ("os_version", "11"),
+        ("architecture", "arm64"),
+        ("registration_id", "by hand"),
+    ] {
+        let app = TestApp::start().await;
+        put(&app, &[by_hand]).await;
+        for _ in 0..2 {
+            let answer = app.send(&repeatable(&minimal(), "one")).await;
+            assert_eq!(
+                (answer.status, &answer.body["server_registered"]),
+                (200, &json!(false)),
+                "{by_hand:?}"
+            );
+        }
+        let server = app.server().await.unwrap();
+        assert_eq!(text(&server["status"]), "online");
+        if !["hostname", "status", "last_seen"].contains(&by_hand.0) {
+            assert_eq!(text(&server[by_hand.0]), by_hand.1);
+        }
+    }
+}
+
+// C5.5: the seed's AC4.
+#[tokio::test]
+async fn os_info_replaces_its_four_attributes_as_a_block() {
+    const NAMES: [&str; 4] = [
+        "os_distribution",
+        "os_version",
+        "kernel_version",
+        "architecture",
+    ];
+    let app = TestApp::start().await;
+    let stored = async || {
+        let server = app.server().await.unwrap();
+        NAMES.map(|name| server.get(name).map(text))
+    };
+    let full = json!({ "distribution": "Debian", "version": "12", "kernel": "6.1", "architecture": "x86_64" });
+    let all = ["Debian", "12", "6.1", "x86_64"].map(|value| Some(value.to_owned()));
+    for (os_info, expected) in [
+        (Some(full), all.clone()),
+        (None, all.clone()),
+        (Some(Value::Null), all),
+        (
+            Some(json!({ "version": "13", "kernel": null })),
+            [None, Some("13".into()), None, None],
+        ),
+        (Some(json!({})), [None, None, None, None]),
+    ] {
+        let body = os_info
+            .clone()
+            .map_or_else(minimal, |os_info| with("os_info", os_info));
+        assert_eq!(app.post(&body).await.status, 200);
+        assert_eq!(stored().await, expected, "{os_info:?}");
+    }
+}
