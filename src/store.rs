@@ -34,6 +34,28 @@ pub enum Registration {
 
 type Item = HashMap<String, AttributeValue>;
 
+/// Every attribute of a server that heartbeats write.
+const SERVER_ATTRIBUTES: [&str; 10] = [
+    "server_id",
+    "hostname",
+    "status",
+    "last_seen",
+    "registered_at",
+    "registration_id",
+    "os_distribution",
+    "os_version",
+    "kernel_version",
+    "architecture",
+];
+
+/// The id that an item keeps: the one it has, or that of the heartbeat that makes it.
+///
+/// An item made by hand has none. It is given the value of an attribute that it does have, so that no
+/// repeat of its first heartbeat is taken for a registration.
+const REGISTRATION_ID: &str = "if_not_exists(registration_id, if_not_exists(hostname, if_not_exists(#status, \
+     if_not_exists(last_seen, if_not_exists(registered_at, if_not_exists(os_distribution, \
+     if_not_exists(os_version, if_not_exists(kernel_version, if_not_exists(architecture, :id)))))))))";
+
 impl Store {
     /// A store in these two tables that keeps metrics for this long.
     #[must_use]
@@ -80,10 +102,10 @@ impl Store {
         received_at: Timestamp,
     ) -> Result<Registration, Error> {
         let now = AttributeValue::S(received_at.to_string());
-        let mut changes = String::from(
+        let mut changes = format!(
             "SET hostname = :hostname, #status = :online, last_seen = :now, \
              registered_at = if_not_exists(registered_at, :now), \
-             registration_id = if_not_exists(registration_id, :id)",
+             registration_id = {REGISTRATION_ID}",
         );
         let mut update = self
             .client
@@ -216,10 +238,21 @@ fn replace_os_info(
 }
 
 /// Whether a heartbeat is the one that registered its server, from the item as it was before the write.
+///
+/// Attributes that heartbeats do not write show that the item was made by hand.
 fn registration(before: Option<&Item>, id: &HeartbeatId) -> Registration {
-    let is_new = before.is_none_or(|item| item.keys().all(|name| name == "server_id"));
-    let own_id = AttributeValue::S(id.as_str().into());
-    let is_repeated = before.and_then(|item| item.get("registration_id")) == Some(&own_id);
+    let Some(item) = before else {
+        return Registration::New;
+    };
+    let is_new = item.keys().all(|name| name == "server_id");
+    let has_own_id = item
+        .get("registration_id")
+        .and_then(|value| value.as_s().ok())
+        .is_some_and(|own| own == id.as_str());
+    let is_repeated = has_own_id
+        && item
+            .keys()
+            .all(|name| SERVER_ATTRIBUTES.contains(&name.as_str()));
     if is_new || is_repeated {
         Registration::New
     } else {

@@ -161,6 +161,9 @@ pub fn settings_for(servers_table: &str, metrics_table: &str) -> HashMap<&'stati
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ("AWS_ENDPOINT_URL_DYNAMODB", ENGINE.clone()),
+        // Patience: many tests share one engine, and its first answers take long.
+        ("ATTEMPT_TIMEOUT_MS", "20000".to_owned()),
+        ("OPERATION_TIMEOUT_MS", "40000".to_owned()),
     ])
 }
 
