@@ -47,20 +47,25 @@ impl Config {
     /// # Errors
     /// The first setting that is missing or cannot be used.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let source = Source(variable);
+        let source = Source(&variable);
         Ok(Self {
             keys: Keys::parse(&source.required("API_KEY_SHA256")?)
                 .map_err(|error| ConfigError::new("API_KEY_SHA256", error))?,
             servers_table: source.required("SERVERS_TABLE")?,
             metrics_table: source.required("METRICS_TABLE")?,
             retention: TimeDelta::days(source.positive("METRICS_RETENTION_DAYS", 30)?.into()),
-            client: ClientConfig::read(&source)?,
+            client: ClientConfig::read(&variable)?,
         })
     }
 }
 
 impl ClientConfig {
-    fn read(source: &Source<impl Fn(&str) -> Option<String>>) -> Result<Self, ConfigError> {
+    /// Reads these settings alone.
+    ///
+    /// # Errors
+    /// The first setting that is missing or cannot be used.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let source = Source(variable);
         let client = Self {
             region: source.required("AWS_REGION")?,
             credentials: Credentials::new(

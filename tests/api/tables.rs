@@ -1,47 +1,42 @@
 //! The two tables as `template.yaml` defines them, so that what is tested is what is deployed.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement};
 use saphyr::{LoadableYamlNode, Yaml};
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
 
-/// Makes the table that the template defines under this logical id, under a name of its own.
+/// Makes the table that the template defines under this logical id, under a name of its own, unless it
+/// is there.
 pub async fn create(client: &Client, logical_id: &str, name: &str) {
     let template = &Yaml::load_from_str(TEMPLATE).expect("template.yaml is YAML")[0];
     let properties = &template["Resources"][logical_id]["Properties"];
     let text = |element: &Yaml, key: &str| element[key].as_str().expect("a string").to_owned();
     let elements = |key: &str| properties[key].as_vec().expect("a list").clone();
-    client
+    let definitions = elements("AttributeDefinitions").into_iter().map(|element| {
+        let definition = AttributeDefinition::builder()
+            .attribute_name(text(&element, "AttributeName"))
+            .attribute_type(text(&element, "AttributeType").as_str().into());
+        definition.build().expect("a complete definition")
+    });
+    let key = elements("KeySchema").into_iter().map(|element| {
+        let part = KeySchemaElement::builder()
+            .attribute_name(text(&element, "AttributeName"))
+            .key_type(text(&element, "KeyType").as_str().into());
+        part.build().expect("a complete element")
+    });
+    let created = client
         .create_table()
         .table_name(name)
         .billing_mode(BillingMode::PayPerRequest)
-        .set_attribute_definitions(Some(
-            elements("AttributeDefinitions")
-                .iter()
-                .map(|element| {
-                    AttributeDefinition::builder()
-                        .attribute_name(text(element, "AttributeName"))
-                        .attribute_type(text(element, "AttributeType").as_str().into())
-                        .build()
-                        .expect("a complete definition")
-                })
-                .collect(),
-        ))
-        .set_key_schema(Some(
-            elements("KeySchema")
-                .iter()
-                .map(|element| {
-                    KeySchemaElement::builder()
-                        .attribute_name(text(element, "AttributeName"))
-                        .key_type(text(element, "KeyType").as_str().into())
-                        .build()
-                        .expect("a complete element")
-                })
-                .collect(),
-        ))
+        .set_attribute_definitions(Some(definitions.collect()))
+        .set_key_schema(Some(key.collect()))
         .send()
-        .await
-        .unwrap_or_else(|error| panic!("{name} cannot be made: {}", DisplayErrorContext(error)));
+        .await;
+    match created.map_err(SdkError::into_service_error) {
+        Ok(_) | Err(CreateTableError::ResourceInUseException(_)) => {}
+        Err(error) => panic!("{name} cannot be made: {}", DisplayErrorContext(error)),
+    }
 }

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""The real thing, as a newcomer meets it: starts `make run` on ports of its own, types what it prints,
+sends every event with `cargo lambda invoke`, and reads back what DynamoDB holds.
+"""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+
+ROOT = pathlib.Path(__file__).parent.parent
+STATUS = {
+    "missing-key": 401, "wrong-key": 401, "wrong-path": 404, "wrong-method": 405, "too-large": 413,
+    "malformed-json": 422, "bad-fields": 422,
+}  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def shell(command):
+    """Types a command; returns what it prints."""
+    print(f"$ {command}", flush=True)
+    finished = subprocess.run(command, shell=True, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=300)
+    assert finished.returncode == 0, f"{command}: exit {finished.returncode}\n{finished.stdout}"
+    return finished.stdout
+
+
+def items(port, table):
+    """Everything in a table."""
+    headers = {
+        "X-Amz-Target": "DynamoDB_20120810.Scan",
+        "Content-Type": "application/x-amz-json-1.0",
+        "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260118/us-east-1/dynamodb/aws4_request, "
+        "SignedHeaders=host, Signature=0",
+        "X-Amz-Date": "20260118T103000Z",
+    }
+    body = json.dumps({"TableName": table}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}", body, headers)
+    return json.load(urllib.request.urlopen(request))["Items"]
+
+
+def check(dynamodb_port, commands):
+    curl, agent, invoke = commands
+    assert "HTTP/1.1 200" in (answer := shell(curl)) and '"server_registered":true' in answer, answer
+    assert '"server_registered":false' in shell(curl)
+    assert json.loads(shell(f"{agent} --once"))["server_registered"] is True
+    for event in sorted((ROOT / "events").glob("*.json")):
+        answer = json.loads(shell(invoke.replace("events/heartbeat.json", f"events/{event.name}")))
+        assert answer["statusCode"] == STATUS.get(event.stem, 200), f"{event.name}: {answer}"
+
+    servers = {server["server_id"]["S"]: server for server in items(dynamodb_port, "heartbeat-servers")}
+    assert {"my-server", "omv-mediaserver"} < servers.keys() and len(servers) == 3, servers
+    assert all(server["status"]["S"] == "online" for server in servers.values()), servers
+    rows = items(dynamodb_port, "heartbeat-metrics")
+    # Two by curl, one by the agent, and six of the seven events that are accepted have metrics, of which
+    # one names itself.
+    assert len(rows) == 2 + 1 + 6, rows
+    agent_row = next(row for row in rows if row["server_id"]["S"] not in ("my-server", "omv-mediaserver"))
+    assert int(agent_row["memory_total_mb"]["N"]) > 0, agent_row
+
+
+def main():
+    dynamodb_port, function_port = free_port(), free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        ports = {"DYNAMODB_PORT": str(dynamodb_port), "FUNCTION_PORT": str(function_port)}
+        environment = os.environ | ports | {"LOCAL_DATA": f"{folder}/data.sqlite"}
+        run = [sys.executable, "examples/run.py"]
+        stack = subprocess.Popen(run, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+        try:
+            commands = []
+            for line in stack.stdout:
+                print(line, end="", flush=True)
+                if line.startswith("  "):
+                    commands.append(line.strip())
+                if line.startswith("Ctrl-C"):
+                    break
+            assert len(commands) == 3, "make run did not come up"
+            check(dynamodb_port, commands)
+            second = subprocess.run(run, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+            assert second.returncode == 1 and second.stderr.startswith(f"Port {dynamodb_port} is in use."), second
+        finally:
+            stack.send_signal(signal.SIGINT)
+            stack.communicate(timeout=60)
+        assert stack.returncode == 0, stack.returncode
+        for port in (dynamodb_port, function_port):
+            with socket.socket() as probe:
+                assert probe.connect_ex(("127.0.0.1", port)) != 0, f"port {port} is still served"
+    print("smoke test passed")
+
+
+if __name__ == "__main__":
+    main()
