@@ -8,7 +8,7 @@ run:
 test:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo test
-	python3 tests/dynamodb_local.py cargo test --test api
 	python3 tests/agent.py
 	python3 tests/smoke.py
+	cargo test
+	python3 tests/dynamodb_local.py cargo test --test api
