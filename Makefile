@@ -14,8 +14,9 @@ validate: $(TOOLS) ## The template, by SAM's rules and CloudFormation's
 	sam validate --lint --region us-east-1
 	cfn-lint template.yaml
 
+# The first time it offers what was built; from then on what samconfig.toml remembers, which an override would hide.
 deploy: validate build ## To AWS, asking for what it needs
-	sam deploy --guided --parameter-overrides Architecture=$(ARCHITECTURE)
+	sam deploy --guided $(if $(wildcard samconfig.toml),,--parameter-overrides Architecture=$(ARCHITECTURE))
 
 key: ## A new API key and its digest; nothing is stored
 	@key=$$(openssl rand -hex 32); \
