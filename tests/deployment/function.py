@@ -71,6 +71,17 @@ class Function:
         answer = self._answers.get(timeout=PATIENCE)
         return answer["statusCode"], json.loads(answer["body"])
 
+    def start(self, environment, output):
+        """Starts the function with this environment and nothing else."""
+        self._process = subprocess.Popen([BOOTSTRAP], env=environment, stdout=output, stderr=output)
+
+    def stop(self, output):
+        """Ends the function and reads its log."""
+        self._process.kill()
+        self._process.wait()
+        output.seek(0)
+        self.log = [json.loads(line) for line in output]
+
     def exit_status(self):
         """The status with which a function ends that does not serve."""
         return self._process.wait(PATIENCE)
@@ -120,7 +131,7 @@ def event(body, headers):
 
 @contextmanager
 def running(settings, dynamodb, level="INFO"):
-    """What `sam build` made, started with these settings and nothing else but what Lambda sets."""
+    """What `sam build` made, started with these settings and those that Lambda sets. Its log is there once it has ended."""
     function = Function()
     with serving(function.runtime_api()) as runtime_api, tempfile.TemporaryFile("w+") as output:
         environment = settings | {
@@ -134,11 +145,8 @@ def running(settings, dynamodb, level="INFO"):
             "AWS_REGION": "us-east-1",
             "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         }
-        function._process = process = subprocess.Popen([BOOTSTRAP], env=environment, stdout=output, stderr=output)
+        function.start(environment, output)
         try:
             yield function
         finally:
-            process.kill()
-            process.wait()
-            output.seek(0)
-            function.log = [json.loads(line) for line in output]
+            function.stop(output)
