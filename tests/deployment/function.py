@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import queue
 import subprocess
 import tempfile
@@ -135,15 +136,15 @@ def running(settings, dynamodb, level="INFO"):
     function = Function()
     with serving(function.runtime_api()) as runtime_api, tempfile.TemporaryFile("w+") as output:
         environment = settings | {
-            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_ACCESS_KEY_ID": os.environ["AWS_ACCESS_KEY_ID"],
             "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
             "AWS_LAMBDA_FUNCTION_NAME": "heartbeat",
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
             "AWS_LAMBDA_LOG_LEVEL": level,
             "AWS_LAMBDA_RUNTIME_API": runtime_api,
-            "AWS_REGION": "us-east-1",
-            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "AWS_REGION": os.environ["AWS_DEFAULT_REGION"],
+            "AWS_SECRET_ACCESS_KEY": os.environ["AWS_SECRET_ACCESS_KEY"],
         }
         function.start(environment, output)
         try:

@@ -16,7 +16,7 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)
 GLIBC = (2, 34)
 
 
-def heartbeat(server_id="web-1", **fields):
+def heartbeat(server_id, **fields):
     now = datetime.now(timezone.utc).isoformat()
     return {"server_id": server_id, "hostname": f"{server_id}.example.com", "timestamp": now, **fields}
 
@@ -38,14 +38,19 @@ def test_it_runs_on_amazon_linux():
 
 def test_the_deployed_function_records_a_heartbeat_in_the_deployed_tables(settings, dynamodb, deployed):
     with running(settings, dynamodb) as function:
-        first = function.post(heartbeat(metrics={"cpu_percent": 12.5}))
-        second = function.post(heartbeat())
+        first = function.post(heartbeat("stored", metrics={"cpu_percent": 12.5}))
+        second = function.post(heartbeat("stored"))
     assert first == (200, {"status": "ok", "server_registered": True, "pending_commands": []})
     assert second == (200, {"status": "ok", "server_registered": False, "pending_commands": []})
     client = boto3.client("dynamodb", endpoint_url=dynamodb)
-    (server,) = client.scan(TableName=deployed["ServersTable"])["Items"]
-    (row,) = client.scan(TableName=deployed["MetricsTable"])["Items"]
-    assert server["hostname"] == {"S": "web-1.example.com"}
+    key = {"server_id": {"S": "stored"}}
+    server = client.get_item(TableName=deployed["ServersTable"], Key=key)["Item"]
+    (row,) = client.query(
+        TableName=deployed["MetricsTable"],
+        KeyConditionExpression="server_id = :server",
+        ExpressionAttributeValues={":server": key["server_id"]},
+    )["Items"]
+    assert server["hostname"] == {"S": "stored.example.com"}
     assert row["cpu_percent"] == {"N": "12.5"}
 
 
@@ -63,7 +68,7 @@ def test_it_asks_of_dynamodb_what_its_policy_allows_and_nothing_else(settings, d
             self.answer(200, {})
 
     with serving(DynamoDb) as address, running(settings, f"http://{address}") as function:
-        status, _ = function.post(heartbeat(metrics={}))
+        status, _ = function.post(heartbeat("allowed", metrics={}))
     assert status == 200
     # The warm-up: a request without credentials, which needs no permission.
     asked.remove((None, "/"))
@@ -78,8 +83,8 @@ def test_it_asks_of_dynamodb_what_its_policy_allows_and_nothing_else(settings, d
 
 def test_lambda_understands_every_line_of_its_log(settings, dynamodb):
     with running(settings, dynamodb, level="DEBUG") as function:
-        function.post(heartbeat("web-2"))
-        function.post(heartbeat("web-2"), key="wrong")
+        function.post(heartbeat("logged"))
+        function.post(heartbeat("logged"), key="wrong")
     assert {line["message"] for line in function.log} == {"started", "heartbeat received", "server registered", "refused"}
     for line in function.log:
         assert TIMESTAMP.fullmatch(line["timestamp"]), line
@@ -90,7 +95,7 @@ def test_lambda_understands_every_line_of_its_log(settings, dynamodb):
 def test_a_filter_at_warn_loses_no_refusal_and_no_error(settings, dynamodb):
     with running(settings | {"METRICS_TABLE": "missing"}, dynamodb, level="WARN") as function:
         refused, _ = function.post({})
-        failed, _ = function.post(heartbeat("web-3", metrics={}))
+        failed, _ = function.post(heartbeat("filtered", metrics={}))
     assert (refused, failed) == (422, 500)
     lines = [(line["level"], line["message"], line["status"]) for line in kept(function.log, "WARN")]
     assert lines == [("WARN", "refused", 422), ("ERROR", "storage fault", 500)]
