@@ -21,7 +21,7 @@ import urllib.request
 ROOT = pathlib.Path(__file__).parent.parent
 TOOLS = ROOT / "target" / "tools"
 CARGO_LAMBDA = TOOLS / "bin" / "cargo-lambda"
-PINNED = "cargo-lambda==1.9.2"
+PINS = ROOT / "tests" / "deployment" / "requirements.txt"
 API_KEY = "local-development-key"
 DYNAMODB_PORT = int(os.environ.get("DYNAMODB_PORT", "8000"))
 FUNCTION_PORT = int(os.environ.get("FUNCTION_PORT", "9000"))
@@ -55,9 +55,10 @@ Ctrl-C stops it."""
 def install():
     """Fetches cargo-lambda into an environment of the project's own, unless it is there."""
     if not CARGO_LAMBDA.exists():
-        print(f"Fetching {PINNED} …", flush=True)
+        pinned = next(line for line in PINS.read_text().splitlines() if line.startswith("cargo-lambda=="))
+        print(f"Fetching {pinned} …", flush=True)
         subprocess.run([sys.executable, "-m", "venv", TOOLS], check=True)
-        subprocess.run([TOOLS / "bin" / "pip", "install", "--quiet", PINNED], check=True)
+        subprocess.run([TOOLS / "bin" / "pip", "install", "--quiet", pinned], check=True)
 
 
 def check_port(port, variable):

@@ -42,6 +42,7 @@ async fn run() -> Result<(), Error> {
         keys: config.keys,
         store,
     };
+    tracing::info!("started");
     lambda_http::run(service_fn(|request| async {
         Ok::<_, Infallible>(handle(&app, request).await)
     }))

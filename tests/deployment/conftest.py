@@ -1,0 +1,73 @@
+"""A stack made from the template in moto, and the DynamoDB that its function writes to."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+
+# Before botocore is loaded: nothing here may reach an account.
+os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+
+import boto3
+import pytest
+from function import BOOTSTRAP, KEY
+from moto.server import ThreadedMotoServer
+from stack import CODE, of_type, read, transform
+
+STACK = "heartbeat"
+
+
+@pytest.fixture(scope="session")
+def aws():
+    """Makes clients of a pretended AWS."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield lambda service: boto3.client(service, endpoint_url=f"http://{host}:{port}")
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def deployed(aws):
+    """The stack's resources by logical id, as far as moto makes them."""
+    bucket, name = CODE.removeprefix("s3://").split("/")
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        archive.write(BOOTSTRAP, "bootstrap")
+    aws("s3").create_bucket(Bucket=bucket)
+    aws("s3").put_object(Bucket=bucket, Key=name, Body=package.getvalue())
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    aws("cloudformation").create_stack(
+        StackName=STACK,
+        TemplateBody=json.dumps(transform(read())),
+        Parameters=[
+            {"ParameterKey": "ApiKeySha256", "ParameterValue": digest},
+            {"ParameterKey": "AlarmEmail", "ParameterValue": "ops@example.com"},
+        ],
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    resources = aws("cloudformation").list_stack_resources(StackName=STACK)["StackResourceSummaries"]
+    # What moto does not know is listed without a name.
+    named = [resource for resource in resources if resource["LogicalResourceId"]]
+    return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in named}
+
+
+@pytest.fixture(scope="session")
+def settings(aws, deployed):
+    """The environment with which the stack runs its function."""
+    function = aws("lambda").get_function_configuration(FunctionName=deployed["HeartbeatFunction"])
+    return {name: str(value) for name, value in function["Environment"]["Variables"].items()}
+
+
+@pytest.fixture(scope="session")
+def dynamodb(aws, deployed):
+    """The DynamoDB that holds the stack's tables: the one of AWS_ENDPOINT_URL_DYNAMODB, or else moto's."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB")
+    if not endpoint:
+        return aws("dynamodb").meta.endpoint_url
+    client = boto3.client("dynamodb", endpoint_url=endpoint)
+    for name, table in of_type(read(), "AWS::DynamoDB::Table").items():
+        wanted = {key: table[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")}
+        client.create_table(TableName=deployed[name], **wanted)
+    return endpoint

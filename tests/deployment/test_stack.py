@@ -1,0 +1,65 @@
+"""What becomes of the template in moto, which stands in for AWS as far as it knows CloudFormation."""
+
+import ast
+import json
+import subprocess
+
+from function import running
+from stack import read, transform
+
+# Nothing of these is made, so nothing that refers to them is tested here.
+UNKNOWN_TO_MOTO = {
+    "AWS::ApiGatewayV2::Api",
+    "AWS::ApiGatewayV2::Stage",
+    "AWS::CloudWatch::Alarm",
+    "AWS::Logs::MetricFilter",
+}
+
+
+def test_everything_is_made_that_moto_knows(deployed):
+    resources = transform(read())["Resources"].items()
+    assert set(deployed) == {name for name, resource in resources if resource["Type"] not in UNKNOWN_TO_MOTO}
+
+
+def test_the_role_reaches_the_tables_and_the_log_that_were_made(aws, deployed):
+    policy = aws("iam").get_role_policy(RoleName=deployed["FunctionRole"], PolicyName="heartbeat")["PolicyDocument"]
+    tables = [aws("dynamodb").describe_table(TableName=deployed[name])["Table"] for name in ("ServersTable", "MetricsTable")]
+    # moto hands it over as Python would print it.
+    assert [statement["Resource"] for statement in ast.literal_eval(policy)["Statement"]] == [
+        *(table["TableArn"] for table in tables),
+        # AWS appends the streams, which the role writes to; moto does not.
+        log_group(aws, deployed["FunctionLog"])["arn"].removesuffix(":*"),
+    ]
+
+
+def test_the_function_has_its_role_and_its_log_forgets(aws, deployed):
+    function = aws("lambda").get_function_configuration(FunctionName=deployed["HeartbeatFunction"])
+    assert function["Role"].endswith(deployed["FunctionRole"])
+    assert log_group(aws, deployed["FunctionLog"])["retentionInDays"] == 30
+
+
+def test_an_alarm_address_is_subscribed(aws, deployed):
+    (subscription,) = aws("sns").list_subscriptions_by_topic(TopicArn=deployed["AlarmTopic"])["Subscriptions"]
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+
+
+def test_the_example_of_the_outputs_is_a_heartbeat(aws, settings, dynamodb):
+    (stack,) = aws("cloudformation").describe_stacks()["Stacks"]
+    example = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}["Example"]
+    # In place of curl something that tells what curl would have been given.
+    told = subprocess.run(
+        ["bash", "-c", f"curl() {{ printf '%s\\n' \"$2\" \"$4\"; }}; API_KEY=secret; {example}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    header, body = told.stdout.splitlines()
+    assert header == "X-API-Key: secret"
+    with running(settings, dynamodb) as function:
+        status, _ = function.post(json.loads(body))
+    assert status == 200
+
+
+def log_group(aws, name):
+    (group,) = aws("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    return group
