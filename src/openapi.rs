@@ -265,8 +265,11 @@ fn no_such_route() -> Value {
 }
 
 fn refusal() -> Value {
-    let codes = errors().map(|(error, ..)| body(&Response::from(&error))["detail"]["code"].take());
-    let codes: Vec<_> = codes.into_iter().filter(Value::is_string).collect();
+    let code = |(error, ..): (Error, _, _)| {
+        let body = body(&Response::from(&error));
+        body.pointer("/detail/code").cloned()
+    };
+    let codes: Vec<_> = errors().into_iter().filter_map(code).collect();
     json!({
         "type": "object",
         "description": "Why the heartbeat was not taken.",
