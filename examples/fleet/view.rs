@@ -299,9 +299,9 @@ mod tests {
         let expected = "\
 2 servers, 1 offline
 
-SERVER      STATUS  SEEN    OS        CPU %   MEM %   DISK %   LOAD     UP CPU 1H
-nas         offline never   –            –       –       –     –      –
-a-name-tha… online  42s ago Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 12days ██████";
+SERVER     STATUS  SEEN    OS        CPU %   MEM %   DISK %   LOAD     UP CPU 1H
+nas        offline never   –               –       –       –     –      –
+a-name-th… online  42s ago Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 12days ██████";
         assert_eq!(paint(&servers, now, 80, false), expected);
     }
 
