@@ -90,14 +90,19 @@ impl Fleet {
         &self,
         now: DateTime<Utc>,
     ) -> Result<Vec<Server>, Box<dyn Error + Send + Sync>> {
-        let mut servers = self.tables.read(now, self.offline_after).await?;
+        let servers = self.tables.servers(now, self.offline_after).await?;
+        let mut servers = self.tables.complete(servers, now).await?;
         servers.sort_by_cached_key(Server::rank);
         Ok(servers)
     }
 
-    /// Paints the fleet again and again.
+    /// Paints the fleet again and again; at first without the readings, which take longer.
     async fn watch(&self, interval: Duration) -> Result<(), Box<dyn Error + Send + Sync>> {
         let mut screen = Screen::enter()?;
+        let now = Utc::now();
+        let mut servers = self.tables.servers(now, self.offline_after).await?;
+        servers.sort_by_cached_key(Server::rank);
+        screen.paint(&view::paint(&servers, now, columns(), colours()))?;
         loop {
             let now = Utc::now();
             let servers = self.servers(now).await?;

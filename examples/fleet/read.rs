@@ -43,13 +43,13 @@ impl Tables {
         }
     }
 
-    /// Reads all servers as they are now.
-    pub async fn read(
+    /// Reads all servers as they are now, without their readings.
+    pub async fn servers(
         &self,
         now: DateTime<Utc>,
         offline_after: TimeDelta,
     ) -> Result<Vec<Server>, Box<dyn Error + Send + Sync>> {
-        let servers: Vec<Item> = self
+        let mut pages = self
             .client
             .scan()
             .table_name(&self.servers)
@@ -58,13 +58,25 @@ impl Tables {
             )
             .into_paginator()
             .items()
-            .send()
-            .try_collect()
-            .await?;
+            .send();
+        let mut servers = Vec::new();
+        while let Some(item) = pages.try_next().await? {
+            servers.push(server(&item, now, offline_after));
+        }
+        Ok(servers)
+    }
+
+    /// Completes servers with what they sent in the last hour.
+    pub async fn complete(
+        &self,
+        servers: Vec<Server>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Server>, Box<dyn Error + Send + Sync>> {
         stream::iter(servers)
-            .map(|item| async move {
-                let rows = self.last_hour(&item, now).await?;
-                Ok(server(&item, &rows, now, offline_after))
+            .map(|mut server| async move {
+                let rows = self.last_hour(&server.server_id, now).await?;
+                complete(&mut server, &rows, now);
+                Ok(server)
             })
             .buffered(CONCURRENCY)
             .try_collect()
@@ -74,19 +86,16 @@ impl Tables {
     /// Reads what a server has sent in the last hour, by its own clock.
     async fn last_hour(
         &self,
-        server: &Item,
+        server_id: &str,
         now: DateTime<Utc>,
     ) -> Result<Vec<Item>, Box<dyn Error + Send + Sync>> {
-        let Some(server_id) = server.get("server_id") else {
-            return Ok(Vec::new());
-        };
         let since = Timestamp::from(now - HISTORY).to_string();
         let rows = self
             .client
             .query()
             .table_name(&self.metrics)
             .key_condition_expression("server_id = :server AND recorded_at >= :since")
-            .expression_attribute_values(":server", server_id.clone())
+            .expression_attribute_values(":server", AttributeValue::S(server_id.into()))
             .expression_attribute_values(":since", AttributeValue::S(since))
             .projection_expression(
                 "recorded_at, cpu_percent, memory_percent, disk_percent, load_1m, uptime_seconds",
@@ -100,10 +109,8 @@ impl Tables {
     }
 }
 
-fn server(item: &Item, rows: &[Item], now: DateTime<Utc>, offline_after: TimeDelta) -> Server {
+fn server(item: &Item, now: DateTime<Utc>, offline_after: TimeDelta) -> Server {
     let last_seen = text(item, "last_seen").and_then(|time| time.parse().ok());
-    let newest = rows.last();
-    let number = |name| newest.and_then(|row| number(row, name));
     Server {
         server_id: text(item, "server_id").unwrap_or_default(),
         hostname: text(item, "hostname"),
@@ -113,13 +120,18 @@ fn server(item: &Item, rows: &[Item], now: DateTime<Utc>, offline_after: TimeDel
         os_version: text(item, "os_version"),
         kernel_version: text(item, "kernel_version"),
         architecture: text(item, "architecture"),
-        cpu_percent: number("cpu_percent"),
-        memory_percent: number("memory_percent"),
-        disk_percent: number("disk_percent"),
-        load_1m: number("load_1m"),
-        uptime_seconds: number("uptime_seconds"),
-        cpu_percent_by_minute: by_minute(rows, now - HISTORY),
+        ..Server::default()
     }
+}
+
+fn complete(server: &mut Server, rows: &[Item], now: DateTime<Utc>) {
+    let newest = |name| rows.last().and_then(|row| number(row, name));
+    server.cpu_percent = newest("cpu_percent");
+    server.memory_percent = newest("memory_percent");
+    server.disk_percent = newest("disk_percent");
+    server.load_1m = newest("load_1m");
+    server.uptime_seconds = newest("uptime_seconds");
+    server.cpu_percent_by_minute = by_minute(rows, now - HISTORY);
 }
 
 /// The highest CPU reading of each minute since then; none where nothing was sent.

@@ -45,6 +45,9 @@ fn summary(servers: &[Server]) -> String {
     format!("{} server{plural}, {offline} offline", servers.len())
 }
 
+/// Stands behind a time where there is room.
+const AGO: &str = " ago";
+
 /// Places of the columns that are aligned to the right.
 const LOAD: usize = 7;
 const UPTIME: usize = 8;
@@ -55,6 +58,7 @@ struct Layout {
     seen: usize,
     os: usize,
     full_os: bool,
+    ago: &'static str,
     bar: usize,
     load: usize,
     uptime: usize,
@@ -71,13 +75,15 @@ impl Layout {
                 .fold(least, usize::max)
         };
         let name = longest(6, &|server| server.server_id.clone());
+        let full_seen = longest(4, &|server| seen(server, now, AGO));
         let short_os = longest(2, &|server| os(server, false));
         let full_os = longest(2, &|server| os(server, true));
         let mut layout = Self {
             name: 10,
-            seen: longest(4, &|server| seen(server, now)),
+            seen: longest(4, &|server| seen(server, now, "")),
             os: 6,
             full_os: false,
+            ago: "",
             bar: 3,
             load: longest(4, &load),
             uptime: longest(2, &uptime),
@@ -95,12 +101,14 @@ impl Layout {
         grow(&mut layout.os, short_os, 1);
         grow(&mut layout.name, name.min(24), 1);
         grow(&mut layout.sparkline, 12, 1);
+        grow(&mut layout.seen, full_seen, 1);
         grow(&mut layout.bar, 8, 3);
         grow(&mut layout.sparkline, 30, 1);
         grow(&mut layout.name, name, 1);
         grow(&mut layout.os, full_os, 1);
         grow(&mut layout.bar, 12, 3);
         grow(&mut layout.sparkline, 60, 1);
+        layout.ago = if layout.seen >= full_seen { AGO } else { "" };
         layout.full_os = layout.os >= full_os;
         layout
     }
@@ -138,7 +146,7 @@ impl Layout {
         let cells = [
             Cell::new(&server.server_id).add_attribute(Attribute::Bold),
             Cell::new(status).fg(colour),
-            Cell::new(seen(server, now)),
+            Cell::new(seen(server, now, self.ago)),
             Cell::new(os(server, self.full_os)),
             self.share(server.cpu_percent),
             self.share(server.memory_percent),
@@ -178,11 +186,12 @@ fn line(cells: [Cell; 10]) -> Row {
     row
 }
 
-fn seen(server: &Server, now: DateTime<Utc>) -> String {
-    let ago = server
-        .last_seen
-        .map(|time| (now - time).to_std().unwrap_or_default());
-    ago.map_or("never".into(), |ago| format!("{} ago", words(ago)))
+/// How long ago the server was seen, with or without the word for it.
+fn seen(server: &Server, now: DateTime<Utc>, ago: &str) -> String {
+    let since = |time: DateTime<Utc>| (now - time).to_std().unwrap_or_default();
+    server.last_seen.map_or("never".into(), |time| {
+        format!("{}{ago}", words(since(time)))
+    })
 }
 
 /// The distribution and its version, or the first word of each.
@@ -299,9 +308,9 @@ mod tests {
         let expected = "\
 2 servers, 1 offline
 
-SERVER     STATUS  SEEN    OS        CPU %   MEM %   DISK %   LOAD     UP CPU 1H
-nas        offline never   –               –       –       –     –      –
-a-name-th… online  42s ago Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 12days ██████";
+SERVER       STATUS  SEEN  OS        CPU %   MEM %   DISK %   LOAD     UP CPU 1H
+nas          offline never –               –       –       –     –      –
+a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 12days ██████";
         assert_eq!(paint(&servers, now, 80, false), expected);
     }
 
