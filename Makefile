@@ -6,14 +6,34 @@ TOOLS := target/tools
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: run test test-deployment build validate deploy key
+OPENAPI_TOOLS := target/openapi-tools
+
+# What `make run` serves.
+LOCAL := AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local \
+	AWS_SECRET_ACCESS_KEY=local SERVERS_TABLE=heartbeat-servers METRICS_TABLE=heartbeat-metrics \
+	HEARTBEAT_URL=http://127.0.0.1:9000/lambda-url/heartbeat/api/v1/agents/heartbeat \
+	HEARTBEAT_API_KEY=local-development-key
+
+.PHONY: run fleet picture openapi test test-openapi test-deployment build validate deploy key
 
 # The function and a DynamoDB on this machine.
 run:
 	@python3 examples/run.py
 
+# The fleet that `make run` serves; what stands in ARGS goes to the view.
+fleet:
+	@env $(LOCAL) cargo run --quiet --example fleet -- $(ARGS)
+
+# Draws the README's picture of the fleet, while `make run` is up.
+picture: $(OPENAPI_TOOLS)/ready
+	@env $(LOCAL) $(OPENAPI_TOOLS)/bin/python examples/fleet/picture.py
+
+# Writes openapi.json.
+openapi:
+	cargo run --quiet --example openapi
+
 # Everything that is checked.
-test: test-deployment
+test: test-deployment test-openapi
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	python3 tests/agent.py
@@ -24,6 +44,10 @@ test: test-deployment
 # The stack, as far as it goes without AWS.
 test-deployment: validate build
 	python3 tests/dynamodb_local.py pytest tests/deployment
+
+# openapi.json against the running function.
+test-openapi: $(OPENAPI_TOOLS)/ready
+	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
 
 # What is deployed, in .aws-sam/build.
 build: $(TOOLS)/ready
@@ -45,6 +69,8 @@ key:
 	printf 'key     %s\ndigest  %s\n' $$key $$(printf %s $$key | openssl dgst -sha256 -r | cut -d' ' -f1)
 
 $(TOOLS)/ready: tests/deployment/requirements.txt
-	python3 -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --requirement $<
+$(OPENAPI_TOOLS)/ready: tests/openapi/requirements.txt tests/openapi/constraints.txt
+$(TOOLS)/ready $(OPENAPI_TOOLS)/ready:
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --requirement $<
 	touch $@

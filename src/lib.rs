@@ -16,4 +16,5 @@ pub mod error;
 pub mod handler;
 pub mod heartbeat;
 pub mod log;
+pub mod openapi;
 pub mod store;

@@ -45,7 +45,12 @@ impl<T: Field> Field for Option<T> {
     }
 
     fn schema() -> Value {
-        serde_json::json!({ "anyOf": [T::schema(), { "type": "null" }] })
+        let mut schema = T::schema();
+        match schema.get_mut("type") {
+            Some(name) => *name = serde_json::json!([name, "null"]),
+            None => schema = serde_json::json!({ "anyOf": [schema, { "type": "null" }] }),
+        }
+        schema
     }
 }
 
@@ -273,22 +278,10 @@ macro_rules! object {
                     .filter_map(|(name, attribute)| Some((name.to_owned(), attribute?)))
                     .collect()
             }
-        }
 
-        impl $crate::heartbeat::Field for $name {
-            fn read(value: &serde_json::Value, report: &mut $crate::heartbeat::field::Report) -> Option<Self> {
-                let serde_json::Value::Object(object) = value else {
-                    return report.refuse($crate::heartbeat::Violation::ModelAttributesType);
-                };
-                $(let $member = report.member(object, stringify!($member));)+
-                Some(Self { $($member: $member?),+ })
-            }
-
-            fn attribute(&self) -> Option<aws_sdk_dynamodb::types::AttributeValue> {
-                Some(aws_sdk_dynamodb::types::AttributeValue::M(self.attributes()))
-            }
-
-            fn schema() -> serde_json::Value {
+            /// The JSON Schema to which [`Field::schema`](crate::heartbeat::Field::schema) refers.
+            #[must_use]
+            pub fn definition() -> serde_json::Value {
                 let mut properties = serde_json::Map::new();
                 let mut required = Vec::new();
                 $(
@@ -306,6 +299,24 @@ macro_rules! object {
                     "properties": properties,
                     "required": required,
                 })
+            }
+        }
+
+        impl $crate::heartbeat::Field for $name {
+            fn read(value: &serde_json::Value, report: &mut $crate::heartbeat::field::Report) -> Option<Self> {
+                let serde_json::Value::Object(object) = value else {
+                    return report.refuse($crate::heartbeat::Violation::ModelAttributesType);
+                };
+                $(let $member = report.member(object, stringify!($member));)+
+                Some(Self { $($member: $member?),+ })
+            }
+
+            fn attribute(&self) -> Option<aws_sdk_dynamodb::types::AttributeValue> {
+                Some(aws_sdk_dynamodb::types::AttributeValue::M(self.attributes()))
+            }
+
+            fn schema() -> serde_json::Value {
+                serde_json::json!({ "$ref": concat!("#/components/schemas/", stringify!($name)) })
             }
         }
     };

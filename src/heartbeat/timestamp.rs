@@ -50,7 +50,7 @@ impl Field for Timestamp {
     }
 
     fn schema() -> Value {
-        json!({ "anyOf": [{ "type": "string", "format": "date-time" }, { "type": "number" }] })
+        json!({ "type": "string", "format": "date-time" })
     }
 }
 

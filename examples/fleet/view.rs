@@ -1,0 +1,343 @@
+//! The fleet as a table of text, as wide as the terminal.
+
+use crate::server::{PRESSED, Server, Status};
+use chrono::{DateTime, Utc};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Row, Table, Width};
+use std::time::Duration;
+
+/// Share of CPU, memory or disk that is worth a look, percent.
+const BUSY: f64 = 75.0;
+
+/// What stands where nothing is known.
+const UNKNOWN: &str = "–";
+
+/// Paints the fleet for so many columns.
+pub fn paint(servers: &[Server], now: DateTime<Utc>, columns: usize, colours: bool) -> String {
+    let layout = Layout::of(servers, now, columns);
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    if colours {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table.set_header(layout.header());
+    table.add_rows(servers.iter().map(|server| layout.row(server, now)));
+    for (column, width) in table.column_iter_mut().zip(layout.widths()) {
+        column.set_padding((0, 1));
+        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width as u16 + 1)));
+    }
+    for right in [LOAD, UPTIME] {
+        if let Some(column) = table.column_mut(right) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!("{}\n\n{}", summary(servers), table.trim_fmt())
+}
+
+fn summary(servers: &[Server]) -> String {
+    let offline = servers
+        .iter()
+        .filter(|server| server.status == Status::Offline)
+        .count();
+    let plural = if servers.len() == 1 { "" } else { "s" };
+    format!("{} server{plural}, {offline} offline", servers.len())
+}
+
+/// Stands behind a time where there is room.
+const AGO: &str = " ago";
+
+/// Places of the columns that are aligned to the right.
+const LOAD: usize = 7;
+const UPTIME: usize = 8;
+
+/// How wide each column is, without the gap behind it.
+struct Layout {
+    name: usize,
+    seen: usize,
+    os: usize,
+    full_os: bool,
+    ago: &'static str,
+    bar: usize,
+    load: usize,
+    uptime: usize,
+    sparkline: usize,
+}
+
+impl Layout {
+    /// Starts from what fits 80 columns and hands out what is left, the most telling column first.
+    fn of(servers: &[Server], now: DateTime<Utc>, columns: usize) -> Self {
+        let longest = |least: usize, text: &dyn Fn(&Server) -> String| {
+            servers
+                .iter()
+                .map(|server| text(server).chars().count())
+                .fold(least, usize::max)
+        };
+        let name = longest(6, &|server| server.server_id.clone());
+        let full_seen = longest(4, &|server| seen(server, now, AGO));
+        let short_os = longest(2, &|server| os(server, false));
+        let full_os = longest(2, &|server| os(server, true));
+        let mut layout = Self {
+            name: 10,
+            seen: longest(4, &|server| seen(server, now, "")),
+            os: 6,
+            full_os: false,
+            ago: "",
+            bar: 3,
+            load: longest(4, &load),
+            uptime: longest(2, &uptime),
+            sparkline: 6,
+        };
+        let taken: usize = layout.widths().iter().map(|width| width + 1).sum();
+        let mut spare = columns.saturating_sub(taken - 1);
+        let mut grow = |width: &mut usize, wish: usize, columns: usize| {
+            let more = wish.saturating_sub(*width).min(spare / columns);
+            *width += more;
+            spare -= more * columns;
+        };
+        grow(&mut layout.os, short_os.min(10), 1);
+        grow(&mut layout.name, name.min(16), 1);
+        grow(&mut layout.os, short_os, 1);
+        grow(&mut layout.name, name.min(24), 1);
+        grow(&mut layout.sparkline, 12, 1);
+        grow(&mut layout.seen, full_seen, 1);
+        grow(&mut layout.bar, 8, 3);
+        grow(&mut layout.sparkline, 30, 1);
+        grow(&mut layout.name, name, 1);
+        grow(&mut layout.os, full_os, 1);
+        grow(&mut layout.bar, 12, 3);
+        grow(&mut layout.sparkline, 60, 1);
+        layout.ago = if layout.seen >= full_seen { AGO } else { "" };
+        layout.full_os = layout.os >= full_os;
+        layout
+    }
+
+    fn widths(&self) -> [usize; 10] {
+        let share = self.bar + " 100".len();
+        [
+            self.name,
+            "offline".len(),
+            self.seen,
+            self.os,
+            share,
+            share,
+            share,
+            self.load,
+            self.uptime,
+            self.sparkline,
+        ]
+    }
+
+    fn header(&self) -> Row {
+        let titles = [
+            "SERVER", "STATUS", "SEEN", "OS", "CPU %", "MEM %", "DISK %", "LOAD", "UP", "CPU 1H",
+        ];
+        line(titles.map(|title| Cell::new(title).add_attribute(Attribute::Bold)))
+    }
+
+    fn row(&self, server: &Server, now: DateTime<Utc>) -> Row {
+        let online = server.status == Status::Online;
+        let (status, colour) = if online {
+            ("online", Color::Green)
+        } else {
+            ("offline", Color::Red)
+        };
+        let cells = [
+            Cell::new(&server.server_id).add_attribute(Attribute::Bold),
+            Cell::new(status).fg(colour),
+            Cell::new(seen(server, now, self.ago)),
+            Cell::new(os(server, self.full_os)),
+            self.share(server.cpu_percent),
+            self.share(server.memory_percent),
+            self.share(server.disk_percent),
+            Cell::new(load(server)),
+            Cell::new(uptime(server)),
+            Cell::new(sparkline(&server.cpu_percent_by_minute, self.sparkline)).fg(Color::Cyan),
+        ];
+        // The readings of a server that is gone are history.
+        line(cells.map(|cell| {
+            if online {
+                cell
+            } else {
+                cell.add_attribute(Attribute::Dim)
+            }
+        }))
+    }
+
+    /// A share of a whole, as a bar and a number.
+    fn share(&self, percent: Option<f64>) -> Cell {
+        let Some(percent) = percent else {
+            return Cell::new(format!("{:width$} {UNKNOWN:>3}", "", width = self.bar));
+        };
+        let colour = match percent {
+            _ if percent >= PRESSED => Color::Red,
+            _ if percent >= BUSY => Color::Yellow,
+            _ => Color::Green,
+        };
+        Cell::new(format!("{} {percent:>3.0}", bar(percent, self.bar))).fg(colour)
+    }
+}
+
+/// A row that never wraps: what is too long ends in an ellipsis.
+fn line(cells: [Cell; 10]) -> Row {
+    let mut row = Row::from(cells);
+    row.max_height(1);
+    row
+}
+
+/// How long ago the server was seen, with or without the word for it.
+fn seen(server: &Server, now: DateTime<Utc>, ago: &str) -> String {
+    let since = |time: DateTime<Utc>| (now - time).to_std().unwrap_or_default();
+    server.last_seen.map_or("never".into(), |time| {
+        format!("{}{ago}", words(since(time)))
+    })
+}
+
+/// The distribution and its version, or the first word of each.
+fn os(server: &Server, full: bool) -> String {
+    let parts = [&server.os_distribution, &server.os_version]
+        .into_iter()
+        .flatten();
+    let parts = parts.filter_map(|part| {
+        if full {
+            Some(part.as_str())
+        } else {
+            part.split(' ').next()
+        }
+    });
+    let parts: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        UNKNOWN.into()
+    } else {
+        parts.join(" ")
+    }
+}
+
+fn load(server: &Server) -> String {
+    server
+        .load_1m
+        .map_or(UNKNOWN.into(), |load| format!("{load:.2}"))
+}
+
+fn uptime(server: &Server) -> String {
+    let uptime = server
+        .uptime_seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    uptime.map_or(UNKNOWN.into(), words)
+}
+
+/// A duration by its largest unit: `12s`, `3days`.
+fn words(duration: Duration) -> String {
+    let words = humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
+    words.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// A line of so many columns, as much of it heavy as the share says, to the half column.
+fn bar(percent: f64, width: usize) -> String {
+    let halves = (percent.clamp(0.0, 100.0) / 100.0 * width as f64 * 2.0).round() as usize;
+    let half = if halves % 2 == 1 { "╸" } else { "" };
+    let bar = format!("{}{half}", "━".repeat(halves / 2));
+    format!("{bar:─<width$}")
+}
+
+/// So many columns over the whole time, each as high as the peak of its share of the minutes.
+fn sparkline(percents: &[Option<f64>], width: usize) -> String {
+    const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let peak = |column: usize| {
+        let minutes = column * percents.len() / width..(column + 1) * percents.len() / width;
+        percents[minutes].iter().copied().flatten().reduce(f64::max)
+    };
+    let level = |percent: f64| LEVELS[((percent / 100.0 * 8.0) as usize).min(7)];
+    (0..width)
+        .map(|column| peak(column).map_or(' ', level))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_as_long_as_the_share() {
+        for (percent, expected) in [
+            (0.0, "────"),
+            (12.5, "╸───"),
+            (50.0, "━━──"),
+            (99.0, "━━━━"),
+            (250.0, "━━━━"),
+        ] {
+            assert_eq!(bar(percent, 4), expected, "{percent}");
+        }
+    }
+
+    #[test]
+    fn sparklines_show_peaks_and_gaps() {
+        let minutes = [Some(0.0), Some(100.0), None, None, Some(50.0), None];
+        assert_eq!(sparkline(&minutes, 6), "▁█  ▅ ");
+        assert_eq!(sparkline(&minutes, 3), "█ ▅");
+    }
+
+    fn fleet() -> ([Server; 2], DateTime<Utc>) {
+        let now: DateTime<Utc> = "2026-01-18T10:30:00Z".parse().unwrap();
+        let online = Server {
+            server_id: "a-name-that-is-longer-than-a-narrow-column".into(),
+            status: Status::Online,
+            last_seen: "2026-01-18T10:29:18Z".parse().ok(),
+            os_distribution: Some("Debian GNU/Linux".into()),
+            os_version: Some("12 (bookworm)".into()),
+            cpu_percent: Some(100.0),
+            memory_percent: Some(67.2),
+            disk_percent: Some(9.9),
+            load_1m: Some(12.3),
+            uptime_seconds: Some(1_100_000.0),
+            cpu_percent_by_minute: vec![Some(99.0); 60],
+            ..Server::default()
+        };
+        let offline = Server {
+            server_id: "nas".into(),
+            cpu_percent_by_minute: vec![None; 60],
+            ..Server::default()
+        };
+        ([offline, online], now)
+    }
+
+    #[test]
+    fn a_fleet_fits_eighty_columns() {
+        let (servers, now) = fleet();
+        let expected = "\
+2 servers, 1 offline
+
+SERVER       STATUS  SEEN  OS        CPU %   MEM %   DISK %   LOAD     UP CPU 1H
+nas          offline never –               –       –       –     –      –
+a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 12days ██████";
+        assert_eq!(paint(&servers, now, 80, false), expected);
+    }
+
+    #[test]
+    fn more_columns_are_used() {
+        let (servers, now) = fleet();
+        let painted = paint(&servers, now, 200, false);
+        let widest = painted
+            .lines()
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap();
+        assert_eq!(widest, 200);
+        assert!(
+            painted.contains("a-name-that-is-longer-than-a-narrow-column"),
+            "{painted}"
+        );
+        assert!(
+            painted.contains("Debian GNU/Linux 12 (bookworm)"),
+            "{painted}"
+        );
+    }
+
+    #[test]
+    fn colours_are_left_out_when_not_wanted() {
+        let (servers, now) = fleet();
+        assert!(paint(&servers, now, 80, true).contains('\u{1b}'));
+        assert!(!paint(&servers, now, 80, false).contains('\u{1b}'));
+    }
+}
