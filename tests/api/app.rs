@@ -6,6 +6,7 @@ use crate::log::Log;
 use crate::tables;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use heartbeat::client;
 use heartbeat::config::Config;
 use heartbeat::handler::{App, handle};
@@ -205,6 +206,13 @@ pub fn event(name: &str) -> Value {
 pub fn posting(body: String) -> Value {
     let mut event = event("heartbeat");
     event["body"] = body.into();
+    event
+}
+
+/// An event that posts a body in base64, as API Gateway passes on what is not text.
+pub fn posting_in_base64(body: &[u8]) -> Value {
+    let mut event = posting(BASE64_STANDARD.encode(body));
+    event["isBase64Encoded"] = true.into();
     event
 }
 

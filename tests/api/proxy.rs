@@ -73,6 +73,8 @@ struct Shared {
     open: AtomicUsize,
     /// Requests that a fault has struck.
     struck: AtomicUsize,
+    /// Requests that were sent into a connection that had vanished.
+    swallowed: AtomicUsize,
 }
 
 /// Apart from the test's own runtime, so that a test can stop the function's time and not the proxy's.
@@ -98,6 +100,7 @@ impl Proxy {
             ending: watch::Sender::new(Ending::HangUp),
             open: AtomicUsize::new(0),
             struck: AtomicUsize::new(0),
+            swallowed: AtomicUsize::new(0),
         });
         let refusing = Refusing {
             socket,
@@ -119,6 +122,11 @@ impl Proxy {
     /// How many requests a fault has struck.
     pub fn struck(&self) -> usize {
         self.shared.struck.load(Ordering::SeqCst)
+    }
+
+    /// How many requests went into a connection that had vanished.
+    pub fn swallowed(&self) -> usize {
+        self.shared.swallowed.load(Ordering::SeqCst)
     }
 
     /// Closes every idle connection, and returns when that is done.
@@ -166,7 +174,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             shared.open.fetch_add(1, Ordering::SeqCst);
             let end = shared.serve(peer).await;
             shared.open.fetch_sub(1, Ordering::SeqCst);
-            if let Ok(Some(mut vanished)) = end {
+            if let Ok(Some(mut vanished)) = end
+                && Head::peek(&vanished).await.is_ok()
+            {
+                shared.swallowed.fetch_add(1, Ordering::SeqCst);
                 swallow(&mut vanished).await;
             }
         });
