@@ -16,7 +16,10 @@ fn check(heartbeat: &Heartbeat) {
     assert!((1..=100).contains(&heartbeat.server_id.as_str().len()));
     assert!((1..=255).contains(&heartbeat.hostname.as_str().chars().count()));
     assert!(heartbeat.timestamp.to_string().ends_with('Z'));
-    let metrics = heartbeat.metrics.iter().flat_map(|metrics| metrics.attributes());
+    let metrics = heartbeat
+        .metrics
+        .iter()
+        .flat_map(|metrics| metrics.attributes());
     for (name, value) in metrics {
         let number: f64 = value.as_n().expect("a number").parse().expect("a decimal");
         assert!(

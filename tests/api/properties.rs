@@ -3,7 +3,7 @@
 use crate::app::{SERVER, TestApp, event, minimal, posting_in_base64, text};
 use futures_util::future::join_all;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
@@ -34,18 +34,16 @@ fn holds<S: Strategy>(
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
     let noise = prop::collection::vec(any::<u8>(), 0..300);
     let json_like = prop::collection::vec(select(b"{}[]\",:0e-+.\\untrl d".as_slice()), 0..300);
-    let spliced = (any::<prop::sample::Index>(), noise.clone()).prop_map(|(place, noise)| {
-        let mut body = event("every-field")["body"]
-            .as_str()
-            .unwrap()
-            .as_bytes()
-            .to_vec();
+    let patch = prop::collection::vec(prop_oneof![b' '..=b'~', any::<u8>()], 0..4);
+    let patched = (any::<Index>(), 0..4_usize, patch).prop_map(|(place, length, patch)| {
+        let event = event("every-field");
+        let mut body = event["body"].as_str().unwrap().as_bytes().to_vec();
         let start = place.index(body.len());
-        let end = (start + noise.len() / 8).min(body.len());
-        body.splice(start..end, noise.into_iter().take(20));
+        let end = (start + length).min(body.len());
+        body.splice(start..end, patch);
         body
     });
-    prop_oneof![noise, json_like, spliced]
+    prop_oneof![1 => noise, 1 => json_like, 3 => patched]
 }
 
 // C4.1 C6: whatever the bytes, an answer of the contract, and what is refused is not written.
@@ -62,7 +60,7 @@ fn any_body_gets_an_answer() {
         Ok(())
     });
     assert!(
-        (10..990).contains(&accepted.get()),
+        (50..950).contains(&accepted.get()),
         "{} accepted",
         accepted.get()
     );
@@ -70,17 +68,8 @@ fn any_body_gets_an_answer() {
 
 /// Any text of so many characters: controls, emoji and combining marks too.
 fn any_text(min: usize, max: usize) -> impl Strategy<Value = String> {
-    let awkward = select(vec![
-        '\0',
-        '\n',
-        '\u{7f}',
-        '"',
-        '\\',
-        '😀',
-        '\u{301}',
-        '\u{202e}',
-        '\u{10ffff}',
-    ]);
+    let awkward = "\0\n\u{7f}\"\\😀\u{301}\u{202e}\u{10ffff}".chars();
+    let awkward = select(awkward.collect::<Vec<_>>());
     let letter = prop_oneof![any::<char>(), awkward];
     prop::collection::vec(letter, min..=max).prop_map(|text| text.into_iter().collect())
 }
