@@ -14,7 +14,7 @@ LOCAL := AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 AWS_REGION=us-east-1 AW
 	HEARTBEAT_URL=http://127.0.0.1:9000/lambda-url/heartbeat/api/v1/agents/heartbeat \
 	HEARTBEAT_API_KEY=local-development-key
 
-.PHONY: run fleet picture openapi test test-openapi test-deployment build validate deploy key
+.PHONY: run fleet picture openapi test test-openapi test-deployment soak soak-short fuzz deny build validate deploy key
 
 # The function and a DynamoDB on this machine.
 run:
@@ -33,7 +33,7 @@ openapi:
 	cargo run --quiet --example openapi
 
 # Everything that is checked.
-test: test-deployment test-openapi
+test: test-deployment test-openapi soak-short
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	python3 tests/agent.py
@@ -48,6 +48,23 @@ test-deployment: validate build
 # openapi.json against the running function.
 test-openapi: $(OPENAPI_TOOLS)/ready
 	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
+
+# Ten minutes of a fleet over a failing engine: nothing that is acknowledged may be lost.
+soak:
+	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 600
+
+# The same for a minute.
+soak-short:
+	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 60
+
+# Optional, needs `cargo install --locked cargo-fuzz`: looks for a body on which the parser panics.
+fuzz:
+	python3 fuzz/seed.py
+	RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none parse -- -max_total_time=600 -max_len=65536 -timeout=10
+
+# Optional, needs `cargo install --locked cargo-deny` and a network: the rules of deny.toml and the advisories.
+deny:
+	cargo deny --locked check
 
 # What is deployed, in .aws-sam/build.
 build: $(TOOLS)/ready

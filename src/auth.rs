@@ -114,3 +114,43 @@ impl fmt::Display for KeyError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    // C2.2: which comparisons are made cannot be seen from outside, so it is looked at here.
+    #[test]
+    fn every_digest_is_compared_whichever_matches() {
+        let names = ["first", "middle", "last"];
+        let digests = names.map(|key| hex_digest(key.as_bytes()));
+        let Ok(keys) = Keys::parse(&digests.join(",")) else {
+            panic!("three digests are a list")
+        };
+        for (presented, is_known) in names
+            .map(|name| (name, true))
+            .into_iter()
+            .chain([("none", false)])
+        {
+            let grant = Grant {
+                keys: &keys,
+                digest: Sha256::digest(presented).into(),
+            };
+            let compared = Cell::new(0);
+            let matches = grant.any(|_| {
+                compared.set(compared.get() + 1);
+                true
+            });
+            assert_eq!((compared.get(), matches), (3, is_known), "{presented}");
+            assert_eq!(keys.authenticate(presented.as_bytes()).is_some(), is_known);
+        }
+    }
+
+    fn hex_digest(key: &[u8]) -> String {
+        Sha256::digest(key)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+}

@@ -141,8 +141,13 @@ impl HttpConnector for Connector {
                 .request(request)
                 .await
                 .map_err(|error| ConnectorError::io(error.into()))?;
-            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
-                .map_err(|error| ConnectorError::other(error.into(), None))
+            let response = HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))?;
+            // DynamoDB always answers with one, and the SDK would take an empty one for a success.
+            if response.body().content_length() == Some(0) {
+                return Err(ConnectorError::io("an answer without a body".into()));
+            }
+            Ok(response)
         })
     }
 }

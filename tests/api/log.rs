@@ -3,6 +3,13 @@ use serde_json::Value;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use tracing::instrument::WithSubscriber;
+use tracing::{Dispatch, Level};
+
+/// What one function logs, from `DEBUG` on.
+pub struct Log {
+    lines: Lines,
+    dispatch: Dispatch,
+}
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -17,24 +24,57 @@ impl Write for Lines {
     }
 }
 
-/// What the function logs while it answers events.
-async fn log_of(app: &TestApp, events: &[Value]) -> Vec<Value> {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = heartbeat::log::subscriber(tracing::Level::DEBUG, move || writer.clone());
-    async {
-        for event in events {
-            app.send(event).await;
+impl Default for Log {
+    fn default() -> Self {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = heartbeat::log::subscriber(Level::DEBUG, move || writer.clone());
+        Self {
+            lines,
+            dispatch: subscriber.into(),
         }
     }
-    .with_subscriber(subscriber)
-    .await;
-    let bytes = lines.0.lock().unwrap().clone();
-    let log = String::from_utf8(bytes).unwrap();
-    assert!(!log.contains(KEY) && !log.contains(DIGEST), "{log}");
-    log.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+}
+
+impl Log {
+    /// Runs something, logged here.
+    pub fn of<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
+        future.with_subscriber(self.dispatch.clone())
+    }
+
+    /// Everything that was logged since the last time.
+    pub fn take(&self) -> Vec<Value> {
+        let bytes = std::mem::take(&mut *self.lines.0.lock().unwrap());
+        let text = String::from_utf8(bytes).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    // C2.6
+    /// Fails where the key, its digest, or what an event carries has been logged.
+    pub fn assert_silent_on(&self, event: &Value) {
+        let log = String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap();
+        let escaped = |text: &str| Value::from(text).to_string().trim_matches('"').to_owned();
+        let body = escaped(event["body"].as_str().unwrap_or_default());
+        let key = event["headers"]["x-api-key"].as_str().unwrap_or_default();
+        for secret in [KEY, DIGEST, &escaped(key), &body] {
+            let is_telling = secret.len() > 8;
+            assert!(
+                !is_telling || !log.contains(secret),
+                "{secret:?} is in the log: {log}"
+            );
+        }
+    }
+}
+
+/// What the function logs while it answers events.
+async fn log_of(app: &TestApp, events: &[Value]) -> Vec<Value> {
+    app.log.take();
+    for event in events {
+        app.send(event).await;
+    }
+    app.log.take()
 }
 
 fn assert_line(line: &Value, level: &str, message: &str) {

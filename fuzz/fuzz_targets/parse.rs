@@ -1,0 +1,37 @@
+//! Any bytes as a body: no panic, and what is accepted keeps the limits that DynamoDB and the contract set.
+
+#![no_main]
+
+use heartbeat::heartbeat::{FieldError, Heartbeat, parse};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|body: &[u8]| {
+    match parse(body) {
+        Ok(heartbeat) => check(&heartbeat),
+        Err(errors) => refuse(&errors),
+    }
+});
+
+fn check(heartbeat: &Heartbeat) {
+    assert!((1..=100).contains(&heartbeat.server_id.as_str().len()));
+    assert!((1..=255).contains(&heartbeat.hostname.as_str().chars().count()));
+    assert!(heartbeat.timestamp.to_string().ends_with('Z'));
+    let metrics = heartbeat
+        .metrics
+        .iter()
+        .flat_map(|metrics| metrics.attributes());
+    for (name, value) in metrics {
+        let number: f64 = value.as_n().expect("a number").parse().expect("a decimal");
+        assert!(
+            number == 0.0 || (1e-130..=9.9e125).contains(&number),
+            "{name}: {number}"
+        );
+    }
+}
+
+fn refuse(errors: &[FieldError]) {
+    assert!(!errors.is_empty());
+    for error in errors {
+        assert_eq!(error.loc[0], "body");
+    }
+}

@@ -1,0 +1,265 @@
+//! What an attacker can put into a request. What `auth.rs`, `body.rs` and `log.rs` show is not shown again.
+
+use crate::app::{
+    Answer, DIGEST, KEY, SERVER, TestApp, event, minimal, posting, posting_in_base64, text, with,
+};
+use serde_json::{Value, json};
+
+fn with_header(name: &str, value: &str) -> Value {
+    let mut event = event("heartbeat");
+    event["headers"][name] = value.into();
+    event
+}
+
+/// A heartbeat of exactly so many bytes, with something in it that nobody asked for.
+fn of_size(bytes: usize) -> String {
+    let body = with("padding", json!("")).to_string();
+    let padding = format!(r#""padding":"{}""#, "x".repeat(bytes - body.len()));
+    body.replace(r#""padding":"""#, &padding)
+}
+
+fn codes(answer: &Answer) -> Vec<(&str, String)> {
+    let errors = answer.body["detail"].as_array().unwrap().iter();
+    errors
+        .map(|error| {
+            let path = error["loc"].as_array().unwrap().iter();
+            let path: Vec<_> = path.map(|name| name.as_str().unwrap()).collect();
+            (error["type"].as_str().unwrap(), path.join("."))
+        })
+        .collect()
+}
+
+// C2.3: sizes no gateway lets through, and no trouble here.
+#[tokio::test]
+async fn large_headers_and_keys_are_just_headers_and_keys() {
+    let app = TestApp::start().await;
+    let large = with_header("x-padding", &"x".repeat(8 * 1024));
+    assert_eq!(app.send(&large).await.status, 200);
+    let huge_key = with_header("x-api-key", &"x".repeat(1024 * 1024));
+    assert_eq!(app.send(&huge_key).await.status, 401);
+}
+
+// C2.2
+#[tokio::test]
+async fn a_key_may_be_any_text_that_its_digest_is_of() {
+    // SHA-256 of `clé-🔑`.
+    const DIGEST: &str = "26253e5f26eabf0b67ccfade68b830ef32a1cc9b1f4df6a2fddf59506276ad50";
+    let app = TestApp::start_with(&[("API_KEY_SHA256", DIGEST)]).await;
+    for (key, status) in [
+        ("clé-🔑", 200),
+        ("cle-🔑", 401),
+        ("cl\u{301}e-🔑", 401),
+        ("é", 401),
+    ] {
+        assert_eq!(
+            app.send(&with_header("x-api-key", key)).await.status,
+            status,
+            "{key}"
+        );
+    }
+}
+
+// C2.3: payload 2.0 joins what was sent twice with a comma, and that is no key, not even of the right one.
+// Payload 1.0 tells the last one apart, and that one counts.
+#[tokio::test]
+async fn two_keys_are_not_two_tries() {
+    let app = TestApp::start().await;
+    for other in [KEY, "another"] {
+        let joined = with_header("x-api-key", &format!("{KEY},{other}"));
+        assert_eq!(app.send(&joined).await.status, 401);
+    }
+    for (first, last, status) in [(KEY, "another", 401), ("another", KEY, 200)] {
+        let mut both = event("payload-1.0");
+        both["headers"]["X-API-Key"] = last.into();
+        both["multiValueHeaders"]["X-API-Key"] = json!([first, last]);
+        assert_eq!(app.send(&both).await.status, status, "{first}, {last}");
+    }
+}
+
+// C2.1: header names have no case.
+#[tokio::test]
+async fn the_name_of_the_key_may_be_in_any_case() {
+    let app = TestApp::start().await;
+    for name in ["X-API-KEY", "X-Api-Key", "x-aPI-kEy"] {
+        let mut event = event("missing-key");
+        event["headers"][name] = KEY.into();
+        assert_eq!(app.send(&event).await.status, 200, "{name}");
+    }
+}
+
+// C3.1: `body.rs` shows white space; here every byte belongs to the object.
+#[tokio::test]
+async fn the_limit_of_a_body_is_the_same_raw_and_in_base64() {
+    let app = TestApp::start().await;
+    for (size, status) in [(65_536, 200), (65_537, 413)] {
+        let body = of_size(size);
+        assert_eq!(body.len(), size);
+        assert_eq!(app.send(&posting(body.clone())).await.status, status);
+        assert_eq!(
+            app.send(&posting_in_base64(body.as_bytes())).await.status,
+            status
+        );
+    }
+}
+
+// C3.1 C3.4
+#[tokio::test]
+async fn an_object_may_have_as_many_keys_as_a_body_holds() {
+    let app = TestApp::start().await;
+    let crowded = |keys: usize| {
+        let keys = (0..keys).map(|key| format!(r#""{key}":0,"#));
+        minimal()
+            .to_string()
+            .replacen('{', &format!("{{{}", keys.collect::<String>()), 1)
+    };
+    assert_eq!(app.send(&posting(crowded(6_000))).await.status, 200);
+    assert_eq!(app.send(&posting(crowded(100_000))).await.status, 413);
+}
+
+// C4.4 C4.5: the parser has a limit, and the stack is never reached.
+#[tokio::test]
+async fn nesting_ends_in_a_refusal() {
+    let app = TestApp::start().await;
+    let nested = |depth: usize| {
+        let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        posting(
+            minimal()
+                .to_string()
+                .replacen('{', &format!(r#"{{"deep":{value},"#), 1),
+        )
+    };
+    // The body's own object is one level more.
+    for (depth, status) in [(1, 200), (126, 200), (127, 422), (30_000, 422)] {
+        let answer = app.send(&nested(depth)).await;
+        assert_eq!(answer.status, status, "{depth}");
+        if status == 422 {
+            assert_eq!(codes(&answer), [("json_invalid", "body".to_owned())]);
+        }
+    }
+    for body in ["[".repeat(65_536), r#"{"a":"#.repeat(13_000)] {
+        assert_eq!(app.send(&posting(body)).await.status, 422);
+    }
+}
+
+// C3.3 C4.4
+#[tokio::test]
+async fn a_number_of_60_kb_is_one_number() {
+    let app = TestApp::start().await;
+    let nines = "9".repeat(60_000);
+    for (field, number, code) in [
+        ("load_1m", nines.clone(), Some(("json_invalid", "body"))),
+        (
+            "uptime_seconds",
+            nines.clone(),
+            Some(("json_invalid", "body")),
+        ),
+        ("load_1m", format!("0.{nines}"), None),
+        ("load_1m", format!("\"0.{nines}\""), None),
+        (
+            "load_1m",
+            format!("\"{nines}\""),
+            Some(("less_than_equal", "body.metrics.load_1m")),
+        ),
+        (
+            "uptime_seconds",
+            format!("\"{nines}\""),
+            Some(("less_than_equal", "body.metrics.uptime_seconds")),
+        ),
+    ] {
+        let metrics = format!(r#"{{"metrics":{{"{field}":{number}}},"#);
+        let answer = app
+            .send(&posting(minimal().to_string().replacen('{', &metrics, 1)))
+            .await;
+        match code {
+            None => assert_eq!(answer.status, 200, "{field}"),
+            Some((code, path)) => assert_eq!(codes(&answer), [(code, path.to_owned())]),
+        }
+    }
+}
+
+// C3.4: at every level, and for the name under which a key is bound as well.
+#[tokio::test]
+async fn of_repeated_keys_the_last_one_counts() {
+    let app = TestApp::start_with(&[("API_KEY_SHA256", &format!("{DIGEST}:{SERVER}"))]).await;
+    let body = |first: &str, last: &str| {
+        posting(format!(
+            r#"{{"server_id":"{first}","hostname":"a","hostname":"b","timestamp":0,"metrics":{{"load_1m":-1,"load_1m":1}},"server_id":"{last}"}}"#
+        ))
+    };
+    assert_eq!(app.send(&body(SERVER, "another")).await.status, 403);
+    assert_eq!(app.send(&body("another", SERVER)).await.status, 200);
+    assert_eq!(text(&app.server().await.unwrap()["hostname"]), "b");
+    assert_eq!(text(&app.rows().await[0]["load_1m"]), "1");
+}
+
+// C3.3: a pattern's `$` is the end of the string, not of a line.
+#[tokio::test]
+async fn a_server_id_is_nothing_but_its_characters() {
+    let app = TestApp::start().await;
+    for server_id in [
+        "web\n",
+        "\nweb",
+        "web\r\n",
+        "web\0",
+        "we b",
+        "wéb",
+        "ｗｅｂ",
+        "web#",
+        "../web",
+    ] {
+        let answer = app.post(&with("server_id", json!(server_id))).await;
+        let expected = [("string_pattern_mismatch", "body.server_id".to_owned())];
+        assert_eq!(codes(&answer), expected, "{server_id:?}");
+    }
+    assert_eq!(app.servers().await, []);
+}
+
+// C2.6 C7: what reaches the log from outside is the server's name and nothing else; a request's id comes
+// from Lambda. Each line is one line, whatever was sent.
+#[tokio::test]
+async fn nothing_can_be_written_into_the_log() {
+    const FORGED: &str = "\r\n\u{1b}[2K{\"level\":\"ERROR\",\"message\":\"forged\"}\u{2028}";
+    let app = TestApp::start().await;
+    let visible: String = FORGED
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .collect();
+    for name in ["hostname", "server_id", "timestamp"] {
+        app.post(&with(name, json!(FORGED))).await;
+    }
+    app.post(&json!({ FORGED: FORGED })).await;
+    app.send(&posting(FORGED.to_owned())).await;
+    for header in [
+        "user-agent",
+        "x-api-key",
+        "idempotency-key",
+        "x-amzn-trace-id",
+        "content-type",
+    ] {
+        app.send(&with_header(header, &visible)).await;
+    }
+    let log = app.log.take();
+    assert_eq!(log.len(), 11, "{log:#?}");
+    for line in &log {
+        let line = line.to_string();
+        assert!(
+            !line.contains("forged") && !line.contains('\u{1b}'),
+            "{line}"
+        );
+    }
+}
+
+// C2.6: nor does the gateway's own metadata, or a path.
+#[tokio::test]
+async fn a_refused_path_or_method_is_not_repeated() {
+    let app = TestApp::start().await;
+    let mut path = event("heartbeat");
+    path["rawPath"] = "/forged".into();
+    let mut method = event("heartbeat");
+    method["requestContext"]["http"]["method"] = "FORGED".into();
+    for event in [path, method] {
+        let answer = app.send(&event).await;
+        let told = format!("{}{:?}", answer.body, app.log.take()).to_lowercase();
+        assert!(!told.contains("forged"), "{told}");
+    }
+}

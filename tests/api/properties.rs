@@ -1,0 +1,274 @@
+//! What holds for whatever is sent, tried on values that nobody thought of.
+
+use crate::app::{SERVER, TestApp, event, minimal, posting_in_base64, text};
+use futures_util::future::join_all;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use serde_json::{Map, Value, json};
+use std::cell::Cell;
+use std::sync::LazyLock;
+use tokio::runtime::Runtime;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+/// Tries a property on so many values, each time on the same ones.
+fn holds<S: Strategy>(
+    cases: u32,
+    values: &S,
+    property: impl AsyncFn(S::Value) -> Result<(), TestCaseError>,
+) {
+    let config = Config {
+        cases,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(5),
+        ..Config::default()
+    };
+    let result = TestRunner::new(config).run(values, |value| RUNTIME.block_on(property(value)));
+    if let Err(reason) = result {
+        panic!("{reason}");
+    }
+}
+
+/// Bytes near a heartbeat and far from one.
+fn any_body() -> impl Strategy<Value = Vec<u8>> {
+    let noise = prop::collection::vec(any::<u8>(), 0..300);
+    let json_like = prop::collection::vec(select(b"{}[]\",:0e-+.\\untrl d".as_slice()), 0..300);
+    let patch = prop::collection::vec(prop_oneof![b' '..=b'~', any::<u8>()], 0..4);
+    let patched = (any::<Index>(), 0..4_usize, patch).prop_map(|(place, length, patch)| {
+        let event = event("every-field");
+        let mut body = event["body"].as_str().unwrap().as_bytes().to_vec();
+        let start = place.index(body.len());
+        let end = (start + length).min(body.len());
+        body.splice(start..end, patch);
+        body
+    });
+    prop_oneof![1 => noise, 1 => json_like, 3 => patched]
+}
+
+// C4.1 C6: whatever the bytes, an answer of the contract, and what is refused is not written.
+#[test]
+fn any_body_gets_an_answer() {
+    let app = &RUNTIME.block_on(TestApp::start());
+    let accepted = Cell::new(0);
+    holds(1_000, &any_body(), async |body| {
+        let before = app.servers().await;
+        let answer = app.send(&posting_in_base64(&body)).await;
+        prop_assert!([200, 422].contains(&answer.status), "{}", answer.status);
+        prop_assert_eq!(app.servers().await == before, answer.status == 422);
+        accepted.set(accepted.get() + u32::from(answer.status == 200));
+        Ok(())
+    });
+    assert!(
+        (50..950).contains(&accepted.get()),
+        "{} accepted",
+        accepted.get()
+    );
+}
+
+/// Any text of so many characters: controls, emoji and combining marks too.
+fn any_text(min: usize, max: usize) -> impl Strategy<Value = String> {
+    let awkward = "\0\n\u{7f}\"\\😀\u{301}\u{202e}\u{10ffff}".chars();
+    let awkward = select(awkward.collect::<Vec<_>>());
+    let letter = prop_oneof![any::<char>(), awkward];
+    prop::collection::vec(letter, min..=max).prop_map(|text| text.into_iter().collect())
+}
+
+fn any_os_info() -> impl Strategy<Value = Value> {
+    let member = |max| prop::option::of(any_text(0, max));
+    (member(100), member(100), member(100), member(20)).prop_map(
+        |(distribution, version, kernel, architecture)| {
+            json!({ "distribution": distribution, "version": version, "kernel": kernel, "architecture": architecture })
+        },
+    )
+}
+
+const PERCENTS: [&str; 3] = ["cpu_percent", "memory_percent", "disk_percent"];
+const AMOUNTS: [&str; 5] = [
+    "disk_total_gb",
+    "disk_used_gb",
+    "load_1m",
+    "load_5m",
+    "load_15m",
+];
+const COUNTS: [&str; 5] = [
+    "memory_total_mb",
+    "memory_used_mb",
+    "network_rx_bytes",
+    "network_tx_bytes",
+    "uptime_seconds",
+];
+
+/// Numbers that DynamoDB holds digit for digit. It has 38, a float at most 17.
+fn any_metrics() -> impl Strategy<Value = Value> {
+    let wide = (1.0..10.0, -129..125)
+        .prop_map(|(digits, exponent): (f64, i32)| digits * 10_f64.powi(exponent));
+    let percents = prop::collection::hash_map(select(&PERCENTS[..]), 0.0..=100.0, 0..4);
+    let amounts =
+        prop::collection::hash_map(select(&AMOUNTS[..]), prop_oneof![wide, 0.0..1e6], 0..6);
+    let counts = prop::collection::hash_map(select(&COUNTS[..]), any::<u64>(), 0..6);
+    (percents, amounts, counts).prop_map(|(percents, amounts, counts)| {
+        let floats = percents.into_iter().chain(amounts);
+        let floats = floats.map(|(name, value)| (name.to_owned(), json!(value)));
+        let counts = counts
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), json!(value)));
+        floats.chain(counts).collect::<Map<_, _>>().into()
+    })
+}
+
+// C5: strings byte for byte, numbers digit for digit.
+#[test]
+fn a_valid_heartbeat_is_stored_as_it_was_sent() {
+    let heartbeat = (any_text(1, 255), any_os_info(), any_metrics());
+    holds(300, &heartbeat, async |(hostname, os_info, metrics)| {
+        let app = TestApp::start().await;
+        let mut body = minimal();
+        body["hostname"] = hostname.as_str().into();
+        body["os_info"] = os_info.clone();
+        body["metrics"] = metrics.clone();
+        prop_assert_eq!(app.post(&body).await.status, 200);
+
+        let server = app.server().await.unwrap();
+        prop_assert_eq!(text(&server["hostname"]), hostname);
+        for (sent, stored) in [
+            ("distribution", "os_distribution"),
+            ("version", "os_version"),
+            ("kernel", "kernel_version"),
+            ("architecture", "architecture"),
+        ] {
+            let stored = server.get(stored).map(text);
+            prop_assert_eq!(stored.as_deref(), os_info[sent].as_str());
+        }
+
+        let row = app.rows().await.remove(0);
+        let metrics = metrics.as_object().unwrap();
+        prop_assert_eq!(row.len(), metrics.len() + 5);
+        for (name, sent) in metrics {
+            let stored = text(&row[name]);
+            if sent.is_u64() {
+                prop_assert_eq!(stored, sent.to_string(), "{}", name);
+            } else {
+                prop_assert_eq!(stored.parse::<f64>().ok(), sent.as_f64(), "{}", name);
+            }
+        }
+        Ok(())
+    });
+}
+
+/// One damage to one field of a complete heartbeat: the path to it and what it becomes; null removes it.
+fn any_damage() -> impl Strategy<Value = (Vec<&'static str>, Value)> {
+    let not_a_value = prop_oneof![Just(json!([])), Just(json!({}))];
+    let not_text = prop_oneof![
+        not_a_value.clone(),
+        Just(json!(true)),
+        any::<f64>().prop_map(|number| json!(number))
+    ];
+    let not_an_object = prop_oneof![Just(json!([])), Just(json!("text")), Just(json!(1))];
+    let below = (-1e9..-1e-9).prop_map(|number: f64| json!(number));
+    let above = (100.0..1e9).prop_map(|number: f64| json!(number + 0.5));
+    let fraction = (0..1_000_000_u32).prop_map(|number| json!(f64::from(number) + 0.5));
+    let words = "[g-z]{1,10}".prop_map(Value::from);
+    let at = |section: &'static str, names: &'static [&'static str]| {
+        select(names).prop_map(move |name| vec![section, name])
+    };
+    const REQUIRED: [&str; 3] = ["server_id", "hostname", "timestamp"];
+    let number = prop_oneof![not_a_value.clone(), words.clone(), below];
+    prop_oneof![
+        (
+            select(&REQUIRED[..]).prop_map(|name| vec![name]),
+            prop_oneof![not_a_value.clone(), Just(Value::Null)]
+        ),
+        (
+            Just(vec!["server_id"]),
+            prop_oneof![
+                "[a-z]{0,9}[A-Z_. ]".prop_map(Value::from),
+                Just(json!("")),
+                not_text.clone()
+            ]
+        ),
+        (
+            Just(vec!["hostname"]),
+            prop_oneof![
+                any_text(256, 300).prop_map(Value::from),
+                Just(json!("")),
+                not_text.clone()
+            ]
+        ),
+        (
+            Just(vec!["timestamp"]),
+            prop_oneof![words.clone(), Just(json!(true))]
+        ),
+        (
+            select(vec!["os_info", "metrics"]).prop_map(|name| vec![name]),
+            not_an_object
+        ),
+        (
+            at("os_info", &["distribution", "version", "kernel"]),
+            prop_oneof![any_text(101, 150).prop_map(Value::from), not_text.clone()]
+        ),
+        (
+            at("os_info", &["architecture"]),
+            prop_oneof![any_text(21, 50).prop_map(Value::from), not_text]
+        ),
+        (at("metrics", &PERCENTS), prop_oneof![number.clone(), above]),
+        (at("metrics", &AMOUNTS), number.clone()),
+        (at("metrics", &COUNTS), prop_oneof![number, fraction]),
+    ]
+}
+
+// C4.1 C4.2 C4.3
+#[test]
+fn a_damaged_field_is_named_and_no_other() {
+    let app = &RUNTIME.block_on(TestApp::start());
+    holds(600, &any_damage(), async |(path, damage)| {
+        let mut body: Value =
+            serde_json::from_str(event("every-field")["body"].as_str().unwrap()).unwrap();
+        let field = path
+            .iter()
+            .fold(&mut body, |object, name| &mut object[name]);
+        *field = damage;
+        let answer = app.post(&body).await;
+        let errors = answer.body["detail"].as_array().unwrap();
+        let loc: Vec<_> = ["body"].into_iter().chain(path).collect();
+        prop_assert_eq!((answer.status, errors.len()), (422, 1), "{}", answer.body);
+        prop_assert_eq!(&errors[0]["loc"], &json!(loc));
+        Ok(())
+    });
+}
+
+// C5.1: the order in which heartbeats arrive, and in which their writes land, does not matter.
+#[test]
+fn last_seen_is_the_latest_and_never_goes_back() {
+    let bursts = prop::collection::vec(1..8_usize, 1..6);
+    holds(40, &bursts, async |bursts| {
+        let app = TestApp::start().await;
+        let mut last_seen = String::new();
+        let mut sent = 0;
+        for burst in bursts {
+            let bodies = (sent..sent + burst).map(|number| {
+                let mut body = minimal();
+                body["hostname"] = format!("host-{number}").into();
+                body["metrics"] = json!({ "uptime_seconds": number });
+                body
+            });
+            sent += burst;
+            let bodies: Vec<_> = bodies.collect();
+            let answers = join_all(bodies.iter().map(|body| app.post(body))).await;
+            prop_assert!(answers.iter().all(|answer| answer.status == 200));
+
+            let server = app.server().await.unwrap();
+            let rows = app.rows().await;
+            let latest = rows
+                .iter()
+                .max_by_key(|row| text(&row["received_at"]))
+                .unwrap();
+            prop_assert_eq!(rows.len(), sent);
+            prop_assert_eq!(text(&server["last_seen"]), text(&latest["received_at"]));
+            prop_assert!(text(&server["last_seen"]) > last_seen);
+            last_seen = text(&server["last_seen"]);
+        }
+        prop_assert_eq!(text(&app.server().await.unwrap()["server_id"]), SERVER);
+        Ok(())
+    });
+}

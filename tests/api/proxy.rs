@@ -1,0 +1,366 @@
+//! A proxy between the function and the engine that breaks what passes through it.
+//!
+//! It lives on sockets of its own because the faults do: no crate that is well kept both resets connections
+//! and knows the two writes apart. The SDK's `wire-mock` answers by itself and has no engine behind it,
+//! `turmoil` simulates the network instead of using it, ports of Toxiproxy see bytes, not requests.
+
+use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use lambda_http::http::{HeaderMap, Request, StatusCode, header};
+use std::io::{Error, ErrorKind, Result};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+/// One of the two writes of a heartbeat, told apart by `X-Amz-Target`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Write {
+    Server,
+    Metrics,
+}
+
+/// What can happen to a request instead of being answered.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// The connection is reset before a byte of the request is read.
+    ResetBeforeRequest,
+    /// The connection is reset when half of the request has been read.
+    ResetMidRequest,
+    /// The request is taken and nothing ever comes back.
+    Silence,
+    /// Something else answers: status, content type, body.
+    Answer(u16, &'static str, &'static str),
+    /// The engine's answer is lost: the write has landed, and the connection is reset.
+    LoseAnswer,
+    /// The connection is reset when half of the engine's answer has been written.
+    ResetMidAnswer,
+    /// The engine's answer comes a byte at a time.
+    Drip,
+    /// The engine's answer comes with half its body, as if that were all.
+    Truncate,
+}
+
+/// How connections end that wait for their next request.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    /// With a FIN.
+    HangUp,
+    /// Without one: whatever is sent from now on is swallowed.
+    Vanish,
+}
+
+type Rule = Box<dyn FnMut(Write) -> Option<Fault> + Send>;
+
+pub struct Proxy {
+    pub url: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: String,
+    client: Client<HttpConnector, SdkBody>,
+    rule: Mutex<Rule>,
+    ending: watch::Sender<Ending>,
+    /// Connections that serve.
+    open: AtomicUsize,
+    /// Requests that a fault has struck.
+    struck: AtomicUsize,
+    /// Requests that were sent into a connection that had vanished.
+    swallowed: AtomicUsize,
+}
+
+/// Apart from the test's own runtime, so that a test can stop the function's time and not the proxy's.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+impl Proxy {
+    /// Starts a proxy that lets everything through.
+    pub fn start(engine: &str) -> Self {
+        let (proxy, refusing) = Self::start_refusing(engine);
+        refusing.relent();
+        proxy
+    }
+
+    /// Starts a proxy that refuses connections, until it is told to relent.
+    pub fn start_refusing(engine: &str) -> (Self, Refusing) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let url = format!("http://{}", socket.local_addr().unwrap());
+        let shared = Arc::new(Shared {
+            engine: engine.to_owned(),
+            client: Client::builder(TokioExecutor::new()).build_http(),
+            rule: Mutex::new(Box::new(|_| None)),
+            ending: watch::Sender::new(Ending::HangUp),
+            open: AtomicUsize::new(0),
+            struck: AtomicUsize::new(0),
+            swallowed: AtomicUsize::new(0),
+        });
+        let refusing = Refusing {
+            socket,
+            shared: shared.clone(),
+        };
+        (Self { url, shared }, refusing)
+    }
+
+    /// Decides from now on what happens to each request.
+    pub fn rule(&self, rule: impl FnMut(Write) -> Option<Fault> + Send + 'static) {
+        *self.shared.rule.lock().unwrap() = Box::new(rule);
+    }
+
+    /// Lets everything through again.
+    pub fn heal(&self) {
+        self.rule(|_| None);
+    }
+
+    /// How many requests a fault has struck.
+    pub fn struck(&self) -> usize {
+        self.shared.struck.load(Ordering::SeqCst)
+    }
+
+    /// How many requests went into a connection that had vanished.
+    pub fn swallowed(&self) -> usize {
+        self.shared.swallowed.load(Ordering::SeqCst)
+    }
+
+    /// Closes every idle connection, and returns when that is done.
+    pub fn hang_up(&self) {
+        self.end(Ending::HangUp);
+    }
+
+    /// Turns every idle connection into a black hole, and returns when that is done.
+    pub fn vanish(&self) {
+        self.end(Ending::Vanish);
+    }
+
+    /// Blocks, so that the function does not move meanwhile: it is frozen, as Lambda freezes it.
+    fn end(&self, ending: Ending) {
+        self.shared.ending.send_replace(ending);
+        for _ in 0..10_000 {
+            if self.shared.open.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("a connection is still open");
+    }
+}
+
+/// A port that is taken and on which nobody listens.
+pub struct Refusing {
+    socket: TcpSocket,
+    shared: Arc<Shared>,
+}
+
+impl Refusing {
+    /// Listens.
+    pub fn relent(self) {
+        let _guard = RUNTIME.enter();
+        let listener = self.socket.listen(1024).unwrap();
+        RUNTIME.spawn(accept(listener, self.shared));
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((peer, _)) = listener.accept().await {
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            shared.open.fetch_add(1, Ordering::SeqCst);
+            let end = shared.serve(peer).await;
+            shared.open.fetch_sub(1, Ordering::SeqCst);
+            if let Ok(Some(mut vanished)) = end
+                && Head::peek(&vanished).await.is_ok()
+            {
+                shared.swallowed.fetch_add(1, Ordering::SeqCst);
+                swallow(&mut vanished).await;
+            }
+        });
+    }
+}
+
+impl Shared {
+    /// Serves a connection to its end; hands it back where that end is to vanish.
+    async fn serve(&self, mut peer: TcpStream) -> Result<Option<TcpStream>> {
+        peer.set_nodelay(true)?;
+        let mut ending = self.ending.subscribe();
+        loop {
+            let head = tokio::select! {
+                head = Head::peek(&peer) => head?,
+                _ = ending.changed() => match *ending.borrow() {
+                    Ending::HangUp => return Ok(None),
+                    Ending::Vanish => return Ok(Some(peer)),
+                },
+            };
+            let fault = head.write.and_then(|write| self.fault(write));
+            if let Some(Fault::ResetBeforeRequest) = fault {
+                return reset(peer);
+            }
+            let mut head_bytes = vec![0; head.length];
+            peer.read_exact(&mut head_bytes).await?;
+            let mut body = vec![0; head.content_length];
+            if let Some(Fault::ResetMidRequest) = fault {
+                let half = body.len() / 2;
+                peer.read_exact(&mut body[..half]).await?;
+                return reset(peer);
+            }
+            peer.read_exact(&mut body).await?;
+            let answer = match fault {
+                Some(Fault::Silence) => {
+                    swallow(&mut peer).await;
+                    return Ok(None);
+                }
+                Some(Fault::Answer(status, content_type, body)) => {
+                    let headers = [(header::CONTENT_TYPE, content_type.parse().unwrap())];
+                    Answer::new(status, headers.into_iter().collect(), body.into())
+                }
+                _ => self.ask(&head_bytes, body).await?,
+            };
+            match fault {
+                Some(Fault::LoseAnswer) => return reset(peer),
+                Some(Fault::ResetMidAnswer) => {
+                    let bytes = answer.bytes();
+                    peer.write_all(&bytes[..bytes.len() / 2]).await?;
+                    return reset(peer);
+                }
+                Some(Fault::Truncate) => {
+                    let half = answer.body[..answer.body.len() / 2].to_vec();
+                    let answer = Answer::new(answer.status, answer.headers, half);
+                    peer.write_all(&answer.bytes()).await?;
+                }
+                Some(Fault::Drip) => {
+                    for byte in answer.bytes() {
+                        peer.write_all(&[byte]).await?;
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                }
+                _ => peer.write_all(&answer.bytes()).await?,
+            }
+        }
+    }
+
+    fn fault(&self, write: Write) -> Option<Fault> {
+        let mut rule = self.rule.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = rule(write)?;
+        self.struck.fetch_add(1, Ordering::SeqCst);
+        Some(fault)
+    }
+
+    /// Passes a request on to the engine.
+    async fn ask(&self, head: &[u8], body: Vec<u8>) -> Result<Answer> {
+        let head = String::from_utf8_lossy(head);
+        let method = head.split(' ').next().unwrap_or_default();
+        let mut request = Request::builder().method(method).uri(&self.engine);
+        for (name, value) in fields(&head) {
+            request = request.header(name, value);
+        }
+        let request = request.body(SdkBody::from(body)).map_err(Error::other)?;
+        let response = self.client.request(request).await.map_err(Error::other)?;
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.map_err(Error::other)?.to_bytes();
+        Ok(Answer::new(
+            parts.status.as_u16(),
+            parts.headers,
+            body.into(),
+        ))
+    }
+}
+
+/// What the proxy has to know of a request.
+struct Head {
+    length: usize,
+    content_length: usize,
+    write: Option<Write>,
+}
+
+impl Head {
+    /// Looks at the next request without taking it off the socket.
+    async fn peek(peer: &TcpStream) -> Result<Self> {
+        let mut bytes = vec![0; 16 * 1024];
+        loop {
+            let seen = peer.peek(&mut bytes).await?;
+            if seen == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            if let Some(end) = bytes[..seen].windows(4).position(|end| end == b"\r\n\r\n") {
+                return Ok(Self::read(&bytes[..end + 4]));
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Self {
+        let head = String::from_utf8_lossy(bytes);
+        let field = |wanted: &str| {
+            fields(&head)
+                .find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then_some(value))
+        };
+        let target = field("x-amz-target").and_then(|target| target.rsplit('.').next());
+        Self {
+            length: bytes.len(),
+            content_length: field("content-length").map_or(0, |length| length.parse().unwrap()),
+            write: match target {
+                Some("UpdateItem") => Some(Write::Server),
+                Some("PutItem") => Some(Write::Metrics),
+                _ => None,
+            },
+        }
+    }
+}
+
+fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
+    head.split("\r\n").skip(1).filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        Some((name, value.trim()))
+    })
+}
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn new(status: u16, mut headers: HeaderMap, body: Vec<u8>) -> Self {
+        headers.remove(header::TRANSFER_ENCODING);
+        headers.remove(header::CONNECTION);
+        headers.insert(header::CONTENT_LENGTH, body.len().into());
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let status = StatusCode::from_u16(self.status).unwrap();
+        let mut bytes = format!("HTTP/1.1 {status}\r\n").into_bytes();
+        for (name, value) in &self.headers {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&self.body);
+        bytes
+    }
+}
+
+/// Ends a connection with a RST.
+fn reset(peer: TcpStream) -> Result<Option<TcpStream>> {
+    peer.set_zero_linger()?;
+    Ok(None)
+}
+
+/// Takes what comes and answers nothing, until the peer gives up.
+async fn swallow(peer: &mut TcpStream) {
+    let mut bytes = [0; 4096];
+    while matches!(peer.read(&mut bytes).await, Ok(1..)) {}
+}

@@ -1,0 +1,91 @@
+//! An agent as the fleet has them: one heartbeat after the other, each repeated until it is acknowledged.
+
+use crate::KEY;
+use crate::lambda::Gateway;
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+pub struct Agent {
+    name: String,
+    gateway: Gateway,
+    pause: Duration,
+    heartbeats: Heartbeats,
+}
+
+/// What an agent knows of its heartbeats at the end, by their `Idempotency-Key`.
+#[derive(Default)]
+pub struct Heartbeats {
+    pub sent: HashSet<String>,
+    pub acknowledged: HashSet<String>,
+    /// Those of which the answer said that they registered the server.
+    pub registered: HashSet<String>,
+    /// How often one was sent again.
+    pub repeated: usize,
+}
+
+impl Agent {
+    pub fn new(number: usize, gateway: Gateway, pause: Duration) -> Self {
+        Self {
+            name: format!("agent-{number}"),
+            gateway,
+            pause,
+            heartbeats: Heartbeats::default(),
+        }
+    }
+
+    /// Sends heartbeats, and finishes the last one after the end.
+    pub async fn run_until(mut self, end: Instant) -> Heartbeats {
+        sleep(self.pause.mul_f64(fastrand::f64())).await;
+        for number in 0.. {
+            self.beat(number).await;
+            let pause = self.pause.mul_f64(0.5 + fastrand::f64());
+            if Instant::now() + pause > end {
+                break;
+            }
+            sleep(pause).await;
+        }
+        self.heartbeats
+    }
+
+    async fn beat(&mut self, number: u64) {
+        let id = format!("{}-{number}", self.name);
+        let event = self.event(&id, number);
+        self.heartbeats.sent.insert(id.clone());
+        let mut ceiling = Duration::from_millis(200);
+        loop {
+            match self.gateway.send(&event).await {
+                Some((200, body)) => {
+                    if body["server_registered"] == json!(true) {
+                        self.heartbeats.registered.insert(id.clone());
+                    }
+                    self.heartbeats.acknowledged.insert(id);
+                    return;
+                }
+                // A lost connection, or what is worth a repeat.
+                None | Some((429 | 502 | 503 | 504, _)) => {}
+                Some((status, body)) => panic!("{status} {body}"),
+            }
+            self.heartbeats.repeated += 1;
+            sleep(ceiling.mul_f64(fastrand::f64())).await;
+            ceiling = (ceiling * 2).min(Duration::from_secs(5));
+        }
+    }
+
+    fn event(&self, id: &str, number: u64) -> String {
+        let mut event: Value =
+            serde_json::from_str(include_str!("../../events/heartbeat.json")).unwrap();
+        event["headers"]["x-api-key"] = KEY.into();
+        event["headers"]["idempotency-key"] = id.into();
+        let body = json!({
+            "server_id": self.name,
+            "hostname": format!("{}.example", self.name),
+            "timestamp": chrono::Utc::now().timestamp(),
+            "os_info": { "distribution": "Debian GNU/Linux", "architecture": "x86_64" },
+            "metrics": { "cpu_percent": fastrand::f64() * 100.0, "uptime_seconds": number * 60 },
+        });
+        event["body"] = body.to_string().into();
+        event.to_string()
+    }
+}
