@@ -1,5 +1,8 @@
 //! The DynamoDB client: TLS, trust, timeouts, and connections that are open before the first heartbeat.
 
+mod signer;
+
+use self::signer::Signer;
 use crate::config::{ClientConfig, ConfigError};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
@@ -45,6 +48,10 @@ pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))
         .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
+        .push_auth_scheme(Signer::new(
+            config.credentials.clone(),
+            config.region.clone(),
+        ))
         .http_client(http_client_fn({
             let connector = connector.clone();
             move |_, _| connector.clone()
