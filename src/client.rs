@@ -5,7 +5,9 @@ mod signer;
 use self::signer::Signer;
 use crate::config::{ClientConfig, ConfigError};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_sdk_dynamodb::config::endpoint::{
+    DefaultResolver, Endpoint, EndpointFuture, Params, ResolveEndpoint,
+};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
@@ -26,7 +28,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The roots that DynamoDB's certificates lead to: Amazon Root CA 1 to 4 and Starfield Services Root G2.
@@ -48,6 +50,7 @@ pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))
         .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
+        .endpoint_resolver(OneEndpoint::default())
         .push_auth_scheme(Signer::new(
             config.credentials.clone(),
             config.region.clone(),
@@ -111,6 +114,23 @@ impl WarmUp {
             Ok(())
         })
         .await?
+    }
+}
+
+/// The SDK's endpoint, resolved by the first write: what it depends on does not change from one write to
+/// the next.
+#[derive(Debug, Default)]
+struct OneEndpoint(OnceLock<Endpoint>);
+
+impl ResolveEndpoint for OneEndpoint {
+    fn resolve_endpoint<'a>(&'a self, params: &'a Params) -> EndpointFuture<'a> {
+        if let Some(endpoint) = self.0.get() {
+            return EndpointFuture::ready(Ok(endpoint.clone()));
+        }
+        EndpointFuture::new(async {
+            let endpoint = DefaultResolver::new().resolve_endpoint(params).await?;
+            Ok(self.0.get_or_init(|| endpoint).clone())
+        })
     }
 }
 
