@@ -14,7 +14,7 @@ LOCAL := AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 AWS_REGION=us-east-1 AW
 	HEARTBEAT_URL=http://127.0.0.1:9000/lambda-url/heartbeat/api/v1/agents/heartbeat \
 	HEARTBEAT_API_KEY=local-development-key
 
-.PHONY: run fleet picture openapi test test-openapi test-deployment soak soak-short fuzz deny build validate deploy key
+.PHONY: run fleet picture openapi test test-openapi test-deployment soak soak-short fuzz deny bench test-instructions build validate deploy key
 
 # The function and a DynamoDB on this machine.
 run:
@@ -65,6 +65,19 @@ fuzz:
 # Optional, needs `cargo install --locked cargo-deny` and a network: the rules of deny.toml and the advisories.
 deny:
 	cargo deny --locked check
+
+# The function beside its floors, and parsing alone. The builds take several minutes.
+bench:
+	cargo build --release --locked
+	cd benches && cargo build --release --locked -p defaults
+	cd benches && cargo build --release --locked -p bare
+	cd benches && cargo run --locked -p bench
+	cd benches && cargo bench --locked -p bench
+
+# The function's instruction counts against benches/budgets.json.
+test-instructions:
+	cargo build --release --locked
+	cd benches && cargo run --locked -p bench -- check
 
 # What is deployed, in .aws-sam/build.
 build: $(TOOLS)/ready

@@ -1,8 +1,13 @@
 //! The DynamoDB client: TLS, trust, timeouts, and connections that are open before the first heartbeat.
 
+mod signer;
+
+use self::signer::Signer;
 use crate::config::{ClientConfig, ConfigError};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use aws_sdk_dynamodb::config::endpoint::{
+    DefaultResolver, Endpoint, EndpointFuture, Params, ResolveEndpoint,
+};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
@@ -23,7 +28,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The roots that DynamoDB's certificates lead to: Amazon Root CA 1 to 4 and Starfield Services Root G2.
@@ -45,6 +50,11 @@ pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))
         .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
+        .endpoint_resolver(OneEndpoint::default())
+        .push_auth_scheme(Signer::new(
+            config.credentials.clone(),
+            config.region.clone(),
+        ))
         .http_client(http_client_fn({
             let connector = connector.clone();
             move |_, _| connector.clone()
@@ -104,6 +114,23 @@ impl WarmUp {
             Ok(())
         })
         .await?
+    }
+}
+
+/// The SDK's endpoint, resolved by the first write: what it depends on does not change from one write to
+/// the next.
+#[derive(Debug, Default)]
+struct OneEndpoint(OnceLock<Endpoint>);
+
+impl ResolveEndpoint for OneEndpoint {
+    fn resolve_endpoint<'a>(&'a self, params: &'a Params) -> EndpointFuture<'a> {
+        if let Some(endpoint) = self.0.get() {
+            return EndpointFuture::ready(Ok(endpoint.clone()));
+        }
+        EndpointFuture::new(async {
+            let endpoint = DefaultResolver::new().resolve_endpoint(params).await?;
+            Ok(self.0.get_or_init(|| endpoint).clone())
+        })
     }
 }
 
@@ -172,4 +199,56 @@ fn tls(ca_bundle: Option<&str>) -> Result<TlsConfig, ConfigError> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AMAZON_ROOTS, CertificateDer, PemObject};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use x509_parser::parse_x509_certificate;
+
+    /// Long enough to replace a root and to deploy the function everywhere.
+    const NOTICE: Duration = Duration::from_secs(180 * 24 * 60 * 60);
+
+    /// Each root by its common name, and when it expires.
+    fn roots() -> Vec<(String, SystemTime)> {
+        let root = |pem: Result<CertificateDer<'_>, _>| {
+            let der = pem.expect("PEM");
+            let (_, root) = parse_x509_certificate(&der).expect("a certificate");
+            let name = root.subject().iter_common_name().next().expect("a name");
+            let expiry = root.validity().not_after.timestamp();
+            let expiry = Duration::from_secs(expiry.try_into().expect("after 1970"));
+            (name.as_str().expect("text").to_owned(), UNIX_EPOCH + expiry)
+        };
+        CertificateDer::pem_slice_iter(AMAZON_ROOTS)
+            .map(root)
+            .collect()
+    }
+
+    /// <https://www.amazontrust.com/repository/> lists these five.
+    #[test]
+    fn all_of_amazons_roots_are_trusted() {
+        let names: Vec<_> = roots().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(
+            names,
+            [
+                "Amazon Root CA 1",
+                "Amazon Root CA 2",
+                "Amazon Root CA 3",
+                "Amazon Root CA 4",
+                "Starfield Services Root Certificate Authority - G2",
+            ]
+        );
+    }
+
+    /// Fails 180 days before the first of them expires.
+    #[test]
+    fn no_root_expires_soon() {
+        for (name, expiry) in roots() {
+            assert!(
+                SystemTime::now() + NOTICE < expiry,
+                "{name} has to be replaced"
+            );
+        }
+    }
 }

@@ -1,0 +1,63 @@
+//! The share of a core that Lambda gives to a function, as a cgroup.
+
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lambda gives a whole core at 1769 MB, and a part in proportion below.
+const SHARE: f64 = 128.0 / 1769.0;
+
+/// Microseconds after which the share begins anew.
+const PERIOD: u32 = 20_000;
+
+/// A cgroup with 128 MB's share of a core, for as long as it is held.
+pub struct CpuShare(PathBuf);
+
+impl CpuShare {
+    /// Makes the cgroup, version 1 or 2, below the bench's own.
+    pub fn new() -> Result<Self> {
+        let own = fs::read_to_string("/proc/self/cgroup")?;
+        let own = |controllers: &str| {
+            own.lines().find_map(|line| {
+                let (names, path) = line.split_once(':')?.1.split_once(':')?;
+                let found = names.split(',').any(|name| name == controllers);
+                found.then(|| path.trim_start_matches('/'))
+            })
+        };
+        let quota = (f64::from(PERIOD) * SHARE).round();
+        let name = format!("heartbeat-bench-{}", std::process::id());
+        if let Some(path) = own("cpu") {
+            let share = Self::create(Path::new("/sys/fs/cgroup/cpu").join(path).join(name))?;
+            share.set("cpu.cfs_period_us", &PERIOD.to_string())?;
+            share.set("cpu.cfs_quota_us", &quota.to_string())?;
+            Ok(share)
+        } else {
+            let path = own("").context("no cgroup")?;
+            let share = Self::create(Path::new("/sys/fs/cgroup").join(path).join(name))?;
+            share.set("cpu.max", &format!("{quota} {PERIOD}"))?;
+            Ok(share)
+        }
+    }
+
+    /// Puts a process under the share.
+    pub fn admit(&self, process: u32) -> Result<()> {
+        self.set("cgroup.procs", &process.to_string())
+    }
+
+    fn create(path: PathBuf) -> Result<Self> {
+        fs::create_dir(&path).with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+
+    fn set(&self, file: &str, value: &str) -> Result<()> {
+        let file = self.0.join(file);
+        fs::write(&file, value).with_context(|| file.display().to_string())
+    }
+}
+
+impl Drop for CpuShare {
+    fn drop(&mut self) {
+        // What is left behind is an empty cgroup.
+        let _ = fs::remove_dir(&self.0);
+    }
+}

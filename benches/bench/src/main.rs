@@ -1,0 +1,84 @@
+//! Measures the function's release binary and two floors, side by side.
+//!
+//! `bench` prints a table and draws the first heartbeat. `bench count PROGRAM…` counts the instructions of
+//! other builds. `bench check` holds the function's counts against the recorded ones, `bench record`
+//! records them.
+
+mod budget;
+mod callgrind;
+mod cpu_share;
+mod dynamodb;
+mod figures;
+mod function;
+mod plot;
+mod runtime_api;
+
+use anyhow::{Result, bail};
+use callgrind::Instructions;
+use cpu_share::CpuShare;
+use figures::{Figures, Table};
+use function::Stage;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Samples of each program, taken in turns.
+const ROUNDS: usize = 20;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let stage = Stage::new(&root)?;
+    let function = root.join("target/release/heartbeat");
+    let budgets = root.join("benches/budgets.json");
+    match std::env::args().nth(1).as_deref() {
+        None => measure(&stage, &root, function).await,
+        Some("check") => budget::check(&stage, &function, &budgets).await,
+        Some("record") => budget::record(&stage, &function, &budgets).await,
+        Some("count") => count(&stage, std::env::args().skip(2)).await,
+        Some(other) => bail!("{other}: not one of count, check, record"),
+    }
+}
+
+async fn measure(stage: &Stage, root: &Path, function: PathBuf) -> Result<()> {
+    let floors = root.join("benches/target/release");
+    let mut all = [
+        Figures::new("heartbeat", function)?,
+        Figures::new("bare", floors.join("bare"))?,
+        Figures::new("SDK defaults", floors.join("defaults"))?,
+    ];
+    let share = CpuShare::new()
+        .inspect_err(|reason| println!("128 MB's share of a core cannot be had here: {reason:#}\n"))
+        .ok();
+    for _ in 0..ROUNDS {
+        for figures in &mut all {
+            figures.sample(stage, share.as_ref()).await?;
+        }
+    }
+    for figures in &mut all {
+        figures.count(stage).await?;
+    }
+    println!("{}\n\n{}", machine(), Table(&all));
+    plot::draw(&all, &root.join("benches/first-heartbeat.svg"))
+}
+
+async fn count(stage: &Stage, programs: impl Iterator<Item = String>) -> Result<()> {
+    for program in programs {
+        match Instructions::count(stage, Path::new(&program)).await? {
+            Some(Instructions { first, warm }) => println!("{first:>12} {warm:>10} {program}"),
+            None => bail!("there is no valgrind here"),
+        }
+    }
+    Ok(())
+}
+
+/// What this runs on, as far as Linux tells.
+fn machine() -> String {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let models: Vec<_> = cpus
+        .lines()
+        .filter_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .collect();
+    let model = models.first().map_or("unknown CPU", |model| model.1);
+    let today = chrono::Utc::now().date_naive();
+    format!("{today}, {} × {model}, {ROUNDS} rounds", models.len())
+}
