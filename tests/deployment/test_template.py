@@ -63,7 +63,7 @@ def granted(stack):
     return {
         (action, json.dumps(resource))
         for statement in statements
-        for action, resource in itertools.product(as_list(statement["Action"]), as_list(statement["Resource"]))
+        for action, resource in itertools.product(as_list(statement.get("Action", [])), as_list(statement["Resource"]))
     }
 
 
@@ -344,11 +344,10 @@ def breakages():
     """Everything whose loss must not go unnoticed: its place, its name and the test that notices."""
     for place, value in places(read()["Resources"]):
         match place:
-            case ("FunctionRole", *_, "Action") if isinstance(value, list):
+            case ("FunctionRole", _, "Policies", *_, "Action") if isinstance(value, list):
                 yield from (((*place, at), action, "may_write") for at, action in enumerate(value))
-            case ("FunctionRole", *_, "Statement", _) if isinstance(value["Action"], str):
-                if value["Action"] != "sts:AssumeRole":
-                    yield place, value["Action"], "may_write"
+            case ("FunctionRole", _, "Policies", *_, "Action"):
+                yield place, value, "may_write"
             case (group, "Properties", "RetentionInDays"):
                 yield place, group, "forgets"
             case ("HeartbeatFunction", *_, "Variables", name):
