@@ -66,7 +66,7 @@ def capture(command):
                 printed += chunk
         except OSError:  # how Linux says that the other end is closed
             pass
-    return printed.decode()
+    return printed.decode().replace("\r\n", "\n")
 
 
 for name in SERVERS:
