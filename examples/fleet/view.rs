@@ -144,7 +144,7 @@ impl Layout {
             ("offline", Color::Red)
         };
         let cells = [
-            Cell::new(&server.server_id).add_attribute(Attribute::Bold),
+            Cell::new(printable(&server.server_id)).add_attribute(Attribute::Bold),
             Cell::new(status).fg(colour),
             Cell::new(seen(server, now, self.ago)),
             Cell::new(os(server, self.full_os)),
@@ -210,8 +210,13 @@ fn os(server: &Server, full: bool) -> String {
     if parts.is_empty() {
         UNKNOWN.into()
     } else {
-        parts.join(" ")
+        printable(&parts.join(" "))
     }
+}
+
+/// What somebody else wrote, without what a terminal would obey.
+fn printable(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 fn load(server: &Server) -> String {
@@ -332,6 +337,14 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
             painted.contains("Debian GNU/Linux 12 (bookworm)"),
             "{painted}"
         );
+    }
+
+    #[test]
+    fn nothing_that_was_sent_reaches_the_terminal_as_a_command() {
+        let (mut servers, now) = fleet();
+        servers[1].os_distribution = Some("\u{1b}[2J\n".into());
+        let painted = paint(&servers, now, 200, false);
+        assert!(painted.contains("\u{fffd}[2J\u{fffd}"), "{painted}");
     }
 
     #[test]
