@@ -102,8 +102,7 @@ impl TestApp {
         let request = request::from_str(&event.to_string())
             .unwrap()
             .with_lambda_context(context);
-        let response = self.log.of(handle(&self.app, request)).await;
-        self.log.assert_silent_on(event);
+        let response = self.log.of(event, handle(&self.app, request)).await;
         let header = |(name, value): (
             &lambda_http::http::HeaderName,
             &lambda_http::http::HeaderValue,

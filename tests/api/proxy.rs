@@ -9,7 +9,8 @@ use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use lambda_http::http::{HeaderMap, Request, StatusCode, header};
+use lambda_http::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use serde_json::json;
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -38,6 +39,8 @@ pub enum Fault {
     Silence,
     /// Something else answers: status, content type, body.
     Answer(u16, &'static str, &'static str),
+    /// Somebody refuses as DynamoDB does: status, code.
+    Refuse(u16, &'static str),
     /// The engine's answer is lost: the write has landed, and the connection is reset.
     LoseAnswer,
     /// The connection is reset when half of the engine's answer has been written.
@@ -216,9 +219,9 @@ impl Shared {
                     return Ok(None);
                 }
                 Some(Fault::Answer(status, content_type, body)) => {
-                    let headers = [(header::CONTENT_TYPE, content_type.parse().unwrap())];
-                    Answer::new(status, headers.into_iter().collect(), body.into())
+                    Answer::of_type(content_type, status, body.into())
                 }
+                Some(Fault::Refuse(status, code)) => Answer::refusal(status, code),
                 _ => self.ask(&head_bytes, body).await?,
             };
             match fault {
@@ -336,6 +339,23 @@ impl Answer {
             headers,
             body,
         }
+    }
+
+    fn of_type(content_type: &'static str, status: u16, body: Vec<u8>) -> Self {
+        let headers = [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))];
+        Self::new(status, headers.into_iter().collect(), body)
+    }
+
+    fn refusal(status: u16, code: &str) -> Self {
+        let body = json!({
+            "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
+            "message": "said by the proxy",
+        });
+        Self::of_type(
+            "application/x-amz-json-1.0",
+            status,
+            body.to_string().into(),
+        )
     }
 
     fn bytes(&self) -> Vec<u8> {

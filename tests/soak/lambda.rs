@@ -20,6 +20,9 @@ use tokio::sync::{mpsc, oneshot};
 /// Lambda's own timeout, as in `template.yaml`.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where the processes log, until they end.
+const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
+
 pub struct Lambda {
     gateway: Gateway,
     processes: Vec<Child>,
@@ -58,7 +61,7 @@ impl Lambda {
         tokio::spawn(async { axum::serve(listener, routes).await.unwrap() });
 
         let logs: Vec<_> = (0..processes)
-            .map(|number| format!("{}/soak-{number}.log", env!("CARGO_TARGET_TMPDIR")))
+            .map(|number| format!("{FOLDER}/soak-{}-{number}.log", std::process::id()))
             .collect();
         let process = |log: &String| {
             let log = File::create(log).unwrap();
@@ -102,8 +105,12 @@ impl Lambda {
         for process in &mut self.processes {
             process.kill().await.unwrap();
         }
-        let logs = self.logs.iter().map(std::fs::read_to_string);
-        logs.collect::<Result<_, _>>().unwrap()
+        let read_and_remove = |path: &String| {
+            let log = std::fs::read_to_string(path).unwrap();
+            std::fs::remove_file(path).unwrap();
+            log
+        };
+        self.logs.iter().map(read_and_remove).collect()
     }
 }
 

@@ -29,7 +29,7 @@ use proxy::{Fault, Proxy, Write};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The key that the agents hold.
 const KEY: &str = "local-development-key";
@@ -65,7 +65,7 @@ async fn main() {
     tables::create(&dynamodb, "ServersTable", SERVERS).await;
     tables::create(&dynamodb, "MetricsTable", METRICS).await;
     let proxy = Proxy::start(&options.engine);
-    let faults = Arc::new(Faults::default());
+    let faults = Arc::new(Faults::start());
     proxy.rule({
         let faults = faults.clone();
         move |_: Write| faults.draw()
@@ -107,31 +107,38 @@ async fn main() {
     assert!(is_sound && is_flat && is_discreet);
 }
 
-/// 5 % throttles, 1 % resets.
-#[derive(Default)]
+/// 5 % throttles, 1 % resets. Most throttles come at once, as DynamoDB's do: alone, the SDK's repeats would
+/// cure nearly all of them, and the agent's would hardly be tried.
 struct Faults {
+    started: Instant,
     throttles: AtomicU64,
     resets: AtomicU64,
 }
 
 impl Faults {
-    fn draw(&self) -> Option<Fault> {
-        const THROTTLED: &str = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException","message":"Rate exceeded"}"#;
-        match fastrand::u32(..300) {
-            0..15 => {
-                self.throttles.fetch_add(1, Ordering::Relaxed);
-                Some(Fault::Answer(400, "application/x-amz-json-1.0", THROTTLED))
-            }
-            draw @ 15..18 => {
-                self.resets.fetch_add(1, Ordering::Relaxed);
-                Some(match draw {
-                    15 => Fault::ResetBeforeRequest,
-                    16 => Fault::ResetMidAnswer,
-                    _ => Fault::LoseAnswer,
-                })
-            }
-            _ => None,
+    fn start() -> Self {
+        Self {
+            started: Instant::now(),
+            throttles: AtomicU64::new(0),
+            resets: AtomicU64::new(0),
         }
+    }
+
+    fn draw(&self) -> Option<Fault> {
+        let is_burst = self.started.elapsed().as_millis() % 10_000 < 300;
+        let draw = fastrand::u32(..300);
+        if is_burst || draw < 6 {
+            self.throttles.fetch_add(1, Ordering::Relaxed);
+            return Some(Fault::Refuse(400, "ThrottlingException"));
+        }
+        let reset = match draw {
+            6 => Fault::ResetBeforeRequest,
+            7 => Fault::ResetMidAnswer,
+            8 => Fault::LoseAnswer,
+            _ => return None,
+        };
+        self.resets.fetch_add(1, Ordering::Relaxed);
+        Some(reset)
     }
 }
 
