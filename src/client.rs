@@ -24,12 +24,18 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use lambda_http::http::Uri;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig as TlsConfig, RootCertStore};
 use std::error::Error;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::sync::Barrier;
+use tower_service::Service;
 
 /// The roots that DynamoDB's certificates lead to: Amazon Root CA 1 to 4 and Starfield Services Root G2.
 pub const AMAZON_ROOTS: &[u8] = include_bytes!("client/amazon-roots.pem");
@@ -45,7 +51,8 @@ const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 /// # Errors
 /// `AWS_CA_BUNDLE` names no file with a certificate in it.
 pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
-    let connector = SharedHttpConnector::new(Connector::new(config)?);
+    let gate = Arc::new(Gate::new());
+    let connector = SharedHttpConnector::new(Connector::new(config, gate.clone())?);
     let mut sdk = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))
@@ -74,6 +81,7 @@ pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
     sdk.set_endpoint_url(config.endpoint_url.clone());
     let warm_up = WarmUp {
         connector,
+        gate,
         region: config.region.clone(),
         endpoint_url: config.endpoint_url.clone(),
         patience: config.attempt_timeout,
@@ -84,6 +92,7 @@ pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
 /// Opens the connections that the first heartbeat will use.
 pub struct WarmUp {
     connector: SharedHttpConnector,
+    gate: Arc<Gate>,
     region: String,
     endpoint_url: Option<String>,
     patience: Duration,
@@ -106,14 +115,45 @@ impl WarmUp {
             request.set_uri(endpoint.url())?;
             Ok::<_, Box<dyn Error + Send + Sync>>(self.connector.call(request))
         };
-        tokio::time::timeout(self.patience, async {
-            // Both answers are there before either is read: a connection that is done with its answer
-            // could serve the other request too, and then there would be only one.
+        self.gate.close();
+        let opened = tokio::time::timeout(self.patience, async {
             let (one, two) = tokio::try_join!(get()?, get()?)?;
             tokio::try_join!(one.into_body().collect(), two.into_body().collect())?;
             Ok(())
-        })
-        .await?
+        });
+        let opened = opened.await;
+        self.gate.open();
+        opened?
+    }
+}
+
+/// Where the connections of the warm-up wait for each other. The first to be open could otherwise serve
+/// both requests, and the second would still be on its way when the first heartbeat wants it.
+struct Gate {
+    is_closed: AtomicBool,
+    pair: Barrier,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self {
+            is_closed: AtomicBool::new(false),
+            pair: Barrier::new(2),
+        }
+    }
+
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+    }
+
+    fn open(&self) {
+        self.is_closed.store(false, Ordering::Relaxed);
+    }
+
+    async fn pass(&self) {
+        if self.is_closed.load(Ordering::Relaxed) {
+            self.pair.wait().await;
+        }
     }
 }
 
@@ -136,10 +176,10 @@ impl ResolveEndpoint for OneEndpoint {
 
 /// HTTP/1.1 over a pool of connections, as the SDK wants to call it.
 #[derive(Debug, Clone)]
-struct Connector(HttpClient<HttpsConnector<TcpConnector>, SdkBody>);
+struct Connector(HttpClient<Opener, SdkBody>);
 
 impl Connector {
-    fn new(config: &ClientConfig) -> Result<Self, ConfigError> {
+    fn new(config: &ClientConfig, gate: Arc<Gate>) -> Result<Self, ConfigError> {
         let mut tcp = TcpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -152,7 +192,7 @@ impl Connector {
         let client = HttpClient::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.idle_timeout)
-            .build(https);
+            .build(Opener { https, gate });
         Ok(Self(client))
     }
 }
@@ -175,6 +215,33 @@ impl HttpConnector for Connector {
                 return Err(ConnectorError::io("an answer without a body".into()));
             }
             Ok(response)
+        })
+    }
+}
+
+/// Opens connections, which then pass the gate.
+#[derive(Clone)]
+struct Opener {
+    https: HttpsConnector<TcpConnector>,
+    gate: Arc<Gate>,
+}
+
+impl Service<Uri> for Opener {
+    type Response = <HttpsConnector<TcpConnector> as Service<Uri>>::Response;
+    type Error = <HttpsConnector<TcpConnector> as Service<Uri>>::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.https.poll_ready(context)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connection = self.https.call(uri);
+        let gate = self.gate.clone();
+        Box::pin(async move {
+            let connection = connection.await?;
+            gate.pass().await;
+            Ok(connection)
         })
     }
 }

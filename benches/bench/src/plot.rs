@@ -51,10 +51,11 @@ pub fn draw(all: &[Figures], file: &Path) -> Result<()> {
         .configure_mesh()
         .disable_y_mesh()
         .y_label_formatter(&|place| match place {
-            SegmentValue::CenterOf(index) => bars
-                .get(bars.len() - 1 - index)
-                .map_or("", |bar| bar.0)
-                .to_owned(),
+            // The axis ends with an empty segment.
+            SegmentValue::CenterOf(index) => {
+                let bar = bars.iter().rev().nth(*index);
+                bar.map_or("", |bar| bar.0).to_owned()
+            }
             _ => String::new(),
         })
         .draw()?;
