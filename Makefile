@@ -33,11 +33,12 @@ openapi:
 	cargo run --quiet --example openapi
 
 # Everything that is checked.
-test: test-deployment test-openapi soak-short
+test:
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --test soak -- -D warnings
 	python3 tests/agent.py
 	python3 tests/smoke.py
+	$(MAKE) test-openapi test-deployment test-instructions soak-short
 	cargo test
 	python3 tests/dynamodb_local.py cargo test --test api
 
