@@ -73,7 +73,7 @@ bench:
 	cd benches && cargo build --release --locked -p defaults
 	cd benches && cargo build --release --locked -p bare
 	cd benches && cargo run --locked -p bench
-	cd benches && cargo bench --locked -p bench
+	cd benches && cargo bench --locked -p bench --bench parse
 
 # The function's instruction counts against benches/budgets.json.
 test-instructions:

@@ -83,8 +83,9 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, handshakes: Arc<AtomicU
 
 async fn serve(tcp: TcpStream, tls: TlsAcceptor, handshakes: Arc<AtomicUsize>) -> Result<()> {
     tcp.set_nodelay(true)?;
-    let stream = tls.accept(tcp).await?;
+    // Counted as it begins: the client may be done with it before this end is.
     handshakes.fetch_add(1, Ordering::SeqCst);
+    let stream = tls.accept(tcp).await?;
     http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service_fn(answer))
         .await?;
