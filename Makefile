@@ -6,6 +6,9 @@ TOOLS := target/tools
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
+# What SAM builds, and Lambda runs.
+BOOTSTRAP := .aws-sam/build/HeartbeatFunction/bootstrap
+
 OPENAPI_TOOLS := target/openapi-tools
 
 # What `make run` serves.
@@ -14,7 +17,7 @@ LOCAL := AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 AWS_REGION=us-east-1 AW
 	HEARTBEAT_URL=http://127.0.0.1:9000/lambda-url/heartbeat/api/v1/agents/heartbeat \
 	HEARTBEAT_API_KEY=local-development-key
 
-.PHONY: run fleet picture openapi test test-openapi test-deployment soak soak-short fuzz deny bench test-instructions build validate deploy key
+.PHONY: run fleet picture openapi test test-openapi test-deployment soak soak-short fuzz deny bench test-instructions budgets build validate deploy key
 
 # The function and a DynamoDB on this machine.
 run:
@@ -75,10 +78,13 @@ bench:
 	cd benches && cargo run --locked -p bench
 	cd benches && cargo bench --locked -p bench --bench parse
 
-# The function's instruction counts against benches/budgets.json.
-test-instructions:
-	cargo build --release --locked
-	cd benches && cargo run --locked -p bench -- check
+# The instruction counts of what is deployed against benches/budgets.json.
+test-instructions: build
+	cd benches && cargo run --locked -p bench -- check ../$(BOOTSTRAP)
+
+# Makes its counts the budgets.
+budgets: build
+	cd benches && cargo run --locked -p bench -- record ../$(BOOTSTRAP)
 
 # What is deployed, in .aws-sam/build.
 build: $(TOOLS)/ready

@@ -226,6 +226,19 @@ async fn a_fault_that_stays_outweighs_one_that_passes() {
     }
 }
 
+// C5.9: no fault at all, but the proxy sees what the engine charges.
+#[tokio::test]
+async fn a_heartbeat_costs_two_write_units_and_no_read() {
+    let proxy = Proxy::start(&ENGINE);
+    let app = start_behind(&proxy, "bill", &[]).await;
+    for heartbeats in 1..=3 {
+        assert_eq!(app.send(&event("heartbeat")).await.status, 200);
+        let mut expected = vec![("PutItem".to_owned(), 1.0); heartbeats];
+        expected.extend(vec![("UpdateItem".to_owned(), 1.0); heartbeats]);
+        assert_eq!(proxy.bill(), expected);
+    }
+}
+
 // C6.1: connections that died while the function was frozen cost each write at most one attempt.
 #[tokio::test]
 async fn idle_connections_that_end_cost_at_most_one_attempt() {

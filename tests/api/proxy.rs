@@ -10,7 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use lambda_http::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -78,6 +78,8 @@ struct Shared {
     struck: AtomicUsize,
     /// Requests that were sent into a connection that had vanished.
     swallowed: AtomicUsize,
+    /// What the engine has charged, by operation, in capacity units.
+    bill: Mutex<Vec<(String, f64)>>,
 }
 
 /// Apart from the test's own runtime, so that a test can stop the function's time and not the proxy's.
@@ -104,6 +106,7 @@ impl Proxy {
             open: AtomicUsize::new(0),
             struck: AtomicUsize::new(0),
             swallowed: AtomicUsize::new(0),
+            bill: Mutex::default(),
         });
         let refusing = Refusing {
             socket,
@@ -130,6 +133,13 @@ impl Proxy {
     /// How many requests went into a connection that had vanished.
     pub fn swallowed(&self) -> usize {
         self.shared.swallowed.load(Ordering::SeqCst)
+    }
+
+    /// What the engine has charged so far: each operation with its capacity units, by name.
+    pub fn bill(&self) -> Vec<(String, f64)> {
+        let mut bill = self.shared.bill.lock().unwrap().clone();
+        bill.sort_by(|(one, _), (other, _)| one.cmp(other));
+        bill
     }
 
     /// Closes every idle connection, and returns when that is done.
@@ -254,18 +264,32 @@ impl Shared {
         Some(fault)
     }
 
-    /// Passes a request on to the engine.
+    /// Passes a request on to the engine, and asks it what that costs.
     async fn ask(&self, head: &[u8], body: Vec<u8>) -> Result<Answer> {
         let head = String::from_utf8_lossy(head);
         let method = head.split(' ').next().unwrap_or_default();
         let mut request = Request::builder().method(method).uri(&self.engine);
         for (name, value) in fields(&head) {
-            request = request.header(name, value);
+            if !name.eq_ignore_ascii_case("content-length") {
+                request = request.header(name, value);
+            }
         }
+        let body = match serde_json::from_slice::<Value>(&body) {
+            Ok(mut operation) => {
+                operation["ReturnConsumedCapacity"] = "TOTAL".into();
+                operation.to_string().into_bytes()
+            }
+            Err(_) => body,
+        };
         let request = request.body(SdkBody::from(body)).map_err(Error::other)?;
         let response = self.client.request(request).await.map_err(Error::other)?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(Error::other)?.to_bytes();
+        let charged = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        if let Some(units) = charged["ConsumedCapacity"]["CapacityUnits"].as_f64() {
+            let mut bill = self.bill.lock().unwrap_or_else(PoisonError::into_inner);
+            bill.push((target(&head).unwrap_or_default().to_owned(), units));
+        }
         Ok(Answer::new(
             parts.status.as_u16(),
             parts.headers,
@@ -299,15 +323,11 @@ impl Head {
 
     fn read(bytes: &[u8]) -> Self {
         let head = String::from_utf8_lossy(bytes);
-        let field = |wanted: &str| {
-            fields(&head)
-                .find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then_some(value))
-        };
-        let target = field("x-amz-target").and_then(|target| target.rsplit('.').next());
         Self {
             length: bytes.len(),
-            content_length: field("content-length").map_or(0, |length| length.parse().unwrap()),
-            write: match target {
+            content_length: field(&head, "content-length")
+                .map_or(0, |length| length.parse().unwrap()),
+            write: match target(&head) {
                 Some("UpdateItem") => Some(Write::Server),
                 Some("PutItem") => Some(Write::Metrics),
                 _ => None,
@@ -321,6 +341,15 @@ fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
         let (name, value) = line.split_once(':')?;
         Some((name, value.trim()))
     })
+}
+
+fn field<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
+    fields(head).find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then_some(value))
+}
+
+/// The name of the operation that is asked for.
+fn target(head: &str) -> Option<&str> {
+    field(head, "x-amz-target")?.rsplit('.').next()
 }
 
 struct Answer {

@@ -1,8 +1,8 @@
 //! Measures the function's release binary and two floors, side by side.
 //!
 //! `bench` prints a table and draws the first heartbeat. `bench count PROGRAM…` counts the instructions of
-//! other builds. `bench check` holds the function's counts against the recorded ones, `bench record`
-//! records them.
+//! other builds. `bench check PROGRAM` holds a build's counts against the recorded ones, `bench record
+//! PROGRAM` records them.
 
 mod budget;
 mod callgrind;
@@ -30,12 +30,14 @@ async fn main() -> Result<()> {
     let stage = Stage::new(&root)?;
     let function = root.join("target/release/heartbeat");
     let budgets = root.join("benches/budgets.json");
-    match std::env::args().nth(1).as_deref() {
-        None => measure(&stage, &root, function).await,
-        Some("check") => budget::check(&stage, &function, &budgets).await,
-        Some("record") => budget::record(&stage, &function, &budgets).await,
-        Some("count") => count(&stage, std::env::args().skip(2)).await,
-        Some(other) => bail!("{other}: not one of count, check, record"),
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match *arguments {
+        [] => measure(&stage, &root, function).await,
+        ["count", ref programs @ ..] => count(&stage, programs).await,
+        ["check", program] => budget::check(&stage, Path::new(program), &budgets).await,
+        ["record", program] => budget::record(&stage, Path::new(program), &budgets).await,
+        _ => bail!("bench [count PROGRAM… | check PROGRAM | record PROGRAM]"),
     }
 }
 
@@ -61,9 +63,9 @@ async fn measure(stage: &Stage, root: &Path, function: PathBuf) -> Result<()> {
     plot::draw(&all, &root.join("benches/first-heartbeat.svg"))
 }
 
-async fn count(stage: &Stage, programs: impl Iterator<Item = String>) -> Result<()> {
+async fn count(stage: &Stage, programs: &[&str]) -> Result<()> {
     for program in programs {
-        match Instructions::count(stage, Path::new(&program)).await? {
+        match Instructions::count(stage, Path::new(program)).await? {
             Some(Instructions { first, warm }) => println!("{first:>12} {warm:>10} {program}"),
             None => bail!("there is no valgrind here"),
         }
