@@ -5,8 +5,9 @@ use crate::error::Error;
 use crate::heartbeat::{self, HeartbeatId, HeartbeatResponse, Timestamp};
 use crate::store::{Registration, Store};
 use chrono::Utc;
+use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use lambda_http::request::RequestContext;
+use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Body, Request, RequestExt, Response};
 use serde::Serialize;
 use tracing::{debug, error, info, warn};
@@ -26,6 +27,32 @@ pub struct App {
     pub keys: Keys,
     /// Where heartbeats are kept.
     pub store: Store,
+}
+
+/// Takes out of an event what nobody here reads: the query string, and the headers that name a host.
+///
+/// `lambda_http` makes a URL of them and panics where a caller has sent what none can hold.
+#[must_use]
+pub fn disarm(mut event: LambdaRequest) -> LambdaRequest {
+    let disarm = |headers: &mut HeaderMap| {
+        headers.remove(header::HOST);
+        headers.remove("x-forwarded-proto");
+    };
+    match &mut event {
+        LambdaRequest::ApiGatewayV1(event) => {
+            event.query_string_parameters = QueryMap::default();
+            event.multi_value_query_string_parameters = QueryMap::default();
+            disarm(&mut event.headers);
+            disarm(&mut event.multi_value_headers);
+        }
+        LambdaRequest::ApiGatewayV2(event) => {
+            event.query_string_parameters = QueryMap::default();
+            event.raw_query_string = None;
+            disarm(&mut event.headers);
+        }
+        _ => {}
+    }
+    event
 }
 
 /// Answers one request. Whatever is wrong with it becomes an answer too.

@@ -2,10 +2,11 @@
 
 use heartbeat::client;
 use heartbeat::config::Config;
-use heartbeat::handler::{App, handle};
+use heartbeat::handler::{App, disarm, handle};
 use heartbeat::log;
 use heartbeat::store::Store;
-use lambda_http::{Error, service_fn};
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, Error, LambdaEvent, Service, service_fn};
 use std::convert::Infallible;
 use std::process::ExitCode;
 use tracing::Level;
@@ -43,8 +44,11 @@ async fn run() -> Result<(), Error> {
         store,
     };
     tracing::info!("started");
-    lambda_http::run(service_fn(|request| async {
+    let mut answering = Adapter::from(service_fn(|request| async {
         Ok::<_, Infallible>(handle(&app, request).await)
+    }));
+    lambda_runtime::run(service_fn(|event: LambdaEvent<LambdaRequest>| {
+        answering.call(LambdaEvent::new(disarm(event.payload), event.context))
     }))
     .await
 }

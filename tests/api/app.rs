@@ -9,10 +9,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use heartbeat::client;
 use heartbeat::config::Config;
-use heartbeat::handler::{App, handle};
+use heartbeat::handler::{App, disarm, handle};
 use heartbeat::store::Store;
 use lambda_http::lambda_runtime::Context;
-use lambda_http::{RequestExt, request};
+use lambda_http::{Request, RequestExt};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -99,9 +99,8 @@ impl TestApp {
         static SENT: AtomicU64 = AtomicU64::new(0);
         let mut context = Context::default();
         context.request_id = format!("request-{}", SENT.fetch_add(1, Ordering::Relaxed));
-        let request = request::from_str(&event.to_string())
-            .unwrap()
-            .with_lambda_context(context);
+        let event_read = serde_json::from_str(&event.to_string()).unwrap();
+        let request = Request::from(disarm(event_read)).with_lambda_context(context);
         let response = self.log.of(event, handle(&self.app, request)).await;
         let header = |(name, value): (
             &lambda_http::http::HeaderName,

@@ -263,3 +263,25 @@ async fn a_refused_path_or_method_is_not_repeated() {
         assert!(!told.contains("forged"), "{told}");
     }
 }
+
+// C1.3: what nobody reads stops nobody.
+#[tokio::test]
+async fn odd_query_strings_and_hosts_do_no_harm() {
+    let app = TestApp::start().await;
+    for query in ["a=\"<>\\^`{|}", "a b", "é", "%", "#", "\u{1}"] {
+        let mut event = event("heartbeat");
+        event["rawQueryString"] = query.into();
+        assert_eq!(app.send(&event).await.status, 200, "{query:?}");
+    }
+    for (name, value) in [
+        ("host", "a b"),
+        ("host", "<>"),
+        ("host", ""),
+        ("x-forwarded-proto", "1 2"),
+        ("x-forwarded-proto", ""),
+    ] {
+        let mut event = event("heartbeat");
+        event["headers"][name] = value.into();
+        assert_eq!(app.send(&event).await.status, 200, "{name}: {value:?}");
+    }
+}
