@@ -52,7 +52,7 @@ const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 /// `AWS_CA_BUNDLE` names no file with a certificate in it.
 pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
     let gate = Arc::new(Gate::new());
-    let connector = SharedHttpConnector::new(Connector::new(config, gate.clone())?);
+    let connector = Connector::new(config, gate.clone())?;
     let mut sdk = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))
@@ -63,7 +63,7 @@ pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
             config.region.clone(),
         ))
         .http_client(http_client_fn({
-            let connector = connector.clone();
+            let connector = SharedHttpConnector::new(connector.clone());
             move |_, _| connector.clone()
         }))
         .timeout_config(
@@ -91,7 +91,7 @@ pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
 
 /// Opens the connections that the first heartbeat will use.
 pub struct WarmUp {
-    connector: SharedHttpConnector,
+    connector: Connector,
     gate: Arc<Gate>,
     region: String,
     endpoint_url: Option<String>,
@@ -110,20 +110,24 @@ impl WarmUp {
             .set_endpoint(self.endpoint_url)
             .build()?;
         let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
-        let get = || {
+        let get = async || {
             let mut request = HttpRequest::empty();
             request.set_uri(endpoint.url())?;
-            Ok::<_, Box<dyn Error + Send + Sync>>(self.connector.call(request))
+            // Whatever the answer is: read to its end, it leaves an open connection.
+            self.connector
+                .send(request)
+                .await?
+                .into_body()
+                .collect()
+                .await?;
+            Ok::<_, Box<dyn Error + Send + Sync>>(())
         };
         self.gate.close();
-        let opened = tokio::time::timeout(self.patience, async {
-            let (one, two) = tokio::try_join!(get()?, get()?)?;
-            tokio::try_join!(one.into_body().collect(), two.into_body().collect())?;
-            Ok(())
-        });
-        let opened = opened.await;
+        let both = async { tokio::join!(get(), get()) };
+        let opened = tokio::time::timeout(self.patience, both).await;
         self.gate.open();
-        opened?
+        let (one, two) = opened?;
+        one.and(two)
     }
 }
 
@@ -195,21 +199,23 @@ impl Connector {
             .build(Opener { https, gate });
         Ok(Self(client))
     }
+
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let request = request
+            .try_into_http1x()
+            .map_err(|error| ConnectorError::user(error.into()))?;
+        let response = self.0.request(request).await;
+        let response = response.map_err(|error| ConnectorError::io(error.into()))?;
+        HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+            .map_err(|error| ConnectorError::other(error.into(), None))
+    }
 }
 
 impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.0.clone();
+        let connector = self.clone();
         HttpConnectorFuture::new(async move {
-            let request = request
-                .try_into_http1x()
-                .map_err(|error| ConnectorError::user(error.into()))?;
-            let response = client
-                .request(request)
-                .await
-                .map_err(|error| ConnectorError::io(error.into()))?;
-            let response = HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
-                .map_err(|error| ConnectorError::other(error.into(), None))?;
+            let response = connector.send(request).await?;
             // DynamoDB always answers with one, and the SDK would take an empty one for a success.
             if response.body().content_length() == Some(0) {
                 return Err(ConnectorError::io("an answer without a body".into()));
