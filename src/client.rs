@@ -53,11 +53,12 @@ const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
     let gate = Arc::new(Gate::new());
     let connector = Connector::new(config, gate.clone())?;
+    let endpoint = OneEndpoint::default();
     let mut sdk = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))
         .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
-        .endpoint_resolver(OneEndpoint::default())
+        .endpoint_resolver(endpoint.clone())
         .push_auth_scheme(Signer::new(
             config.credentials.clone(),
             config.region.clone(),
@@ -82,6 +83,7 @@ pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
     let warm_up = WarmUp {
         connector,
         gate,
+        endpoint,
         region: config.region.clone(),
         endpoint_url: config.endpoint_url.clone(),
         patience: config.attempt_timeout,
@@ -93,6 +95,7 @@ pub fn connect(config: &ClientConfig) -> Result<(Client, WarmUp), ConfigError> {
 pub struct WarmUp {
     connector: Connector,
     gate: Arc<Gate>,
+    endpoint: OneEndpoint,
     region: String,
     endpoint_url: Option<String>,
     patience: Duration,
@@ -109,7 +112,7 @@ impl WarmUp {
             .region(self.region)
             .set_endpoint(self.endpoint_url)
             .build()?;
-        let endpoint = DefaultResolver::new().resolve_endpoint(&params).await?;
+        let endpoint = self.endpoint.resolve_endpoint(&params).await?;
         let get = async || {
             let mut request = HttpRequest::empty();
             request.set_uri(endpoint.url())?;
@@ -161,10 +164,10 @@ impl Gate {
     }
 }
 
-/// The SDK's endpoint, resolved by the first write: what it depends on does not change from one write to
+/// The SDK's endpoint, resolved once, by the warm-up: what it depends on does not change from one write to
 /// the next.
-#[derive(Debug, Default)]
-struct OneEndpoint(OnceLock<Endpoint>);
+#[derive(Debug, Clone, Default)]
+struct OneEndpoint(Arc<OnceLock<Endpoint>>);
 
 impl ResolveEndpoint for OneEndpoint {
     fn resolve_endpoint<'a>(&'a self, params: &'a Params) -> EndpointFuture<'a> {

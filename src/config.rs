@@ -5,6 +5,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use chrono::TimeDelta;
 use std::fmt;
 use std::time::Duration;
+use tracing::Level;
 
 /// Everything that can be set from outside.
 pub struct Config {
@@ -57,6 +58,14 @@ impl Config {
             client: ClientConfig::read(&variable)?,
         })
     }
+}
+
+/// Reads `AWS_LAMBDA_LOG_LEVEL` (default INFO): the least severe level that is logged. Lambda sets it.
+pub fn log_level(variable: impl Fn(&str) -> Option<String>) -> Level {
+    let level = Source(variable).optional("AWS_LAMBDA_LOG_LEVEL");
+    level
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(Level::INFO)
 }
 
 impl ClientConfig {

@@ -1,7 +1,7 @@
 //! The Lambda function: wires the crate together at cold start and serves.
 
 use heartbeat::client;
-use heartbeat::config::Config;
+use heartbeat::config::{self, Config};
 use heartbeat::handler::{App, disarm, handle};
 use heartbeat::log;
 use heartbeat::store::Store;
@@ -9,15 +9,11 @@ use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, Error, LambdaEvent, Service, service_fn};
 use std::convert::Infallible;
 use std::process::ExitCode;
-use tracing::Level;
 use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL")
-        .ok()
-        .and_then(|level| level.parse().ok());
-    log::subscriber(level.unwrap_or(Level::INFO), std::io::stdout).init();
+    log::subscriber(config::log_level(environment), std::io::stdout).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
@@ -28,7 +24,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    let config = Config::read(|name| std::env::var(name).ok())?;
+    let config = Config::read(environment)?;
     let (client, warm_up) = client::connect(&config.client)?;
     if let Err(reason) = warm_up.run().await {
         tracing::warn!(reason, "no connection to DynamoDB yet");
@@ -51,4 +47,8 @@ async fn run() -> Result<(), Error> {
         answering.call(LambdaEvent::new(disarm(event.payload), event.context))
     }))
     .await
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

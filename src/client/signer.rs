@@ -54,8 +54,8 @@ impl Signer {
         let (names, canonical) = canonical(request)?;
         let Key { date, key } = self.key(&time[..8]);
         let scope = format!("{date}/{}/dynamodb/aws4_request", self.region);
-        let digest = hex(digest::digest(&digest::SHA256, canonical.as_bytes()));
-        let signature = hex(hmac::sign(
+        let digest = hex::encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
+        let signature = hex::encode(hmac::sign(
             &key,
             format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{digest}").as_bytes(),
         ));
@@ -120,13 +120,9 @@ fn canonical(request: &HttpRequest) -> Result<(String, String), BoxError> {
         names.push_str(name);
         canonical.extend([name, ":", value.trim(), "\n"]);
     }
-    let digest = hex(digest::digest(&digest::SHA256, body));
+    let digest = hex::encode(digest::digest(&digest::SHA256, body));
     canonical.extend(["\n", &names, "\n", &digest]);
     Ok((names, canonical))
-}
-
-fn hex(bytes: impl AsRef<[u8]>) -> String {
-    hex::encode(bytes)
 }
 
 /// In place of the SDK's own SigV4 scheme.

@@ -8,7 +8,7 @@ import pytest
 from stack import ROOT, of_type, read, sole, transform
 
 # Lambda sets these itself.
-SET_BY_LAMBDA = {"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+SET_BY_LAMBDA = {"AWS_LAMBDA_LOG_LEVEL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 # These lead to another DynamoDB than AWS's: for tests and other networks.
 FOR_ELSEWHERE = {"AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE"}
 
