@@ -21,7 +21,7 @@ LOCAL := AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 AWS_REGION=us-east-1 AW
 
 # The function and a DynamoDB on this machine.
 run:
-	@python3 examples/run.py
+	@python3 dev/run.py
 
 # The fleet that `make run` serves; what stands in ARGS goes to the view.
 fleet:
@@ -38,7 +38,7 @@ openapi:
 # Everything that is checked.
 test:
 	cargo fmt --check
-	cargo clippy --all-targets --test soak -- -D warnings
+	cargo clippy --workspace --all-targets --test soak -- -D warnings
 	python3 tests/agent.py
 	python3 tests/smoke.py
 	$(MAKE) test-openapi test-deployment test-instructions soak-short

@@ -73,7 +73,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         ports = {"DYNAMODB_PORT": str(dynamodb_port), "FUNCTION_PORT": str(function_port)}
         environment = os.environ | ports | {"LOCAL_DATA": f"{folder}/data.sqlite"}
-        run = [sys.executable, "examples/run.py"]
+        run = [sys.executable, "dev/run.py"]
         stack = subprocess.Popen(run, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         try:
             commands = []

@@ -1,4 +1,4 @@
-use crate::app::{TestApp, event, minimal};
+use crate::support::app::{TestApp, event, minimal};
 use serde_json::json;
 
 // C1.4

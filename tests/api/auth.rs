@@ -1,4 +1,4 @@
-use crate::app::{DIGEST, KEY, SERVER, TestApp, event};
+use crate::support::app::{DIGEST, KEY, SERVER, TestApp, event};
 use serde_json::{Value, json};
 
 /// SHA-256 of `second-key`.

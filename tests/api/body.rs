@@ -1,4 +1,4 @@
-use crate::app::{SERVER, TestApp, event, minimal, posting, text, with};
+use crate::support::app::{SERVER, TestApp, event, minimal, posting, text, with};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-use crate::app::DIGEST;
+use crate::support::app::DIGEST;
 use heartbeat::config::Config;
 
 fn refusal(name: &str, value: Option<&str>) -> String {
@@ -105,9 +105,9 @@ fn a_ca_bundle_that_cannot_be_used_is_named() {
         ("no-such-file.pem", "No such file"),
         (file!(), "it holds no certificate"),
     ] {
-        let mut settings = crate::app::settings_for("servers", "metrics");
+        let mut settings = crate::support::app::settings_for("servers", "metrics");
         settings.insert("AWS_CA_BUNDLE", bundle.to_owned());
-        let refusal = heartbeat::client::connect(&crate::app::config(&settings).client)
+        let refusal = heartbeat::client::connect(&crate::support::app::config(&settings).client)
             .err()
             .unwrap()
             .to_string();

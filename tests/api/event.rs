@@ -1,4 +1,4 @@
-use crate::app::{TestApp, event};
+use crate::support::app::{TestApp, event};
 
 // C1.3: every payload in `events/` gets the answer that its name says.
 #[tokio::test]

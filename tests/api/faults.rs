@@ -1,7 +1,8 @@
 //! Nothing acknowledged is lost: every fault below the SDK, on either write and on both.
 
-use crate::app::{ENGINE, TestApp, event};
-use crate::proxy::{Fault, Proxy, Write};
+use crate::support::app::{TestApp, event};
+use dev::dynamodb::URL;
+use dev::proxy::{Fault, Proxy, Write};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -109,7 +110,7 @@ async fn a_fault_that_strikes_once_loses_nothing() {
     for (fault, told) in PASSING {
         join_all(TARGETS.map(|writes| async move {
             let context = format!("{fault:?}, {writes:?}");
-            let proxy = Proxy::start(&ENGINE);
+            let proxy = Proxy::start(&URL);
             let app = start_behind(&proxy, &region(fault), settings_for(fault)).await;
             let mut left: HashSet<_> = writes.iter().copied().collect();
             proxy.rule(move |write| left.remove(&write).then_some(fault));
@@ -135,7 +136,7 @@ async fn a_fault_that_goes_on_is_told_in_time() {
     for (fault, _) in PASSING {
         join_all(TARGETS.map(|writes| async move {
             let context = format!("{fault:?}, {writes:?}");
-            let proxy = Proxy::start(&ENGINE);
+            let proxy = Proxy::start(&URL);
             let app = start_behind(&proxy, &region(fault), settings_for(fault)).await;
             proxy.rule(move |write| writes.contains(&write).then_some(fault));
 
@@ -164,7 +165,7 @@ async fn assert_unavailable_in_time(app: &TestApp, context: &str) {
 // C6.2: both writes, for a connection that is refused carries no request to tell them apart by.
 #[tokio::test]
 async fn refused_connections_are_told_and_a_repeat_completes() {
-    let (proxy, refusing) = Proxy::start_refusing(&ENGINE);
+    let (proxy, refusing) = Proxy::start_refusing(&URL);
     let app = start_behind(&proxy, "refused", &[]).await;
     assert_unavailable_in_time(&app, "refused").await;
     assert!(!is_complete(&app).await);
@@ -179,7 +180,7 @@ async fn a_fault_that_stays_is_internal() {
         let fault = Refuse(400, code);
         join_all(TARGETS.map(|writes| async move {
             let context = format!("{fault:?}, {writes:?}");
-            let proxy = Proxy::start(&ENGINE);
+            let proxy = Proxy::start(&URL);
             let app = start_behind(&proxy, &region(fault), &[]).await;
             proxy.rule(move |write| writes.contains(&write).then_some(fault));
 
@@ -213,7 +214,7 @@ async fn a_fault_that_stays_outweighs_one_that_passes() {
         (Refuse(400, LASTING[0]), Silence),
         (Silence, Refuse(400, LASTING[0])),
     ] {
-        let proxy = Proxy::start(&ENGINE);
+        let proxy = Proxy::start(&URL);
         let app = start_behind(&proxy, "outweighs", &IMPATIENT).await;
         proxy.rule(move |write| {
             Some(if write == Write::Server {
@@ -229,7 +230,7 @@ async fn a_fault_that_stays_outweighs_one_that_passes() {
 // C5.9: no fault at all, but the proxy sees what the engine charges.
 #[tokio::test]
 async fn a_heartbeat_costs_two_write_units_and_no_read() {
-    let proxy = Proxy::start(&ENGINE);
+    let proxy = Proxy::start(&URL);
     let app = start_behind(&proxy, "bill", &[]).await;
     for heartbeats in 1..=3 {
         assert_eq!(app.send(&event("heartbeat")).await.status, 200);
@@ -248,7 +249,7 @@ async fn idle_connections_that_end_cost_at_most_one_attempt() {
         ("without a FIN", Proxy::vanish, true),
     ];
     for (name, end, is_costly) in endings {
-        let proxy = Proxy::start(&ENGINE);
+        let proxy = Proxy::start(&URL);
         let app = start_behind(&proxy, "idle", &IMPATIENT).await;
         for heartbeat in 0..4 {
             let mut event = named();

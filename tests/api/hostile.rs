@@ -1,6 +1,6 @@
 //! What an attacker can put into a request. What `auth.rs`, `body.rs` and `log.rs` show is not shown again.
 
-use crate::app::{
+use crate::support::app::{
     Answer, DIGEST, KEY, SERVER, TestApp, event, minimal, posting, posting_in_base64, text, with,
 };
 use serde_json::{Value, json};

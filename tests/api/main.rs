@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod answer;
-mod app;
 mod auth;
 mod body;
 mod config;
@@ -14,7 +13,6 @@ mod hostile;
 mod log;
 mod metrics;
 mod properties;
-mod proxy;
 mod route;
 mod server;
-mod tables;
+mod support;

@@ -1,4 +1,4 @@
-use crate::app::{SERVER, TestApp, event, minimal, text, with};
+use crate::support::app::{SERVER, TestApp, event, minimal, text, with};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 

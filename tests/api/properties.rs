@@ -1,6 +1,6 @@
 //! What holds for whatever is sent, tried on values that nobody thought of.
 
-use crate::app::{SERVER, TestApp, event, minimal, posting_in_base64, text};
+use crate::support::app::{SERVER, TestApp, event, minimal, posting_in_base64, text};
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

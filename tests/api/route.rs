@@ -1,4 +1,4 @@
-use crate::app::{TestApp, event};
+use crate::support::app::{TestApp, event};
 use serde_json::json;
 
 // C1.1 C1.2

@@ -1,4 +1,4 @@
-use crate::app::{Item, SERVER, TestApp, event, minimal, posting, text, with};
+use crate::support::app::{Item, SERVER, TestApp, event, minimal, posting, text, with};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::{Value, json};

@@ -11,21 +11,17 @@
 
 mod agent;
 mod lambda;
-#[allow(dead_code, reason = "most of what it can do is for tests/api")]
-#[path = "../api/proxy.rs"]
-mod proxy;
-#[path = "../api/tables.rs"]
-mod tables;
 
 use agent::{Agent, Heartbeats};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use clap::Parser;
+use dev::proxy::{Fault, Proxy, Write};
+use dev::tables;
 use futures_util::future::join_all;
 use heartbeat::client;
 use heartbeat::config::Config;
 use lambda::Lambda;
-use proxy::{Fault, Proxy, Write};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,12 +1,10 @@
 //! The whole function on tables of its own.
-//!
-//! The engine is whatever `AWS_ENDPOINT_URL_DYNAMODB` names, else one in this process.
 
-use crate::log::Log;
-use crate::tables;
+use crate::support::log::Log;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::prelude::{BASE64_STANDARD, Engine};
+use dev::{dynamodb, tables};
 use heartbeat::client;
 use heartbeat::config::Config;
 use heartbeat::handler::{App, disarm, handle};
@@ -15,7 +13,6 @@ use lambda_http::lambda_runtime::Context;
 use lambda_http::{Request, RequestExt};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub type Item = HashMap<String, AttributeValue>;
@@ -167,32 +164,12 @@ pub fn settings_for(servers_table: &str, metrics_table: &str) -> HashMap<&'stati
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ("AWS_ENDPOINT_URL_DYNAMODB", ENGINE.clone()),
-        // Patience: many tests share one engine, and its first answers take long.
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb::URL.clone()),
+        // Patience: many tests share one database, and its first answers take long.
         ("ATTEMPT_TIMEOUT_MS", "20000".to_owned()),
         ("OPERATION_TIMEOUT_MS", "40000".to_owned()),
     ])
 }
-
-/// Where the engine is.
-pub static ENGINE: LazyLock<String> = LazyLock::new(|| {
-    std::env::var("AWS_ENDPOINT_URL_DYNAMODB").unwrap_or_else(|_| {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                dynoxide::server::serve_on(listener, dynoxide::Database::memory().unwrap()).await;
-            });
-        });
-        url
-    })
-});
 
 /// The event in `events/` of this name.
 pub fn event(name: &str) -> Value {

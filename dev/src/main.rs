@@ -1,12 +1,8 @@
-//! A DynamoDB on this machine, in one file, with the function's two tables in it.
+//! A DynamoDB on this machine, in one file, with the template's tables in it.
 //!
-//! `make run` starts it; what it holds is kept between runs.
-
-#[path = "../tests/api/tables.rs"]
-mod tables;
+//! `make run` starts it. The file is kept between runs.
 
 use clap::Parser;
-use heartbeat::config::ClientConfig;
 use std::error::Error;
 
 /// Serves a DynamoDB from a file.
@@ -40,15 +36,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         database,
         interrupted,
     ));
-
-    let setting = |name: &str| match name {
-        "AWS_ENDPOINT_URL_DYNAMODB" => Some(url.clone()),
-        "AWS_REGION" | "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => Some("local".to_owned()),
-        _ => None,
-    };
-    let (client, _) = heartbeat::client::connect(&ClientConfig::read(setting)?)?;
-    tables::create(&client, "ServersTable", &arguments.servers_table).await;
-    tables::create(&client, "MetricsTable", &arguments.metrics_table).await;
+    let client = dev::dynamodb::client(&url, "us-east-1");
+    dev::tables::create(&client, "ServersTable", &arguments.servers_table).await;
+    dev::tables::create(&client, "MetricsTable", &arguments.metrics_table).await;
     println!("DynamoDB at {url}, kept in {}", arguments.file);
     server.await??;
     Ok(())

@@ -5,11 +5,11 @@
 //! `turmoil` simulates the network instead of using it, ports of Toxiproxy see bytes, not requests.
 
 use aws_smithy_types::body::SdkBody;
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use lambda_http::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use serde_json::{Value, json};
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
@@ -24,7 +24,9 @@ use tokio::sync::watch;
 /// One of the two writes of a heartbeat, told apart by `X-Amz-Target`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Write {
+    /// The update of the servers table.
     Server,
+    /// The row in the metrics table.
     Metrics,
 }
 
@@ -62,7 +64,9 @@ enum Ending {
 
 type Rule = Box<dyn FnMut(Write) -> Option<Fault> + Send>;
 
+/// A proxy in front of a DynamoDB.
 pub struct Proxy {
+    /// Where it listens.
     pub url: String,
     shared: Arc<Shared>,
 }

@@ -109,9 +109,9 @@ def main():
     check_port(DYNAMODB_PORT, "DYNAMODB_PORT")
     check_port(FUNCTION_PORT, "FUNCTION_PORT")
     install()
-    subprocess.run(["cargo", "build", "--example", "local_dynamodb", "--example", "agent"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--package", "dev", "--example", "agent"], cwd=ROOT, check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
-    dynamodb = [target / "debug/examples/local_dynamodb", "--port", str(DYNAMODB_PORT), "--file", DATA]
+    dynamodb = [target / "debug/dev", "--port", str(DYNAMODB_PORT), "--file", DATA]
     function = [CARGO_LAMBDA, "lambda", "watch", "--invoke-port", str(FUNCTION_PORT)]
     with running(*dynamodb) as engine, running(*function) as watcher:
         wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, engine, patience=30)

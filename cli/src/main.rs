@@ -1,0 +1,3 @@
+//! `heartbeatctl`: the command-line tool of the heartbeat endpoint.
+
+fn main() {}
