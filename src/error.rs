@@ -1,7 +1,8 @@
 //! Everything that can stop a heartbeat, and the answer that each becomes.
 
-use crate::handler::answer;
 use crate::heartbeat::FieldError;
+use crate::response;
+use aws_sdk_dynamodb::error::DisplayErrorContext;
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode, header};
 use lambda_http::{Body, Response};
 use serde_json::{Value, json};
@@ -23,16 +24,17 @@ pub enum Error {
     PayloadTooLarge,
     /// 422: everything that is wrong with the request.
     Unprocessable(Vec<FieldError>),
-    /// 503 with `Retry-After`: DynamoDB could not be reached or would not write just now.
-    Unavailable(Fault),
-    /// 500: a fault that repeating cannot cure.
-    Internal(Fault),
+    /// 503 with `Retry-After`: DynamoDB could not be reached, or rejected a call that it may accept a moment
+    /// later.
+    Unavailable(Vec<Fault>),
+    /// 500: at least one call failed in a way that no retry can change.
+    Internal(Vec<Fault>),
 }
 
-/// What went wrong behind the function: for the log alone, with all its causes.
+/// A call to DynamoDB that failed: for the log alone, with all its causes.
 pub type Fault = Box<dyn StdError + Send + Sync>;
 
-/// Seconds after which a refused agent may try again.
+/// Seconds that an agent should wait before its next attempt.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 impl Error {
@@ -82,7 +84,7 @@ impl Error {
 
 impl From<&Error> for Response<Body> {
     fn from(error: &Error) -> Self {
-        let mut response = answer(error.status(), &json!({ "detail": error.detail() }));
+        let mut response = response::json(error.status(), &json!({ "detail": error.detail() }));
         response.headers_mut().extend(error.header());
         response
     }
@@ -101,9 +103,12 @@ impl fmt::Display for Error {
                 let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
                 f.write_str(&errors.join(", "))
             }
-            Self::Unavailable(fault) | Self::Internal(fault) => {
-                use aws_sdk_dynamodb::error::DisplayErrorContext;
-                write!(f, "{}", DisplayErrorContext(fault.as_ref()))
+            Self::Unavailable(faults) | Self::Internal(faults) => {
+                let faults: Vec<_> = faults
+                    .iter()
+                    .map(|fault| DisplayErrorContext(fault.as_ref()).to_string())
+                    .collect();
+                f.write_str(&faults.join("; "))
             }
         }
     }

@@ -1,15 +1,14 @@
-//! The walk of one request: route → authenticate → parse → record → answer.
+//! The walk of one request: route → authenticate → parse → record → respond.
 
 use crate::auth::Keys;
 use crate::error::Error;
 use crate::heartbeat::{self, HeartbeatId, HeartbeatResponse, Timestamp};
+use crate::response;
 use crate::store::{Registration, Store};
 use chrono::Utc;
-use lambda_http::aws_lambda_events::query_map::QueryMap;
-use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use lambda_http::request::{LambdaRequest, RequestContext};
+use lambda_http::http::{HeaderMap, HeaderName, Method, StatusCode};
+use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
-use serde::Serialize;
 use tracing::{debug, error, info, warn};
 
 /// The only path there is.
@@ -29,45 +28,19 @@ pub struct App {
     pub store: Store,
 }
 
-/// Takes out of an event what nobody here reads: the query string, and the headers that name a host.
-///
-/// `lambda_http` makes a URL of them and panics where a caller has sent what none can hold.
-#[must_use]
-pub fn disarm(mut event: LambdaRequest) -> LambdaRequest {
-    let disarm = |headers: &mut HeaderMap| {
-        headers.remove(header::HOST);
-        headers.remove("x-forwarded-proto");
-    };
-    match &mut event {
-        LambdaRequest::ApiGatewayV1(event) => {
-            event.query_string_parameters = QueryMap::default();
-            event.multi_value_query_string_parameters = QueryMap::default();
-            disarm(&mut event.headers);
-            disarm(&mut event.multi_value_headers);
-        }
-        LambdaRequest::ApiGatewayV2(event) => {
-            event.query_string_parameters = QueryMap::default();
-            event.raw_query_string = None;
-            disarm(&mut event.headers);
-        }
-        _ => {}
-    }
-    event
-}
-
 /// Answers one request. Whatever is wrong with it becomes an answer too.
 pub async fn handle(app: &App, request: Request) -> Response<Body> {
     let request_id = request
         .lambda_context_ref()
         .map_or("", |context| &context.request_id);
     match record(app, &request, request_id).await {
-        Ok(response) => answer(StatusCode::OK, &response),
+        Ok(response) => response::json(StatusCode::OK, &response),
         Err(error) => {
             let status = error.status().as_u16();
             if error.status().is_server_error() {
                 error!(request_id, status, reason = %error, "storage fault");
             } else {
-                warn!(request_id, status, reason = %error, "refused");
+                warn!(request_id, status, reason = %error, "rejected");
             }
             Response::from(&error)
         }
@@ -81,7 +54,7 @@ async fn record(
 ) -> Result<HeartbeatResponse, Error> {
     let received_at = Timestamp::from(Utc::now());
     route(request)?;
-    let grant = sole(request.headers(), &API_KEY)
+    let grant = single_value(request.headers(), &API_KEY)
         .and_then(|key| app.keys.authenticate(key))
         .ok_or(Error::Unauthorized)?;
     if request.body().len() > MAX_BODY {
@@ -112,20 +85,6 @@ async fn record(
     Ok(HeartbeatResponse::new(registration == Registration::New))
 }
 
-/// Makes an answer: JSON, never cached.
-pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    let body = serde_json::to_string(body).expect("answers hold nothing that JSON cannot");
-    let mut response = Response::new(Body::Text(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
 fn route(request: &Request) -> Result<(), Error> {
     let stage = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV1(context)) => context.stage.as_deref(),
@@ -146,11 +105,11 @@ fn route(request: &Request) -> Result<(), Error> {
 /// The heartbeat's name: what the agent calls it, or else the request's id.
 fn identify(request: &Request, request_id: &str) -> Result<HeartbeatId, heartbeat::FieldError> {
     let name = HeaderName::from_static(HeartbeatId::HEADER);
-    HeartbeatId::new(sole(request.headers(), &name), request_id)
+    HeartbeatId::new(single_value(request.headers(), &name), request_id)
 }
 
 /// The value of a header that was sent once, without the white space around it.
-fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Some(value.as_bytes().trim_ascii()),

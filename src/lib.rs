@@ -15,6 +15,8 @@ pub mod config;
 pub mod error;
 pub mod handler;
 pub mod heartbeat;
+pub mod lambda;
 pub mod log;
 pub mod openapi;
+pub mod response;
 pub mod store;

@@ -3,8 +3,9 @@
 //! What it says of a field comes from the field's type, and its example of an answer is that answer.
 
 use crate::error::Error;
-use crate::handler::{API_KEY, MAX_BODY, PATH, answer};
+use crate::handler::{API_KEY, MAX_BODY, PATH};
 use crate::heartbeat::{self, Heartbeat, HeartbeatId, HeartbeatResponse, Metrics, OsInfo};
+use crate::response;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Response};
 use serde_json::{Map, Value, json};
@@ -116,7 +117,7 @@ fn description() -> String {
 }
 
 fn operation() -> Value {
-    let success = answer(StatusCode::OK, &HeartbeatResponse::new(true));
+    let success = response::json(StatusCode::OK, &HeartbeatResponse::new(true));
     let mut responses = Map::new();
     responses.insert(
         success.status().as_str().to_owned(),
@@ -184,12 +185,12 @@ fn errors() -> [(Error, &'static str, &'static str); 8] {
             "Unprocessable",
         ),
         (
-            Error::Internal("".into()),
+            Error::Internal(Vec::new()),
             "A fault that repeating cannot cure.",
             "Refusal",
         ),
         (
-            Error::Unavailable("".into()),
+            Error::Unavailable(Vec::new()),
             "Storage cannot be reached or will not write just now. One write may have landed; \
              the repeat completes the other.",
             "Refusal",

@@ -3,9 +3,10 @@
 //! Both writes are conditional, and a failed condition is an outcome, not an error: it says that what
 //! this heartbeat would write is there already.
 
+use crate::client::Clients;
 use crate::error::{Error, Fault};
 use crate::heartbeat::{Field, Heartbeat, HeartbeatId, Metrics, OsInfo, Timestamp};
-use aws_sdk_dynamodb::Client;
+use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -14,10 +15,11 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use chrono::TimeDelta;
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 /// Where heartbeats are kept.
 pub struct Store {
-    client: Client,
+    clients: Clients,
     servers_table: String,
     metrics_table: String,
     retention: TimeDelta,
@@ -34,50 +36,65 @@ pub enum Registration {
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Every attribute of a server that heartbeats write.
-const SERVER_ATTRIBUTES: [&str; 10] = [
-    "server_id",
+/// Every attribute that heartbeats, the watchdog and `heartbeatctl` write to a server, beside its key.
+const SERVER_ATTRIBUTES: [&str; 12] = [
+    "registration_id",
     "hostname",
     "status",
     "last_seen",
     "registered_at",
-    "registration_id",
     "os_distribution",
     "os_version",
     "kernel_version",
     "architecture",
+    "offline_since",
+    "announced",
+    "silenced_until",
 ];
 
-/// The id that an item keeps: the one it has, or that of the heartbeat that makes it.
+/// The `registration_id` that an item keeps: its own, or else that of the heartbeat that creates it.
 ///
-/// An item made by hand has none. It is given the value of an attribute that it does have, so that no
-/// repeat of its first heartbeat is taken for a registration.
-const REGISTRATION_ID: &str = "if_not_exists(registration_id, if_not_exists(hostname, if_not_exists(#status, \
-     if_not_exists(last_seen, if_not_exists(registered_at, if_not_exists(os_distribution, \
-     if_not_exists(os_version, if_not_exists(kernel_version, if_not_exists(architecture, :id)))))))))";
+/// An item made by hand has none. It is given the value of the first attribute that it does have, so that a
+/// retry of its first heartbeat is not taken for a registration.
+static REGISTRATION_ID: LazyLock<String> = LazyLock::new(|| {
+    let names = SERVER_ATTRIBUTES.iter().rev();
+    names.fold(":id".to_owned(), |otherwise, name| match *name {
+        "status" => format!("if_not_exists(#status, {otherwise})"),
+        name => format!("if_not_exists({name}, {otherwise})"),
+    })
+});
+
+/// The condition of an update: no newer heartbeat has been recorded.
+///
+/// DynamoDB takes a comparison with a missing attribute, or with one of another type, as false. So a
+/// `last_seen` that no heartbeat can have written does not block the server.
+const IS_CURRENT: &str = "NOT (last_seen > :now AND last_seen <= :latest)";
+
+/// The last moment that a `last_seen` can name.
+const LATEST: &str = "9999-12-31T23:59:59.999999Z";
 
 impl Store {
     /// A store in these two tables that keeps metrics for this long.
     #[must_use]
     pub const fn new(
-        client: Client,
+        clients: Clients,
         servers_table: String,
         metrics_table: String,
         retention: TimeDelta,
     ) -> Self {
         Self {
-            client,
+            clients,
             servers_table,
             metrics_table,
             retention,
         }
     }
 
-    /// Writes a heartbeat to both tables. Repeating it changes nothing but completes what is missing.
+    /// Writes a heartbeat to both tables. A retry writes only what is still missing.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where a repeat can help, [`Error::Internal`] where none can. Either write
-    /// may have landed.
+    /// [`Error::Unavailable`] if a retry can help, [`Error::Internal`] if none can. Either write may have
+    /// landed.
     pub async fn record(
         &self,
         heartbeat: &Heartbeat,
@@ -90,7 +107,10 @@ impl Store {
         );
         match (registration, appended) {
             (Ok(registration), Ok(())) => Ok(registration),
-            (Err(fault @ Error::Internal(_)), _) | (_, Err(fault)) | (Err(fault), _) => Err(fault),
+            (registration, appended) => {
+                let failures = [registration.err(), appended.err()];
+                Err(Failure::join(failures.into_iter().flatten()))
+            }
         }
     }
 
@@ -100,19 +120,21 @@ impl Store {
         heartbeat: &Heartbeat,
         id: &HeartbeatId,
         received_at: Timestamp,
-    ) -> Result<Registration, Error> {
+    ) -> Result<Registration, Failure> {
         let now = AttributeValue::S(received_at.to_string());
         let mut changes = format!(
             "SET hostname = :hostname, #status = :online, last_seen = :now, \
              registered_at = if_not_exists(registered_at, :now), \
-             registration_id = {REGISTRATION_ID}",
+             registration_id = {}",
+            *REGISTRATION_ID,
         );
         let mut update = self
-            .client
+            .clients
+            .servers
             .update_item()
             .table_name(&self.servers_table)
             .set_key(Some(key(heartbeat)))
-            .condition_expression("attribute_not_exists(last_seen) OR last_seen <= :now")
+            .condition_expression(IS_CURRENT)
             .expression_attribute_names("#status", "status")
             .set_expression_attribute_values(Some(HashMap::from([
                 (
@@ -121,6 +143,7 @@ impl Store {
                 ),
                 (":online".into(), AttributeValue::S("online".into())),
                 (":now".into(), now),
+                (":latest".into(), AttributeValue::S(LATEST.into())),
                 (":id".into(), AttributeValue::S(id.as_str().into())),
             ])))
             .return_values(ReturnValue::AllOld)
@@ -128,14 +151,16 @@ impl Store {
         if let Some(os_info) = &heartbeat.os_info {
             update = replace_os_info(os_info, update, &mut changes);
         }
-        let before = match update.update_expression(changes).send().await {
-            Ok(output) => output.attributes,
+        match update.update_expression(changes).send().await {
+            Ok(output) => Ok(registration(output.attributes.as_ref(), id)),
             Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(stale)) => stale.item.clone(),
-                _ => return Err(fault(error)),
+                // Without an item in the answer the server is known all the same: it has a newer heartbeat.
+                Some(UpdateItemError::ConditionalCheckFailedException(newer)) => Ok(newer
+                    .item()
+                    .map_or(Registration::Known, |item| registration(Some(item), id))),
+                _ => Err(Failure::classify(error)),
             },
-        };
-        Ok(registration(before.as_ref(), id))
+        }
     }
 
     /// Appends one row, unless this very heartbeat has already done so.
@@ -144,12 +169,13 @@ impl Store {
         heartbeat: &Heartbeat,
         id: &HeartbeatId,
         received_at: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Failure> {
         let Some(metrics) = &heartbeat.metrics else {
             return Ok(());
         };
         let sent = self
-            .client
+            .clients
+            .metrics
             .put_item()
             .table_name(&self.metrics_table)
             .set_item(Some(self.row(heartbeat, metrics, id, received_at)))
@@ -163,7 +189,7 @@ impl Store {
                     Some(PutItemError::ConditionalCheckFailedException(_))
                 ) =>
             {
-                Err(fault(error))
+                Err(Failure::classify(error))
             }
             _ => Ok(()),
         }
@@ -244,56 +270,85 @@ fn registration(before: Option<&Item>, id: &HeartbeatId) -> Registration {
     let Some(item) = before else {
         return Registration::New;
     };
-    let is_new = item.keys().all(|name| name == "server_id");
+    let mut beside_key = item.keys().filter(|name| *name != "server_id");
     let has_own_id = item
         .get("registration_id")
         .and_then(|value| value.as_s().ok())
         .is_some_and(|own| own == id.as_str());
-    let is_repeated = has_own_id
-        && item
-            .keys()
-            .all(|name| SERVER_ATTRIBUTES.contains(&name.as_str()));
-    if is_new || is_repeated {
+    let is_new = if has_own_id {
+        beside_key.all(|name| SERVER_ATTRIBUTES.contains(&name.as_str()))
+    } else {
+        beside_key.next().is_none()
+    };
+    if is_new {
         Registration::New
     } else {
         Registration::Known
     }
 }
 
-/// Codes with which DynamoDB refuses a write that it may accept a moment later.
-const PASSING: [&str; 6] = [
+/// A call to DynamoDB that failed.
+struct Failure {
+    is_permanent: bool,
+    fault: Fault,
+}
+
+/// Codes of 4xx answers that a later attempt may not get, beside those that the SDK knows as throttling or
+/// transient. Signatures and credentials are among them: the clock is corrected and Lambda renews what has
+/// expired.
+const TRANSIENT_CODES: [&str; 8] = [
+    "ExpiredTokenException",
+    "InvalidSignatureException",
     "ItemCollectionSizeLimitExceededException",
-    "ProvisionedThroughputExceededException",
-    "RequestLimitExceeded",
-    "Throttling",
-    "ThrottlingException",
+    "ReplicatedWriteConflictException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
     "TransactionConflictException",
 ];
 
-/// Tells what a repeat can cure from what it cannot.
-///
-/// Lasting is what DynamoDB itself says of the request (a missing table, denied access), or a request
-/// that could not even be made. All else, from a refused connection to an answer that makes no sense,
-/// may be over in a moment.
-fn fault<E>(error: SdkError<E, HttpResponse>) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-{
-    let lasting = match &error {
-        SdkError::ConstructionFailure(_) => true,
-        SdkError::ServiceError(refusal) => {
-            refusal.raw().status().is_client_error()
-                && refusal
-                    .err()
-                    .code()
-                    .is_some_and(|code| !PASSING.contains(&code))
+impl Failure {
+    /// Classifies a failure as transient (503) or permanent (500).
+    ///
+    /// Permanent is a request that could not be built, and what DynamoDB itself says of one (a missing
+    /// table, denied access). All else, from a rejected connection to an answer that makes no sense, may be
+    /// over in a moment.
+    fn classify<E>(error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let is_transient = |code| {
+            [&TRANSIENT_CODES[..], THROTTLING_ERRORS, TRANSIENT_ERRORS]
+                .iter()
+                .any(|codes| codes.contains(&code))
+        };
+        let is_permanent = match &error {
+            SdkError::ConstructionFailure(_) => true,
+            SdkError::ServiceError(rejection) => {
+                let code = rejection.err().code();
+                rejection.raw().status().is_client_error()
+                    && code.is_some_and(|code| !is_transient(code))
+            }
+            _ => false,
+        };
+        Self {
+            is_permanent,
+            fault: error.into(),
         }
-        _ => false,
-    };
-    let fault: Fault = error.into();
-    if lasting {
-        Error::Internal(fault)
-    } else {
-        Error::Unavailable(fault)
+    }
+
+    /// The answer to a heartbeat with these failures: permanent if one of them is.
+    fn join(failures: impl Iterator<Item = Self>) -> Error {
+        let mut is_permanent = false;
+        let faults = failures.map(|failure| {
+            is_permanent |= failure.is_permanent;
+            failure.fault
+        });
+        let faults = faults.collect();
+        if is_permanent {
+            Error::Internal(faults)
+        } else {
+            Error::Unavailable(faults)
+        }
     }
 }

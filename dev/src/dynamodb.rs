@@ -16,7 +16,7 @@ pub fn client(url: &str, region: &str) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
-        .credentials_provider(Credentials::from_keys("test", "test", None))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
         .endpoint_url(url)
         .http_client(Builder::new().build_http());
     Client::from_conf(config.build())

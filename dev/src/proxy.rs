@@ -1,10 +1,11 @@
-//! A proxy between the function and the engine that breaks what passes through it.
+//! A proxy between the function and DynamoDB that breaks what passes through it.
 //!
 //! It lives on sockets of its own because the faults do: no crate that is well kept both resets connections
-//! and knows the two writes apart. The SDK's `wire-mock` answers by itself and has no engine behind it,
+//! and knows the two writes apart. The SDK's `wire-mock` answers by itself and has no database behind it,
 //! `turmoil` simulates the network instead of using it, ports of Toxiproxy see bytes, not requests.
 
 use aws_smithy_types::body::SdkBody;
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper_util::client::legacy::Client;
@@ -13,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,15 +42,15 @@ pub enum Fault {
     Silence,
     /// Something else answers: status, content type, body.
     Answer(u16, &'static str, &'static str),
-    /// Somebody refuses as DynamoDB does: status, code.
-    Refuse(u16, &'static str),
-    /// The engine's answer is lost: the write has landed, and the connection is reset.
+    /// The proxy rejects the request as DynamoDB does: status, code.
+    Reject(u16, &'static str),
+    /// DynamoDB's answer is lost: the write has landed, and the connection is reset.
     LoseAnswer,
-    /// The connection is reset when half of the engine's answer has been written.
+    /// The connection is reset when half of DynamoDB's answer has been written.
     ResetMidAnswer,
-    /// The engine's answer comes a byte at a time.
+    /// DynamoDB's answer comes one byte at a time.
     Drip,
-    /// The engine's answer comes with half its body, as if that were all.
+    /// DynamoDB's answer comes with half its body, as if that were all.
     Truncate,
 }
 
@@ -72,7 +73,7 @@ pub struct Proxy {
 }
 
 struct Shared {
-    engine: String,
+    database: String,
     client: Client<HttpConnector, SdkBody>,
     rule: Mutex<Rule>,
     ending: watch::Sender<Ending>,
@@ -82,7 +83,15 @@ struct Shared {
     struck: AtomicUsize,
     /// Requests that were sent into a connection that had vanished.
     swallowed: AtomicUsize,
-    /// What the engine has charged, by operation, in capacity units.
+    /// Whether requests that are no operation of DynamoDB are swallowed.
+    swallows_unnamed: AtomicBool,
+    /// Connections so far.
+    accepted: AtomicUsize,
+    /// The operation of each request, and the number of the connection that it came through.
+    requests: Mutex<Vec<(String, usize)>>,
+    /// How far the service's clock is ahead of this machine's, seconds.
+    clock_offset: AtomicI64,
+    /// What DynamoDB has charged, by operation, in capacity units.
     bill: Mutex<Vec<(String, f64)>>,
 }
 
@@ -91,32 +100,36 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 impl Proxy {
     /// Starts a proxy that lets everything through.
-    pub fn start(engine: &str) -> Self {
-        let (proxy, refusing) = Self::start_refusing(engine);
-        refusing.relent();
+    pub fn start(database: &str) -> Self {
+        let (proxy, closed) = Self::start_closed(database);
+        closed.listen();
         proxy
     }
 
-    /// Starts a proxy that refuses connections, until it is told to relent.
-    pub fn start_refusing(engine: &str) -> (Self, Refusing) {
+    /// Starts a proxy that rejects connections until it is told to listen.
+    pub fn start_closed(database: &str) -> (Self, Closed) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let url = format!("http://{}", socket.local_addr().unwrap());
         let shared = Arc::new(Shared {
-            engine: engine.to_owned(),
+            database: database.to_owned(),
             client: Client::builder(TokioExecutor::new()).build_http(),
             rule: Mutex::new(Box::new(|_| None)),
             ending: watch::Sender::new(Ending::HangUp),
             open: AtomicUsize::new(0),
             struck: AtomicUsize::new(0),
             swallowed: AtomicUsize::new(0),
+            swallows_unnamed: AtomicBool::new(false),
+            accepted: AtomicUsize::new(0),
+            requests: Mutex::default(),
+            clock_offset: AtomicI64::new(0),
             bill: Mutex::default(),
         });
-        let refusing = Refusing {
+        let closed = Closed {
             socket,
             shared: shared.clone(),
         };
-        (Self { url, shared }, refusing)
+        (Self { url, shared }, closed)
     }
 
     /// Decides from now on what happens to each request.
@@ -139,7 +152,28 @@ impl Proxy {
         self.shared.swallowed.load(Ordering::SeqCst)
     }
 
-    /// What the engine has charged so far: each operation with its capacity units, by name.
+    /// How many connections have been accepted.
+    pub fn connections(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    /// From now on, a request that is no operation of DynamoDB (a warm-up) is never answered.
+    pub fn swallow_unnamed_requests(&self) {
+        self.shared.swallows_unnamed.store(true, Ordering::SeqCst);
+    }
+
+    /// Every request since the last call: its operation, and the number of its connection.
+    pub fn take_requests(&self) -> Vec<(String, usize)> {
+        std::mem::take(&mut self.shared.requests.lock().unwrap())
+    }
+
+    /// Sets the service's clock this far ahead of this machine's, in seconds. It rejects a signature that is
+    /// more than five minutes off, as DynamoDB does.
+    pub fn set_clock(&self, offset: i64) {
+        self.shared.clock_offset.store(offset, Ordering::SeqCst);
+    }
+
+    /// What DynamoDB has charged so far: each operation with its capacity units, by name.
     pub fn bill(&self) -> Vec<(String, f64)> {
         let mut bill = self.shared.bill.lock().unwrap().clone();
         bill.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -170,14 +204,14 @@ impl Proxy {
 }
 
 /// A port that is taken and on which nobody listens.
-pub struct Refusing {
+pub struct Closed {
     socket: TcpSocket,
     shared: Arc<Shared>,
 }
 
-impl Refusing {
-    /// Listens.
-    pub fn relent(self) {
+impl Closed {
+    /// Listens from now on.
+    pub fn listen(self) {
         let _guard = RUNTIME.enter();
         let listener = self.socket.listen(1024).unwrap();
         RUNTIME.spawn(accept(listener, self.shared));
@@ -189,7 +223,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let shared = shared.clone();
         tokio::spawn(async move {
             shared.open.fetch_add(1, Ordering::SeqCst);
-            let end = shared.serve(peer).await;
+            let number = shared.accepted.fetch_add(1, Ordering::SeqCst);
+            let end = shared.serve(peer, number).await;
             shared.open.fetch_sub(1, Ordering::SeqCst);
             if let Ok(Some(mut vanished)) = end
                 && Head::peek(&vanished).await.is_ok()
@@ -203,7 +238,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 impl Shared {
     /// Serves a connection to its end; hands it back where that end is to vanish.
-    async fn serve(&self, mut peer: TcpStream) -> Result<Option<TcpStream>> {
+    async fn serve(&self, mut peer: TcpStream, number: usize) -> Result<Option<TcpStream>> {
         peer.set_nodelay(true)?;
         let mut ending = self.ending.subscribe();
         loop {
@@ -214,7 +249,15 @@ impl Shared {
                     Ending::Vanish => return Ok(Some(peer)),
                 },
             };
-            let fault = head.write.and_then(|write| self.fault(write));
+            if let Some(operation) = &head.operation {
+                let mut requests = self.requests.lock().unwrap();
+                requests.push((operation.clone(), number));
+            }
+            if head.operation.is_none() && self.swallows_unnamed.load(Ordering::SeqCst) {
+                swallow(&mut peer).await;
+                return Ok(None);
+            }
+            let fault = head.write().and_then(|write| self.fault(write));
             if let Some(Fault::ResetBeforeRequest) = fault {
                 return reset(peer);
             }
@@ -227,7 +270,11 @@ impl Shared {
                 return reset(peer);
             }
             peer.read_exact(&mut body).await?;
-            let answer = match fault {
+            let now = Utc::now() + TimeDelta::seconds(self.clock_offset.load(Ordering::SeqCst));
+            let mut answer = match fault {
+                None if head.is_signed_off(now) => {
+                    Answer::rejection(400, "InvalidSignatureException")
+                }
                 Some(Fault::Silence) => {
                     swallow(&mut peer).await;
                     return Ok(None);
@@ -235,9 +282,11 @@ impl Shared {
                 Some(Fault::Answer(status, content_type, body)) => {
                     Answer::of_type(content_type, status, body.into())
                 }
-                Some(Fault::Refuse(status, code)) => Answer::refusal(status, code),
+                Some(Fault::Reject(status, code)) => Answer::rejection(status, code),
                 _ => self.ask(&head_bytes, body).await?,
             };
+            let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            answer.headers.insert(header::DATE, date.parse().unwrap());
             match fault {
                 Some(Fault::LoseAnswer) => return reset(peer),
                 Some(Fault::ResetMidAnswer) => {
@@ -268,11 +317,11 @@ impl Shared {
         Some(fault)
     }
 
-    /// Passes a request on to the engine, and asks it what that costs.
+    /// Passes a request on to DynamoDB, and asks what it costs.
     async fn ask(&self, head: &[u8], body: Vec<u8>) -> Result<Answer> {
         let head = String::from_utf8_lossy(head);
         let method = head.split(' ').next().unwrap_or_default();
-        let mut request = Request::builder().method(method).uri(&self.engine);
+        let mut request = Request::builder().method(method).uri(&self.database);
         for (name, value) in fields(&head) {
             if !name.eq_ignore_ascii_case("content-length") {
                 request = request.header(name, value);
@@ -306,7 +355,8 @@ impl Shared {
 struct Head {
     length: usize,
     content_length: usize,
-    write: Option<Write>,
+    operation: Option<String>,
+    signed_at: Option<DateTime<Utc>>,
 }
 
 impl Head {
@@ -331,12 +381,26 @@ impl Head {
             length: bytes.len(),
             content_length: field(&head, "content-length")
                 .map_or(0, |length| length.parse().unwrap()),
-            write: match target(&head) {
-                Some("UpdateItem") => Some(Write::Server),
-                Some("PutItem") => Some(Write::Metrics),
-                _ => None,
-            },
+            operation: target(&head).map(str::to_owned),
+            signed_at: field(&head, "x-amz-date").map(|date| {
+                let date = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ");
+                date.unwrap().and_utc()
+            }),
         }
+    }
+
+    fn write(&self) -> Option<Write> {
+        match self.operation.as_deref() {
+            Some("UpdateItem") => Some(Write::Server),
+            Some("PutItem") => Some(Write::Metrics),
+            _ => None,
+        }
+    }
+
+    /// Whether the signature is too old or too new for the service's clock.
+    fn is_signed_off(&self, now: DateTime<Utc>) -> bool {
+        let is_off = |at: DateTime<Utc>| (at - now).abs() > TimeDelta::minutes(5);
+        self.signed_at.is_some_and(is_off)
     }
 }
 
@@ -379,7 +443,7 @@ impl Answer {
         Self::new(status, headers.into_iter().collect(), body)
     }
 
-    fn refusal(status: u16, code: &str) -> Self {
+    fn rejection(status: u16, code: &str) -> Self {
         let body = json!({
             "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
             "message": "said by the proxy",

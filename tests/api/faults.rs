@@ -1,6 +1,7 @@
 //! Nothing acknowledged is lost: every fault below the SDK, on either write and on both.
 
-use crate::support::app::{TestApp, event};
+use crate::support::app::{TestApp, event, text};
+use chrono::{DateTime, TimeDelta, Utc};
 use dev::dynamodb::URL;
 use dev::proxy::{Fault, Proxy, Write};
 use futures_util::future::join_all;
@@ -12,9 +13,9 @@ use Fault::*;
 
 const JSON: &str = "application/x-amz-json-1.0";
 
-/// Every fault that passes, and what the agent is told when it strikes a write once: 200 where the SDK
-/// repeats the write, 503 where it leaves that to the agent.
-const PASSING: [(Fault, u16); 17] = [
+/// Every transient fault, and the status that the agent gets when it strikes a write once: 200 where the SDK
+/// retries the write, 503 where it leaves that to the agent.
+const TRANSIENT: [(Fault, u16); 24] = [
     (ResetBeforeRequest, 200),
     (ResetMidRequest, 200),
     (ResetMidAnswer, 200),
@@ -32,20 +33,27 @@ const PASSING: [(Fault, u16); 17] = [
         Answer(503, "text/html", "<h1>Service Unavailable</h1>"),
         200,
     ),
-    (Refuse(500, "InternalServerError"), 200),
-    (Refuse(400, "ThrottlingException"), 200),
-    (Refuse(400, "ProvisionedThroughputExceededException"), 200),
-    (Refuse(400, "RequestLimitExceeded"), 200),
-    (Refuse(400, "TransactionConflictException"), 503),
-    (Refuse(400, "ItemCollectionSizeLimitExceededException"), 503),
+    (Reject(500, "InternalServerError"), 200),
+    (Reject(400, "ThrottlingException"), 200),
+    (Reject(400, "ProvisionedThroughputExceededException"), 200),
+    (Reject(400, "RequestLimitExceeded"), 200),
+    (Reject(400, "TransactionConflictException"), 503),
+    (Reject(400, "ItemCollectionSizeLimitExceededException"), 503),
+    (Reject(400, "LimitExceededException"), 200),
+    (Reject(400, "RequestTimeout"), 200),
+    (Reject(400, "ExpiredTokenException"), 503),
+    (Reject(400, "InvalidSignatureException"), 503),
+    (Reject(400, "RequestExpired"), 503),
+    (Reject(400, "RequestTimeTooSkewed"), 503),
+    (Reject(400, "ReplicatedWriteConflictException"), 200),
 ];
 
-/// The code of every fault that stays.
-const LASTING: [&str; 4] = [
+/// The code of every permanent fault.
+const PERMANENT: [&str; 4] = [
     "ResourceNotFoundException",
     "AccessDeniedException",
     "UnrecognizedClientException",
-    "ExpiredTokenException",
+    "ValidationException",
 ];
 
 const SERVER_WRITE: &[Write] = &[Write::Server];
@@ -53,14 +61,14 @@ const METRICS_WRITE: &[Write] = &[Write::Metrics];
 const BOTH_WRITES: &[Write] = &[Write::Server, Write::Metrics];
 const TARGETS: [&[Write]; 3] = [SERVER_WRITE, METRICS_WRITE, BOTH_WRITES];
 
-/// Impatience, for faults that show in the time they take.
+/// Short timeouts, for faults that show only in the time they take.
 const IMPATIENT: [(&str, &str); 3] = [
     ("CONNECT_TIMEOUT_MS", "700"),
     ("ATTEMPT_TIMEOUT_MS", "700"),
     ("OPERATION_TIMEOUT_MS", "2000"),
 ];
 
-/// A function behind a proxy. Its region is its own, for the SDK's budget of repeats is the region's.
+/// A function behind a proxy. Its region is its own, because the SDK's retry budget is shared by region.
 async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&'static str, &str)]) -> TestApp {
     let behind = [
         ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()),
@@ -89,8 +97,8 @@ async fn is_complete(app: &TestApp) -> bool {
     app.server().await.is_some() && rows == 1
 }
 
-/// One repeat of the heartbeat completes it, and tells that it registered the server. No other one does.
-async fn assert_a_repeat_completes(app: &TestApp, context: &str) {
+/// One retry completes the heartbeat and says that it registered the server. The next heartbeat does not.
+async fn assert_a_retry_completes(app: &TestApp, context: &str) {
     let answer = app.send(&named()).await;
     assert_eq!(
         (answer.status, &answer.body["server_registered"]),
@@ -104,10 +112,10 @@ async fn assert_a_repeat_completes(app: &TestApp, context: &str) {
     assert_eq!(answer.body["server_registered"], json!(false), "{context}");
 }
 
-// C5.2 C5.7 C6.1 C6.2: where the SDK's repeat succeeds the agent never knows, else its own repeat does.
+// C5.2 C5.7 C6.1 C6.2: the SDK's retry succeeds unnoticed by the agent, or else the agent's own does.
 #[tokio::test]
 async fn a_fault_that_strikes_once_loses_nothing() {
-    for (fault, told) in PASSING {
+    for (fault, told) in TRANSIENT {
         join_all(TARGETS.map(|writes| async move {
             let context = format!("{fault:?}, {writes:?}");
             let proxy = Proxy::start(&URL);
@@ -124,16 +132,16 @@ async fn a_fault_that_strikes_once_loses_nothing() {
             } else {
                 assert!(answer.headers.contains_key("retry-after"), "{context}");
             }
-            assert_a_repeat_completes(&app, &context).await;
+            assert_a_retry_completes(&app, &context).await;
         }))
         .await;
     }
 }
 
-// C6.2 C6.4: the agent is told in time, and a repeat after the fault completes the heartbeat.
+// C6.2 C6.4: the agent is told in time, and a retry after the fault completes the heartbeat.
 #[tokio::test]
-async fn a_fault_that_goes_on_is_told_in_time() {
-    for (fault, _) in PASSING {
+async fn a_transient_fault_that_goes_on_is_answered_in_time() {
+    for (fault, _) in TRANSIENT {
         join_all(TARGETS.map(|writes| async move {
             let context = format!("{fault:?}, {writes:?}");
             let proxy = Proxy::start(&URL);
@@ -143,7 +151,7 @@ async fn a_fault_that_goes_on_is_told_in_time() {
             assert_unavailable_in_time(&app, &context).await;
             assert!(proxy.struck() >= writes.len(), "{context}");
             proxy.heal();
-            assert_a_repeat_completes(&app, &context).await;
+            assert_a_retry_completes(&app, &context).await;
         }))
         .await;
     }
@@ -162,22 +170,22 @@ async fn assert_unavailable_in_time(app: &TestApp, context: &str) {
     assert!(started.elapsed() < Duration::from_secs(15), "{context}");
 }
 
-// C6.2: both writes, for a connection that is refused carries no request to tell them apart by.
+// C6.2: both writes, because a rejected connection carries no request to tell them apart by.
 #[tokio::test]
-async fn refused_connections_are_told_and_a_repeat_completes() {
-    let (proxy, refusing) = Proxy::start_refusing(&URL);
-    let app = start_behind(&proxy, "refused", &[]).await;
-    assert_unavailable_in_time(&app, "refused").await;
+async fn rejected_connections_are_answered_with_503_and_a_retry_completes() {
+    let (proxy, closed) = Proxy::start_closed(&URL);
+    let app = start_behind(&proxy, "closed", &[]).await;
+    assert_unavailable_in_time(&app, "closed").await;
     assert!(!is_complete(&app).await);
-    refusing.relent();
-    assert_a_repeat_completes(&app, "refused").await;
+    closed.listen();
+    assert_a_retry_completes(&app, "closed").await;
 }
 
-// C6.3: no internals in the answer, the whole chain in the log, and a repeat once somebody has cured it.
+// C6.3: no internals in the answer, the whole chain in the log, and a retry completes once it is mended.
 #[tokio::test]
-async fn a_fault_that_stays_is_internal() {
-    for code in LASTING {
-        let fault = Refuse(400, code);
+async fn a_permanent_fault_is_internal() {
+    for code in PERMANENT {
+        let fault = Reject(400, code);
         join_all(TARGETS.map(|writes| async move {
             let context = format!("{fault:?}, {writes:?}");
             let proxy = Proxy::start(&URL);
@@ -192,7 +200,7 @@ async fn a_fault_that_stays_is_internal() {
                 (500, &body),
                 "{context}"
             );
-            assert_eq!(proxy.struck(), writes.len(), "repeated: {context}");
+            assert_eq!(proxy.struck(), writes.len(), "retried: {context}");
             let log = app.log.take();
             let line = log.iter().find(|line| line["level"] == "ERROR").unwrap();
             let reason = line["reason"].as_str().unwrap();
@@ -201,18 +209,18 @@ async fn a_fault_that_stays_is_internal() {
             }
 
             proxy.heal();
-            assert_a_repeat_completes(&app, &context).await;
+            assert_a_retry_completes(&app, &context).await;
         }))
         .await;
     }
 }
 
-// C6.3: of two faults the one that a repeat cannot cure is told.
+// C6.3: of a transient and a permanent fault, the permanent one decides.
 #[tokio::test]
-async fn a_fault_that_stays_outweighs_one_that_passes() {
+async fn a_permanent_fault_outweighs_a_transient_one() {
     for (server, metrics) in [
-        (Refuse(400, LASTING[0]), Silence),
-        (Silence, Refuse(400, LASTING[0])),
+        (Reject(400, PERMANENT[0]), Silence),
+        (Silence, Reject(400, PERMANENT[0])),
     ] {
         let proxy = Proxy::start(&URL);
         let app = start_behind(&proxy, "outweighs", &IMPATIENT).await;
@@ -227,7 +235,7 @@ async fn a_fault_that_stays_outweighs_one_that_passes() {
     }
 }
 
-// C5.9: no fault at all, but the proxy sees what the engine charges.
+// C5.9: no fault at all, but the proxy sees what DynamoDB charges.
 #[tokio::test]
 async fn a_heartbeat_costs_two_write_units_and_no_read() {
     let proxy = Proxy::start(&URL);
@@ -264,7 +272,145 @@ async fn idle_connections_that_end_cost_at_most_one_attempt() {
     }
 }
 
-/// A region of the fault's own.
+/// The operations of a heartbeat, and over how many connections they came.
+fn operations(requests: &[(String, usize)]) -> (Vec<&str>, usize) {
+    let mut operations: Vec<_> = requests.iter().map(|(name, _)| name.as_str()).collect();
+    operations.sort_unstable();
+    let connections: HashSet<_> = requests.iter().map(|(_, number)| number).collect();
+    (operations, connections.len())
+}
+
+// C6.1: a wrong clock costs one attempt of each write, once.
+#[tokio::test]
+async fn a_wrong_clock_loses_no_heartbeat() {
+    const MINUTE: i64 = 60;
+    const ONE_EACH: [&str; 2] = ["PutItem", "UpdateItem"];
+    const TWO_EACH: [&str; 4] = ["PutItem", "PutItem", "UpdateItem", "UpdateItem"];
+    for offset in [10 * MINUTE, -10 * MINUTE, 120 * MINUTE] {
+        for starts_wrong in [true, false] {
+            let context = format!("{offset} s, from the start: {starts_wrong}");
+            let proxy = Proxy::start(&URL);
+            let app = start_behind(&proxy, &format!("clock{offset}{starts_wrong}"), &[]).await;
+            if !starts_wrong {
+                assert_eq!(app.send(&event("heartbeat")).await.status, 200, "{context}");
+            }
+            proxy.take_requests();
+            proxy.set_clock(offset);
+            for expected in [&TWO_EACH[..], &ONE_EACH[..]] {
+                let answer = app.send(&event("heartbeat")).await;
+                assert_eq!(answer.status, 200, "{context}");
+                let requests = proxy.take_requests();
+                assert_eq!(operations(&requests).0, expected, "{context}");
+            }
+            // Stored times are the function's own.
+            let stored = text(&app.server().await.unwrap()["last_seen"]);
+            let stored: DateTime<Utc> = stored.parse().unwrap();
+            let off = (Utc::now() - stored).abs();
+            assert!(off < TimeDelta::minutes(5), "{context}: {stored}");
+        }
+    }
+}
+
+// C6.2 C7: the SDK closes a connection that has brought a 5xx, and no line of the log is without its request.
+#[tokio::test]
+async fn a_retry_after_a_5xx_uses_another_connection() {
+    for fault in [
+        Reject(500, "InternalServerError"),
+        Answer(503, "text/html", "<h1>Service Unavailable</h1>"),
+        Answer(500, JSON, ""),
+    ] {
+        let proxy = Proxy::start(&URL);
+        let app = start_behind(&proxy, &format!("closes{}", region(fault)), &[]).await;
+        let mut is_struck = false;
+        proxy.rule(move |write| {
+            let strikes = write == Write::Server && !is_struck;
+            is_struck |= strikes;
+            strikes.then_some(fault)
+        });
+        assert_eq!(app.send(&named()).await.status, 200, "{fault:?}");
+        let requests = proxy.take_requests();
+        let expected = (vec!["PutItem", "UpdateItem", "UpdateItem"], 3);
+        assert_eq!(operations(&requests), expected, "{fault:?}");
+
+        proxy.rule(move |_| Some(fault));
+        assert_eq!(app.send(&named()).await.status, 503, "{fault:?}");
+        for line in app.log.take() {
+            let is_bad = line["level"] == "WARN" || line["level"] == "ERROR";
+            assert!(!is_bad || line["request_id"].is_string(), "{line}");
+        }
+    }
+}
+
+// C6.2: of two faults, neither is left out of the log.
+#[tokio::test]
+async fn both_faults_are_logged() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "both", &[]).await;
+    proxy.rule(|write| match write {
+        Write::Server => Some(Reject(400, "AccessDeniedException")),
+        Write::Metrics => Some(Reject(400, "TransactionConflictException")),
+    });
+    assert_eq!(app.send(&named()).await.status, 500);
+    let log = app.log.take();
+    let line = log.iter().find(|line| line["level"] == "ERROR").unwrap();
+    let reason = line["reason"].as_str().unwrap();
+    for code in ["AccessDeniedException", "TransactionConflictException"] {
+        assert!(reason.contains(code), "{code} is not in {reason}");
+    }
+}
+
+// C6.1: the warm-up leaves one open connection for each table, and the first heartbeat opens none.
+#[tokio::test]
+async fn the_first_heartbeat_finds_its_connections_open() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "warm", &[]).await;
+    assert_eq!(proxy.connections(), 2);
+    assert_eq!(app.send(&event("heartbeat")).await.status, 200);
+    assert_eq!(proxy.connections(), 2);
+    assert_eq!(
+        app.log
+            .take()
+            .iter()
+            .filter(|line| line["level"] == "WARN")
+            .count(),
+        0
+    );
+}
+
+// C6.1: without DynamoDB the function starts all the same, and says so once.
+#[tokio::test]
+async fn a_warm_up_that_fails_is_a_warning() {
+    let (closed, socket) = Proxy::start_closed(&URL);
+    let silent = Proxy::start(&URL);
+    silent.swallow_unnamed_requests();
+    for proxy in [&closed, &silent] {
+        let app = start_behind(proxy, "cold", &IMPATIENT).await;
+        let log = app.log.take();
+        let [line] = log.as_slice() else {
+            panic!("{log:?}")
+        };
+        assert_eq!(line["level"], "WARN", "{line}");
+        assert_eq!(line["message"], "no connection to DynamoDB yet", "{line}");
+        assert!(!line["reason"].as_str().unwrap().is_empty(), "{line}");
+    }
+    socket.listen();
+    let app = start_behind(&silent, "cold", &IMPATIENT).await;
+    assert_eq!(app.send(&named()).await.status, 200);
+}
+
+// C5.9: the two writes of a heartbeat never share a connection, and each keeps its own.
+#[tokio::test]
+async fn each_table_has_a_connection_of_its_own() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "own", &[]).await;
+    for _ in 0..5 {
+        assert_eq!(app.send(&event("heartbeat")).await.status, 200);
+    }
+    let connections: HashSet<_> = proxy.take_requests().into_iter().collect();
+    assert_eq!(connections.len(), 2, "{connections:?}");
+}
+
+/// A region for this fault alone.
 fn region(fault: Fault) -> String {
     let name = format!("{fault:?}").to_lowercase();
     name.chars().filter(char::is_ascii_alphanumeric).collect()

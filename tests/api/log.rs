@@ -55,7 +55,7 @@ async fn a_refusal_is_logged_with_status_and_reason() {
         let [line] = log.as_slice() else {
             panic!("{log:?}")
         };
-        assert_line(line, "WARN", "refused");
+        assert_line(line, "WARN", "rejected");
         assert_eq!(
             (&line["status"], &line["reason"]),
             (&status.into(), &reason.into())

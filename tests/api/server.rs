@@ -3,7 +3,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-fn repeatable(body: &Value, name: &str) -> Value {
+fn with_key(body: &Value, name: &str) -> Value {
     let mut event = posting(body.to_string());
     event["headers"]["idempotency-key"] = name.into();
     event
@@ -16,13 +16,12 @@ async fn put(app: &TestApp, attributes: &[(&str, &str)]) {
     let item: Item = item
         .chain([("server_id".into(), AttributeValue::S(SERVER.into()))])
         .collect();
-    app.dynamodb
-        .put_item()
-        .table_name(&app.servers_table)
-        .set_item(Some(item))
-        .send()
-        .await
-        .unwrap();
+    put_item(app, item).await;
+}
+
+async fn put_item(app: &TestApp, item: Item) {
+    let put = app.dynamodb.put_item().table_name(&app.servers_table);
+    put.set_item(Some(item)).send().await.unwrap();
 }
 
 // C5.1 C6.1: the seed's AC2, AC3 and AC5.
@@ -123,9 +122,9 @@ async fn of_a_hundred_first_heartbeats_at_once_one_registers() {
     }
 }
 
-// C5.2: repeated, the heartbeat that registered the server says so again; no other ever does.
+// C5.2: a retry of the heartbeat that registered the server says so again. No other heartbeat does.
 #[tokio::test]
-async fn registration_is_told_again_when_its_heartbeat_is_repeated() {
+async fn a_retried_registration_says_so_again() {
     let app = TestApp::start().await;
     for (name, registered) in [
         ("one", true),
@@ -134,7 +133,7 @@ async fn registration_is_told_again_when_its_heartbeat_is_repeated() {
         ("one", true),
         ("two", false),
     ] {
-        let answer = app.send(&repeatable(&minimal(), name)).await;
+        let answer = app.send(&with_key(&minimal(), name)).await;
         assert_eq!(
             (answer.status, &answer.body["server_registered"]),
             (200, &json!(registered)),
@@ -145,26 +144,69 @@ async fn registration_is_told_again_when_its_heartbeat_is_repeated() {
 
 // C5.2: also when a newer heartbeat came in between.
 #[tokio::test]
-async fn registration_is_told_again_when_the_condition_fails() {
+async fn a_retried_registration_says_so_after_a_newer_heartbeat() {
     let app = TestApp::start().await;
-    app.send(&repeatable(&minimal(), "one")).await;
+    app.send(&with_key(&minimal(), "one")).await;
     let mut server = app.server().await.unwrap();
     server.insert(
         "last_seen".into(),
         AttributeValue::S("9000-01-01T00:00:00.000000Z".into()),
     );
-    app.dynamodb
-        .put_item()
-        .table_name(&app.servers_table)
-        .set_item(Some(server))
-        .send()
-        .await
-        .unwrap();
-    let answer = app.send(&repeatable(&minimal(), "one")).await;
+    put_item(&app, server).await;
+    let answer = app.send(&with_key(&minimal(), "one")).await;
     assert_eq!(
         (answer.status, &answer.body["server_registered"]),
         (200, &json!(true))
     );
+}
+
+// C5.2: what the watchdog and `heartbeatctl silence` add does not change the answer to a retry.
+#[tokio::test]
+async fn a_retried_registration_says_so_whatever_the_watchdog_has_written() {
+    for attribute in ["offline_since", "announced", "silenced_until"] {
+        let app = TestApp::start().await;
+        app.send(&with_key(&minimal(), "one")).await;
+        let mut server = app.server().await.unwrap();
+        let time = AttributeValue::S("2026-01-18T10:30:00.000000Z".into());
+        server.insert(attribute.into(), time);
+        put_item(&app, server).await;
+        for (name, registered) in [("one", true), ("two", false), ("one", true)] {
+            let answer = app.send(&with_key(&minimal(), name)).await;
+            let registered = json!(registered);
+            assert_eq!(answer.body["server_registered"], registered, "{attribute}");
+        }
+    }
+}
+
+// C5.1: what no heartbeat can have written does not block the server.
+#[tokio::test]
+async fn a_last_seen_that_is_no_time_is_overwritten() {
+    for last_seen in [
+        AttributeValue::N("99999999999".into()),
+        AttributeValue::Bool(true),
+        AttributeValue::Null(true),
+        AttributeValue::M(Item::new()),
+        AttributeValue::S("9999-12-31T23:59:60Z".into()),
+        AttributeValue::S("yesterday".into()),
+        AttributeValue::S("~".into()),
+    ] {
+        let app = TestApp::start().await;
+        let key = ("server_id".into(), AttributeValue::S(SERVER.into()));
+        let last_seen = ("last_seen".into(), last_seen);
+        put_item(&app, Item::from([key, last_seen.clone()])).await;
+        let answer = app.post(&minimal()).await;
+        assert_eq!(answer.status, 200, "{last_seen:?}");
+        let server = app.server().await.unwrap();
+        let is_time = server["last_seen"]
+            .as_s()
+            .is_ok_and(|time| time.starts_with("20"));
+        assert!(is_time, "{last_seen:?} became {:?}", server["last_seen"]);
+    }
+    let app = TestApp::start().await;
+    put(&app, &[("last_seen", "9999-12-31T23:59:59.999999Z")]).await;
+    let before = app.server().await;
+    assert_eq!(app.post(&minimal()).await.status, 200);
+    assert_eq!(app.server().await, before, "the last time that can be");
 }
 
 // C5.2
@@ -190,11 +232,14 @@ async fn an_item_made_by_hand_counts_as_existing() {
         ("os_version", "11"),
         ("architecture", "arm64"),
         ("registration_id", "by hand"),
+        ("silenced_until", "2030-01-01T00:00:00.000000Z"),
+        ("offline_since", "2020-01-01T00:00:00.000000Z"),
+        ("announced", "2020-01-01T00:00:00.000000Z"),
     ] {
         let app = TestApp::start().await;
         put(&app, &[by_hand]).await;
         for _ in 0..2 {
-            let answer = app.send(&repeatable(&minimal(), "one")).await;
+            let answer = app.send(&with_key(&minimal(), "one")).await;
             assert_eq!(
                 (answer.status, &answer.body["server_registered"]),
                 (200, &json!(false)),
@@ -209,7 +254,7 @@ async fn an_item_made_by_hand_counts_as_existing() {
     }
 }
 
-// C5.5: the seed's AC4.
+// C5.5
 #[tokio::test]
 async fn os_info_replaces_its_four_attributes_as_a_block() {
     const NAMES: [&str; 4] = [

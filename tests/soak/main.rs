@@ -125,7 +125,7 @@ impl Faults {
         let draw = fastrand::u32(..300);
         if is_burst || draw < 6 {
             self.throttles.fetch_add(1, Ordering::Relaxed);
-            return Some(Fault::Refuse(400, "ThrottlingException"));
+            return Some(Fault::Reject(400, "ThrottlingException"));
         }
         let reset = match draw {
             6 => Fault::ResetBeforeRequest,

@@ -5,12 +5,12 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use dev::{dynamodb, tables};
-use heartbeat::client;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use heartbeat::config::Config;
-use heartbeat::handler::{App, disarm, handle};
-use heartbeat::store::Store;
-use lambda_http::lambda_runtime::Context;
-use lambda_http::{Request, RequestExt};
+use heartbeat::{client, lambda};
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Context, LambdaEvent, Service};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,8 +24,11 @@ pub const DIGEST: &str = "4c88089bdf15cb0dffde5c179461a2f99fa7cfb0bed250a8d87f8a
 /// The server in the events.
 pub const SERVER: &str = "omv-mediaserver";
 
+/// Calls the function with an event, and returns what Lambda would pass on.
+type Function = Box<dyn Fn(LambdaEvent<LambdaRequest>) -> BoxFuture<'static, Value>>;
+
 pub struct TestApp {
-    pub app: App,
+    function: Function,
     pub log: Log,
     pub dynamodb: Client,
     pub servers_table: String,
@@ -38,6 +41,23 @@ pub struct Answer {
     pub status: u16,
     pub headers: HashMap<String, String>,
     pub body: Value,
+}
+
+impl Answer {
+    /// Reads it as API Gateway does: single headers from payload 2.0, lists of them from payload 1.0.
+    fn read(answer: &Value) -> Self {
+        let single = answer["headers"].as_object().unwrap().iter();
+        let lists = answer["multiValueHeaders"].as_object().unwrap().iter();
+        let header = |(name, value): (&String, &Value)| {
+            let value = value.as_str().or_else(|| value[0].as_str());
+            (name.clone(), value.unwrap().to_owned())
+        };
+        Self {
+            status: answer["statusCode"].as_u64().unwrap().try_into().unwrap(),
+            headers: single.chain(lists).map(header).collect(),
+            body: serde_json::from_str(answer["body"].as_str().unwrap()).unwrap(),
+        }
+    }
 }
 
 impl TestApp {
@@ -56,35 +76,25 @@ impl TestApp {
         let servers_table = format!("servers-{suffix}");
         let metrics_table = format!("metrics-{suffix}");
 
-        let mut engine = settings_for(&servers_table, &metrics_table);
+        let mut in_force = settings_for(&servers_table, &metrics_table);
+        let changed = settings.iter();
+        in_force.extend(changed.map(|(name, value)| (*name, (*value).to_owned())));
         // DynamoDB Local keeps the tables of each region apart.
-        if let Some((name, region)) = settings.iter().find(|(name, _)| *name == "AWS_REGION") {
-            engine.insert(name, (*region).to_owned());
-        }
-        let (dynamodb, _) = client::connect(&config(&engine).client).unwrap();
+        let dynamodb = dynamodb::client(&dynamodb::URL, &in_force["AWS_REGION"]);
         tables::create(&dynamodb, "ServersTable", &servers_table).await;
         tables::create(&dynamodb, "MetricsTable", &metrics_table).await;
 
-        let mut settings_in_force = engine;
-        settings_in_force.extend(
-            settings
-                .iter()
-                .map(|(name, value)| (*name, (*value).to_owned())),
-        );
-        let config = config(&settings_in_force);
-        let (client, _) = client::connect(&config.client).unwrap();
-        let store = Store::new(
-            client,
-            config.servers_table,
-            config.metrics_table,
-            config.retention,
-        );
+        let config = config(&in_force);
+        let log = Log::default();
+        let (clients, warm_up) = client::connect(&config.client).unwrap();
+        log.during(warm_up.run()).await;
+        let function = lambda::function(config, clients);
         Self {
-            app: App {
-                keys: config.keys,
-                store,
-            },
-            log: Log::default(),
+            function: Box::new(move |event| {
+                let answer = function.clone().call(event);
+                async { serde_json::to_value(answer.await.unwrap()).unwrap() }.boxed()
+            }),
+            log,
             dynamodb,
             servers_table,
             metrics_table,
@@ -96,18 +106,9 @@ impl TestApp {
         static SENT: AtomicU64 = AtomicU64::new(0);
         let mut context = Context::default();
         context.request_id = format!("request-{}", SENT.fetch_add(1, Ordering::Relaxed));
-        let event_read = serde_json::from_str(&event.to_string()).unwrap();
-        let request = Request::from(disarm(event_read)).with_lambda_context(context);
-        let response = self.log.of(event, handle(&self.app, request)).await;
-        let header = |(name, value): (
-            &lambda_http::http::HeaderName,
-            &lambda_http::http::HeaderValue,
-        )| { (name.to_string(), value.to_str().unwrap().to_owned()) };
-        Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().iter().map(header).collect(),
-            body: serde_json::from_slice(response.body()).unwrap(),
-        }
+        let payload = serde_json::from_str(&event.to_string()).unwrap();
+        let answer = (self.function)(LambdaEvent::new(payload, context));
+        Answer::read(&self.log.of(event, answer).await)
     }
 
     /// Posts a body.

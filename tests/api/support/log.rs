@@ -43,7 +43,7 @@ impl Log {
     /// Answers an event, logged here. Fails where the key, its digest, or what the event carries is in the log.
     pub async fn of<T>(&self, event: &Value, answering: impl Future<Output = T>) -> T {
         let before = self.lines.0.lock().unwrap().len();
-        let answer = answering.with_subscriber(self.dispatch.clone()).await;
+        let answer = self.during(answering).await;
         let log = String::from_utf8(self.lines.0.lock().unwrap()[before..].to_vec()).unwrap();
         let escaped = |text: &Value| text.to_string().trim_matches('"').to_owned();
         let key = escaped(&event["headers"]["x-api-key"]);
@@ -56,6 +56,11 @@ impl Log {
             );
         }
         answer
+    }
+
+    /// Keeps here what is logged meanwhile.
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        work.with_subscriber(self.dispatch.clone()).await
     }
 
     /// Everything that was logged since the last time.

@@ -1,0 +1,70 @@
+//! Where Lambda meets the crate: an event becomes an HTTP request, and its answer goes back.
+
+use crate::client::Clients;
+use crate::config::Config;
+use crate::handler::{self, App};
+use crate::store::Store;
+use lambda_http::aws_lambda_events::query_map::QueryMap;
+use lambda_http::http::{HeaderMap, header};
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Adapter, LambdaEvent, Service, service_fn};
+use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+/// The whole function, from its settings and its clients. Several events may be in flight at once.
+pub fn function(
+    config: Config,
+    clients: Clients,
+) -> impl Service<
+    LambdaEvent<LambdaRequest>,
+    Response: Serialize + Send + 'static,
+    Error = Infallible,
+    Future: Send,
+> + Clone
++ Send {
+    let app = Arc::new(App {
+        keys: config.keys,
+        store: Store::new(
+            clients,
+            config.servers_table,
+            config.metrics_table,
+            config.retention,
+        ),
+    });
+    let http = Adapter::from(service_fn(move |request| {
+        let app = app.clone();
+        async move { Ok::<_, Infallible>(handler::handle(&app, request).await) }
+    }));
+    service_fn(move |event: LambdaEvent<LambdaRequest>| {
+        let event = LambdaEvent::new(strip_unread_parts(event.payload), event.context);
+        http.clone().call(event)
+    })
+}
+
+/// Strips the parts of an event that this function never reads: the query string, and the headers that name
+/// a host.
+///
+/// `lambda_http` builds a URL from them, and panics where a caller has sent what no URL can hold:
+/// <https://github.com/aws/aws-lambda-rust-runtime/issues/515>.
+fn strip_unread_parts(mut event: LambdaRequest) -> LambdaRequest {
+    let strip_host = |headers: &mut HeaderMap| {
+        headers.remove(header::HOST);
+        headers.remove("x-forwarded-proto");
+    };
+    match &mut event {
+        LambdaRequest::ApiGatewayV1(event) => {
+            event.query_string_parameters = QueryMap::default();
+            event.multi_value_query_string_parameters = QueryMap::default();
+            strip_host(&mut event.headers);
+            strip_host(&mut event.multi_value_headers);
+        }
+        LambdaRequest::ApiGatewayV2(event) => {
+            event.query_string_parameters = QueryMap::default();
+            event.raw_query_string = None;
+            strip_host(&mut event.headers);
+        }
+        _ => {}
+    }
+    event
+}
