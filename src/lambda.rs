@@ -4,7 +4,6 @@ use crate::client::Clients;
 use crate::config::Config;
 use crate::handler::{self, App};
 use crate::store::Store;
-use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::{HeaderMap, header};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, LambdaEvent, Service, service_fn};
@@ -53,16 +52,10 @@ fn strip_unread_parts(mut event: LambdaRequest) -> LambdaRequest {
         headers.remove("x-forwarded-proto");
     };
     match &mut event {
-        LambdaRequest::ApiGatewayV1(event) => {
-            event.query_string_parameters = QueryMap::default();
-            event.multi_value_query_string_parameters = QueryMap::default();
-            strip_host(&mut event.headers);
-            strip_host(&mut event.multi_value_headers);
-        }
+        LambdaRequest::ApiGatewayV1(event) => strip_host(&mut event.headers),
         LambdaRequest::ApiGatewayV2(event) => {
-            event.query_string_parameters = QueryMap::default();
-            event.raw_query_string = None;
             strip_host(&mut event.headers);
+            event.raw_query_string = None;
         }
         _ => {}
     }

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+#[cfg(feature = "dynamodb")]
 pub mod dynamodb;
+#[cfg(feature = "dynamodb")]
 pub mod proxy;
+pub mod runtime_api;
+#[cfg(feature = "dynamodb")]
 pub mod tables;

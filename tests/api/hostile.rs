@@ -264,7 +264,7 @@ async fn a_refused_path_or_method_is_not_repeated() {
     }
 }
 
-// C1.3: what nobody reads stops nobody.
+// C1.3: parts that the function never reads cannot stop it, in either payload format.
 #[tokio::test]
 async fn odd_query_strings_and_hosts_do_no_harm() {
     let app = TestApp::start().await;
@@ -272,6 +272,11 @@ async fn odd_query_strings_and_hosts_do_no_harm() {
         let mut event = event("heartbeat");
         event["rawQueryString"] = query.into();
         assert_eq!(app.send(&event).await.status, 200, "{query:?}");
+
+        let mut event = crate::support::app::event("payload-1.0");
+        event["queryStringParameters"] = json!({ query: query });
+        event["multiValueQueryStringParameters"] = json!({ query: [query] });
+        assert_eq!(app.send(&event).await.status, 200, "1.0: {query:?}");
     }
     for (name, value) in [
         ("host", "a b"),
@@ -283,5 +288,20 @@ async fn odd_query_strings_and_hosts_do_no_harm() {
         let mut event = event("heartbeat");
         event["headers"][name] = value.into();
         assert_eq!(app.send(&event).await.status, 200, "{name}: {value:?}");
+
+        for (single, list) in [(true, false), (false, true), (true, true)] {
+            let mut event = crate::support::app::event("payload-1.0");
+            for (holder, is_odd, odd) in [
+                ("headers", single, json!(value)),
+                ("multiValueHeaders", list, json!([value])),
+            ] {
+                let headers = event[holder].as_object_mut().unwrap();
+                headers.retain(|header, _| !header.eq_ignore_ascii_case(name));
+                if is_odd {
+                    headers.insert(name.to_owned(), odd);
+                }
+            }
+            assert_eq!(app.send(&event).await.status, 200, "1.0: {name}: {value:?}");
+        }
     }
 }

@@ -12,6 +12,7 @@ mod faults;
 mod hostile;
 mod log;
 mod metrics;
+mod process;
 mod properties;
 mod route;
 mod server;

@@ -43,6 +43,22 @@ async fn any_other_method_is_not_allowed() {
     assert_eq!(app.servers().await, []);
 }
 
+// C1.1: of payload 1.0 as of 2.0.
+#[tokio::test]
+async fn the_stage_is_taken_off_the_path_of_payload_1_0() {
+    let app = TestApp::start().await;
+    for (path, status) in [
+        ("/prod/api/v1/agents/heartbeat", 200),
+        ("/test/api/v1/agents/heartbeat", 404),
+    ] {
+        let mut event = event("payload-1.0");
+        event["requestContext"]["stage"] = "prod".into();
+        event["path"] = path.into();
+        event["requestContext"]["path"] = path.into();
+        assert_eq!(app.send(&event).await.status, status, "{path}");
+    }
+}
+
 // C1.1: HTTP APIs name the stage in the path, REST APIs do not.
 #[tokio::test]
 async fn the_stage_is_taken_off_the_path() {

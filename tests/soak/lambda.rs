@@ -1,24 +1,12 @@
-//! Lambda: the Runtime API, processes of the function that ask it for work, and a gateway in front.
+//! Lambda: processes of the function, and a gateway in front.
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use dev::runtime_api::RuntimeApi;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs::File;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
-use tokio::net::TcpListener;
+use std::time::Duration;
 use tokio::process::{Child, Command};
-use tokio::sync::{mpsc, oneshot};
-
-/// Lambda's own timeout, as in `template.yaml`.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where the processes log, until they end.
 const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
@@ -29,37 +17,10 @@ pub struct Lambda {
     logs: Vec<String>,
 }
 
-struct Invocation {
-    id: String,
-    event: String,
-}
-
-/// What the Runtime API knows.
-struct Runtime {
-    waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
-    running: Mutex<HashMap<String, oneshot::Sender<Value>>>,
-}
-
 impl Lambda {
     /// Starts processes of the function, with these settings and nothing else in their environment.
     pub async fn start(processes: usize, settings: &HashMap<&'static str, String>) -> Self {
-        let (queue, waiting) = mpsc::unbounded_channel();
-        let runtime = Arc::new(Runtime {
-            waiting: tokio::sync::Mutex::new(waiting),
-            running: Mutex::default(),
-        });
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let api = listener.local_addr().unwrap().to_string();
-        let routes = Router::new()
-            .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route(
-                "/2018-06-01/runtime/invocation/{id}/response",
-                post(respond),
-            )
-            .fallback(unexpected)
-            .with_state(runtime.clone());
-        tokio::spawn(async { axum::serve(listener, routes).await.unwrap() });
-
+        let api = RuntimeApi::start().await.unwrap();
         let logs: Vec<_> = (0..processes)
             .map(|number| format!("{FOLDER}/soak-{}-{number}.log", std::process::id()))
             .collect();
@@ -68,7 +29,7 @@ impl Lambda {
             Command::new(env!("CARGO_BIN_EXE_heartbeat"))
                 .env_clear()
                 .envs(settings)
-                .env("AWS_LAMBDA_RUNTIME_API", &api)
+                .env("AWS_LAMBDA_RUNTIME_API", &api.address)
                 .env("AWS_LAMBDA_FUNCTION_NAME", "heartbeat")
                 .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
                 .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
@@ -80,7 +41,7 @@ impl Lambda {
                 .unwrap()
         };
         Self {
-            gateway: Gateway { queue, runtime },
+            gateway: Gateway(api),
             processes: logs.iter().map(process).collect(),
             logs,
         }
@@ -116,69 +77,21 @@ impl Lambda {
 
 /// The way in for agents.
 #[derive(Clone)]
-pub struct Gateway {
-    queue: mpsc::UnboundedSender<Invocation>,
-    runtime: Arc<Runtime>,
-}
+pub struct Gateway(RuntimeApi);
 
 impl Gateway {
     /// Invokes the function; the status and the body of its answer. One answer in a hundred is lost on its
     /// way, and one that takes 30 s is given up.
     pub async fn send(&self, event: &str) -> Option<(u64, Value)> {
-        static SENT: AtomicU64 = AtomicU64::new(0);
-        let id = format!("request-{}", SENT.fetch_add(1, Ordering::Relaxed));
-        let (answer, answered) = oneshot::channel();
-        self.runtime
-            .running
-            .lock()
-            .unwrap()
-            .insert(id.clone(), answer);
-        let event = event.to_owned();
-        self.queue.send(Invocation { id, event }).ok()?;
-        let patience = Duration::from_secs(30);
-        let answer = tokio::time::timeout(patience, answered).await.ok()?.ok()?;
+        let answered = self.0.invoke(event.to_owned());
+        let answer = tokio::time::timeout(Duration::from_secs(30), answered).await;
+        let answer = answer.ok()??;
+        assert!(answer.path.ends_with("/response"), "{}", answer.path);
         if fastrand::u8(..100) == 0 {
             return None;
         }
+        let answer: Value = serde_json::from_slice(&answer.body).unwrap();
         let body = serde_json::from_str(answer["body"].as_str()?).ok()?;
         Some((answer["statusCode"].as_u64()?, body))
     }
-}
-
-async fn next(State(runtime): State<Arc<Runtime>>) -> impl IntoResponse {
-    let invocation = runtime.waiting.lock().await.recv().await.unwrap();
-    let deadline = SystemTime::now() + TIMEOUT;
-    let deadline = deadline.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let headers = [
-        ("lambda-runtime-aws-request-id", invocation.id),
-        (
-            "lambda-runtime-deadline-ms",
-            deadline.as_millis().to_string(),
-        ),
-        (
-            "lambda-runtime-invoked-function-arn",
-            "arn:aws:lambda:us-east-1:123456789012:function:heartbeat".to_owned(),
-        ),
-        ("content-type", "application/json".to_owned()),
-    ];
-    (headers, invocation.event)
-}
-
-async fn respond(
-    State(runtime): State<Arc<Runtime>>,
-    Path(id): Path<String>,
-    answer: Bytes,
-) -> StatusCode {
-    let waiting = runtime.running.lock().unwrap().remove(&id);
-    if let Some(waiting) = waiting {
-        // Nobody waits any more where the gateway has given up.
-        let _ = waiting.send(serde_json::from_slice(&answer).unwrap());
-    }
-    StatusCode::ACCEPTED
-}
-
-/// The function reports an error, which it never should.
-async fn unexpected(uri: axum::http::Uri, body: String) -> StatusCode {
-    eprintln!("the function says {uri}: {body}");
-    std::process::exit(1);
 }

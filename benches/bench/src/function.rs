@@ -1,9 +1,9 @@
 //! A function's process, from its start to its end.
 
 use crate::dynamodb::{DynamoDb, Identity};
-use crate::runtime_api::RuntimeApi;
 use anyhow::{Context, Result, ensure};
-use hyper::body::Bytes;
+use bytes::Bytes;
+use dev::runtime_api::RuntimeApi;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -68,7 +68,7 @@ pub struct Function {
 impl Function {
     /// Starts a program, in an environment as Lambda makes it, and waits until it asks for an event.
     pub async fn start(stage: &Stage, mut command: Command) -> Result<Self> {
-        let mut runtime_api = RuntimeApi::start().await?;
+        let runtime_api = RuntimeApi::start().await?;
         let dynamodb = DynamoDb::start(&stage.identity).await?;
         command
             .env_clear()
@@ -102,7 +102,7 @@ impl Function {
         let child = command
             .spawn()
             .with_context(|| format!("{:?}", command.as_std().get_program()))?;
-        let next = runtime_api.next().await?;
+        let next = within_patience(runtime_api.next()).await?;
         Ok(Self {
             init: next - start,
             event: stage.event.clone(),
@@ -114,9 +114,12 @@ impl Function {
 
     /// One heartbeat: event → answer. Returns when the function waits for the next event.
     pub async fn invoke(&mut self) -> Result<Duration> {
-        let elapsed = self.runtime_api.invoke(&self.event).await?;
-        self.runtime_api.next().await?;
-        Ok(elapsed)
+        let start = Instant::now();
+        let answer = within_patience(self.runtime_api.invoke(self.event.clone())).await?;
+        let body: Value = serde_json::from_slice(&answer.body)?;
+        ensure!(body["statusCode"] == 200, "{}: {body}", answer.path);
+        within_patience(self.runtime_api.next()).await?;
+        Ok(answer.at - start)
     }
 
     /// TLS handshakes so far.
@@ -161,4 +164,11 @@ impl Function {
         ensure!(!status.success(), "the function ended by itself");
         Ok(())
     }
+}
+
+/// Waits for the function, longer than anything takes, under callgrind too.
+async fn within_patience<T>(step: impl Future<Output = Option<T>>) -> Result<T> {
+    let step = tokio::time::timeout(Duration::from_secs(120), step).await;
+    step.context("the function is silent")?
+        .context("the Runtime API is down")
 }

@@ -11,7 +11,6 @@ mod dynamodb;
 mod figures;
 mod function;
 mod plot;
-mod runtime_api;
 
 use anyhow::{Result, bail};
 use callgrind::Instructions;

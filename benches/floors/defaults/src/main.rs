@@ -1,26 +1,18 @@
-//! Floor: the same function behind the SDK's default client, with nothing opened before it is needed.
+//! Floor: the same function behind the SDK's default clients, with nothing opened before it is needed.
 
+use heartbeat::client::Clients;
 use heartbeat::config::Config;
-use heartbeat::handler::{App, handle};
-use heartbeat::store::Store;
-use lambda_http::{Error, service_fn};
-use std::convert::Infallible;
+use heartbeat::lambda;
+use lambda_http::Error;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let config = Config::read(|name| std::env::var(name).ok())?;
     let sdk = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-    let app = App {
-        keys: config.keys,
-        store: Store::new(
-            aws_sdk_dynamodb::Client::new(&sdk),
-            config.servers_table,
-            config.metrics_table,
-            config.retention,
-        ),
+    let client = aws_sdk_dynamodb::Client::new(&sdk);
+    let clients = Clients {
+        servers: client.clone(),
+        metrics: client,
     };
-    lambda_http::run(service_fn(|request| async {
-        Ok::<_, Infallible>(handle(&app, request).await)
-    }))
-    .await
+    lambda_runtime::run_concurrent(lambda::function(config, clients)).await
 }

@@ -1,0 +1,149 @@
+//! The part of Lambda that a function talks to: it hands out events and takes answers.
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::collections::HashMap;
+use std::io::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Mutex, oneshot};
+
+/// Lambda's own timeout, as in `template.yaml`.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A Runtime API for any number of processes. Clones share it.
+#[derive(Clone)]
+pub struct RuntimeApi {
+    /// `AWS_LAMBDA_RUNTIME_API`.
+    pub address: String,
+    lambda: Arc<Lambda>,
+}
+
+/// What a function has posted.
+pub struct Answer {
+    /// Where to: an answer ends in `/response`, a failure in `/error`.
+    pub path: String,
+    /// What.
+    pub body: Bytes,
+    /// When.
+    pub at: Instant,
+}
+
+struct Lambda {
+    events: UnboundedSender<(String, Bytes)>,
+    pending: Mutex<UnboundedReceiver<(String, Bytes)>>,
+    asks: UnboundedSender<Instant>,
+    asked: Mutex<UnboundedReceiver<Instant>>,
+    running: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
+    invocations: AtomicU64,
+}
+
+impl RuntimeApi {
+    /// Starts the API, for as long as the runtime lives.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?.to_string();
+        let (events, pending) = unbounded_channel();
+        let (asks, asked) = unbounded_channel();
+        let lambda = Arc::new(Lambda {
+            events,
+            pending: Mutex::new(pending),
+            asks,
+            asked: Mutex::new(asked),
+            running: Mutex::default(),
+            invocations: AtomicU64::new(0),
+        });
+        tokio::spawn(accept(listener, lambda.clone()));
+        Ok(Self { address, lambda })
+    }
+
+    /// Waits until a process asks for an event, once for each time that one does.
+    pub async fn next(&self) -> Option<Instant> {
+        self.lambda.asked.lock().await.recv().await
+    }
+
+    /// Hands over an event, and waits for its answer.
+    pub async fn invoke(&self, event: impl Into<Bytes>) -> Option<Answer> {
+        let number = self.lambda.invocations.fetch_add(1, Ordering::Relaxed);
+        let id = format!("00000000-0000-4000-8000-{number:012}");
+        let (answer, answered) = oneshot::channel();
+        self.lambda.running.lock().await.insert(id.clone(), answer);
+        self.lambda.events.send((id, event.into())).ok()?;
+        answered.await.ok()
+    }
+}
+
+async fn accept(listener: TcpListener, lambda: Arc<Lambda>) {
+    while let Ok((tcp, _)) = listener.accept().await {
+        let lambda = lambda.clone();
+        tokio::spawn(async move { lambda.serve(tcp).await });
+    }
+}
+
+impl Lambda {
+    async fn serve(&self, tcp: TcpStream) -> Result<()> {
+        tcp.set_nodelay(true)?;
+        http1::Builder::new()
+            .serve_connection(
+                TokioIo::new(tcp),
+                service_fn(|request| self.answer(request)),
+            )
+            .await
+            .map_err(Error::other)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
+        if request.method() == Method::GET {
+            return self.hand_out().await;
+        }
+        let at = Instant::now();
+        let path = request.uri().path().to_owned();
+        let body = request.into_body().collect().await;
+        let body = body.map_err(Error::other)?.to_bytes();
+        let id = path.rsplit('/').nth(1).unwrap_or_default();
+        match self.running.lock().await.remove(id) {
+            // Whoever has sent the event may have given up.
+            Some(waiting) => drop(waiting.send(Answer { path, body, at })),
+            None => eprintln!("the function says {path}: {body:?}"),
+        }
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::ACCEPTED;
+        Ok(response)
+    }
+
+    async fn hand_out(&self) -> Result<Response<Full<Bytes>>> {
+        self.asks.send(Instant::now()).map_err(Error::other)?;
+        let next = self.pending.lock().await.recv().await;
+        let (id, event) = next.ok_or_else(|| Error::other("no more events"))?;
+        let deadline = SystemTime::now() + TIMEOUT;
+        let deadline = deadline.duration_since(UNIX_EPOCH).map_err(Error::other)?;
+        Response::builder()
+            .header("content-type", "application/json")
+            .header("lambda-runtime-aws-request-id", id)
+            .header(
+                "lambda-runtime-deadline-ms",
+                deadline.as_millis().to_string(),
+            )
+            .header(
+                "lambda-runtime-invoked-function-arn",
+                "arn:aws:lambda:us-east-1:123456789012:function:heartbeat",
+            )
+            .header(
+                "lambda-runtime-trace-id",
+                "Root=1-696cb5d8-0123456789abcdef01234567;Parent=0123456789abcdef;Sampled=0",
+            )
+            .body(Full::from(event))
+            .map_err(Error::other)
+    }
+}

@@ -1,0 +1,99 @@
+//! The binary itself, as Lambda starts it.
+
+use crate::support::app::{KEY, TestApp, event, posting, settings_for};
+use dev::dynamodb::URL;
+use dev::proxy::{Fault, Proxy, Write};
+use dev::runtime_api::RuntimeApi;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::process::Stdio;
+use tokio::process::{Child, Command};
+
+/// Starts the binary on the tables of an app.
+fn start(app: &TestApp, api: &RuntimeApi, settings: &[(&str, &str)]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_heartbeat"))
+        .env_clear()
+        .envs(settings_for(&app.servers_table, &app.metrics_table))
+        .env("AWS_LAMBDA_RUNTIME_API", &api.address)
+        .env("AWS_LAMBDA_FUNCTION_NAME", "heartbeat")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+        .envs(settings.iter().copied())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// Ends the binary; the lines that it has logged.
+async fn log_of(mut process: Child) -> Vec<Value> {
+    process.start_kill().unwrap();
+    let output = process.wait_with_output().await.unwrap().stdout;
+    let log = String::from_utf8(output).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.collect()
+}
+
+async fn status(api: &RuntimeApi, event: &Value) -> Value {
+    let answer = api.invoke(event.to_string()).await.unwrap();
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    body["statusCode"].clone()
+}
+
+// C1.3 C6.1 C7
+#[tokio::test]
+async fn the_binary_answers_both_payload_formats() {
+    let app = TestApp::start().await;
+    let api = RuntimeApi::start().await.unwrap();
+    let process = start(&app, &api, &[]);
+    for name in ["heartbeat", "payload-1.0"] {
+        assert_eq!(status(&api, &event(name)).await, json!(200), "{name}");
+    }
+    assert_eq!(status(&api, &event("wrong-key")).await, json!(401));
+    assert_eq!(app.rows().await.len(), 2);
+    let log = log_of(process).await;
+    let messages: Vec<_> = log.iter().map(|line| &line["message"]).collect();
+    assert_eq!(messages, ["started", "server registered", "rejected"]);
+    assert!(!json!(log).to_string().contains(KEY));
+}
+
+// C6.1: where Lambda runs several heartbeats in one environment, none waits for another. The first attempt of
+// four updates is swallowed: one after the other, the first heartbeat alone would spend three attempts.
+#[tokio::test]
+async fn four_heartbeats_are_in_flight_at_once() {
+    let app = TestApp::start().await;
+    let proxy = Proxy::start(&URL);
+    let mut swallowed = 0;
+    proxy.rule(move |write| {
+        let swallows = write == Write::Server && swallowed < 4;
+        swallowed += usize::from(swallows);
+        swallows.then_some(Fault::Silence)
+    });
+    let api = RuntimeApi::start().await.unwrap();
+    let settings = [
+        ("AWS_LAMBDA_MAX_CONCURRENCY", "4"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url),
+        ("ATTEMPT_TIMEOUT_MS", "2000"),
+        ("CONNECT_TIMEOUT_MS", "2000"),
+    ];
+    let process = start(&app, &api, &settings);
+    for _ in 0..4 {
+        api.next().await.unwrap();
+    }
+    let body =
+        |number| json!({ "server_id": format!("web-{number}"), "hostname": "web", "timestamp": 0 });
+    let events = [0, 1, 2, 3].map(|number| posting(body(number).to_string()));
+    let statuses = join_all(events.iter().map(|event| status(&api, event))).await;
+    assert_eq!(statuses, [200; 4].map(Value::from));
+    assert_eq!(app.servers().await.len(), 4);
+    let log = log_of(process).await;
+    let mut request_ids: Vec<_> = log
+        .iter()
+        .filter(|line| line["message"] == "server registered")
+        .map(|line| line["request_id"].as_str().unwrap())
+        .collect();
+    request_ids.sort_unstable();
+    request_ids.dedup();
+    assert_eq!(request_ids.len(), 4, "{log:?}");
+    assert!(log.iter().all(|line| line["level"] == "INFO"), "{log:?}");
+}
