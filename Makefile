@@ -13,7 +13,7 @@ OPENAPI_TOOLS := target/openapi-tools
 
 # What `make run` serves.
 LOCAL := AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local \
-	AWS_SECRET_ACCESS_KEY=local SERVERS_TABLE=heartbeat-servers METRICS_TABLE=heartbeat-metrics \
+	AWS_SECRET_ACCESS_KEY=local SERVERS_TABLE=heartbeat-servers METRICS_TABLE=heartbeat-metrics KEYS_TABLE=heartbeat-keys \
 	HEARTBEAT_URL=http://127.0.0.1:9000/lambda-url/heartbeat/api/v1/agents/heartbeat \
 	HEARTBEAT_API_KEY=local-development-key
 

@@ -31,6 +31,7 @@ SETTINGS = {
     "API_KEY_SHA256": hashlib.sha256(API_KEY.encode()).hexdigest(),
     "SERVERS_TABLE": "heartbeat-servers",
     "METRICS_TABLE": "heartbeat-metrics",
+    "KEYS_TABLE": "heartbeat-keys",
     "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{DYNAMODB_PORT}",
     "AWS_REGION": "us-east-1",
     "AWS_ACCESS_KEY_ID": "local",

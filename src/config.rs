@@ -9,8 +9,10 @@ use tracing::Level;
 
 /// Everything that can be set from outside.
 pub struct Config {
-    /// `API_KEY_SHA256`: SHA-256 digests of the accepted keys, see [`Keys::parse`].
+    /// `API_KEY_SHA256` (optional with `KEYS_TABLE`): SHA-256 digests of accepted keys, see [`Keys::parse`].
     pub keys: Keys,
+    /// The table of further keys, if there is one.
+    pub keys_table: Option<KeysTableConfig>,
     /// `SERVERS_TABLE`: the table of servers.
     pub servers_table: String,
     /// `METRICS_TABLE`: the table of metrics.
@@ -19,6 +21,14 @@ pub struct Config {
     pub retention: TimeDelta,
     /// How DynamoDB is reached.
     pub client: ClientConfig,
+}
+
+/// A table of keys.
+pub struct KeysTableConfig {
+    /// `KEYS_TABLE`: its name.
+    pub name: String,
+    /// `KEY_CACHE_SECONDS` (default 300): how long an accepted key is remembered, seconds.
+    pub remember_for: TimeDelta,
 }
 
 /// How DynamoDB is reached, and how long for.
@@ -49,9 +59,24 @@ impl Config {
     /// The first setting that is missing or cannot be used.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let source = Source(&variable);
+        let keys_table = source.optional("KEYS_TABLE");
+        let keys = match source.optional("API_KEY_SHA256") {
+            Some(digests) => {
+                Keys::parse(&digests).map_err(|error| ConfigError::new("API_KEY_SHA256", error))?
+            }
+            None if keys_table.is_some() => Keys::default(),
+            None => {
+                let reason = "it is not set, and neither is KEYS_TABLE";
+                return Err(ConfigError::new("API_KEY_SHA256", reason));
+            }
+        };
+        let cache_seconds = source.positive("KEY_CACHE_SECONDS", 300)?;
         Ok(Self {
-            keys: Keys::parse(&source.required("API_KEY_SHA256")?)
-                .map_err(|error| ConfigError::new("API_KEY_SHA256", error))?,
+            keys,
+            keys_table: keys_table.map(|name| KeysTableConfig {
+                name,
+                remember_for: TimeDelta::seconds(cache_seconds.into()),
+            }),
             servers_table: source.required("SERVERS_TABLE")?,
             metrics_table: source.required("METRICS_TABLE")?,
             retention: TimeDelta::days(source.positive("METRICS_RETENTION_DAYS", 30)?.into()),

@@ -2,7 +2,9 @@
 
 use crate::heartbeat::FieldError;
 use crate::response;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode, header};
 use lambda_http::{Body, Response};
 use serde_json::{Value, json};
@@ -18,6 +20,8 @@ pub enum Error {
     MethodNotAllowed,
     /// 401 with `WWW-Authenticate`: no key, or one that nobody knows.
     Unauthorized,
+    /// 401 as well: the keys table holds the key, in an item with an unreadable attribute of this name.
+    MalformedKey(&'static str),
     /// 403: a key that is bound to another server.
     Forbidden,
     /// 413: a body above the limit.
@@ -44,7 +48,7 @@ impl Error {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized | Self::MalformedKey(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -58,7 +62,9 @@ impl Error {
             Self::NotFound => return "Not Found".into(),
             Self::MethodNotAllowed => return "Method Not Allowed".into(),
             Self::Unprocessable(errors) => return json!(errors),
-            Self::Unauthorized => ("UNAUTHORIZED", "Missing or invalid API key"),
+            Self::Unauthorized | Self::MalformedKey(_) => {
+                ("UNAUTHORIZED", "Missing or invalid API key")
+            }
             Self::Forbidden => ("FORBIDDEN", "This API key is bound to another server"),
             Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", "The body is larger than 64 KiB"),
             Self::Unavailable(_) => (
@@ -73,7 +79,7 @@ impl Error {
     const fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::MethodNotAllowed => Some((header::ALLOW, HeaderValue::from_static("POST"))),
-            Self::Unauthorized => {
+            Self::Unauthorized | Self::MalformedKey(_) => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey")))
             }
             Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
@@ -97,6 +103,9 @@ impl fmt::Display for Error {
             Self::NotFound => f.write_str("another path"),
             Self::MethodNotAllowed => f.write_str("another method"),
             Self::Unauthorized => f.write_str("missing or unknown API key"),
+            Self::MalformedKey(attribute) => {
+                write!(f, "{attribute} of an item in the keys table cannot be read")
+            }
             Self::Forbidden => f.write_str("API key bound to another server"),
             Self::PayloadTooLarge => f.write_str("body above the limit"),
             Self::Unprocessable(errors) => {
@@ -110,6 +119,72 @@ impl fmt::Display for Error {
                     .collect();
                 f.write_str(&faults.join("; "))
             }
+        }
+    }
+}
+
+/// A call to DynamoDB that failed.
+pub(crate) struct Failure {
+    is_permanent: bool,
+    fault: Fault,
+}
+
+/// Codes of 4xx answers that a later attempt may not get, beside those that the SDK knows as throttling or
+/// transient. Signatures and credentials are among them: the clock is corrected and Lambda renews what has
+/// expired.
+const TRANSIENT_CODES: [&str; 8] = [
+    "ExpiredTokenException",
+    "InvalidSignatureException",
+    "ItemCollectionSizeLimitExceededException",
+    "ReplicatedWriteConflictException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TransactionConflictException",
+];
+
+impl Failure {
+    /// Classifies a failure as transient (503) or permanent (500).
+    ///
+    /// Permanent is a request that could not be built, and what DynamoDB itself says of one (a missing
+    /// table, denied access). All else, from a rejected connection to an answer that makes no sense, may be
+    /// over in a moment.
+    pub(crate) fn classify<E>(error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    {
+        let is_transient = |code| {
+            [&TRANSIENT_CODES[..], THROTTLING_ERRORS, TRANSIENT_ERRORS]
+                .iter()
+                .any(|codes| codes.contains(&code))
+        };
+        let is_permanent = match &error {
+            SdkError::ConstructionFailure(_) => true,
+            SdkError::ServiceError(rejection) => {
+                let code = rejection.err().code();
+                rejection.raw().status().is_client_error()
+                    && code.is_some_and(|code| !is_transient(code))
+            }
+            _ => false,
+        };
+        Self {
+            is_permanent,
+            fault: error.into(),
+        }
+    }
+
+    /// The answer to a heartbeat with these failures: permanent if one of them is.
+    pub(crate) fn join(failures: impl IntoIterator<Item = Self>) -> Error {
+        let mut is_permanent = false;
+        let faults = failures.into_iter().map(|failure| {
+            is_permanent |= failure.is_permanent;
+            failure.fault
+        });
+        let faults = faults.collect();
+        if is_permanent {
+            Error::Internal(faults)
+        } else {
+            Error::Unavailable(faults)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The walk of one request: route → authenticate → parse → record → respond.
 
-use crate::auth::Keys;
+use crate::auth::Auth;
 use crate::error::Error;
 use crate::heartbeat::{self, HeartbeatId, HeartbeatResponse, Timestamp};
 use crate::response;
@@ -9,6 +9,8 @@ use chrono::Utc;
 use lambda_http::http::{HeaderMap, HeaderName, Method, StatusCode};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
+use std::time::Duration;
+use tokio::time::timeout_at;
 use tracing::{debug, error, info, warn};
 
 /// The only path there is.
@@ -23,9 +25,11 @@ pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// What every request needs.
 pub struct App {
     /// Who is let in.
-    pub keys: Keys,
+    pub auth: Auth,
     /// Where heartbeats are kept.
     pub store: Store,
+    /// How long a lookup of the key and the writes may take together.
+    pub operation_timeout: Duration,
 }
 
 /// Answers one request. Whatever is wrong with it becomes an answer too.
@@ -37,10 +41,14 @@ pub async fn handle(app: &App, request: Request) -> Response<Body> {
         Ok(response) => response::json(StatusCode::OK, &response),
         Err(error) => {
             let status = error.status().as_u16();
-            if error.status().is_server_error() {
-                error!(request_id, status, reason = %error, "storage fault");
-            } else {
-                warn!(request_id, status, reason = %error, "rejected");
+            match error {
+                Error::Unavailable(_) | Error::Internal(_) => {
+                    error!(request_id, status, reason = %error, "storage fault");
+                }
+                Error::MalformedKey(_) => {
+                    error!(request_id, status, reason = %error, "malformed key");
+                }
+                _ => warn!(request_id, status, reason = %error, "rejected"),
             }
             Response::from(&error)
         }
@@ -52,11 +60,11 @@ async fn record(
     request: &Request,
     request_id: &str,
 ) -> Result<HeartbeatResponse, Error> {
-    let received_at = Timestamp::from(Utc::now());
+    let now = Utc::now();
+    let received_at = Timestamp::from(now);
     route(request)?;
-    let grant = single_value(request.headers(), &API_KEY)
-        .and_then(|key| app.keys.authenticate(key))
-        .ok_or(Error::Unauthorized)?;
+    let key = single_value(request.headers(), &API_KEY).ok_or(Error::Unauthorized)?;
+    let grant = app.auth.authenticate(key, now).await?;
     if request.body().len() > MAX_BODY {
         return Err(Error::PayloadTooLarge);
     }
@@ -78,7 +86,14 @@ async fn record(
         return Err(Error::Forbidden);
     }
     debug!(request_id, %server_id, "heartbeat received");
-    let registration = app.store.record(&heartbeat, &id, received_at).await?;
+    let recording = app.store.record(&heartbeat, &id, received_at);
+    let registration = match grant.asked_at {
+        None => recording.await?,
+        // Each call has the whole timeout to itself; together they have no more than that.
+        Some(asked_at) => timeout_at(asked_at + app.operation_timeout, recording)
+            .await
+            .map_err(|elapsed| Error::Unavailable(vec![elapsed.into()]))??,
+    };
     if registration == Registration::New {
         info!(request_id, %server_id, "server registered");
     }

@@ -1,5 +1,6 @@
 //! Where Lambda meets the crate: an event becomes an HTTP request, and its answer goes back.
 
+use crate::auth::{Auth, KeysTable};
 use crate::client::Clients;
 use crate::config::Config;
 use crate::handler::{self, App};
@@ -22,8 +23,13 @@ pub fn function(
     Future: Send,
 > + Clone
 + Send {
+    let table = config.keys_table.map(|table| {
+        let client = clients.servers.clone();
+        KeysTable::new(client, table.name, table.remember_for)
+    });
     let app = Arc::new(App {
-        keys: config.keys,
+        auth: Auth::new(config.keys, table),
+        operation_timeout: config.client.operation_timeout,
         store: Store::new(
             clients,
             config.servers_table,

@@ -4,15 +4,12 @@
 //! this heartbeat would write is there already.
 
 use crate::client::Clients;
-use crate::error::{Error, Fault};
+use crate::error::{Error, Failure};
 use crate::heartbeat::{Field, Heartbeat, HeartbeatId, Metrics, OsInfo, Timestamp};
-use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use chrono::TimeDelta;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -284,71 +281,5 @@ fn registration(before: Option<&Item>, id: &HeartbeatId) -> Registration {
         Registration::New
     } else {
         Registration::Known
-    }
-}
-
-/// A call to DynamoDB that failed.
-struct Failure {
-    is_permanent: bool,
-    fault: Fault,
-}
-
-/// Codes of 4xx answers that a later attempt may not get, beside those that the SDK knows as throttling or
-/// transient. Signatures and credentials are among them: the clock is corrected and Lambda renews what has
-/// expired.
-const TRANSIENT_CODES: [&str; 8] = [
-    "ExpiredTokenException",
-    "InvalidSignatureException",
-    "ItemCollectionSizeLimitExceededException",
-    "ReplicatedWriteConflictException",
-    "RequestExpired",
-    "RequestTimeTooSkewed",
-    "SignatureDoesNotMatch",
-    "TransactionConflictException",
-];
-
-impl Failure {
-    /// Classifies a failure as transient (503) or permanent (500).
-    ///
-    /// Permanent is a request that could not be built, and what DynamoDB itself says of one (a missing
-    /// table, denied access). All else, from a rejected connection to an answer that makes no sense, may be
-    /// over in a moment.
-    fn classify<E>(error: SdkError<E, HttpResponse>) -> Self
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        let is_transient = |code| {
-            [&TRANSIENT_CODES[..], THROTTLING_ERRORS, TRANSIENT_ERRORS]
-                .iter()
-                .any(|codes| codes.contains(&code))
-        };
-        let is_permanent = match &error {
-            SdkError::ConstructionFailure(_) => true,
-            SdkError::ServiceError(rejection) => {
-                let code = rejection.err().code();
-                rejection.raw().status().is_client_error()
-                    && code.is_some_and(|code| !is_transient(code))
-            }
-            _ => false,
-        };
-        Self {
-            is_permanent,
-            fault: error.into(),
-        }
-    }
-
-    /// The answer to a heartbeat with these failures: permanent if one of them is.
-    fn join(failures: impl Iterator<Item = Self>) -> Error {
-        let mut is_permanent = false;
-        let faults = failures.map(|failure| {
-            is_permanent |= failure.is_permanent;
-            failure.fault
-        });
-        let faults = faults.collect();
-        if is_permanent {
-            Error::Internal(faults)
-        } else {
-            Error::Unavailable(faults)
-        }
     }
 }

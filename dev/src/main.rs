@@ -20,6 +20,9 @@ struct Arguments {
     /// The table of metrics.
     #[arg(long, env, default_value = "heartbeat-metrics")]
     metrics_table: String,
+    /// The table of keys.
+    #[arg(long, env, default_value = "heartbeat-keys")]
+    keys_table: String,
 }
 
 #[tokio::main]
@@ -39,6 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = dev::dynamodb::client(&url, "us-east-1");
     dev::tables::create(&client, "ServersTable", &arguments.servers_table).await;
     dev::tables::create(&client, "MetricsTable", &arguments.metrics_table).await;
+    dev::tables::create(&client, "KeysTable", &arguments.keys_table).await;
     println!("DynamoDB at {url}, kept in {}", arguments.file);
     server.await??;
     Ok(())

@@ -12,6 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -22,9 +23,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// One of the two writes of a heartbeat, told apart by `X-Amz-Target`.
+/// One of the calls of a heartbeat, told apart by `X-Amz-Target`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Write {
+pub enum Call {
+    /// The lookup in the keys table.
+    Key,
     /// The update of the servers table.
     Server,
     /// The row in the metrics table.
@@ -63,7 +66,7 @@ enum Ending {
     Vanish,
 }
 
-type Rule = Box<dyn FnMut(Write) -> Option<Fault> + Send>;
+type Rule = Box<dyn FnMut(Call) -> Option<Fault> + Send>;
 
 /// A proxy in front of a DynamoDB.
 pub struct Proxy {
@@ -85,6 +88,8 @@ struct Shared {
     swallowed: AtomicUsize,
     /// Whether requests that are no operation of DynamoDB are swallowed.
     swallows_unnamed: AtomicBool,
+    /// How much later the answer to a call comes.
+    delays: Mutex<HashMap<Call, Duration>>,
     /// Connections so far.
     accepted: AtomicUsize,
     /// The operation of each request, and the number of the connection that it came through.
@@ -120,6 +125,7 @@ impl Proxy {
             struck: AtomicUsize::new(0),
             swallowed: AtomicUsize::new(0),
             swallows_unnamed: AtomicBool::new(false),
+            delays: Mutex::default(),
             accepted: AtomicUsize::new(0),
             requests: Mutex::default(),
             clock_offset: AtomicI64::new(0),
@@ -133,7 +139,7 @@ impl Proxy {
     }
 
     /// Decides from now on what happens to each request.
-    pub fn rule(&self, rule: impl FnMut(Write) -> Option<Fault> + Send + 'static) {
+    pub fn rule(&self, rule: impl FnMut(Call) -> Option<Fault> + Send + 'static) {
         *self.shared.rule.lock().unwrap() = Box::new(rule);
     }
 
@@ -150,6 +156,11 @@ impl Proxy {
     /// How many requests went into a connection that had vanished.
     pub fn swallowed(&self) -> usize {
         self.shared.swallowed.load(Ordering::SeqCst)
+    }
+
+    /// From now on, answers to this call come so much later.
+    pub fn delay(&self, call: Call, delay: Duration) {
+        self.shared.delays.lock().unwrap().insert(call, delay);
     }
 
     /// How many connections have been accepted.
@@ -257,7 +268,7 @@ impl Shared {
                 swallow(&mut peer).await;
                 return Ok(None);
             }
-            let fault = head.write().and_then(|write| self.fault(write));
+            let fault = head.call().and_then(|call| self.fault(call));
             if let Some(Fault::ResetBeforeRequest) = fault {
                 return reset(peer);
             }
@@ -285,6 +296,10 @@ impl Shared {
                 Some(Fault::Reject(status, code)) => Answer::rejection(status, code),
                 _ => self.ask(&head_bytes, body).await?,
             };
+            let delays = self.delays.lock().unwrap().clone();
+            if let Some(delay) = head.call().and_then(|call| delays.get(&call)) {
+                tokio::time::sleep(*delay).await;
+            }
             let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
             answer.headers.insert(header::DATE, date.parse().unwrap());
             match fault {
@@ -310,9 +325,9 @@ impl Shared {
         }
     }
 
-    fn fault(&self, write: Write) -> Option<Fault> {
+    fn fault(&self, call: Call) -> Option<Fault> {
         let mut rule = self.rule.lock().unwrap_or_else(PoisonError::into_inner);
-        let fault = rule(write)?;
+        let fault = rule(call)?;
         self.struck.fetch_add(1, Ordering::SeqCst);
         Some(fault)
     }
@@ -389,10 +404,11 @@ impl Head {
         }
     }
 
-    fn write(&self) -> Option<Write> {
+    fn call(&self) -> Option<Call> {
         match self.operation.as_deref() {
-            Some("UpdateItem") => Some(Write::Server),
-            Some("PutItem") => Some(Write::Metrics),
+            Some("GetItem") => Some(Call::Key),
+            Some("UpdateItem") => Some(Call::Server),
+            Some("PutItem") => Some(Call::Metrics),
             _ => None,
         }
     }

@@ -46,7 +46,7 @@ fn a_digest_that_is_missing_or_malformed_is_named_and_not_repeated() {
     }
     assert_eq!(
         refusal("API_KEY_SHA256", None),
-        "API_KEY_SHA256: it is not set"
+        "API_KEY_SHA256: it is not set, and neither is KEYS_TABLE"
     );
     assert_eq!(
         refusal("API_KEY_SHA256", Some(" ")),
@@ -72,6 +72,7 @@ fn settings_have_defaults_and_limits() {
     }
     for number in [
         "METRICS_RETENTION_DAYS",
+        "KEY_CACHE_SECONDS",
         "CONNECT_TIMEOUT_MS",
         "ATTEMPT_TIMEOUT_MS",
         "OPERATION_TIMEOUT_MS",

@@ -3,7 +3,7 @@
 use crate::support::app::{TestApp, event, text};
 use chrono::{DateTime, TimeDelta, Utc};
 use dev::dynamodb::URL;
-use dev::proxy::{Fault, Proxy, Write};
+use dev::proxy::{Call, Fault, Proxy};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -56,10 +56,10 @@ const PERMANENT: [&str; 4] = [
     "ValidationException",
 ];
 
-const SERVER_WRITE: &[Write] = &[Write::Server];
-const METRICS_WRITE: &[Write] = &[Write::Metrics];
-const BOTH_WRITES: &[Write] = &[Write::Server, Write::Metrics];
-const TARGETS: [&[Write]; 3] = [SERVER_WRITE, METRICS_WRITE, BOTH_WRITES];
+const SERVER_WRITE: &[Call] = &[Call::Server];
+const METRICS_WRITE: &[Call] = &[Call::Metrics];
+const BOTH_WRITES: &[Call] = &[Call::Server, Call::Metrics];
+const TARGETS: [&[Call]; 3] = [SERVER_WRITE, METRICS_WRITE, BOTH_WRITES];
 
 /// Short timeouts, for faults that show only in the time they take.
 const IMPATIENT: [(&str, &str); 3] = [
@@ -225,7 +225,7 @@ async fn a_permanent_fault_outweighs_a_transient_one() {
         let proxy = Proxy::start(&URL);
         let app = start_behind(&proxy, "outweighs", &IMPATIENT).await;
         proxy.rule(move |write| {
-            Some(if write == Write::Server {
+            Some(if write == Call::Server {
                 server
             } else {
                 metrics
@@ -323,7 +323,7 @@ async fn a_retry_after_a_5xx_uses_another_connection() {
         let app = start_behind(&proxy, &format!("closes{}", region(fault)), &[]).await;
         let mut is_struck = false;
         proxy.rule(move |write| {
-            let strikes = write == Write::Server && !is_struck;
+            let strikes = write == Call::Server && !is_struck;
             is_struck |= strikes;
             strikes.then_some(fault)
         });
@@ -347,8 +347,9 @@ async fn both_faults_are_logged() {
     let proxy = Proxy::start(&URL);
     let app = start_behind(&proxy, "both", &[]).await;
     proxy.rule(|write| match write {
-        Write::Server => Some(Reject(400, "AccessDeniedException")),
-        Write::Metrics => Some(Reject(400, "TransactionConflictException")),
+        Call::Server => Some(Reject(400, "AccessDeniedException")),
+        Call::Metrics => Some(Reject(400, "TransactionConflictException")),
+        Call::Key => None,
     });
     assert_eq!(app.send(&named()).await.status, 500);
     let log = app.log.take();

@@ -10,6 +10,7 @@ mod config;
 mod event;
 mod faults;
 mod hostile;
+mod keys;
 mod log;
 mod metrics;
 mod process;

@@ -2,7 +2,7 @@
 
 use crate::support::app::{KEY, TestApp, event, posting, settings_for};
 use dev::dynamodb::URL;
-use dev::proxy::{Fault, Proxy, Write};
+use dev::proxy::{Call, Fault, Proxy};
 use dev::runtime_api::RuntimeApi;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ async fn four_heartbeats_are_in_flight_at_once() {
     let proxy = Proxy::start(&URL);
     let mut swallowed = 0;
     proxy.rule(move |write| {
-        let swallows = write == Write::Server && swallowed < 4;
+        let swallows = write == Call::Server && swallowed < 4;
         swallowed += usize::from(swallows);
         swallows.then_some(Fault::Silence)
     });

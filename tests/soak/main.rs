@@ -16,7 +16,7 @@ use agent::{Agent, Heartbeats};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use clap::Parser;
-use dev::proxy::{Fault, Proxy, Write};
+use dev::proxy::{Call, Fault, Proxy};
 use dev::tables;
 use futures_util::future::join_all;
 use heartbeat::client;
@@ -64,7 +64,7 @@ async fn main() {
     let faults = Arc::new(Faults::start());
     proxy.rule({
         let faults = faults.clone();
-        move |_: Write| faults.draw()
+        move |_: Call| faults.draw()
     });
     let lambda = Lambda::start(options.processes, &settings(&proxy.url)).await;
 

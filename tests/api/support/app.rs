@@ -33,6 +33,7 @@ pub struct TestApp {
     pub dynamodb: Client,
     pub servers_table: String,
     pub metrics_table: String,
+    pub keys_table: String,
 }
 
 /// What comes back for an event.
@@ -65,8 +66,17 @@ impl TestApp {
         Self::start_with(&[]).await
     }
 
+    /// Starts with a keys table and further settings.
+    pub async fn start_with_keys_table(settings: &[(&'static str, &str)]) -> Self {
+        Self::start_on(true, settings).await
+    }
+
     /// Starts with settings other than the usual ones.
     pub async fn start_with(settings: &[(&'static str, &str)]) -> Self {
+        Self::start_on(false, settings).await
+    }
+
+    async fn start_on(has_keys_table: bool, settings: &[(&'static str, &str)]) -> Self {
         static STARTED: AtomicU64 = AtomicU64::new(0);
         let suffix = format!(
             "{}-{}",
@@ -75,14 +85,21 @@ impl TestApp {
         );
         let servers_table = format!("servers-{suffix}");
         let metrics_table = format!("metrics-{suffix}");
+        let keys_table = format!("keys-{suffix}");
 
         let mut in_force = settings_for(&servers_table, &metrics_table);
+        if has_keys_table {
+            in_force.insert("KEYS_TABLE", keys_table.clone());
+        }
         let changed = settings.iter();
         in_force.extend(changed.map(|(name, value)| (*name, (*value).to_owned())));
         // DynamoDB Local keeps the tables of each region apart.
         let dynamodb = dynamodb::client(&dynamodb::URL, &in_force["AWS_REGION"]);
         tables::create(&dynamodb, "ServersTable", &servers_table).await;
         tables::create(&dynamodb, "MetricsTable", &metrics_table).await;
+        if has_keys_table {
+            tables::create(&dynamodb, "KeysTable", &keys_table).await;
+        }
 
         let config = config(&in_force);
         let log = Log::default();
@@ -98,6 +115,7 @@ impl TestApp {
             dynamodb,
             servers_table,
             metrics_table,
+            keys_table,
         }
     }
 

@@ -1,0 +1,391 @@
+//! Keys in the keys table (C2.7–12).
+
+use crate::support::app::{KEY, SERVER, TestApp, config, event, settings_for};
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, TimeDelta, Utc};
+use dev::dynamodb::URL;
+use dev::proxy::{Call, Fault, Proxy};
+use futures_util::future::join_all;
+use heartbeat::auth::{Auth, Keys, KeysTable};
+use heartbeat::client;
+use heartbeat::error::Error;
+use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// A key of the table's form, a different one for each number.
+fn key(number: u32) -> String {
+    format!("hb_{number:043}")
+}
+
+fn digest_of(key: &str) -> String {
+    hex::encode(digest(&SHA256, key.as_bytes()))
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+fn seconds(time: DateTime<Utc>) -> AttributeValue {
+    AttributeValue::N(time.timestamp().to_string())
+}
+
+/// Stores a key with these attributes.
+async fn store(app: &TestApp, key: &str, attributes: &[(&str, AttributeValue)]) {
+    let attributes = attributes.iter();
+    let mut item: HashMap<_, _> = attributes
+        .map(|(name, value)| ((*name).to_owned(), value.clone()))
+        .collect();
+    item.insert("key_sha256".into(), text(&digest_of(key)));
+    let put = app.dynamodb.put_item().table_name(&app.keys_table);
+    put.set_item(Some(item)).send().await.unwrap();
+}
+
+async fn delete(app: &TestApp, key: &str) {
+    let delete = app.dynamodb.delete_item().table_name(&app.keys_table);
+    let delete = delete.key("key_sha256", text(&digest_of(key)));
+    delete.send().await.unwrap();
+}
+
+fn with_key(key: &str) -> Value {
+    let mut event = event("heartbeat");
+    event["headers"]["x-api-key"] = key.into();
+    event
+}
+
+/// The operations that have reached a proxy since the last time, sorted.
+fn operations(proxy: &Proxy) -> Vec<String> {
+    let requests = proxy.take_requests().into_iter();
+    let mut operations: Vec<_> = requests.map(|(operation, _)| operation).collect();
+    operations.sort_unstable();
+    operations
+}
+
+const WRITES: [&str; 2] = ["PutItem", "UpdateItem"];
+const LOOKUP_AND_WRITES: [&str; 3] = ["GetItem", "PutItem", "UpdateItem"];
+
+/// An app with a keys table behind a proxy.
+async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&'static str, &str)]) -> TestApp {
+    let behind = [
+        ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()),
+        ("AWS_REGION", region),
+    ];
+    TestApp::start_with_keys_table(&[&behind, settings].concat()).await
+}
+
+// C2.7: bound to a server, to another one, to none.
+#[tokio::test]
+async fn a_key_in_the_table_is_accepted_for_its_server() {
+    let app = TestApp::start_with_keys_table(&[]).await;
+    store(&app, &key(1), &[]).await;
+    store(
+        &app,
+        &key(2),
+        &[("server_id", text(SERVER)), ("label", text("nas"))],
+    )
+    .await;
+    store(&app, &key(3), &[("server_id", text("another"))]).await;
+    let created = ("created_at", text("2026-01-18T10:30:00.000000Z"));
+    store(&app, &key(4), &[created]).await;
+    for _ in 0..2 {
+        for (number, status) in [(1, 200), (2, 200), (3, 403), (4, 200), (5, 401)] {
+            let answer = app.send(&with_key(&key(number))).await;
+            assert_eq!(answer.status, status, "key {number}: {answer:?}");
+        }
+    }
+}
+
+// C2.7: an expired key is rejected before DynamoDB deletes it.
+#[tokio::test]
+async fn an_expired_key_is_rejected() {
+    let app = TestApp::start_with_keys_table(&[]).await;
+    let hour = TimeDelta::hours(1);
+    store(&app, &key(1), &[("expires_at", seconds(Utc::now() + hour))]).await;
+    store(&app, &key(2), &[("expires_at", seconds(Utc::now() - hour))]).await;
+    store(&app, &key(3), &[("expires_at", seconds(Utc::now()))]).await;
+    for (number, status) in [(1, 200), (2, 401), (3, 401)] {
+        let answer = app.send(&with_key(&key(number))).await;
+        assert_eq!(answer.status, status, "key {number}");
+    }
+}
+
+// C2.8 C2.9: what is read, and when.
+#[tokio::test]
+async fn only_an_unknown_key_of_the_right_form_is_looked_up() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "lookups", &[]).await;
+    store(&app, &key(1), &[]).await;
+    proxy.take_requests();
+    let send = async |key: &str| app.send(&with_key(key)).await.status;
+
+    assert_eq!(send(KEY).await, 200);
+    assert_eq!(operations(&proxy), WRITES, "a key of the environment");
+    for guess in ["guess", "hb_short", &key(1)[1..], &format!("{}=", key(1))] {
+        assert_eq!(send(guess).await, 401);
+        assert_eq!(operations(&proxy), [""; 0], "{guess}");
+    }
+    assert_eq!(send(&key(1)).await, 200);
+    assert_eq!(operations(&proxy), LOOKUP_AND_WRITES, "the first time");
+    assert_eq!(send(&key(1)).await, 200);
+    assert_eq!(operations(&proxy), WRITES, "remembered");
+    for _ in 0..2 {
+        assert_eq!(send(&key(2)).await, 401);
+        assert_eq!(operations(&proxy), ["GetItem"], "unknown, never remembered");
+    }
+    store(&app, &key(2), &[]).await;
+    assert_eq!(send(&key(2)).await, 200, "added a moment ago");
+
+    let lookups = proxy.bill().into_iter();
+    let lookups: Vec<_> = lookups
+        .filter(|(operation, _)| operation == "GetItem")
+        .collect();
+    let half_a_unit = |(_, units): &(String, f64)| *units <= 0.5;
+    assert!(lookups.iter().all(half_a_unit), "{lookups:?}");
+}
+
+// C2.9
+#[tokio::test]
+async fn three_hundred_keys_are_looked_up_once_each() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "many", &[]).await;
+    join_all((0..300).map(|number| {
+        let app = &app;
+        async move { store(app, &key(number), &[]).await }
+    }))
+    .await;
+    proxy.take_requests();
+    for expected in [300, 0] {
+        for number in 0..300 {
+            assert_eq!(app.send(&with_key(&key(number))).await.status, 200);
+        }
+        let lookups = operations(&proxy);
+        let lookups = lookups.iter().filter(|operation| *operation == "GetItem");
+        assert_eq!(lookups.count(), expected);
+    }
+}
+
+// C2.9
+#[tokio::test]
+async fn a_key_in_both_places_follows_the_environment() {
+    let both = digest_of(&key(1));
+    let proxy = Proxy::start(&URL);
+    let bound = format!("{both}:{SERVER}");
+    let app = start_behind(&proxy, "both-places", &[("API_KEY_SHA256", &bound)]).await;
+    store(&app, &key(1), &[("server_id", text("another"))]).await;
+    proxy.take_requests();
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 200);
+    assert_eq!(operations(&proxy), WRITES);
+
+    let app =
+        TestApp::start_with_keys_table(&[("API_KEY_SHA256", &format!("{both}:another"))]).await;
+    store(&app, &key(1), &[]).await;
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 403);
+}
+
+// C2.9 C2.7: revoked, expired, or with the clock set back, on a clock that the test controls.
+#[tokio::test]
+async fn a_remembered_key_is_trusted_for_a_limited_time() {
+    let app = TestApp::start_with_keys_table(&[]).await;
+    let start: DateTime<Utc> = "2026-01-18T10:30:00Z".parse().unwrap();
+    let at = |seconds| start + TimeDelta::seconds(seconds);
+    store(&app, &key(1), &[]).await;
+    store(&app, &key(2), &[("expires_at", seconds(at(100)))]).await;
+    let config = config(&settings_for(&app.servers_table, &app.metrics_table));
+    let (clients, _) = client::connect(&config.client).unwrap();
+    let table = KeysTable::new(
+        clients.servers,
+        app.keys_table.clone(),
+        TimeDelta::seconds(300),
+    );
+    let auth = Auth::new(Keys::default(), Some(table));
+    let accepts = async |number, now| match auth.authenticate(key(number).as_bytes(), now).await {
+        Ok(_) => true,
+        Err(Error::Unauthorized) => false,
+        Err(error) => panic!("{error}"),
+    };
+    assert!(accepts(1, at(0)).await);
+    assert!(accepts(2, at(0)).await);
+    delete(&app, &key(1)).await;
+    assert!(accepts(1, at(299)).await, "revoked, and remembered");
+    assert!(accepts(2, at(99)).await);
+    assert!(!accepts(2, at(100)).await, "expired, and remembered");
+    assert!(!accepts(1, at(-1)).await, "read in the future");
+    assert!(!accepts(1, at(300)).await, "revoked");
+
+    store(&app, &key(1), &[]).await;
+    assert!(accepts(1, at(301)).await, "added again");
+}
+
+// C2.10: 503, never 401, and nothing is written. The agent's next attempt succeeds.
+#[tokio::test]
+async fn a_table_that_does_not_answer_is_a_503() {
+    const TIMEOUTS: [(&str, &str); 3] = [
+        ("CONNECT_TIMEOUT_MS", "500"),
+        ("ATTEMPT_TIMEOUT_MS", "500"),
+        ("OPERATION_TIMEOUT_MS", "1500"),
+    ];
+    for fault in [
+        Fault::ResetBeforeRequest,
+        Fault::ResetMidRequest,
+        Fault::ResetMidAnswer,
+        Fault::LoseAnswer,
+        Fault::Silence,
+        Fault::Drip,
+        Fault::Truncate,
+        Fault::Answer(200, "application/x-amz-json-1.0", ""),
+        Fault::Answer(200, "text/html", "<h1>Hello</h1>"),
+        Fault::Answer(503, "text/html", "<h1>Service Unavailable</h1>"),
+        Fault::Reject(500, "InternalServerError"),
+        Fault::Reject(400, "ThrottlingException"),
+        Fault::Reject(400, "ProvisionedThroughputExceededException"),
+        Fault::Reject(400, "ExpiredTokenException"),
+    ] {
+        let proxy = Proxy::start(&URL);
+        let name = format!("{fault:?}").to_lowercase();
+        let region: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        let app = start_behind(&proxy, &format!("key{region}"), &TIMEOUTS).await;
+        store(&app, &key(1), &[]).await;
+        proxy.rule(move |call| (call == Call::Key).then_some(fault));
+
+        let started = Instant::now();
+        let answer = app.send(&with_key(&key(1))).await;
+        let code = &answer.body["detail"]["code"];
+        assert_eq!(
+            (answer.status, code),
+            (503, &json!("UNAVAILABLE")),
+            "{fault:?}"
+        );
+        assert!(answer.headers.contains_key("retry-after"), "{fault:?}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{fault:?}");
+        let written = (app.servers().await.len(), app.rows().await.len());
+        assert_eq!(written, (0, 0), "{fault:?}");
+        proxy.heal();
+        assert_eq!(app.send(&with_key(&key(1))).await.status, 200, "{fault:?}");
+    }
+}
+
+// C2.10
+#[tokio::test]
+async fn a_missing_table_or_permission_is_a_500() {
+    let app = TestApp::start_with(&[("KEYS_TABLE", "no-such-table")]).await;
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 500);
+    let log = app.log.take();
+    let [line] = log.as_slice() else {
+        panic!("{log:?}")
+    };
+    let reason = line["reason"].as_str().unwrap();
+    assert!(reason.contains("ResourceNotFoundException"), "{reason}");
+
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "denied", &[]).await;
+    proxy.rule(|call| (call == Call::Key).then_some(Fault::Reject(400, "AccessDeniedException")));
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 500);
+    assert_eq!(app.servers().await, []);
+}
+
+// C2.10 C6.4: the lookup and the writes together take no longer than one operation. Each of the three calls
+// would be given three seconds by itself.
+#[tokio::test]
+async fn lookup_and_writes_share_one_timeout() {
+    let proxy = Proxy::start(&URL);
+    let timeouts = [
+        ("CONNECT_TIMEOUT_MS", "2900"),
+        ("ATTEMPT_TIMEOUT_MS", "2900"),
+        ("OPERATION_TIMEOUT_MS", "3000"),
+    ];
+    let app = start_behind(&proxy, "shared-timeout", &timeouts).await;
+    store(&app, &key(1), &[]).await;
+    proxy.delay(Call::Key, Duration::from_secs(2));
+    proxy.rule(|call| (call == Call::Server).then_some(Fault::Silence));
+    let started = Instant::now();
+    let answer = app.send(&with_key(&key(1))).await;
+    assert_eq!(answer.status, 503);
+    let elapsed = started.elapsed();
+    assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}: no lookup");
+    assert!(elapsed < Duration::from_millis(4500), "{elapsed:?}");
+}
+
+// C2.10 C5.9: the lookup goes through the connection of the servers table.
+#[tokio::test]
+async fn the_lookup_needs_no_connection_of_its_own() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "one-connection", &[]).await;
+    store(&app, &key(1), &[]).await;
+    proxy.take_requests();
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 200);
+    let requests: HashMap<_, _> = proxy.take_requests().into_iter().collect();
+    assert_eq!(requests["GetItem"], requests["UpdateItem"], "{requests:?}");
+    assert_ne!(requests["GetItem"], requests["PutItem"], "{requests:?}");
+}
+
+// C2.12 C2.6
+#[tokio::test]
+async fn a_malformed_item_lets_nobody_in() {
+    let app = TestApp::start_with_keys_table(&[]).await;
+    for (attribute, value) in [
+        ("server_id", AttributeValue::N("1".into())),
+        ("server_id", AttributeValue::Null(true)),
+        ("server_id", text("Not An Id")),
+        ("server_id", text(&"x".repeat(101))),
+        ("expires_at", text("2027-01-01T00:00:00Z")),
+        ("expires_at", AttributeValue::N("1800000000.5".into())),
+        ("expires_at", AttributeValue::N("1e30".into())),
+        ("expires_at", AttributeValue::Bool(true)),
+    ] {
+        store(&app, &key(1), &[(attribute, value.clone())]).await;
+        app.log.take();
+        let answer = app.send(&with_key(&key(1))).await;
+        let code = &answer.body["detail"]["code"];
+        assert_eq!(
+            (answer.status, code),
+            (401, &json!("UNAUTHORIZED")),
+            "{value:?}"
+        );
+        assert!(answer.headers.contains_key("www-authenticate"));
+        let log = app.log.take();
+        let [line] = log.as_slice() else {
+            panic!("{log:?}")
+        };
+        assert_eq!(line["level"], "ERROR", "{line}");
+        assert!(
+            line["reason"].as_str().unwrap().contains(attribute),
+            "{line}"
+        );
+        assert!(line["request_id"].is_string(), "{line}");
+        for secret in [key(1), digest_of(&key(1))] {
+            assert!(!line.to_string().contains(&secret), "{line}");
+        }
+    }
+    assert_eq!(app.servers().await, []);
+}
+
+// C2.6: whatever becomes of a key, neither it nor its digest is logged.
+#[tokio::test]
+async fn no_key_of_the_table_is_logged() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "unlogged", &[]).await;
+    store(&app, &key(1), &[]).await;
+    store(&app, &key(2), &[("server_id", text("another"))]).await;
+    let faults = [None, Some(Fault::Reject(400, "AccessDeniedException"))];
+    for fault in faults {
+        proxy.rule(move |call| fault.filter(|_| call == Call::Key));
+        for number in 1..4 {
+            app.send(&with_key(&key(number))).await;
+        }
+    }
+    let log = json!(app.log.take()).to_string();
+    for number in 1..4 {
+        assert!(!log.contains(&key(number)), "{log}");
+        assert!(!log.contains(&digest_of(&key(number))), "{log}");
+    }
+}
+
+// C2.11
+#[tokio::test]
+async fn a_function_without_digests_follows_the_table() {
+    let app = TestApp::start_with_keys_table(&[("API_KEY_SHA256", "")]).await;
+    store(&app, &key(1), &[]).await;
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 200);
+    assert_eq!(app.send(&with_key(KEY)).await.status, 401);
+}
