@@ -23,7 +23,8 @@ def test_everything_is_made_that_moto_knows(deployed):
 
 def test_the_role_reaches_the_tables_and_the_log_that_were_made(aws, deployed):
     policy = aws("iam").get_role_policy(RoleName=deployed["FunctionRole"], PolicyName="heartbeat")["PolicyDocument"]
-    tables = [aws("dynamodb").describe_table(TableName=deployed[name])["Table"] for name in ("ServersTable", "MetricsTable")]
+    names = ("ServersTable", "MetricsTable", "KeysTable")
+    tables = [aws("dynamodb").describe_table(TableName=deployed[name])["Table"] for name in names]
     # moto hands it over as Python would print it.
     assert [statement["Resource"] for statement in ast.literal_eval(policy)["Statement"]] == [
         *(table["TableArn"] for table in tables),
