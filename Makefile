@@ -51,7 +51,7 @@ test-agent: ## The agent against an endpoint that rejects it in every way.
 	python3 tests/agent.py
 
 test-dynamodb-local: ## The contract on AWS's DynamoDB Local.
-	python3 tests/dynamodb_local.py cargo test --test api
+	python3 tests/dynamodb_local.py cargo test --test api --test watchdog
 
 test-smoke: ## `make run` as a newcomer meets it.
 	python3 tests/smoke.py
