@@ -1,5 +1,9 @@
-# What the function is built for: this machine's processor, unless told otherwise.
-ARCHITECTURE ?= $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+# What the functions are built for: what the last deployment runs on, or else this machine's processor.
+HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+ARCHITECTURE ?= $(or $(call remembered,Architecture[=" \\]+(arm64|x86_64)),$(HOST))
+
+# What `sam deploy --guided` has written into samconfig.toml: the parentheses of a pattern.
+remembered = $(shell sed -nE 's/.*$(1).*/\1/p' samconfig.toml 2>/dev/null | head -n 1)
 
 # Tools of the project's own, at pinned versions.
 TOOLS := target/tools
@@ -9,6 +13,9 @@ export SAM_CLI_TELEMETRY := 0
 # What SAM builds, and Lambda runs.
 BOOTSTRAP := .aws-sam/build/HeartbeatFunction/bootstrap
 
+# The stack's name in AWS.
+STACK ?= $(or $(call remembered,^stack_name = "(.*)"),heartbeat)
+
 OPENAPI_TOOLS := target/openapi-tools
 
 # What `make run` serves.
@@ -17,7 +24,7 @@ LOCAL := AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 AWS_REGION=us-east-1 AW
 	HEARTBEAT_URL=http://127.0.0.1:9000/lambda-url/heartbeat/api/v1/agents/heartbeat \
 	HEARTBEAT_API_KEY=local-development-key
 
-.PHONY: run fleet picture openapi test test-openapi test-deployment soak soak-short fuzz deny bench test-instructions budgets build validate deploy key
+.PHONY: run fleet picture openapi test test-openapi test-deployment soak soak-short fuzz deny bench test-instructions budgets build validate deploy example key
 
 # The function and a DynamoDB on this machine.
 run:
@@ -95,10 +102,22 @@ validate: $(TOOLS)/ready
 	sam validate --lint --region us-east-1
 	cfn-lint template.yaml
 
-# To AWS, asking for what it needs. The first time it offers what was built; from then on what samconfig.toml
-# remembers, which an override would hide.
+# These run what they build.
+test test-deployment test-instructions budgets: ARCHITECTURE := $(HOST)
+
+# To AWS, asking for what it needs. The first time it proposes the stack's name, the AWS CLI's region and what was
+# built; from then on what samconfig.toml remembers, which these options would hide.
 deploy: validate build
-	sam deploy --guided $(if $(wildcard samconfig.toml),,--parameter-overrides Architecture=$(ARCHITECTURE))
+	@$(TOOLS)/bin/python dev/check_architecture.py $(ARCHITECTURE)
+	region=$${AWS_REGION:-$${AWS_DEFAULT_REGION:-$$(aws configure get region)}}; \
+	sam deploy --guided $(if $(wildcard samconfig.toml),,--stack-name heartbeat $${region:+--region $$region} \
+		--parameter-overrides Architecture=$(ARCHITECTURE))
+
+# A curl for the stack that is deployed.
+example: $(TOOLS)/ready
+	@aws cloudformation describe-stacks --stack-name $(STACK) --output text \
+		$(addprefix --region ,$(call remembered,^region = "(.*)")) \
+		--query "Stacks[0].Outputs[?OutputKey=='Example'].OutputValue"
 
 # A new API key and its digest; nothing is stored.
 key:
