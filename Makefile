@@ -24,103 +24,104 @@ LOCAL := AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 AWS_REGION=us-east-1 AW
 	HEARTBEAT_URL=http://127.0.0.1:9000/lambda-url/heartbeat/api/v1/agents/heartbeat \
 	HEARTBEAT_API_KEY=local-development-key
 
-.PHONY: run fleet picture openapi test test-openapi test-deployment soak soak-short fuzz deny bench test-instructions budgets build validate deploy example key
+# The parts of `make test`, cheap ones first.
+PARTS := check deny test-agent test-openapi test-deployment test-instructions test-dynamodb-local soak-short test-smoke
 
-# The function and a DynamoDB on this machine.
-run:
+.PHONY: help run fleet picture openapi check test $(PARTS) soak fuzz bench budgets build validate deploy example key
+
+help: ## Print the targets.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+run: ## Run the function and a DynamoDB on this machine.
 	@python3 dev/run.py
 
-# The fleet that `make run` serves; what stands in ARGS goes to the view.
-fleet:
+fleet: ## Print the fleet of `make run`; ARGS goes to `heartbeatctl fleet`.
 	@env $(LOCAL) cargo run --quiet --example fleet -- $(ARGS)
 
-# Draws the README's picture of the fleet, while `make run` is up.
-picture: $(OPENAPI_TOOLS)/ready
-	@env $(LOCAL) $(OPENAPI_TOOLS)/bin/python examples/fleet/picture.py
+check: ## The fast gate: format, lint, `cargo test`.
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --test soak -- -D warnings
+	cargo test --workspace
 
-# Writes openapi.json.
-openapi:
+test: ## Everything.
+	@echo "Runs, one after the other: $(PARTS)"
+	@start=$$(date +%s); for part in $(PARTS); do \
+		echo; echo "== make $$part"; began=$$(date +%s); \
+		$(MAKE) --no-print-directory $$part || exit 1; \
+		echo "== make $$part took $$(($$(date +%s) - began)) s"; \
+	done; echo; echo "All passed in $$(($$(date +%s) - start)) s."
+
+deny: ## Licences, sources, duplicates and advisories of the dependencies.
+	@dev/deny.sh
+
+test-agent: ## The agent against an endpoint that rejects it in every way.
+	python3 tests/agent.py
+
+test-dynamodb-local: ## The contract on AWS's DynamoDB Local.
+	python3 tests/dynamodb_local.py cargo test --test api --test watchdog
+
+test-smoke: ## `make run` as a newcomer meets it.
+	python3 tests/smoke.py
+
+openapi: ## Write openapi.json.
 	cargo run --quiet --example openapi
 
-# Everything that is checked.
-test:
-	cargo fmt --check
-	cargo clippy --workspace --all-targets --test soak -- -D warnings
-	python3 tests/agent.py
-	python3 tests/smoke.py
-	$(MAKE) test-openapi test-deployment test-instructions soak-short
-	cargo test
-	python3 tests/dynamodb_local.py cargo test --test api
+picture: $(OPENAPI_TOOLS)/ready ## Draw the picture of the fleet, while `make run` is up.
+	@env $(LOCAL) $(OPENAPI_TOOLS)/bin/python examples/fleet/picture.py
 
-# The stack, as far as it goes without AWS.
-test-deployment: validate build
+test-deployment: validate build ## The stack, as far as it goes without AWS.
 	python3 tests/dynamodb_local.py pytest tests/deployment
 
-# openapi.json against the running function.
-test-openapi: $(OPENAPI_TOOLS)/ready
+test-openapi: $(OPENAPI_TOOLS)/ready ## openapi.json against the running function.
 	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
 
-# Ten minutes of a fleet over a failing engine: nothing that is acknowledged may be lost.
-soak:
+soak: ## Ten minutes of a fleet over a failing DynamoDB.
 	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 600
 
-# The same for a minute.
-soak-short:
+soak-short: ## The same for a minute.
 	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 60
 
-# Optional, needs `cargo install --locked cargo-fuzz`: looks for a body on which the parser panics.
-fuzz:
+fuzz: ## Look for a body on which the parser panics (needs cargo-fuzz).
 	python3 fuzz/seed.py
 	RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none parse -- -max_total_time=600 -max_len=65536 -timeout=10
 
-# Optional, needs `cargo install --locked cargo-deny` and a network: the rules of deny.toml and the advisories.
-deny:
-	cargo deny --locked check
-
-# The function beside its floors, and parsing alone. The builds take several minutes.
-bench:
+bench: ## Measure the function beside its floors; the builds take several minutes.
 	cargo build --release --locked
 	cd benches && cargo build --release --locked -p defaults
 	cd benches && cargo build --release --locked -p bare
 	cd benches && cargo run --locked -p bench
 	cd benches && cargo bench --locked -p bench --bench parse
 
-# The instruction counts of what is deployed against benches/budgets.json.
-test-instructions: build
+test-instructions: build ## The instruction counts of what is deployed against benches/budgets.json.
 	cd benches && cargo run --locked -p bench -- check ../$(BOOTSTRAP)
 
-# Makes its counts the budgets.
-budgets: build
+budgets: build ## Record those counts as the budgets.
 	cd benches && cargo run --locked -p bench -- record ../$(BOOTSTRAP)
 
-# What is deployed, in .aws-sam/build.
-build: $(TOOLS)/ready
+build: $(TOOLS)/ready ## Build what is deployed, in .aws-sam/build.
 	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
-# The template, by SAM's rules and CloudFormation's.
-validate: $(TOOLS)/ready
+validate: $(TOOLS)/ready ## Check the template by SAM's rules and CloudFormation's.
 	sam validate --lint --region us-east-1
 	cfn-lint template.yaml
 
 # These run what they build.
-test test-deployment test-instructions budgets: ARCHITECTURE := $(HOST)
+test-deployment test-instructions budgets: ARCHITECTURE := $(HOST)
 
 # To AWS, asking for what it needs. The first time it proposes the stack's name, the AWS CLI's region and what was
 # built; from then on what samconfig.toml remembers, which these options would hide.
-deploy: validate build
+deploy: validate build ## Deploy the stack to AWS.
 	@$(TOOLS)/bin/python dev/check_architecture.py $(ARCHITECTURE)
 	region=$${AWS_REGION:-$${AWS_DEFAULT_REGION:-$$(aws configure get region)}}; \
 	sam deploy --guided $(if $(wildcard samconfig.toml),,--stack-name heartbeat $${region:+--region $$region} \
 		--parameter-overrides Architecture=$(ARCHITECTURE))
 
-# A curl for the stack that is deployed.
-example: $(TOOLS)/ready
+example: $(TOOLS)/ready ## Print a curl that sends a heartbeat to the deployed stack.
 	@aws cloudformation describe-stacks --stack-name $(STACK) --output text \
 		$(addprefix --region ,$(call remembered,^region = "(.*)")) \
 		--query "Stacks[0].Outputs[?OutputKey=='Example'].OutputValue"
 
-# A new API key and its digest; nothing is stored.
-key:
+key: ## Make an API key and its digest; nothing is stored.
 	@key=$$(openssl rand -hex 32); \
 	printf 'key     %s\ndigest  %s\n' $$key $$(printf %s $$key | openssl dgst -sha256 -r | cut -d' ' -f1)
 

@@ -48,7 +48,7 @@ or this machine's own, every minute:
 
 or one of the events:
 
-  {CARGO_LAMBDA.relative_to(ROOT)} lambda invoke --invoke-port {FUNCTION_PORT} --data-file events/heartbeat.json
+  {CARGO_LAMBDA.relative_to(ROOT)} lambda invoke --invoke-address 127.0.0.1 --invoke-port {FUNCTION_PORT} --data-file events/heartbeat.json
 
 Ctrl-C stops it."""
 
@@ -113,7 +113,7 @@ def main():
     subprocess.run(["cargo", "build", "--package", "dev", "--example", "agent"], cwd=ROOT, check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
     dynamodb = [target / "debug/dev", "--port", str(DYNAMODB_PORT), "--file", DATA]
-    function = [CARGO_LAMBDA, "lambda", "watch", "--invoke-port", str(FUNCTION_PORT)]
+    function = [CARGO_LAMBDA, "lambda", "watch", "--invoke-address", "127.0.0.1", "--invoke-port", str(FUNCTION_PORT)]
     with running(*dynamodb) as engine, running(*function) as watcher:
         wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, engine, patience=30)
         wait_for(URL, 405, watcher, patience=300)

@@ -50,7 +50,9 @@ pub struct Clients {
 /// `AWS_CA_BUNDLE` names no file with a certificate in it.
 pub fn connect(config: &ClientConfig) -> Result<(Clients, WarmUp), ConfigError> {
     let connectors = [connector(config)?, connector(config)?];
-    let [servers, metrics] = connectors.clone().map(|http| dynamodb(config, http));
+    let [servers, metrics] = connectors
+        .clone()
+        .map(|connector| dynamodb_over(config, connector));
     let warm_up = WarmUp {
         connectors,
         endpoint: Params::builder()
@@ -61,27 +63,57 @@ pub fn connect(config: &ClientConfig) -> Result<(Clients, WarmUp), ConfigError> 
     Ok((Clients { servers, metrics }, warm_up))
 }
 
-fn dynamodb(config: &ClientConfig, connector: SharedHttpConnector) -> Client {
-    let answered = SharedHttpConnector::new(NonEmpty(connector));
+/// Makes a DynamoDB client with a connection of its own.
+///
+/// # Errors
+/// `AWS_CA_BUNDLE` names no file with a certificate in it.
+pub fn dynamodb(config: &ClientConfig) -> Result<Client, ConfigError> {
+    Ok(dynamodb_over(config, connector(config)?))
+}
+
+fn dynamodb_over(config: &ClientConfig, connector: SharedHttpConnector) -> Client {
+    let connector = SharedHttpConnector::new(NonEmpty(connector));
     let mut sdk = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new(config.region.clone()))
         .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
-        .http_client(http_client_fn(move |_, _| answered.clone()))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .operation_attempt_timeout(config.attempt_timeout)
-                .operation_timeout(config.operation_timeout)
-                .build(),
-        )
-        .retry_config(
-            RetryConfig::standard()
-                .with_max_attempts(MAX_ATTEMPTS)
-                .with_initial_backoff(INITIAL_BACKOFF),
-        )
+        .http_client(http_client_fn(move |_, _| connector.clone()))
+        .timeout_config(timeouts(config))
+        .retry_config(retries())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     sdk.set_endpoint_url(config.endpoint_url.clone());
     Client::from_conf(sdk.build())
+}
+
+/// Makes an SNS client with a connection of its own, for the region's SNS or that of a URL.
+///
+/// # Errors
+/// `AWS_CA_BUNDLE` names no file with a certificate in it.
+pub fn sns(config: &ClientConfig, url: Option<&str>) -> Result<aws_sdk_sns::Client, ConfigError> {
+    let connector = SharedHttpConnector::new(NonEmpty(connector(config)?));
+    let mut sdk = aws_sdk_sns::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(config.region.clone()))
+        .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
+        .http_client(http_client_fn(move |_, _| connector.clone()))
+        .timeout_config(timeouts(config))
+        .retry_config(retries())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    sdk.set_endpoint_url(url.map(str::to_owned));
+    Ok(aws_sdk_sns::Client::from_conf(sdk.build()))
+}
+
+fn timeouts(config: &ClientConfig) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .operation_attempt_timeout(config.attempt_timeout)
+        .operation_timeout(config.operation_timeout)
+        .build()
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(MAX_ATTEMPTS)
+        .with_initial_backoff(INITIAL_BACKOFF)
 }
 
 /// Makes a connector: rustls on *ring*, trusting Amazon's roots or those of `AWS_CA_BUNDLE`.
@@ -159,7 +191,7 @@ impl WarmUp {
     }
 }
 
-/// A connector that takes an answer without a body for a failed attempt. DynamoDB always sends a body, and
+/// A connector that takes an answer without a body for a failed attempt. AWS always sends a body here, and
 /// the SDK would read an empty one as a success. A 5xx is left to the SDK, which then closes the connection.
 #[derive(Debug)]
 struct NonEmpty(SharedHttpConnector);

@@ -1,6 +1,7 @@
 //! The only reader of the environment: every setting with its unit, its default and what is wrong with it.
 
 use crate::auth::Keys;
+use crate::watchdog::Rules;
 use aws_sdk_dynamodb::config::Credentials;
 use chrono::TimeDelta;
 use lambda_http::http::Uri;
@@ -42,7 +43,8 @@ pub struct ClientConfig {
     pub endpoint_url: Option<String>,
     /// `AWS_CA_BUNDLE`: a PEM file of the trusted roots, in place of Amazon's.
     pub ca_bundle: Option<String>,
-    /// `CONNECT_TIMEOUT_MS` (default 1000): until TCP is connected.
+    /// `CONNECT_TIMEOUT_MS` (default 1000): until a connection is open: name, TCP and TLS,
+    /// all addresses of the host together.
     pub connect_timeout: Duration,
     /// `ATTEMPT_TIMEOUT_MS` (default 1500): until one try of a write is answered.
     pub attempt_timeout: Duration,
@@ -84,6 +86,63 @@ impl Config {
             client: ClientConfig::read(&variable)?,
         })
     }
+}
+
+/// Everything that can be set for the watchdog.
+pub struct WatchdogConfig {
+    /// `SERVERS_TABLE`: the table of servers.
+    pub servers_table: String,
+    /// `ALERT_TOPIC_ARN` (optional): the SNS topic that is told.
+    pub topic_arn: Option<String>,
+    /// `OFFLINE_AFTER_SECONDS` (default 180) and `HOLD_SECONDS` (default: the larger of 600 and twice
+    /// `OFFLINE_AFTER_SECONDS`; 0 switches the rule off), seconds.
+    pub rules: Rules,
+    /// `AWS_ENDPOINT_URL_SNS`: another SNS than the region's.
+    pub sns_endpoint_url: Option<String>,
+    /// How AWS is reached.
+    pub client: ClientConfig,
+}
+
+impl WatchdogConfig {
+    /// Reads every setting of the watchdog.
+    ///
+    /// # Errors
+    /// The first setting that is missing or cannot be used.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let source = Source(&variable);
+        let topic_arn = source.optional("ALERT_TOPIC_ARN");
+        if topic_arn.as_ref().is_some_and(|arn| !is_topic(arn)) {
+            let reason = "it is not the ARN of an SNS topic";
+            return Err(ConfigError::new("ALERT_TOPIC_ARN", reason));
+        }
+        let offline_after = source.positive("OFFLINE_AFTER_SECONDS", 180)?;
+        let hold = match source.optional("HOLD_SECONDS") {
+            None => 600.max(i64::from(offline_after) * 2),
+            Some(seconds) => seconds
+                .parse::<u32>()
+                .map_err(|_| ConfigError::new("HOLD_SECONDS", "it is not a whole number"))?
+                .into(),
+        };
+        Ok(Self {
+            servers_table: source.required("SERVERS_TABLE")?,
+            topic_arn,
+            rules: Rules {
+                offline_after: TimeDelta::seconds(offline_after.into()),
+                hold: TimeDelta::seconds(hold),
+            },
+            sns_endpoint_url: source.url("AWS_ENDPOINT_URL_SNS")?,
+            client: ClientConfig::read(&variable)?,
+        })
+    }
+}
+
+/// `arn:<partition>:sns:<region>:<account>:<name>`
+fn is_topic(arn: &str) -> bool {
+    let parts: Vec<_> = arn.split(':').collect();
+    parts.len() == 6
+        && parts[0] == "arn"
+        && parts[2] == "sns"
+        && parts.iter().all(|part| !part.is_empty())
 }
 
 /// Reads `AWS_LAMBDA_LOG_LEVEL` (default INFO): the least severe level that is logged. Lambda sets it to one

@@ -20,3 +20,4 @@ pub mod log;
 pub mod openapi;
 pub mod response;
 pub mod store;
+pub mod watchdog;

@@ -1,17 +1,13 @@
 //! The heartbeat function: its cold start.
 
-use heartbeat::config::{self, Config, ConfigError};
+use heartbeat::config::Config;
 use heartbeat::{client, lambda, log};
 use lambda_http::Error;
 use std::process::ExitCode;
-use tracing::Level;
-use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let level = config::log_level(environment);
-    log::subscriber(*level.as_ref().unwrap_or(&Level::INFO), std::io::stdout).init();
-    match run(level).await {
+    match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             tracing::error!(%reason, "could not start");
@@ -20,9 +16,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Serves, unless a setting cannot be used. A level is one of them: until it is known, INFO is logged.
-async fn run(level: Result<Level, ConfigError>) -> Result<(), Error> {
-    level?;
+async fn run() -> Result<(), Error> {
+    log::start(environment)?;
     let config = Config::read(environment)?;
     let (clients, warm_up) = client::connect(&config.client)?;
     warm_up.run().await;

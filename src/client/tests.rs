@@ -125,7 +125,7 @@ async fn an_explicit_default_port_is_not_signed() {
         let setting = |name: &str| settings.get(name).map(|value| (*value).to_owned());
         let config = ClientConfig::read(setting).expect("a configuration");
         let recorder = Recorder::default();
-        let client = dynamodb(&config, SharedHttpConnector::new(recorder.clone()));
+        let client = dynamodb_over(&config, SharedHttpConnector::new(recorder.clone()));
         let sent = client.list_tables().send().await;
         assert!(sent.is_err(), "{url}: nothing was sent");
         let requests = recorder.0.lock().expect("no panic");

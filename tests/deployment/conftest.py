@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from stack import CODE, of_type, read, transform
 
 STACK = "heartbeat"
+PARAMETERS = {"ApiKeySha256": hashlib.sha256(KEY.encode()).hexdigest(), "AlarmEmail": "ops@example.com", "Monitoring": "full"}
 
 
 @pytest.fixture(scope="session")
@@ -37,14 +38,10 @@ def deployed(aws):
         archive.write(BOOTSTRAP, "bootstrap")
     aws("s3").create_bucket(Bucket=bucket)
     aws("s3").put_object(Bucket=bucket, Key=name, Body=package.getvalue())
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
     aws("cloudformation").create_stack(
         StackName=STACK,
         TemplateBody=json.dumps(transform(read())),
-        Parameters=[
-            {"ParameterKey": "ApiKeySha256", "ParameterValue": digest},
-            {"ParameterKey": "AlarmEmail", "ParameterValue": "ops@example.com"},
-        ],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in PARAMETERS.items()],
         Capabilities=["CAPABILITY_IAM"],
     )
     resources = aws("cloudformation").list_stack_resources(StackName=STACK)["StackResourceSummaries"]

@@ -1,0 +1,208 @@
+//! What is said to the topic: one message per sweep.
+
+use super::read_time;
+use super::review::Server;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// Bytes of a message, below SNS's limit of 256 KiB.
+const MAX_BYTES: usize = 250 * 1024;
+
+/// Bytes that are kept for what is around the servers.
+const FRAME_BYTES: usize = 1024;
+
+/// Characters of a subject, of which SNS takes 99.
+const MAX_SUBJECT: usize = 99;
+
+/// A message that names the servers that went offline and those that came back.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Announcement {
+    /// What mail shows in its list, at most 99 ASCII characters.
+    pub subject: String,
+    /// The message for programs, as JSON.
+    pub default: String,
+    /// The message for people.
+    pub email: String,
+}
+
+/// What programs hear of a server that went offline.
+#[derive(Serialize)]
+struct Offline<'a> {
+    server_id: &'a str,
+    hostname: Option<&'a str>,
+    last_seen: Option<&'a str>,
+}
+
+/// What programs hear of a server that came back.
+#[derive(Serialize)]
+struct Back<'a> {
+    server_id: &'a str,
+    hostname: Option<&'a str>,
+    offline_since: Option<&'a str>,
+    last_seen: Option<&'a str>,
+}
+
+impl Announcement {
+    /// Writes the message of a sweep at this time. There is none if there is nothing to say.
+    #[must_use]
+    pub fn new(offline: &[Server], back: &[Server], time: DateTime<Utc>) -> Option<Self> {
+        if offline.is_empty() && back.is_empty() {
+            return None;
+        }
+        let mut left = MAX_BYTES - FRAME_BYTES;
+        let (mut offline_entries, mut offline_lines) = (Vec::new(), String::new());
+        for server in offline {
+            let entry = json!(Offline {
+                server_id: &server.server_id,
+                hostname: server.hostname.as_deref(),
+                last_seen: server.last_seen.as_deref(),
+            });
+            let seen = server.last_seen.as_deref();
+            let away = duration(seen, Some(time));
+            let line = paragraph(server, &format!("silent since {}, {away}", moment(seen)));
+            if fits(&mut left, &entry, &line) {
+                offline_entries.push(entry);
+                offline_lines += &line;
+            }
+        }
+        let (mut back_entries, mut back_lines) = (Vec::new(), String::new());
+        for server in back {
+            let entry = json!(Back {
+                server_id: &server.server_id,
+                hostname: server.hostname.as_deref(),
+                offline_since: server.offline_since.as_deref(),
+                last_seen: server.last_seen.as_deref(),
+            });
+            let since = server.offline_since.as_deref();
+            let away = duration(since, server.last_seen.as_deref().and_then(read_time));
+            let line = paragraph(
+                server,
+                &format!("was silent since {}, {away}", moment(since)),
+            );
+            if fits(&mut left, &entry, &line) {
+                back_entries.push(entry);
+                back_lines += &line;
+            }
+        }
+        let omitted = offline.len() + back.len() - offline_entries.len() - back_entries.len();
+        let mut email = String::new();
+        for (count, what, lines) in [
+            (offline.len(), "offline", offline_lines),
+            (back.len(), "back", back_lines),
+        ] {
+            if count > 0 {
+                let _ = writeln!(email, "{} {what}:\n\n{lines}", servers(count));
+            }
+        }
+        if omitted > 0 {
+            let _ = writeln!(email, "{} did not fit into this message.", servers(omitted));
+        }
+        let default =
+            json!({ "offline": offline_entries, "back": back_entries, "omitted": omitted });
+        Some(Self {
+            subject: subject(offline, back),
+            default: default.to_string(),
+            email,
+        })
+    }
+
+    /// The message as SNS takes it with `MessageStructure: json`.
+    #[must_use]
+    pub fn message(&self) -> String {
+        json!({ "default": self.default, "email": self.email }).to_string()
+    }
+}
+
+/// Whether a server still fits into the message. Takes its bytes off what is left.
+fn fits(left: &mut usize, entry: &Value, line: &str) -> bool {
+    // As a string within a string: the JSON for programs is itself a value of the message.
+    let bytes = json!(entry.to_string()).to_string().len() + json!(line).to_string().len();
+    let rest = left.checked_sub(bytes);
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
+}
+
+fn subject(offline: &[Server], back: &[Server]) -> String {
+    let one = |servers: &[Server], what| match servers {
+        [server] => Some(format!("{} is {what}", server.server_id)),
+        _ => None,
+    };
+    let named = match (offline, back) {
+        (offline, []) => one(offline, "offline"),
+        ([], back) => one(back, "back"),
+        _ => None,
+    };
+    let counted = || {
+        let parts = [(offline.len(), "offline"), (back.len(), "back")];
+        let parts = parts.iter().filter(|(count, _)| *count > 0);
+        let parts: Vec<_> = parts
+            .map(|(count, what)| format!("{} {what}", servers(*count)))
+            .collect();
+        parts.join(", ")
+    };
+    named
+        .filter(|subject| subject.len() <= MAX_SUBJECT && subject.bytes().all(is_printable))
+        .unwrap_or_else(counted)
+}
+
+fn is_printable(byte: u8) -> bool {
+    byte == b' ' || byte.is_ascii_graphic()
+}
+
+fn servers(count: usize) -> String {
+    match count {
+        1 => "1 server".to_owned(),
+        count => format!("{count} servers"),
+    }
+}
+
+fn paragraph(server: &Server, what: &str) -> String {
+    let name = match &server.hostname {
+        Some(hostname) => format!("{} ({hostname})", server.server_id),
+        None => server.server_id.clone(),
+    };
+    format!("{}\n  {what}\n", escape(&name))
+}
+
+/// Escapes what could start a line of its own or turn the direction of the text.
+fn escape(text: &str) -> String {
+    let is_harmless = |char: char| {
+        !char.is_control()
+            && !matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        if is_harmless(char) {
+            escaped.push(char);
+        } else {
+            escaped.extend(char.escape_unicode());
+        }
+    }
+    escaped
+}
+
+/// A time as a person reads it.
+fn moment(stored: Option<&str>) -> String {
+    stored.and_then(read_time).map_or_else(
+        || "an unknown time".to_owned(),
+        |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+/// How long a server has been away at most: from its last heartbeat before to the first that is known after.
+fn duration(since: Option<&str>, until: Option<DateTime<Utc>>) -> String {
+    let Some((since, until)) = since.and_then(read_time).zip(until) else {
+        return "away for an unknown time".to_owned();
+    };
+    let seconds = (until - since).num_seconds().max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    let duration = match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    };
+    format!("away for at most {duration}")
+}

@@ -1,0 +1,205 @@
+//! C8.5, C8.6 and C8.9: what the topic is told.
+
+use crate::support::topic::Mood;
+use crate::support::{TOPIC_ARN, TestWatchdog, at, lines, state, stored, text};
+use heartbeat::watchdog::{Announcement, Server};
+use serde_json::{Value, json};
+
+fn server(server_id: &str, hostname: Option<&str>) -> Server {
+    Server {
+        server_id: server_id.to_owned(),
+        hostname: hostname.map(str::to_owned),
+        last_seen: Some(stored(0)),
+        offline_since: Some(stored(-600)),
+        is_silenced: false,
+    }
+}
+
+// C8.6
+#[tokio::test]
+async fn a_message_names_who_went_and_who_came_back() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("back", 0).await;
+    watchdog.sweep(181).await.unwrap();
+    watchdog.topic.take();
+    watchdog.heartbeat("back", 420).await;
+    let seen = ("last_seen", text(&stored(200)));
+    watchdog
+        .put("nameless", &[("status", text("online")), seen])
+        .await;
+    watchdog.sweep(421).await.unwrap();
+
+    let [message] = &watchdog.topic.take()[..] else {
+        panic!("one message")
+    };
+    for (name, value) in [
+        ("Action", "Publish"),
+        ("TopicArn", TOPIC_ARN),
+        ("MessageStructure", "json"),
+        ("Subject", "1 server offline, 1 server back"),
+    ] {
+        assert_eq!(message.parameters[name], value);
+    }
+    assert_eq!(
+        message.default,
+        json!({
+            "offline": [{ "server_id": "nameless", "hostname": null, "last_seen": stored(200) }],
+            "back": [{
+                "server_id": "back",
+                "hostname": "back.lan",
+                "offline_since": stored(0),
+                "last_seen": stored(420),
+            }],
+            "omitted": 0,
+        })
+    );
+    assert_eq!(
+        message.email,
+        "1 server offline:\n\n\
+         nameless\n  silent since 2026-01-18 10:33:20 UTC, away for at most 3 min 41 s\n\n\
+         1 server back:\n\n\
+         back (back.lan)\n  was silent since 2026-01-18 10:30:00 UTC, away for at most 7 min 0 s\n\n"
+    );
+}
+
+// C8.6: one subject for every number of servers, of at most 99 ASCII characters.
+#[test]
+fn subjects_are_short_and_plain() {
+    let one = [server("web-1", None)];
+    let three = ["a", "b", "c"].map(|server_id| server(server_id, None));
+    let long = [server(&"x".repeat(100), None)];
+    let odd = [server("wéb\n1", None)];
+    for (offline, back, subject) in [
+        (&one[..], &[][..], "web-1 is offline"),
+        (&[], &one, "web-1 is back"),
+        (&three, &[], "3 servers offline"),
+        (&three, &one, "3 servers offline, 1 server back"),
+        (&long, &[], "1 server offline"),
+        (&[], &odd, "1 server back"),
+    ] {
+        let announcement = Announcement::new(offline, back, at(0)).unwrap();
+        assert_eq!(announcement.subject, subject);
+    }
+    assert_eq!(Announcement::new(&[], &[], at(0)), None);
+}
+
+// C8.6: nobody forges a line of the mail.
+#[test]
+fn control_characters_in_host_names_are_escaped() {
+    let forged = "a\r\nweb-9 is back\u{7}\u{85}\u{2028}\u{202e}\u{feff}é🖥";
+    let announcement = Announcement::new(&[server("web-1", Some(forged))], &[], at(0)).unwrap();
+    let lines: Vec<_> = announcement.email.lines().collect();
+    assert_eq!(
+        lines[2],
+        "web-1 (a\\u{d}\\u{a}web-9 is back\\u{7}\\u{85}\\u{2028}\\u{202e}\\u{feff}é🖥)"
+    );
+    let default: Value = serde_json::from_str(&announcement.default).unwrap();
+    assert_eq!(default["offline"][0]["hostname"], forged);
+}
+
+// C8.6: however many there are and whatever they are called, the message fits.
+#[test]
+fn a_message_never_exceeds_what_sns_takes() {
+    for hostname in ["x", &"é\u{1}\"\\".repeat(60), &"🖥".repeat(255)] {
+        let many: Vec<_> = (0..5_000)
+            .map(|number| server(&format!("web-{number}"), Some(hostname)))
+            .collect();
+        for (offline, back) in [(&many[..], &[][..]), (&[], &many), (&many, &many)] {
+            let announcement = Announcement::new(offline, back, at(0)).unwrap();
+            let message = announcement.message();
+            assert!(message.len() <= 256 * 1024, "{} bytes", message.len());
+            let default: Value = serde_json::from_str(&announcement.default).unwrap();
+            let named = |list: &str| default[list].as_array().unwrap().len();
+            let omitted = default["omitted"].as_u64().unwrap();
+            let all = (offline.len() + back.len()) as u64;
+            assert!(omitted > 0 && omitted < all, "{omitted}");
+            assert_eq!(
+                named("offline") as u64 + named("back") as u64 + omitted,
+                all
+            );
+            let rest = format!("{omitted} servers did not fit into this message.");
+            assert!(announcement.email.contains(&rest));
+        }
+    }
+}
+
+// C8.6: what did not fit counts as announced.
+#[tokio::test]
+async fn omitted_servers_count_as_announced() {
+    let watchdog = TestWatchdog::start_with(&[("HOLD_SECONDS", "0")]).await;
+    for number in 0..300 {
+        let hostname = ("hostname", text(&"\u{1}".repeat(255)));
+        let seen = ("last_seen", text(&stored(0)));
+        let attributes = [("status", text("online")), seen, hostname];
+        watchdog.put(&format!("web-{number}"), &attributes).await;
+    }
+    watchdog.sweep(181).await.unwrap();
+    let published = watchdog.topic.take();
+    assert_eq!(published.len(), 1);
+    assert!(published[0].default["omitted"].as_u64().unwrap() > 0);
+    watchdog.sweep(241).await.unwrap();
+    assert_eq!(watchdog.topic.take(), []);
+}
+
+// C8.5: the return of a server is announced with the absence that it ends, also when nobody heard of that.
+#[tokio::test]
+async fn a_return_is_announced_even_if_the_absence_was_not() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.topic.is(Mood::Rejects);
+    watchdog.sweep(181).await.unwrap_err();
+    assert_eq!(
+        watchdog.state("web-1").await,
+        state("offline", Some(0), None)
+    );
+    watchdog.heartbeat("web-1", 200).await;
+    watchdog.sweep(241).await.unwrap_err();
+    watchdog.topic.is(Mood::Takes);
+    watchdog.sweep(301).await.unwrap();
+    let published = watchdog.topic.take();
+    assert_eq!(published.len(), 1);
+    assert_eq!(published[0].default["offline"], json!([]));
+    assert_eq!(published[0].default["back"][0]["offline_since"], stored(0));
+    assert_eq!(watchdog.state("web-1").await, state("online", None, None));
+}
+
+// C8.5
+#[tokio::test]
+async fn a_server_that_is_late_again_is_not_announced_as_back() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.sweep(181).await.unwrap();
+    watchdog.topic.take();
+    watchdog.heartbeat("web-1", 190).await;
+    watchdog.sweep(371).await.unwrap();
+    let published = watchdog.topic.take();
+    assert_eq!(published[0].default["back"], json!([]));
+    assert_eq!(published[0].default["offline"][0]["last_seen"], stored(190));
+    assert_eq!(
+        watchdog.state("web-1").await,
+        state("offline", Some(190), Some(190))
+    );
+}
+
+// C8.9
+#[tokio::test]
+async fn without_a_topic_the_log_says_it() {
+    let watchdog = TestWatchdog::start_with(&[("ALERT_TOPIC_ARN", "")]).await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.sweep(181).await.unwrap();
+    assert_eq!(
+        watchdog.state("web-1").await,
+        state("offline", Some(0), Some(0))
+    );
+    let log = watchdog.log();
+    let [line] = lines(&log, "nobody to tell: ALERT_TOPIC_ARN is not set")[..] else {
+        panic!("{log:?}")
+    };
+    assert_eq!(line["subject"], "web-1 is offline");
+    let announcement: Value = serde_json::from_str(line["announcement"].as_str().unwrap()).unwrap();
+    assert_eq!(announcement["offline"][0]["server_id"], "web-1");
+    watchdog.heartbeat("web-1", 200).await;
+    watchdog.sweep(241).await.unwrap();
+    assert_eq!(watchdog.state("web-1").await, state("online", None, None));
+    assert_eq!(watchdog.topic.take(), []);
+}

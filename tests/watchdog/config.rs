@@ -1,0 +1,72 @@
+//! C8.11: settings are read and rejected by name.
+
+use crate::support::settings;
+use chrono::TimeDelta;
+use heartbeat::config::WatchdogConfig;
+
+fn read(changed: &[(&str, Option<&str>)]) -> Result<WatchdogConfig, String> {
+    let mut settings = settings("servers", "http://127.0.0.1:1");
+    for (name, value) in changed {
+        match value {
+            Some(value) => settings.insert((*name).to_owned(), (*value).to_owned()),
+            None => settings.remove(*name),
+        };
+    }
+    WatchdogConfig::read(|name| settings.get(name).cloned()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn thresholds_have_defaults() {
+    for (offline_after, hold, expected) in [
+        (None, None, (180, 600)),
+        (Some("300"), None, (300, 600)),
+        (Some("301"), None, (301, 602)),
+        (Some("60"), Some("0"), (60, 0)),
+        (Some("60"), Some("61"), (60, 61)),
+    ] {
+        let set = [
+            ("OFFLINE_AFTER_SECONDS", offline_after),
+            ("HOLD_SECONDS", hold),
+        ];
+        let rules = read(&set).unwrap_or_else(|error| panic!("{error}")).rules;
+        let expected = (
+            TimeDelta::seconds(expected.0),
+            TimeDelta::seconds(expected.1),
+        );
+        assert_eq!((rules.offline_after, rules.hold), expected);
+    }
+}
+
+#[test]
+fn unusable_settings_are_named() {
+    for (name, value, reason) in [
+        ("SERVERS_TABLE", None, "it is not set"),
+        (
+            "OFFLINE_AFTER_SECONDS",
+            Some("0"),
+            "it is not a whole number above 0",
+        ),
+        (
+            "OFFLINE_AFTER_SECONDS",
+            Some("1.5"),
+            "it is not a whole number above 0",
+        ),
+        ("HOLD_SECONDS", Some("-1"), "it is not a whole number"),
+        ("HOLD_SECONDS", Some("soon"), "it is not a whole number"),
+        (
+            "ALERT_TOPIC_ARN",
+            Some("alerts"),
+            "it is not the ARN of an SNS topic",
+        ),
+        (
+            "ALERT_TOPIC_ARN",
+            Some("arn:aws:sqs:us-east-1:1:alerts"),
+            "it is not the ARN of an SNS topic",
+        ),
+        ("AWS_REGION", None, "it is not set"),
+    ] {
+        let error = read(&[(name, value)]).err();
+        assert_eq!(error, Some(format!("{name}: {reason}")), "{value:?}");
+    }
+    assert!(read(&[("ALERT_TOPIC_ARN", None)]).is_ok());
+}

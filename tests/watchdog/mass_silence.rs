@@ -1,0 +1,215 @@
+//! C8.4: when much of the fleet falls silent at once, our own path is the likelier cause.
+
+use crate::support::{Item, TestWatchdog, at, lines, state, stored, text};
+use chrono::{DateTime, TimeDelta, Utc};
+use heartbeat::watchdog::{Decision, Review, Rules};
+use proptest::prelude::*;
+
+const RULES: Rules = Rules {
+    offline_after: TimeDelta::seconds(180),
+    hold: TimeDelta::seconds(600),
+};
+
+fn item(server_id: &str, last_seen: DateTime<Utc>) -> Item {
+    let last_seen = last_seen.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
+    Item::from([
+        ("server_id".to_owned(), text(server_id)),
+        ("status".to_owned(), text("online")),
+        ("last_seen".to_owned(), text(&last_seen)),
+    ])
+}
+
+/// Reviews servers that were last seen at these seconds.
+fn review(seconds: &[i64], now: i64, rules: Rules, last: Option<i64>) -> Decision {
+    let mut review = Review::new(rules, at(now));
+    for (number, seconds) in seconds.iter().enumerate() {
+        review.add(&item(&format!("web-{number}"), at(*seconds)));
+    }
+    review.conclude(last.map(at))
+}
+
+#[test]
+fn more_than_two_and_at_least_half_are_a_mass_silence() {
+    for (silent, well, is_mass_silence) in [
+        (1, 0, false),
+        (2, 0, false),
+        (2, 2, false),
+        (3, 0, true),
+        (3, 3, true),
+        (3, 4, false),
+        (50, 50, true),
+        (50, 51, false),
+    ] {
+        let seen = [vec![0; silent], vec![200; well]].concat();
+        let decision = review(&seen, 200, RULES, None);
+        assert_eq!(
+            decision.is_mass_silence,
+            is_mass_silence,
+            "{silent} of {}",
+            silent + well
+        );
+        let (held, offline) = if is_mass_silence {
+            (silent, 0)
+        } else {
+            (0, silent)
+        };
+        assert_eq!((decision.held, decision.offline.len()), (held, offline));
+    }
+}
+
+// Overdue, which is late by half, is what counts.
+#[test]
+fn overdue_servers_count_before_they_are_late() {
+    for (now, is_mass_silence) in [(90, false), (91, true)] {
+        let decision = review(&[0, 0, 0], now, RULES, None);
+        assert_eq!(decision.is_mass_silence, is_mass_silence, "{now}");
+        assert_eq!(decision.late, 0);
+    }
+}
+
+#[test]
+fn nobody_is_judged_shortly_after_a_mass_silence() {
+    let seen = [0, 190, 190, 190];
+    for (last, held) in [(None, 0), (Some(20), 1), (Some(19), 0)] {
+        let decision = review(&seen, 200, RULES, last);
+        assert!(!decision.is_mass_silence);
+        assert_eq!(
+            (decision.held, decision.offline.len()),
+            (held, 1 - held),
+            "{last:?}"
+        );
+    }
+}
+
+#[test]
+fn whoever_stays_silent_is_judged_in_the_end() {
+    let decision = review(&[0, 0, 1], 600, RULES, None);
+    assert_eq!((decision.held, decision.offline.len()), (1, 2));
+    let switched_off = Rules {
+        hold: TimeDelta::zero(),
+        ..RULES
+    };
+    let decision = review(&[0, 0, 0], 200, switched_off, Some(199));
+    assert_eq!(
+        (decision.is_holding, decision.held, decision.offline.len()),
+        (false, 0, 3)
+    );
+}
+
+// Silenced servers count on neither side.
+#[test]
+fn silenced_servers_do_not_count() {
+    let silence = |item: &mut Item| {
+        item.insert("silenced_until".to_owned(), text(&stored(1000)));
+    };
+    let decide = |silent_and_silenced: bool, well_and_silenced: bool| {
+        let mut review = Review::new(RULES, at(200));
+        for number in 0..7 {
+            let is_silent = number < 3;
+            let mut item = item(
+                &format!("web-{number}"),
+                at(if is_silent { 0 } else { 200 }),
+            );
+            if (is_silent && silent_and_silenced) || (!is_silent && well_and_silenced) {
+                silence(&mut item);
+            }
+            review.add(&item);
+        }
+        review.conclude(None).is_mass_silence
+    };
+    assert!(!decide(false, false), "three of seven");
+    assert!(decide(false, true), "three of three");
+    assert!(!decide(true, false), "none of four");
+}
+
+#[tokio::test]
+async fn a_mass_silence_is_one_warning_and_no_announcement() {
+    let watchdog = TestWatchdog::start().await;
+    for number in 0..4 {
+        watchdog.heartbeat(&format!("web-{number}"), 0).await;
+    }
+    for now in [200, 599] {
+        watchdog.sweep(now).await.unwrap();
+        let log = watchdog.log();
+        let warnings: Vec<_> = log.iter().filter(|line| line["level"] == "WARN").collect();
+        assert_eq!(warnings.len(), 1, "{log:?}");
+        assert_eq!(warnings[0]["held"], 4);
+        assert_eq!(lines(&log, "sweep")[0]["held"], 4);
+    }
+    assert_eq!(watchdog.topic.take(), []);
+    // Three are back; the memory of the mass silence lasts for a while, and then the fourth is judged.
+    for number in 0..3 {
+        watchdog.heartbeat(&format!("web-{number}"), 599).await;
+    }
+    watchdog.sweep(600).await.unwrap();
+    assert_eq!(
+        watchdog.state("web-3").await,
+        state("offline", Some(0), Some(0))
+    );
+}
+
+/// Sweeps once a minute over a fleet whose heartbeats are spread over the minute and lost for a while.
+/// Returns the servers that were announced as offline, and when.
+fn simulate(
+    offsets: &[i64],
+    outage: std::ops::Range<i64>,
+    dead: Option<(usize, i64)>,
+    until: i64,
+) -> Vec<(usize, i64)> {
+    let (mut offline, mut last) = (Vec::new(), None);
+    for now in (0..until).step_by(60) {
+        let mut review = Review::new(RULES, at(now));
+        for (number, offset) in offsets.iter().enumerate() {
+            if offline.iter().any(|(judged, _)| *judged == number) {
+                continue;
+            }
+            let arrives = |time: &i64| {
+                !outage.contains(time)
+                    && dead.is_none_or(|(dead, since)| dead != number || *time < since)
+            };
+            let seen = (-60..=(now - offset).div_euclid(60))
+                .rev()
+                .map(|minute| minute * 60 + offset)
+                .find(arrives);
+            review.add(&item(&number.to_string(), at(seen.unwrap())));
+        }
+        let decision = review.conclude(last.map(at));
+        if decision.is_mass_silence {
+            last = Some(now);
+        }
+        let judged = decision.offline.iter();
+        offline.extend(judged.map(|server| (server.server_id.parse::<usize>().unwrap(), now)));
+    }
+    offline
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    // An outage of our own path, of up to nine minutes, is no false alarm.
+    #[test]
+    fn an_outage_of_our_own_raises_no_alarm(
+        offsets in prop::collection::vec(0..60_i64, 3..60),
+        start in 600..660_i64,
+        length in 1..=540_i64,
+    ) {
+        let alarms = simulate(&offsets, start..start + length, None, 2400);
+        prop_assert_eq!(alarms, vec![]);
+    }
+
+    // A server that dies for good is found, outage or not: within four minutes of its last heartbeat, or else
+    // when it has been silent for the hold.
+    #[test]
+    fn a_dead_server_is_found_all_the_same(
+        offsets in prop::collection::vec(0..60_i64, 3..60),
+        length in prop::sample::select(vec![0, 60, 300, 480]),
+        dies in 600..1200_i64,
+    ) {
+        let alarms = simulate(&offsets, 600..600 + length, Some((0, dies)), 3000);
+        let [(0, found)] = alarms[..] else {
+            return Err(TestCaseError::fail(format!("{alarms:?}")));
+        };
+        let limit = if length == 0 { 180 + 120 } else { 600 + 660 };
+        prop_assert!(found - dies <= limit, "{} s", found - dies);
+    }
+}

@@ -1,0 +1,186 @@
+//! Any sequence of heartbeats, silences, sweeps, crashes and failures of the topic, against a model.
+
+use crate::support::topic::Mood;
+use crate::support::{TestWatchdog, at, stored};
+use dev::dynamodb::URL;
+use dev::proxy::{Call, Fault, Proxy};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use tokio::runtime::Runtime;
+
+const SERVERS: [&str; 3] = ["a", "b", "c"];
+
+#[derive(Debug, Clone)]
+enum Event {
+    /// Time passes, seconds.
+    Wait(i64),
+    Heartbeat(usize),
+    /// For so many seconds from now.
+    Silence(usize, i64),
+    /// A sweep while the topic is in this mood.
+    Sweep(Mood),
+    /// A sweep in which every update fails from the one with this number on, as if it had crashed.
+    Crash(usize),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let mood = prop::sample::select(vec![
+        Mood::Takes,
+        Mood::Takes,
+        Mood::Rejects,
+        Mood::LosesAnswers,
+    ]);
+    prop_oneof![
+        4 => (30..240_i64).prop_map(Event::Wait),
+        4 => (0..SERVERS.len()).prop_map(Event::Heartbeat),
+        1 => (0..SERVERS.len(), 0..600_i64).prop_map(|(server, time)| Event::Silence(server, time)),
+        5 => mood.prop_map(Event::Sweep),
+        2 => (0..4_usize).prop_map(Event::Crash),
+    ]
+}
+
+/// What the topic has said about each server, in order.
+#[derive(Default)]
+struct Said(HashMap<String, Vec<(bool, String)>>);
+
+impl Said {
+    fn hear(&mut self, message: &Value) {
+        for (list, is_offline, time) in [
+            ("offline", true, "last_seen"),
+            ("back", false, "offline_since"),
+        ] {
+            for server in message[list].as_array().unwrap() {
+                let server_id = server["server_id"].as_str().unwrap().to_owned();
+                let time = server[time].as_str().unwrap().to_owned();
+                self.0
+                    .entry(server_id)
+                    .or_default()
+                    .push((is_offline, time));
+            }
+        }
+    }
+
+    fn last(&self, server_id: &str) -> Option<bool> {
+        self.0
+            .get(server_id)?
+            .last()
+            .map(|(is_offline, _)| *is_offline)
+    }
+}
+
+async fn run(events: Vec<Event>) -> Result<(), TestCaseError> {
+    let proxy = Proxy::start(&URL);
+    let settings = [
+        ("HOLD_SECONDS", "0"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()),
+    ];
+    let watchdog = TestWatchdog::start_with(&settings).await;
+    let (mut now, mut said) = (1000, Said::default());
+    let mut seen: HashMap<_, _> = SERVERS.map(|server| (server, now)).into();
+    let mut silenced: HashMap<&str, i64> = HashMap::new();
+    // What a sweep may have announced, and what it must have.
+    let (mut real, mut due) = (HashSet::new(), HashSet::new());
+    for server in SERVERS {
+        watchdog.heartbeat(server, now).await;
+    }
+    let settle = [
+        Event::Wait(700),
+        Event::Sweep(Mood::Takes),
+        Event::Sweep(Mood::Takes),
+    ];
+    for event in events.into_iter().chain(settle) {
+        match event {
+            Event::Wait(seconds) => now += seconds,
+            Event::Heartbeat(server) => {
+                // A heartbeat is never received at the time of another.
+                now += 1;
+                watchdog.heartbeat(SERVERS[server], now).await;
+                seen.insert(SERVERS[server], now);
+            }
+            Event::Silence(server, time) => {
+                let until = stored(now + time);
+                watchdog
+                    .set(SERVERS[server], "silenced_until", Some(&until))
+                    .await;
+                silenced.insert(SERVERS[server], now + time);
+            }
+            Event::Sweep(mood) => {
+                watchdog.topic.is(mood);
+                let swept = watchdog.sweep(now).await;
+                for server in SERVERS
+                    .into_iter()
+                    .filter(|server| now - seen[server] > 180)
+                {
+                    real.insert((server, seen[server]));
+                    let is_audible = silenced.get(server).is_none_or(|until| *until <= now);
+                    if is_audible && mood == Mood::Takes {
+                        prop_assert!(swept.is_ok(), "{swept:?}");
+                        due.insert((server, seen[server]));
+                    }
+                }
+            }
+            Event::Crash(after) => {
+                watchdog.topic.is(Mood::Takes);
+                let mut updates = 0;
+                proxy.rule(move |call| {
+                    updates += usize::from(call == Call::Server);
+                    (call == Call::Server && updates > after)
+                        .then_some(Fault::Reject(400, "AccessDeniedException"))
+                });
+                let _ = watchdog.sweep(now).await;
+                proxy.heal();
+                let late = SERVERS
+                    .into_iter()
+                    .filter(|server| now - seen[server] > 180);
+                real.extend(late.map(|server| (server, seen[server])));
+            }
+        }
+        for message in watchdog.topic.take() {
+            said.hear(&message.default);
+        }
+    }
+    for server in SERVERS {
+        let announced = said.0.get(server).cloned().unwrap_or_default();
+        for (is_offline, time) in &announced {
+            let is_real = real
+                .iter()
+                .any(|(late, seen)| *late == server && stored(*seen) == *time);
+            prop_assert!(is_real, "{server}: {is_offline}, {time} never was");
+        }
+        for (late, seen) in &due {
+            let expected = (true, stored(*seen));
+            prop_assert!(
+                *late != server || announced.contains(&expected),
+                "{server}: {seen} is missing"
+            );
+        }
+        let is_away = now - seen[server] > 180;
+        let last = said.last(server).unwrap_or(false);
+        prop_assert_eq!(
+            last,
+            is_away,
+            "{}: the last word is wrong at {}",
+            server,
+            at(now)
+        );
+    }
+    Ok(())
+}
+
+// C8.5 C8.7 C8.8
+#[test]
+fn announcements_are_complete_and_true_in_the_end() {
+    let runtime = Runtime::new().unwrap();
+    let config = Config {
+        cases: 48,
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new(config);
+    let events = prop::collection::vec(event(), 1..25);
+    let outcome = runner.run(&events, |events| runtime.block_on(run(events)));
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}

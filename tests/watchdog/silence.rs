@@ -1,0 +1,112 @@
+//! C8.7: servers that somebody silenced.
+
+use crate::support::{TestWatchdog, lines, state, stored};
+
+// C8.7: judged, not announced; afterwards, what is still true is announced.
+#[tokio::test]
+async fn an_absence_is_announced_when_the_silence_ends() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog
+        .set("web-1", "silenced_until", Some(&stored(1000)))
+        .await;
+    watchdog.sweep(181).await.unwrap();
+    assert_eq!(
+        watchdog.state("web-1").await,
+        state("offline", Some(0), None)
+    );
+    watchdog.sweep(999).await.unwrap();
+    assert_eq!(watchdog.topic.take(), []);
+
+    watchdog.sweep(1000).await.unwrap();
+    assert_eq!(
+        watchdog.state("web-1").await,
+        state("offline", Some(0), Some(0))
+    );
+    let published = watchdog.topic.take();
+    assert_eq!(published[0].default["offline"][0]["server_id"], "web-1");
+}
+
+// C8.7: nobody heard of it, and it is over.
+#[tokio::test]
+async fn an_absence_within_the_silence_is_forgotten() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog
+        .set("web-1", "silenced_until", Some(&stored(1000)))
+        .await;
+    watchdog.sweep(181).await.unwrap();
+    watchdog.heartbeat("web-1", 300).await;
+    watchdog.sweep(310).await.unwrap();
+    assert_eq!(watchdog.state("web-1").await, state("online", None, None));
+    watchdog.heartbeat("web-1", 990).await;
+    watchdog.sweep(1001).await.unwrap();
+    assert_eq!(watchdog.topic.take(), []);
+}
+
+// C8.7: somebody heard of it, so somebody will hear of its end.
+#[tokio::test]
+async fn a_return_from_an_announced_absence_is_announced_after_the_silence() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.sweep(181).await.unwrap();
+    watchdog.topic.take();
+    watchdog
+        .set("web-1", "silenced_until", Some(&stored(1000)))
+        .await;
+    watchdog.heartbeat("web-1", 300).await;
+    watchdog.sweep(310).await.unwrap();
+    assert_eq!(
+        watchdog.state("web-1").await,
+        state("online", Some(0), Some(0))
+    );
+    assert_eq!(watchdog.topic.take(), []);
+    watchdog.heartbeat("web-1", 990).await;
+    watchdog.sweep(1001).await.unwrap();
+    assert_eq!(watchdog.state("web-1").await, state("online", None, None));
+    let published = watchdog.topic.take();
+    assert_eq!(published[0].default["back"][0]["offline_since"], stored(0));
+}
+
+// C8.7 C8.5: of two absences the first was announced and the second was not. The last word must not stay
+// "offline".
+#[tokio::test]
+async fn a_second_absence_within_the_silence_does_not_hide_the_return() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.sweep(181).await.unwrap();
+    watchdog.topic.take();
+    watchdog
+        .set("web-1", "silenced_until", Some(&stored(1000)))
+        .await;
+    watchdog.heartbeat("web-1", 200).await;
+    watchdog.sweep(400).await.unwrap();
+    assert_eq!(
+        watchdog.state("web-1").await,
+        state("offline", Some(200), Some(0))
+    );
+    watchdog.heartbeat("web-1", 500).await;
+    watchdog.sweep(510).await.unwrap();
+    watchdog.heartbeat("web-1", 990).await;
+    watchdog.sweep(1001).await.unwrap();
+    let published = watchdog.topic.take();
+    assert_eq!(published[0].default["back"][0]["server_id"], "web-1");
+    assert_eq!(watchdog.state("web-1").await, state("online", None, None));
+}
+
+// C8.7
+#[tokio::test]
+async fn an_unreadable_silence_is_none() {
+    let watchdog = TestWatchdog::start().await;
+    for (server_id, until) in [("odd-1", "tomorrow"), ("odd-2", "2026-13-01T00:00:00Z")] {
+        watchdog.heartbeat(server_id, 0).await;
+        watchdog.set(server_id, "silenced_until", Some(until)).await;
+    }
+    watchdog.sweep(181).await.unwrap();
+    let published = watchdog.topic.take();
+    assert_eq!(published[0].default["offline"].as_array().unwrap().len(), 2);
+    let log = watchdog.log();
+    let warnings = lines(&log, "items hold a time that cannot be read");
+    assert_eq!(warnings.len(), 1, "{log:?}");
+    assert_eq!(warnings[0]["items"], 2);
+}

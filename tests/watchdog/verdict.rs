@@ -1,0 +1,259 @@
+//! C8.1–3: who is judged, and what becomes of it.
+
+use crate::support::{TestWatchdog, at, lines, state, stored, text};
+use aws_sdk_dynamodb::types::AttributeValue;
+use dev::dynamodb::URL;
+use dev::proxy::{Call, Fault, Proxy};
+use heartbeat::watchdog::sweep_time;
+use serde_json::json;
+
+// C8.1
+#[test]
+fn the_time_of_a_sweep_is_that_of_its_event() {
+    let now = at(0);
+    for (event, time) in [
+        (json!({ "time": "2026-01-18T10:31:00Z" }), at(60)),
+        (json!({ "time": "2026-01-18T11:31:00.000+01:00" }), at(60)),
+        (json!({ "time": "soon" }), now),
+        (json!({ "time": 1 }), now),
+        (json!({}), now),
+        (json!(null), now),
+        (json!([]), now),
+    ] {
+        assert_eq!(sweep_time(&event, now), time, "{event}");
+    }
+}
+
+// C8.1 C8.2: late is later than the threshold, not at it.
+#[tokio::test]
+async fn a_late_server_becomes_offline() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.sweep(180).await.unwrap();
+    assert_eq!(watchdog.state("web-1").await, state("online", None, None));
+    assert_eq!(watchdog.topic.take(), []);
+
+    watchdog.sweep(181).await.unwrap();
+    assert_eq!(
+        watchdog.state("web-1").await,
+        state("offline", Some(0), Some(0))
+    );
+    let item = watchdog.item("web-1").await.unwrap();
+    assert_eq!(item["last_seen"], text(&stored(0)));
+    assert_eq!(item["hostname"], text("web-1.lan"));
+    assert_eq!(watchdog.topic.take().len(), 1);
+
+    watchdog.sweep(241).await.unwrap();
+    assert_eq!(watchdog.topic.take(), [], "told once");
+}
+
+// C8.1: only what is online and has a readable time is judged. The rest is left as it is.
+#[tokio::test]
+async fn everything_else_in_the_table_is_left_alone() {
+    let watchdog = TestWatchdog::start().await;
+    let online = ("status", text("online"));
+    let items: [(&str, Vec<(&str, AttributeValue)>); 9] = [
+        ("key-only", vec![]),
+        (
+            "retired",
+            vec![("status", text("retired")), ("last_seen", text(&stored(0)))],
+        ),
+        (
+            "number",
+            vec![
+                ("status", AttributeValue::N("1".into())),
+                ("last_seen", text(&stored(0))),
+            ],
+        ),
+        ("no-status", vec![("last_seen", text(&stored(0)))]),
+        ("no-time", vec![online.clone()]),
+        (
+            "odd-time",
+            vec![online.clone(), ("last_seen", text("yesterday"))],
+        ),
+        (
+            "odd-type",
+            vec![online.clone(), ("last_seen", AttributeValue::N("0".into()))],
+        ),
+        (
+            "offline",
+            vec![("status", text("offline")), ("last_seen", text(&stored(0)))],
+        ),
+        ("silenced", vec![("silenced_until", text(&stored(9)))]),
+    ];
+    for (server_id, attributes) in &items {
+        watchdog.put(server_id, attributes).await;
+    }
+    let mut before = Vec::new();
+    for (server_id, _) in &items {
+        before.push(watchdog.item(server_id).await);
+    }
+    watchdog.heartbeat("late", 0).await;
+    watchdog.sweep(1000).await.unwrap();
+    for ((server_id, _), before) in items.iter().zip(before) {
+        assert_eq!(watchdog.item(server_id).await, before, "{server_id}");
+    }
+    assert_eq!(
+        watchdog.state("late").await,
+        state("offline", Some(0), Some(0))
+    );
+    let log = watchdog.log();
+    let malformed = lines(&log, "items hold a time that cannot be read");
+    let [line] = malformed.as_slice() else {
+        panic!("{log:?}")
+    };
+    assert_eq!(
+        (&line["level"], &line["items"]),
+        (&json!("WARN"), &json!(2))
+    );
+}
+
+// C8.2: a heartbeat that comes between the scan and the verdict wins.
+#[tokio::test]
+async fn a_heartbeat_in_between_wins() {
+    let proxy = Proxy::start(&URL);
+    let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
+    watchdog.heartbeat("web-1", 0).await;
+    let (dynamodb, table) = (watchdog.dynamodb.clone(), watchdog.table.clone());
+    meanwhile(&proxy, move || {
+        let update = dynamodb.update_item().table_name(&table);
+        let update = update.key("server_id", text("web-1"));
+        update
+            .update_expression("SET last_seen = :now")
+            .expression_attribute_values(":now", text(&stored(190)))
+            .send()
+    });
+    watchdog.sweep(181).await.unwrap();
+    assert_eq!(watchdog.state("web-1").await, state("online", None, None));
+    assert_eq!(watchdog.topic.take(), []);
+}
+
+// C8.2: a server that is deleted in between does not come back.
+#[tokio::test]
+async fn a_deleted_server_does_not_come_back() {
+    for is_away in [false, true] {
+        let proxy = Proxy::start(&URL);
+        let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
+        watchdog.heartbeat("web-1", 0).await;
+        if is_away {
+            watchdog
+                .set("web-1", "offline_since", Some(&stored(-500)))
+                .await;
+        }
+        let (dynamodb, table) = (watchdog.dynamodb.clone(), watchdog.table.clone());
+        meanwhile(&proxy, move || {
+            let delete = dynamodb.delete_item().table_name(&table);
+            delete.key("server_id", text("web-1")).send()
+        });
+        watchdog
+            .sweep(if is_away { 10 } else { 181 })
+            .await
+            .unwrap();
+        assert_eq!(watchdog.item("web-1").await, None);
+    }
+}
+
+/// Does something before the first update reaches DynamoDB.
+fn meanwhile<F: Future>(proxy: &Proxy, deed: impl Fn() -> F + Send + Clone + 'static) {
+    let mut is_done = false;
+    proxy.rule(move |call| {
+        if call == Call::Server && !std::mem::replace(&mut is_done, true) {
+            let deed = deed.clone();
+            let thread = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(deed());
+            });
+            thread.join().unwrap();
+        }
+        None::<Fault>
+    });
+}
+
+// C8.3: a heartbeat brings the server back, and knows nothing of the rest.
+#[tokio::test]
+async fn a_heartbeat_brings_a_server_back() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.sweep(181).await.unwrap();
+    watchdog.heartbeat("web-1", 200).await;
+    assert_eq!(
+        watchdog.state("web-1").await,
+        state("online", Some(0), Some(0))
+    );
+    watchdog.topic.take();
+    watchdog.sweep(241).await.unwrap();
+    assert_eq!(watchdog.state("web-1").await, state("online", None, None));
+    let published = watchdog.topic.take();
+    assert_eq!(published[0].default["back"][0]["server_id"], "web-1");
+    watchdog.sweep(301).await.unwrap();
+    assert_eq!(watchdog.topic.take(), []);
+}
+
+// C8.10
+#[tokio::test]
+async fn a_sweep_is_one_line_and_each_change_another() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("away", 0).await;
+    watchdog.heartbeat("well", 170).await;
+    watchdog.sweep(181).await.unwrap();
+    let log = watchdog.log();
+    let [offline] = lines(&log, "server offline")[..] else {
+        panic!("{log:?}")
+    };
+    assert_eq!(
+        (&offline["level"], &offline["server_id"]),
+        (&json!("WARN"), &json!("away"))
+    );
+    let [sweep] = lines(&log, "sweep")[..] else {
+        panic!("{log:?}")
+    };
+    assert_eq!(sweep["level"], "INFO");
+    for (field, value) in [
+        ("servers", 2),
+        ("late", 1),
+        ("offline", 1),
+        ("back", 0),
+        ("held", 0),
+        ("away", 1),
+    ] {
+        assert_eq!(sweep[field], value, "{field}");
+    }
+    assert!(sweep["milliseconds"].is_u64(), "{sweep}");
+
+    watchdog.heartbeat("away", 200).await;
+    watchdog.sweep(241).await.unwrap();
+    let log = watchdog.log();
+    let [back] = lines(&log, "server back")[..] else {
+        panic!("{log:?}")
+    };
+    assert_eq!(
+        (&back["level"], &back["server_id"]),
+        (&json!("INFO"), &json!("away"))
+    );
+    assert_eq!(lines(&log, "sweep")[0]["back"], 1);
+}
+
+// C8.1: more servers than one page of a scan holds.
+#[tokio::test]
+async fn a_table_of_several_pages_is_read_to_the_end() {
+    let watchdog = TestWatchdog::start_with(&[("HOLD_SECONDS", "0")]).await;
+    let padding = ("padding", text(&"x".repeat(100_000)));
+    for number in 0..30 {
+        let seen = (
+            "last_seen",
+            text(&stored(if number % 2 == 0 { 0 } else { 150 })),
+        );
+        let attributes = [("status", text("online")), seen, padding.clone()];
+        watchdog.put(&format!("web-{number}"), &attributes).await;
+    }
+    watchdog.sweep(181).await.unwrap();
+    let published = watchdog.topic.take();
+    assert_eq!(
+        published[0].default["offline"].as_array().unwrap().len(),
+        15
+    );
+    assert_eq!(lines(&watchdog.log(), "sweep")[0]["servers"], 30);
+}
