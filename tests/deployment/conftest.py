@@ -50,11 +50,21 @@ def deployed(aws):
     return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in named}
 
 
+def environment(aws, name):
+    function = aws("lambda").get_function_configuration(FunctionName=name)
+    return {name: str(value) for name, value in function["Environment"]["Variables"].items()}
+
+
 @pytest.fixture(scope="session")
 def settings(aws, deployed):
     """The environment with which the stack runs its function."""
-    function = aws("lambda").get_function_configuration(FunctionName=deployed["HeartbeatFunction"])
-    return {name: str(value) for name, value in function["Environment"]["Variables"].items()}
+    return environment(aws, deployed["HeartbeatFunction"])
+
+
+@pytest.fixture(scope="session")
+def watchdog_settings(aws, deployed):
+    """The environment with which the stack runs its watchdog."""
+    return environment(aws, deployed["WatchdogFunction"])
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,9 @@ import ast
 import json
 import subprocess
 
-from function import running
 from conftest import PARAMETERS
+from function import running
+from shell import run
 from stack import made, read, transform
 
 # Nothing of these is made, so nothing that refers to them is tested here.
@@ -15,6 +16,8 @@ UNKNOWN_TO_MOTO = {
     "AWS::CloudWatch::Alarm",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::Logs::MetricFilter",
+    "AWS::SNS::Subscription",
+    "AWS::Scheduler::Schedule",
 }
 
 
@@ -41,9 +44,9 @@ def test_the_function_has_its_role_and_its_log_forgets(aws, deployed):
     assert log_group(aws, deployed["FunctionLog"])["retentionInDays"] == 30
 
 
-def test_an_alarm_address_is_subscribed(aws, deployed):
-    (subscription,) = aws("sns").list_subscriptions_by_topic(TopicArn=deployed["AlertTopic"])["Subscriptions"]
-    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+def test_the_watchdog_is_told_the_topic_that_was_made(aws, deployed, watchdog_settings):
+    (topic,) = aws("sns").list_topics()["Topics"]
+    assert watchdog_settings["ALERT_TOPIC_ARN"] == topic["TopicArn"] == deployed["AlertTopic"]
 
 
 def test_make_example_prints_a_heartbeat(aws, settings, dynamodb):

@@ -235,7 +235,8 @@ def test_only_a_key_of_ones_own_has_to_be_granted(stack):
 
 
 def test_every_setting_that_is_read_is_set(stack):
-    read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source("config.rs")))
+    levels = set(stack["Parameters"]["LogLevel"]["AllowedValues"])
+    read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source("config.rs"))) - levels
     assert read_by_code >= SET_BY_LAMBDA | FOR_ELSEWHERE | WATCHDOG
     assert read_by_code - SET_BY_LAMBDA - FOR_ELSEWHERE - WATCHDOG - set(settings(stack)) == set()
     assert (WATCHDOG | {"SERVERS_TABLE", "AWS_CA_BUNDLE"}) - set(settings(stack, "WatchdogFunction")) == set()
