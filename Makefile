@@ -116,7 +116,7 @@ deploy: validate build ## Deploy the stack to AWS.
 	sam deploy --guided $(if $(wildcard samconfig.toml),,--stack-name heartbeat $${region:+--region $$region} \
 		--parameter-overrides Architecture=$(ARCHITECTURE))
 
-example: $(TOOLS)/ready ## Print a curl that sends a heartbeat to the deployed stack.
+example: ## Print a curl for the stack that is deployed.
 	@aws cloudformation describe-stacks --stack-name $(STACK) --output text \
 		$(addprefix --region ,$(call remembered,^region = "(.*)")) \
 		--query "Stacks[0].Outputs[?OutputKey=='Example'].OutputValue"

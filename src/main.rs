@@ -1,6 +1,6 @@
 //! The heartbeat function: its cold start.
 
-use heartbeat::config::Config;
+use heartbeat::config::{self, Config};
 use heartbeat::{client, lambda, log};
 use lambda_http::Error;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    log::start(environment)?;
+    log::init(config::log_level(environment))?;
     let config = Config::read(environment)?;
     let (clients, warm_up) = client::connect(&config.client)?;
     warm_up.run().await;

@@ -1,6 +1,6 @@
 //! The watchdog function: its cold start.
 
-use heartbeat::config::WatchdogConfig;
+use heartbeat::config::{self, WatchdogConfig};
 use heartbeat::watchdog::{Watchdog, sweep_time};
 use heartbeat::{client, log};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    log::start(environment)?;
+    log::init(config::log_level(environment))?;
     let config = WatchdogConfig::read(environment)?;
     let dynamodb = client::dynamodb(&config.client)?;
     let sns = client::sns(&config.client, config.sns_endpoint_url.as_deref())?;
