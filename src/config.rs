@@ -43,7 +43,8 @@ pub struct ClientConfig {
     pub endpoint_url: Option<String>,
     /// `AWS_CA_BUNDLE`: a PEM file of the trusted roots, in place of Amazon's.
     pub ca_bundle: Option<String>,
-    /// `CONNECT_TIMEOUT_MS` (default 1000): until TCP is connected.
+    /// `CONNECT_TIMEOUT_MS` (default 1000): until a connection is open: name, TCP and TLS,
+    /// all addresses of the host together.
     pub connect_timeout: Duration,
     /// `ATTEMPT_TIMEOUT_MS` (default 1500): until one try of a write is answered.
     pub attempt_timeout: Duration,

@@ -11,7 +11,7 @@ from stack import ROOT, made, of_type, read, sole, transform
 SET_BY_LAMBDA = {"AWS_LAMBDA_LOG_LEVEL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 # These lead to another DynamoDB or SNS than AWS's: for tests and other networks.
 FOR_ELSEWHERE = {"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SNS"}
-# The watchdog's settings, which the template sets before the code reads them.
+# What the watchdog alone reads.
 WATCHDOG = {"ALERT_TOPIC_ARN", "OFFLINE_AFTER_SECONDS", "HOLD_SECONDS"}
 
 # What AWS publishes, with the dimensions it is published under.
@@ -235,8 +235,9 @@ def test_only_a_key_of_ones_own_has_to_be_granted(stack):
 
 
 def test_every_setting_that_is_read_is_set(stack):
-    read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source("config.rs")))
-    assert read_by_code >= SET_BY_LAMBDA
+    levels = set(stack["Parameters"]["LogLevel"]["AllowedValues"])
+    read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source("config.rs"))) - levels
+    assert read_by_code >= SET_BY_LAMBDA | FOR_ELSEWHERE | WATCHDOG
     assert read_by_code - SET_BY_LAMBDA - FOR_ELSEWHERE - WATCHDOG - set(settings(stack)) == set()
     assert (WATCHDOG | {"SERVERS_TABLE", "AWS_CA_BUNDLE"}) - set(settings(stack, "WatchdogFunction")) == set()
 
@@ -244,7 +245,7 @@ def test_every_setting_that_is_read_is_set(stack):
 def test_every_setting_that_is_set_is_read(stack):
     read_by_code = source("config.rs")
     for name in of_type(stack, "AWS::Lambda::Function"):
-        assert [name for name in settings(stack, name) if name not in WATCHDOG and f'"{name}"' not in read_by_code] == []
+        assert [name for name in settings(stack, name) if f'"{name}"' not in read_by_code] == []
 
 
 def test_a_setting_that_is_left_out_is_not_set(stack):
@@ -296,6 +297,7 @@ def test_no_sweep_runs_into_the_next_and_none_is_retried(stack):
     assert invocation["FunctionName"] == {"Ref": "WatchdogFunction"}
     assert (invocation["MaximumRetryAttempts"], invocation["MaximumEventAgeInSeconds"]) == (0, 60)
     assert 30 <= function(stack, "WatchdogFunction")["Timeout"] < 60
+    assert function(stack, "WatchdogFunction")["MemorySize"] >= 256
 
 
 def test_each_function_is_built_from_a_binary_of_its_own():
