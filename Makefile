@@ -18,16 +18,16 @@ STACK ?= $(or $(call remembered,^stack_name = "(.*)"),heartbeat)
 
 OPENAPI_TOOLS := target/openapi-tools
 
-# What `make run` serves.
-LOCAL := AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=local \
-	AWS_SECRET_ACCESS_KEY=local SERVERS_TABLE=heartbeat-servers METRICS_TABLE=heartbeat-metrics KEYS_TABLE=heartbeat-keys \
-	HEARTBEAT_URL=http://127.0.0.1:9000/lambda-url/heartbeat/api/v1/agents/heartbeat \
-	HEARTBEAT_API_KEY=local-development-key
+# heartbeatctl on what `make run` serves.
+CTL := env $(shell cat dev/local.env) \
+	$(if $(DYNAMODB_PORT),AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:$(DYNAMODB_PORT)) \
+	$(if $(FUNCTION_PORT),HEARTBEAT_URL=http://127.0.0.1:$(FUNCTION_PORT)/lambda-url/heartbeat/api/v1/agents/heartbeat) \
+	cargo run --quiet --package heartbeatctl --
 
 # The parts of `make test`, cheap ones first.
-PARTS := check deny test-agent test-openapi test-deployment test-instructions test-dynamodb-local soak-short test-smoke
+PARTS := check deny test-openapi test-deployment test-instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run fleet picture openapi check test $(PARTS) soak fuzz bench budgets build validate deploy example key
+.PHONY: help run ctl fleet picture openapi check test $(PARTS) soak fuzz bench budgets build validate deploy example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -35,8 +35,11 @@ help: ## Print the targets.
 run: ## Run the function and a DynamoDB on this machine.
 	@python3 dev/run.py
 
+ctl: ## Run heartbeatctl with ARGS on what `make run` serves.
+	@$(CTL) $(ARGS)
+
 fleet: ## Print the fleet of `make run`; ARGS goes to `heartbeatctl fleet`.
-	@env $(LOCAL) cargo run --quiet --example fleet -- $(ARGS)
+	@$(CTL) fleet $(ARGS)
 
 check: ## The fast gate: format, lint, `cargo test`.
 	cargo fmt --all --check
@@ -54,11 +57,8 @@ test: ## Everything.
 deny: ## Licences, sources, duplicates and advisories of the dependencies.
 	@dev/deny.sh
 
-test-agent: ## The agent against an endpoint that rejects it in every way.
-	python3 tests/agent.py
-
-test-dynamodb-local: ## The contract on AWS's DynamoDB Local.
-	python3 tests/dynamodb_local.py cargo test --test api --test watchdog
+test-dynamodb-local: ## The contract and heartbeatctl on AWS's DynamoDB Local.
+	python3 tests/dynamodb_local.py cargo test --workspace --test api --test watchdog --test heartbeatctl
 
 test-smoke: ## `make run` as a newcomer meets it.
 	python3 tests/smoke.py
@@ -67,7 +67,7 @@ openapi: ## Write openapi.json.
 	cargo run --quiet --example openapi
 
 picture: $(OPENAPI_TOOLS)/ready ## Draw the picture of the fleet, while `make run` is up.
-	@env $(LOCAL) $(OPENAPI_TOOLS)/bin/python examples/fleet/picture.py
+	@env $(shell cat dev/local.env) $(OPENAPI_TOOLS)/bin/python dev/picture.py
 
 test-deployment: validate build ## The stack, as far as it goes without AWS.
 	python3 tests/dynamodb_local.py pytest tests/deployment
@@ -122,7 +122,7 @@ example: ## Print a curl for the stack that is deployed.
 		--query "Stacks[0].Outputs[?OutputKey=='Example'].OutputValue"
 
 key: ## Make an API key and its digest; nothing is stored.
-	@key=$$(openssl rand -hex 32); \
+	@key=hb_$$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '='); \
 	printf 'key     %s\ndigest  %s\n' $$key $$(printf %s $$key | openssl dgst -sha256 -r | cut -d' ' -f1)
 
 $(TOOLS)/ready: tests/deployment/requirements.txt

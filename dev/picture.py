@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws the fleet view into examples/fleet/fleet.svg: `make picture`, while `make run` is up.
+"""Draws the fleet view into docs/fleet.svg: `make picture`, while `make run` is up.
 
 Three servers send an hour of heartbeats to the function, one falls silent, and the view of it is drawn
 as a terminal shows it.
@@ -76,10 +76,10 @@ time.sleep(SILENCE + 1)
 for name in SERVERS.keys() - {SILENT}:
     send(name, 0)
 
-fleet = ["cargo", "run", "--quiet", "--example", "fleet", "--", "--offline-after", f"{SILENCE}s"]
+fleet = ["cargo", "run", "--quiet", "--package", "heartbeatctl", "--", "fleet", "--offline-after", f"{SILENCE}s"]
 console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"))
 console.print(Text.from_ansi(capture(fleet)))
 svg = console.export_svg(title="make fleet", unique_id="fleet")
 # A picture in a README loads no fonts from elsewhere.
 svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
-Path(__file__).with_name("fleet.svg").write_text(svg)
+Path(__file__).parents[1].joinpath("docs/fleet.svg").write_text(svg)

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""The function on this machine: `make run`.
+"""The functions on this machine: `make run`.
 
 Starts the embedded DynamoDB and `cargo lambda watch`, waits until both answer, prints what to type next,
-and stops both on Ctrl-C. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT name other
+invokes the watchdog every minute, and stops everything on Ctrl-C. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT name other
 ports, LOCAL_DATA another file for the data.
 """
 
 import contextlib
+import datetime
 import hashlib
+import json
 import os
 import pathlib
 import signal
@@ -22,33 +24,32 @@ ROOT = pathlib.Path(__file__).parent.parent
 TOOLS = ROOT / "target" / "tools"
 CARGO_LAMBDA = TOOLS / "bin" / "cargo-lambda"
 PINS = ROOT / "tests" / "deployment" / "requirements.txt"
-API_KEY = "local-development-key"
+LOCAL = dict(line.split("=", 1) for line in (ROOT / "dev" / "local.env").read_text().splitlines())
 DYNAMODB_PORT = int(os.environ.get("DYNAMODB_PORT", "8000"))
 FUNCTION_PORT = int(os.environ.get("FUNCTION_PORT", "9000"))
 DATA = os.environ.get("LOCAL_DATA", "target/local-dynamodb.sqlite")
-URL = f"http://127.0.0.1:{FUNCTION_PORT}/lambda-url/heartbeat/api/v1/agents/heartbeat"
-SETTINGS = {
-    "API_KEY_SHA256": hashlib.sha256(API_KEY.encode()).hexdigest(),
-    "SERVERS_TABLE": "heartbeat-servers",
-    "METRICS_TABLE": "heartbeat-metrics",
-    "KEYS_TABLE": "heartbeat-keys",
+FUNCTIONS = f"http://127.0.0.1:{FUNCTION_PORT}"
+URL = LOCAL["HEARTBEAT_URL"].replace(":9000", f":{FUNCTION_PORT}")
+KEY = LOCAL["HEARTBEAT_API_KEY"]
+SETTINGS = LOCAL | {
+    "API_KEY_SHA256": hashlib.sha256(KEY.encode()).hexdigest(),
     "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{DYNAMODB_PORT}",
-    "AWS_REGION": "us-east-1",
-    "AWS_ACCESS_KEY_ID": "local",
-    "AWS_SECRET_ACCESS_KEY": "local",
 }
+SWEEP_EVERY = 60  # seconds
 READY = f"""
-The heartbeat endpoint is up. Send it a heartbeat:
+The endpoint is up, and the watchdog sweeps every minute. Send a heartbeat:
 
-  curl -i {URL} -H 'X-API-Key: {API_KEY}' -d '{{"server_id":"my-server","hostname":"my-server.lan","timestamp":"2026-01-18T10:30:00Z","metrics":{{"cpu_percent":23.5}}}}'
+  curl -i {URL} -H 'X-API-Key: {KEY}' -d '{{"server_id":"my-server","hostname":"my-server.lan","timestamp":"2026-01-18T10:30:00Z","metrics":{{"cpu_percent":23.5}}}}'
 
-or this machine's own, every minute:
+one of the events:
 
-  cargo run --example agent -- --url {URL} --api-key {API_KEY}
+  {CARGO_LAMBDA.relative_to(ROOT)} lambda invoke heartbeat --invoke-address 127.0.0.1 --invoke-port {FUNCTION_PORT} --data-file events/heartbeat.json
 
-or one of the events:
+this machine's own every minute, a look at the fleet, and a key for one server:
 
-  {CARGO_LAMBDA.relative_to(ROOT)} lambda invoke --invoke-address 127.0.0.1 --invoke-port {FUNCTION_PORT} --data-file events/heartbeat.json
+  make ctl ARGS=agent
+  make ctl ARGS=fleet
+  make ctl ARGS='keys add my-server'
 
 Ctrl-C stops it."""
 
@@ -94,8 +95,8 @@ def wait_for(url, status, program, patience):
             sys.exit(f"{program.args[0]} stopped before it answered.")
         try:
             answered = urllib.request.urlopen(url, timeout=patience).status
-        except urllib.error.HTTPError as refusal:
-            answered = refusal.code
+        except urllib.error.HTTPError as error:
+            answered = error.code
         except OSError:
             answered = None
         if answered == status:
@@ -104,21 +105,31 @@ def wait_for(url, status, program, patience):
     sys.exit(f"{url} did not answer {status} within {patience} s.")
 
 
+def sweep():
+    """Invokes the watchdog, as the scheduler does on AWS. What it would announce is in its log."""
+    body = json.dumps({"time": datetime.datetime.now(datetime.timezone.utc).isoformat()}).encode()
+    with contextlib.suppress(OSError):
+        urllib.request.urlopen(f"{FUNCTIONS}/2015-03-31/functions/watchdog/invocations", body, timeout=SWEEP_EVERY)
+
+
 def main():
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     check_port(DYNAMODB_PORT, "DYNAMODB_PORT")
     check_port(FUNCTION_PORT, "FUNCTION_PORT")
     install()
-    subprocess.run(["cargo", "build", "--package", "dev", "--example", "agent"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--package", "dev", "--package", "heartbeat"], cwd=ROOT, check=True)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
     dynamodb = [target / "debug/dev", "--port", str(DYNAMODB_PORT), "--file", DATA]
     function = [CARGO_LAMBDA, "lambda", "watch", "--invoke-address", "127.0.0.1", "--invoke-port", str(FUNCTION_PORT)]
-    with running(*dynamodb) as engine, running(*function) as watcher:
-        wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, engine, patience=30)
+    with running(*dynamodb) as database, running(*function) as watcher:
+        wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, database, patience=30)
         wait_for(URL, 405, watcher, patience=300)
         print(READY, flush=True)
-        watcher.wait()
+        while watcher.poll() is None:
+            sweep()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                watcher.wait(SWEEP_EVERY)
         sys.exit("cargo lambda watch has stopped.")
 
 

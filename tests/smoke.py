@@ -29,7 +29,7 @@ def free_port():
 def shell(command):
     """Types a command; returns what it prints."""
     print(f"$ {command}", flush=True)
-    finished = subprocess.run(command, shell=True, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=300)
+    finished = subprocess.run(command, shell=True, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=600)
     assert finished.returncode == 0, f"{command}: exit {finished.returncode}\n{finished.stdout}"
     return finished.stdout
 
@@ -49,10 +49,14 @@ def items(port, table):
 
 
 def check(dynamodb_port, commands):
-    curl, agent, invoke = commands
+    curl, invoke, agent, fleet, add = commands
     assert "HTTP/1.1 200" in (answer := shell(curl)) and '"server_registered":true' in answer, answer
     assert '"server_registered":false' in shell(curl)
-    assert json.loads(shell(f"{agent} --once"))["server_registered"] is True
+    assert json.loads(shell(agent.replace("=agent", "='agent --once'")))["server_registered"] is True
+    key = shell(add).strip()
+    assert '"server_registered":false' in shell(curl.replace("local-development-key", key))
+    shell(add.replace("keys add my-server", "keys revoke my-server --yes"))
+    assert "my-server" in shell(fleet)
     for event in sorted((ROOT / "events").glob("*.json")):
         answer = json.loads(shell(invoke.replace("events/heartbeat.json", f"events/{event.name}")))
         assert answer["statusCode"] == STATUS.get(event.stem, 200), f"{event.name}: {answer}"
@@ -61,9 +65,9 @@ def check(dynamodb_port, commands):
     assert {"my-server", "omv-mediaserver"} < servers.keys() and len(servers) == 3, servers
     assert all(server["status"]["S"] == "online" for server in servers.values()), servers
     rows = items(dynamodb_port, "heartbeat-metrics")
-    # Two by curl, one by the agent, and six of the seven events that are accepted have metrics, of which
+    # Three by curl, one by the agent, and six of the seven events that are accepted have metrics, of which
     # one names itself.
-    assert len(rows) == 2 + 1 + 6, rows
+    assert len(rows) == 3 + 1 + 6, rows
     agent_row = next(row for row in rows if row["server_id"]["S"] not in ("my-server", "omv-mediaserver"))
     assert int(agent_row["memory_total_mb"]["N"]) > 0, agent_row
 
@@ -83,7 +87,8 @@ def main():
                     commands.append(line.strip())
                 if line.startswith("Ctrl-C"):
                     break
-            assert len(commands) == 3, "make run did not come up"
+            assert len(commands) == 5, "make run did not come up"
+            os.environ |= ports | {"MAKEFLAGS": "--silent --no-print-directory"}
             check(dynamodb_port, commands)
             second = subprocess.run(run, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
             assert second.returncode == 1 and second.stderr.startswith(f"Port {dynamodb_port} is in use."), second

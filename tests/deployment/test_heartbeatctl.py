@@ -1,0 +1,73 @@
+"""heartbeatctl on a stack in moto, through its real command line: names come from the stack's outputs."""
+
+import hashlib
+import json
+import os
+import subprocess
+
+import boto3
+import pytest
+from conftest import STACK
+from stack import ROOT
+
+
+@pytest.fixture(scope="module")
+def ctl(aws, deployed):
+    """Runs heartbeatctl with `--stack` against moto alone."""
+    subprocess.run(["cargo", "build", "--quiet", "--package", "heartbeatctl"], cwd=ROOT, check=True)
+    target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+    environment = {
+        "AWS_ENDPOINT_URL": aws("dynamodb").meta.endpoint_url,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+
+    def run(*arguments, stack=STACK):
+        command = [target / "debug" / "heartbeatctl", "--stack", stack, *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def tables(aws, deployed):
+    def table(logical_id):
+        return boto3.resource("dynamodb", endpoint_url=aws("dynamodb").meta.endpoint_url).Table(deployed[logical_id])
+
+    return table
+
+
+def test_a_key_is_added_listed_rotated_and_revoked(ctl, tables):
+    added = ctl("keys", "add", "web-1", "--label", "first")
+    assert added.returncode == 0, added
+    (item,) = tables("KeysTable").scan()["Items"]
+    assert item["key_sha256"] == hashlib.sha256(added.stdout.strip().encode()).hexdigest()
+    assert (item["server_id"], item["label"]) == ("web-1", "first")
+
+    (listed,) = json.loads(ctl("keys", "list", "--json").stdout)
+    assert listed["key_sha256"] == item["key_sha256"]
+    assert ctl("keys", "rotate", "web-1").returncode == 0
+    expiries = sorted(str(item.get("expires_at", "never")) for item in tables("KeysTable").scan()["Items"])
+    assert len(expiries) == 2 and expiries[1] == "never", expiries
+    assert ctl("keys", "revoke", "web-1", "--yes").returncode == 0
+    assert tables("KeysTable").scan()["Items"] == []
+    assert ctl("keys", "revoke", "web-1", "--yes").returncode == 1
+
+
+def test_a_server_is_seen_silenced_and_forgotten(ctl, tables):
+    seen = "2026-01-18T10:30:00.000000Z"
+    server = {"server_id": "web-1", "status": "offline", "last_seen": seen, "offline_since": seen}
+    tables("ServersTable").put_item(Item=server)
+    (shown,) = json.loads(ctl("fleet", "--json").stdout)
+    assert (shown["server_id"], shown["status"]) == ("web-1", "offline")
+    assert ctl("silence", "web-1", "2h").returncode == 0
+    assert "silenced_until" in tables("ServersTable").scan()["Items"][0]
+    assert ctl("forget", "web-1", "--yes").returncode == 0
+    assert ctl("forget", "web-1", "--yes").returncode == 1
+    assert tables("ServersTable").scan()["Items"] == []
+
+
+def test_a_stack_that_is_not_there_is_named(ctl):
+    missing = ctl("keys", "list", stack="nowhere")
+    assert missing.returncode == 1 and missing.stderr.startswith("error: the stack nowhere cannot be read"), missing
