@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import boto3
 import pytest
-from function import running
+from function import WATCHDOG, running
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
 from shell import run
@@ -64,6 +64,69 @@ def test_the_tables_names_are_read_from_the_stack(aws, deployed):
     shell = command("output()") + 'echo "$SERVERS_TABLE $METRICS_TABLE $KEYS_TABLE"'
     names = run(shell, AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url).split()
     assert names == [deployed[name] for name in ("ServersTable", "MetricsTable", "KeysTable")]
+
+
+# Silent servers
+
+
+@pytest.fixture
+def server(dynamodb, deployed):
+    """Runs a command on a table of servers that holds web-1; the item that is named afterwards."""
+    client = boto3.client("dynamodb", endpoint_url=dynamodb)
+    table = deployed["ServersTable"]
+    client.put_item(TableName=table, Item={"server_id": {"S": "web-1"}, "status": {"S": "online"}})
+
+    def run_and_read(shell, server_id="web-1"):
+        run(shell, AWS_ENDPOINT_URL_DYNAMODB=dynamodb, SERVERS_TABLE=table)
+        return client.get_item(TableName=table, Key={"server_id": {"S": server_id}}).get("Item")
+
+    yield run_and_read
+    client.delete_item(TableName=table, Key={"server_id": {"S": "web-1"}})
+
+
+def with_words(*words):
+    """The only block in which all of these are."""
+    (found,) = (command for command in COMMANDS if all(word in command for word in words))
+    return found
+
+
+def test_a_server_is_silenced_in_the_format_of_last_seen(server):
+    until = server(with_words("SET silenced_until"))["silenced_until"]["S"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", until)
+    assert timedelta(hours=1.9) < datetime.fromisoformat(until.replace("Z", "+00:00")) - datetime.now(timezone.utc) < timedelta(hours=2)
+    assert "silenced_until" not in server(with_words("REMOVE silenced_until"))
+
+
+def test_a_server_that_does_not_exist_is_not_made_by_silencing_it(server):
+    server(with_words("delete-item", "web-1"))
+    with pytest.raises(AssertionError, match="ConditionalCheckFailed"):
+        server(with_words("SET silenced_until"))
+
+
+def test_a_server_is_retired(server):
+    assert server(with_words("delete-item", "web-1")) is None
+
+
+def test_the_test_of_the_whole_path_goes_offline(server, aws, watchdog_settings, dynamodb):
+    assert server(with_words("put-item", "test-alert"), "test-alert")["status"] == {"S": "online"}
+    endpoints = {"AWS_ENDPOINT_URL_SNS": aws("sns").meta.endpoint_url}
+    with running(watchdog_settings | endpoints | {"HOLD_SECONDS": "0"}, dynamodb, bootstrap=WATCHDOG) as function:
+        function.invoke({})
+    assert "test-alert" in [line.get("server_id") for line in function.log]
+    assert server(with_words("delete-item", "test-alert"), "test-alert") is None
+
+
+def test_a_queue_gets_the_test_alert(aws, deployed):
+    endpoint = aws("sqs").meta.endpoint_url
+    environment = {"AWS_ENDPOINT_URL": endpoint, "ALERT_TOPIC": deployed["AlertTopic"]}
+    # For SQS, version 1 of the AWS CLI takes the endpoint from the command line only.
+    run('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }; ' + with_words("create-queue"), **environment)
+    url = aws("sqs").get_queue_url(QueueName="heartbeat-alerts")["QueueUrl"]
+    policy = json.loads(aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"])
+    assert policy["Statement"][0]["Condition"] == {"ArnEquals": {"aws:SourceArn": deployed["AlertTopic"]}}
+    assert "heartbeat-alerts" in run(with_words("sns publish"), **environment)
+    (message,) = aws("sqs").receive_message(QueueUrl=url)["Messages"]
+    assert json.loads(message["Body"])["Subject"] == "Test of heartbeat"
 
 
 # Backup and restore, on tables of the test's own
