@@ -203,6 +203,19 @@ def test_a_table_is_restored_beside_the_one_in_use_and_deleted(aws, deployed):
     assert "heartbeat-restored" not in aws("dynamodb").list_tables()["TableNames"]
 
 
+def test_a_table_that_is_gone_comes_back_under_its_name(aws):
+    client = aws("dynamodb")
+    properties = of_type(read(), "AWS::DynamoDB::Table")["ServersTable"]
+    client.create_table(TableName="gone", **{key: properties[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")})
+    client.create_backup(TableName="gone", BackupName="older")
+    client.put_item(TableName="gone", Item={"server_id": {"S": "web-1"}})
+    client.create_backup(TableName="gone", BackupName="newer")
+    client.delete_table(TableName="gone")
+    run(command("backup=$(aws dynamodb list-backups"), AWS_ENDPOINT_URL_DYNAMODB=client.meta.endpoint_url, TABLE="gone")
+    assert client.scan(TableName="gone")["Items"] == [{"server_id": {"S": "web-1"}}]
+    client.delete_table(TableName="gone")
+
+
 def test_what_a_restore_loses_is_set_again(aws, deployed):
     client = aws("dynamodb")
     properties = of_type(read(), "AWS::DynamoDB::Table")["KeysTable"]
