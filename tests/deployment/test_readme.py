@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 import boto3
 import pytest
+from conftest import STACK
 from function import WATCHDOG, running
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
@@ -69,15 +70,28 @@ def test_the_tables_names_are_read_from_the_stack(aws, deployed):
 # Silent servers
 
 
+@pytest.fixture(scope="session")
+def heartbeatctl():
+    """The folder of the tool."""
+    subprocess.run(["cargo", "build", "--quiet", "--package", "heartbeatctl"], cwd=ROOT, check=True)
+    return ROOT / "target/debug"
+
+
 @pytest.fixture
-def server(dynamodb, deployed):
+def server(aws, dynamodb, deployed, heartbeatctl):
     """Runs a command on a table of servers that holds web-1; the item that is named afterwards."""
     client = boto3.client("dynamodb", endpoint_url=dynamodb)
     table = deployed["ServersTable"]
     client.put_item(TableName=table, Item={"server_id": {"S": "web-1"}, "status": {"S": "online"}})
 
     def run_and_read(shell, server_id="web-1"):
-        run(shell, AWS_ENDPOINT_URL_DYNAMODB=dynamodb, SERVERS_TABLE=table)
+        run(
+            f"PATH={heartbeatctl}:$PATH; {shell}",
+            AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url,
+            AWS_ENDPOINT_URL_DYNAMODB=dynamodb,
+            HEARTBEAT_STACK=STACK,
+            SERVERS_TABLE=table,
+        )
         return client.get_item(TableName=table, Key={"server_id": {"S": server_id}}).get("Item")
 
     yield run_and_read
@@ -90,21 +104,16 @@ def with_words(*words):
     return found
 
 
-def test_a_server_is_silenced_in_the_format_of_last_seen(server):
-    until = server(with_words("SET silenced_until"))["silenced_until"]["S"]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", until)
-    assert timedelta(hours=1.9) < datetime.fromisoformat(until.replace("Z", "+00:00")) - datetime.now(timezone.utc) < timedelta(hours=2)
-    assert "silenced_until" not in server(with_words("REMOVE silenced_until"))
-
-
-def test_a_server_that_does_not_exist_is_not_made_by_silencing_it(server):
-    server(with_words("delete-item", "web-1"))
-    with pytest.raises(AssertionError, match="ConditionalCheckFailed"):
-        server(with_words("SET silenced_until"))
+def test_a_server_is_silenced_and_heard_again(server):
+    silence, hear = with_words("heartbeatctl silence").splitlines()
+    until = datetime.fromisoformat(server(silence)["silenced_until"]["S"].replace("Z", "+00:00"))
+    assert timedelta(hours=1.9) < until - datetime.now(timezone.utc) <= timedelta(hours=2)
+    assert "silenced_until" not in server(hear)
 
 
 def test_a_server_is_retired(server):
-    assert server(with_words("delete-item", "web-1")) is None
+    server(with_words("keys add web-1").splitlines()[1])
+    assert server(with_words("heartbeatctl forget")) is None
 
 
 def test_the_test_of_the_whole_path_goes_offline(server, aws, watchdog_settings, dynamodb):
@@ -256,6 +265,16 @@ def test_a_stack_that_was_rolled_back_still_tells_its_tables(aws, deployed):
     shell = command("tables=$(aws").split("aws cloudformation delete-stack")[0] + 'echo "$tables"'
     names = run(shell, AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url).split()
     assert sorted(names) == sorted(deployed[name] for name in of_type(read(), "AWS::DynamoDB::Table"))
+
+
+# Keys
+
+
+def test_a_key_is_made_shared_rotated_and_revoked(server, settings, dynamodb, deployed):
+    server(with_words("keys add web-1"))
+    keys = boto3.client("dynamodb", endpoint_url=dynamodb).scan(TableName=deployed["KeysTable"])["Items"]
+    assert [key["label"]["S"] for key in keys if "server_id" not in key] == ["all agents"]
+    assert not [key for key in keys if key.get("server_id") == {"S": "web-1"} and "expires_at" not in key]
 
 
 # Deploy
