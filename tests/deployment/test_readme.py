@@ -8,7 +8,8 @@ from datetime import datetime, timedelta, timezone
 
 import boto3
 import pytest
-from function import running
+from conftest import STACK
+from function import WATCHDOG, running
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
 from shell import run
@@ -64,6 +65,77 @@ def test_the_tables_names_are_read_from_the_stack(aws, deployed):
     shell = command("output()") + 'echo "$SERVERS_TABLE $METRICS_TABLE $KEYS_TABLE"'
     names = run(shell, AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url).split()
     assert names == [deployed[name] for name in ("ServersTable", "MetricsTable", "KeysTable")]
+
+
+# Silent servers
+
+
+@pytest.fixture(scope="session")
+def heartbeatctl():
+    """The folder of the tool."""
+    subprocess.run(["cargo", "build", "--quiet", "--package", "heartbeatctl"], cwd=ROOT, check=True)
+    return ROOT / "target/debug"
+
+
+@pytest.fixture
+def server(aws, dynamodb, deployed, heartbeatctl):
+    """Runs a command on a table of servers that holds web-1; the item that is named afterwards."""
+    client = boto3.client("dynamodb", endpoint_url=dynamodb)
+    table = deployed["ServersTable"]
+    client.put_item(TableName=table, Item={"server_id": {"S": "web-1"}, "status": {"S": "online"}})
+
+    def run_and_read(shell, server_id="web-1"):
+        run(
+            f"PATH={heartbeatctl}:$PATH; {shell}",
+            AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url,
+            AWS_ENDPOINT_URL_DYNAMODB=dynamodb,
+            HEARTBEAT_STACK=STACK,
+            SERVERS_TABLE=table,
+        )
+        return client.get_item(TableName=table, Key={"server_id": {"S": server_id}}).get("Item")
+
+    yield run_and_read
+    client.delete_item(TableName=table, Key={"server_id": {"S": "web-1"}})
+
+
+def with_words(*words):
+    """The only block in which all of these are."""
+    (found,) = (command for command in COMMANDS if all(word in command for word in words))
+    return found
+
+
+def test_a_server_is_silenced_and_heard_again(server):
+    silence, hear = with_words("heartbeatctl silence").splitlines()
+    until = datetime.fromisoformat(server(silence)["silenced_until"]["S"].replace("Z", "+00:00"))
+    assert timedelta(hours=1.9) < until - datetime.now(timezone.utc) <= timedelta(hours=2)
+    assert "silenced_until" not in server(hear)
+
+
+def test_a_server_is_retired(server):
+    server(with_words("keys add web-1").splitlines()[1])
+    assert server(with_words("heartbeatctl forget")) is None
+
+
+def test_the_test_of_the_whole_path_goes_offline(server, aws, watchdog_settings, dynamodb):
+    assert server(with_words("put-item", "test-alert"), "test-alert")["status"] == {"S": "online"}
+    endpoints = {"AWS_ENDPOINT_URL_SNS": aws("sns").meta.endpoint_url}
+    with running(watchdog_settings | endpoints | {"HOLD_SECONDS": "0"}, dynamodb, bootstrap=WATCHDOG) as function:
+        function.invoke({})
+    assert "test-alert" in [line.get("server_id") for line in function.log]
+    assert server(with_words("delete-item", "test-alert"), "test-alert") is None
+
+
+def test_a_queue_gets_the_test_alert(aws, deployed):
+    endpoint = aws("sqs").meta.endpoint_url
+    environment = {"AWS_ENDPOINT_URL": endpoint, "ALERT_TOPIC": deployed["AlertTopic"]}
+    # For SQS, version 1 of the AWS CLI takes the endpoint from the command line only.
+    run('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }; ' + with_words("create-queue"), **environment)
+    url = aws("sqs").get_queue_url(QueueName="heartbeat-alerts")["QueueUrl"]
+    policy = json.loads(aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"])
+    assert policy["Statement"][0]["Condition"] == {"ArnEquals": {"aws:SourceArn": deployed["AlertTopic"]}}
+    assert "heartbeat-alerts" in run(with_words("sns publish"), **environment)
+    (message,) = aws("sqs").receive_message(QueueUrl=url)["Messages"]
+    assert json.loads(message["Body"])["Subject"] == "Test of heartbeat"
 
 
 # Backup and restore, on tables of the test's own
@@ -140,6 +212,19 @@ def test_a_table_is_restored_beside_the_one_in_use_and_deleted(aws, deployed):
     assert "heartbeat-restored" not in aws("dynamodb").list_tables()["TableNames"]
 
 
+def test_a_table_that_is_gone_comes_back_under_its_name(aws):
+    client = aws("dynamodb")
+    properties = of_type(read(), "AWS::DynamoDB::Table")["ServersTable"]
+    client.create_table(TableName="gone", **{key: properties[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")})
+    client.create_backup(TableName="gone", BackupName="older")
+    client.put_item(TableName="gone", Item={"server_id": {"S": "web-1"}})
+    client.create_backup(TableName="gone", BackupName="newer")
+    client.delete_table(TableName="gone")
+    run(command("backup=$(aws dynamodb list-backups"), AWS_ENDPOINT_URL_DYNAMODB=client.meta.endpoint_url, TABLE="gone")
+    assert client.scan(TableName="gone")["Items"] == [{"server_id": {"S": "web-1"}}]
+    client.delete_table(TableName="gone")
+
+
 def test_what_a_restore_loses_is_set_again(aws, deployed):
     client = aws("dynamodb")
     properties = of_type(read(), "AWS::DynamoDB::Table")["KeysTable"]
@@ -180,6 +265,16 @@ def test_a_stack_that_was_rolled_back_still_tells_its_tables(aws, deployed):
     shell = command("tables=$(aws").split("aws cloudformation delete-stack")[0] + 'echo "$tables"'
     names = run(shell, AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url).split()
     assert sorted(names) == sorted(deployed[name] for name in of_type(read(), "AWS::DynamoDB::Table"))
+
+
+# Keys
+
+
+def test_a_key_is_made_shared_rotated_and_revoked(server, settings, dynamodb, deployed):
+    server(with_words("keys add web-1"))
+    keys = boto3.client("dynamodb", endpoint_url=dynamodb).scan(TableName=deployed["KeysTable"])["Items"]
+    assert [key["label"]["S"] for key in keys if "server_id" not in key] == ["all agents"]
+    assert not [key for key in keys if key.get("server_id") == {"S": "web-1"} and "expires_at" not in key]
 
 
 # Deploy
