@@ -37,6 +37,8 @@ SETTINGS = {
     "AWS_ACCESS_KEY_ID": "local",
     "AWS_SECRET_ACCESS_KEY": "local",
 }
+# What a command needs to reach this DynamoDB.
+LOCAL = ("KEYS_TABLE", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 READY = f"""
 The heartbeat endpoint is up. Send it a heartbeat:
 
@@ -49,6 +51,9 @@ or this machine's own, every minute:
 or one of the events:
 
   {CARGO_LAMBDA.relative_to(ROOT)} lambda invoke --invoke-address 127.0.0.1 --invoke-port {FUNCTION_PORT} --data-file events/heartbeat.json
+
+The key {API_KEY} is in the function's environment. Another kind lives in a table; this makes one for a server:
+{" ".join(f"{name}={SETTINGS[name]}" for name in LOCAL)} cargo run --quiet --package heartbeatctl -- keys add my-server
 
 Ctrl-C stops it."""
 
