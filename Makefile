@@ -1,5 +1,9 @@
-# What the function is built for: this machine's processor, unless told otherwise.
-ARCHITECTURE ?= $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+# What the functions are built for: what the last deployment runs on, or else this machine's processor.
+HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+ARCHITECTURE ?= $(or $(call remembered,Architecture[=" \\]+(arm64|x86_64)),$(HOST))
+
+# What `sam deploy --guided` has written into samconfig.toml: the parentheses of a pattern.
+remembered = $(shell sed -nE 's/.*$(1).*/\1/p' samconfig.toml 2>/dev/null | head -n 1)
 
 # Tools of the project's own, at pinned versions.
 TOOLS := target/tools
@@ -8,6 +12,9 @@ export SAM_CLI_TELEMETRY := 0
 
 # What SAM builds, and Lambda runs.
 BOOTSTRAP := .aws-sam/build/HeartbeatFunction/bootstrap
+
+# The stack's name in AWS.
+STACK ?= $(or $(call remembered,^stack_name = "(.*)"),heartbeat)
 
 OPENAPI_TOOLS := target/openapi-tools
 
@@ -20,7 +27,7 @@ LOCAL := AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:8000 AWS_REGION=us-east-1 AW
 # The parts of `make test`, cheap ones first.
 PARTS := check deny test-agent test-openapi test-deployment test-instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run fleet picture openapi check test $(PARTS) soak fuzz bench budgets build validate deploy key
+.PHONY: help run fleet picture openapi check test $(PARTS) soak fuzz bench budgets build validate deploy example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -98,10 +105,21 @@ validate: $(TOOLS)/ready ## Check the template by SAM's rules and CloudFormation
 	sam validate --lint --region us-east-1
 	cfn-lint template.yaml
 
-# To AWS, asking for what it needs. The first time it offers what was built; from then on what samconfig.toml
-# remembers, which an override would hide.
+# These run what they build.
+test-deployment test-instructions budgets: ARCHITECTURE := $(HOST)
+
+# To AWS, asking for what it needs. The first time it proposes the stack's name, the AWS CLI's region and what was
+# built; from then on what samconfig.toml remembers, which these options would hide.
 deploy: validate build ## Deploy the stack to AWS.
-	sam deploy --guided $(if $(wildcard samconfig.toml),,--parameter-overrides Architecture=$(ARCHITECTURE))
+	@$(TOOLS)/bin/python dev/check_architecture.py $(ARCHITECTURE)
+	region=$${AWS_REGION:-$${AWS_DEFAULT_REGION:-$$(aws configure get region)}}; \
+	sam deploy --guided $(if $(wildcard samconfig.toml),,--stack-name heartbeat $${region:+--region $$region} \
+		--parameter-overrides Architecture=$(ARCHITECTURE))
+
+example: ## Print a curl for the stack that is deployed.
+	@aws cloudformation describe-stacks --stack-name $(STACK) --output text \
+		$(addprefix --region ,$(call remembered,^region = "(.*)")) \
+		--query "Stacks[0].Outputs[?OutputKey=='Example'].OutputValue"
 
 key: ## Make an API key in hex and one in the keys table's form, each with its digest; nothing is stored.
 	@for key in $$(openssl rand -hex 32) hb_$$(openssl rand -base64 32 | tr /+ _- | tr -d =); do \

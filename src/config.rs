@@ -4,6 +4,7 @@ use crate::auth::Keys;
 use crate::watchdog::Rules;
 use aws_sdk_dynamodb::config::Credentials;
 use chrono::TimeDelta;
+use lambda_http::http::Uri;
 use std::fmt;
 use std::time::Duration;
 use tracing::Level;
@@ -42,7 +43,8 @@ pub struct ClientConfig {
     pub endpoint_url: Option<String>,
     /// `AWS_CA_BUNDLE`: a PEM file of the trusted roots, in place of Amazon's.
     pub ca_bundle: Option<String>,
-    /// `CONNECT_TIMEOUT_MS` (default 1000): until TCP is connected.
+    /// `CONNECT_TIMEOUT_MS` (default 1000): until a connection is open: name, TCP and TLS,
+    /// all addresses of the host together.
     pub connect_timeout: Duration,
     /// `ATTEMPT_TIMEOUT_MS` (default 1500): until one try of a write is answered.
     pub attempt_timeout: Duration,
@@ -128,7 +130,7 @@ impl WatchdogConfig {
                 offline_after: TimeDelta::seconds(offline_after.into()),
                 hold: TimeDelta::seconds(hold),
             },
-            sns_endpoint_url: source.optional("AWS_ENDPOINT_URL_SNS"),
+            sns_endpoint_url: source.url("AWS_ENDPOINT_URL_SNS")?,
             client: ClientConfig::read(&variable)?,
         })
     }
@@ -143,12 +145,27 @@ fn is_topic(arn: &str) -> bool {
         && parts.iter().all(|part| !part.is_empty())
 }
 
-/// Reads `AWS_LAMBDA_LOG_LEVEL` (default INFO): the least severe level that is logged. Lambda sets it.
-pub fn log_level(variable: impl Fn(&str) -> Option<String>) -> Level {
-    let level = Source(variable).optional("AWS_LAMBDA_LOG_LEVEL");
-    level
-        .and_then(|level| level.parse().ok())
-        .unwrap_or(Level::INFO)
+/// Reads `AWS_LAMBDA_LOG_LEVEL` (default INFO): the least severe level that is logged. Lambda sets it to one
+/// of its six levels. There is no FATAL here: it means ERROR.
+///
+/// # Errors
+/// It is none of Lambda's levels.
+pub fn log_level(variable: impl Fn(&str) -> Option<String>) -> Result<Level, ConfigError> {
+    const NAME: &str = "AWS_LAMBDA_LOG_LEVEL";
+    let Some(level) = Source(variable).optional(NAME) else {
+        return Ok(Level::INFO);
+    };
+    match level.to_ascii_uppercase().as_str() {
+        "TRACE" => Ok(Level::TRACE),
+        "DEBUG" => Ok(Level::DEBUG),
+        "INFO" => Ok(Level::INFO),
+        "WARN" => Ok(Level::WARN),
+        "ERROR" | "FATAL" => Ok(Level::ERROR),
+        _ => Err(ConfigError::new(
+            NAME,
+            "it is not TRACE, DEBUG, INFO, WARN, ERROR or FATAL",
+        )),
+    }
 }
 
 impl ClientConfig {
@@ -167,7 +184,7 @@ impl ClientConfig {
                 None,
                 "environment",
             ),
-            endpoint_url: source.optional("AWS_ENDPOINT_URL_DYNAMODB"),
+            endpoint_url: source.url("AWS_ENDPOINT_URL_DYNAMODB")?,
             ca_bundle: source.optional("AWS_CA_BUNDLE"),
             connect_timeout: source.millis("CONNECT_TIMEOUT_MS", 1_000)?,
             attempt_timeout: source.millis("ATTEMPT_TIMEOUT_MS", 1_500)?,
@@ -203,6 +220,15 @@ impl<F: Fn(&str) -> Option<String>> Source<F> {
             .ok_or_else(|| ConfigError::new(name, "it is not set"))
     }
 
+    fn url(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
+        let url = self.optional(name);
+        if url.as_deref().is_none_or(is_http_url) {
+            Ok(url)
+        } else {
+            Err(ConfigError::new(name, "it is not an http or https URL"))
+        }
+    }
+
     fn positive(&self, name: &'static str, default: u32) -> Result<u32, ConfigError> {
         let Some(value) = self.optional(name) else {
             return Ok(default);
@@ -217,6 +243,18 @@ impl<F: Fn(&str) -> Option<String>> Source<F> {
     fn millis(&self, name: &'static str, default: u32) -> Result<Duration, ConfigError> {
         Ok(Duration::from_millis(self.positive(name, default)?.into()))
     }
+}
+
+/// Whether a URL names a host to reach over HTTP, with a port in range where it names one.
+fn is_http_url(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return false;
+    };
+    let host_and_port = uri.authority().is_some_and(|authority| {
+        !authority.host().is_empty()
+            && (authority.port_u16().is_some() || authority.as_str() == authority.host())
+    });
+    host_and_port && matches!(uri.scheme_str(), Some("http" | "https"))
 }
 
 /// A setting with which the function does not start. It never repeats the setting's value.

@@ -4,11 +4,9 @@ use heartbeat::config::{self, Config};
 use heartbeat::{client, lambda, log};
 use lambda_http::Error;
 use std::process::ExitCode;
-use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    log::subscriber(config::log_level(environment), std::io::stdout).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
@@ -19,6 +17,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
+    log::init(config::log_level(environment))?;
     let config = Config::read(environment)?;
     let (clients, warm_up) = client::connect(&config.client)?;
     warm_up.run().await;

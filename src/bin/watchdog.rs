@@ -7,11 +7,9 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
-use tracing_subscriber::util::SubscriberInitExt;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    log::subscriber(config::log_level(environment), std::io::stdout).init();
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
@@ -22,6 +20,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
+    log::init(config::log_level(environment))?;
     let config = WatchdogConfig::read(environment)?;
     let dynamodb = client::dynamodb(&config.client)?;
     let sns = client::sns(&config.client, config.sns_endpoint_url.as_deref())?;

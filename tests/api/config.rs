@@ -1,5 +1,6 @@
 use crate::support::app::DIGEST;
-use heartbeat::config::Config;
+use heartbeat::config::{Config, log_level};
+use tracing::Level;
 
 fn refusal(name: &str, value: Option<&str>) -> String {
     let read = |asked: &str| {
@@ -146,6 +147,70 @@ fn a_ca_bundle_that_cannot_be_used_is_named() {
         assert!(
             refusal.starts_with(&format!("AWS_CA_BUNDLE: {reason}")),
             "{refusal}"
+        );
+    }
+}
+
+#[test]
+fn every_level_of_lambda_is_a_level_and_nothing_else_is() {
+    let level = |value: Option<&str>| {
+        log_level(|name| {
+            assert_eq!(name, "AWS_LAMBDA_LOG_LEVEL");
+            value.map(str::to_owned)
+        })
+    };
+    for (value, expected) in [
+        ("TRACE", Level::TRACE),
+        ("DEBUG", Level::DEBUG),
+        ("INFO", Level::INFO),
+        ("WARN", Level::WARN),
+        ("ERROR", Level::ERROR),
+        ("FATAL", Level::ERROR),
+        ("warn", Level::WARN),
+    ] {
+        assert_eq!(level(Some(value)).unwrap(), expected, "{value}");
+    }
+    assert_eq!(level(None).unwrap(), Level::INFO);
+    assert_eq!(level(Some("")).unwrap(), Level::INFO);
+    for value in ["LOUD", "WARNING", "3", "INFO ", "off"] {
+        let error = level(Some(value)).unwrap_err().to_string();
+        assert_eq!(
+            error, "AWS_LAMBDA_LOG_LEVEL: it is not TRACE, DEBUG, INFO, WARN, ERROR or FATAL",
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn an_endpoint_is_an_http_url() {
+    for url in [
+        "http://127.0.0.1:8000",
+        "http://[::1]:8000",
+        "https://dynamodb.us-east-1.amazonaws.com",
+        "https://vpce.example.com/prefix/",
+    ] {
+        assert_eq!(
+            refusal("AWS_ENDPOINT_URL_DYNAMODB", Some(url)),
+            "accepted",
+            "{url}"
+        );
+    }
+    for url in [
+        "localhost",
+        "localhost:8000",
+        "127.0.0.1:8000",
+        "//localhost",
+        "http://",
+        "http:///tables",
+        "http://local host:8000",
+        "http://localhost:port",
+        "http://localhost:65536",
+        "ftp://localhost:8000",
+    ] {
+        assert_eq!(
+            refusal("AWS_ENDPOINT_URL_DYNAMODB", Some(url)),
+            "AWS_ENDPOINT_URL_DYNAMODB: it is not an http or https URL",
+            "{url}"
         );
     }
 }

@@ -97,3 +97,21 @@ async fn four_heartbeats_are_in_flight_at_once() {
     assert_eq!(request_ids.len(), 4, "{log:?}");
     assert!(log.iter().all(|line| line["level"] == "INFO"), "{log:?}");
 }
+
+#[tokio::test]
+async fn a_setting_that_cannot_be_used_ends_the_start_and_is_named() {
+    let app = TestApp::start().await;
+    let api = RuntimeApi::start().await.unwrap();
+    for (name, value) in [
+        ("AWS_LAMBDA_LOG_LEVEL", "LOUD"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000"),
+    ] {
+        let output = start(&app, &api, &[(name, value)]).wait_with_output().await;
+        let output = output.unwrap();
+        assert!(!output.status.success(), "{name}");
+        let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        assert!(line["reason"].as_str().unwrap().starts_with(name), "{line}");
+        assert!(!line.to_string().contains(value), "{line}");
+    }
+}

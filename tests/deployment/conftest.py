@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from stack import CODE, of_type, read, transform
 
 STACK = "heartbeat"
+PARAMETERS = {"ApiKeySha256": hashlib.sha256(KEY.encode()).hexdigest(), "AlarmEmail": "ops@example.com", "Monitoring": "full"}
 
 
 @pytest.fixture(scope="session")
@@ -37,14 +38,10 @@ def deployed(aws):
         archive.write(BOOTSTRAP, "bootstrap")
     aws("s3").create_bucket(Bucket=bucket)
     aws("s3").put_object(Bucket=bucket, Key=name, Body=package.getvalue())
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
     aws("cloudformation").create_stack(
         StackName=STACK,
         TemplateBody=json.dumps(transform(read())),
-        Parameters=[
-            {"ParameterKey": "ApiKeySha256", "ParameterValue": digest},
-            {"ParameterKey": "AlarmEmail", "ParameterValue": "ops@example.com"},
-        ],
+        Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in PARAMETERS.items()],
         Capabilities=["CAPABILITY_IAM"],
     )
     resources = aws("cloudformation").list_stack_resources(StackName=STACK)["StackResourceSummaries"]
@@ -53,11 +50,21 @@ def deployed(aws):
     return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in named}
 
 
+def environment(aws, name):
+    function = aws("lambda").get_function_configuration(FunctionName=name)
+    return {name: str(value) for name, value in function["Environment"]["Variables"].items()}
+
+
 @pytest.fixture(scope="session")
 def settings(aws, deployed):
     """The environment with which the stack runs its function."""
-    function = aws("lambda").get_function_configuration(FunctionName=deployed["HeartbeatFunction"])
-    return {name: str(value) for name, value in function["Environment"]["Variables"].items()}
+    return environment(aws, deployed["HeartbeatFunction"])
+
+
+@pytest.fixture(scope="session")
+def watchdog_settings(aws, deployed):
+    """The environment with which the stack runs its watchdog."""
+    return environment(aws, deployed["WatchdogFunction"])
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from threading import Thread
 from stack import ROOT
 
 BOOTSTRAP = ROOT / ".aws-sam/build/HeartbeatFunction/bootstrap"
+WATCHDOG = ROOT / ".aws-sam/build/WatchdogFunction/bootstrap"
 KEY = "the key of the tests"
 ROUTE = "/api/v1/agents/heartbeat"
 
@@ -68,13 +69,17 @@ class Function:
 
     def post(self, body, key=KEY, **heads):
         """The answer to a heartbeat as API Gateway hands it over: its status and its body."""
-        self._events.put(event(body, {"x-api-key": key, **heads}))
-        answer = self._answers.get(timeout=PATIENCE)
+        answer = self.invoke(event(body, {"x-api-key": key, **heads}))
         return answer["statusCode"], json.loads(answer["body"])
 
-    def start(self, environment, output):
+    def invoke(self, payload):
+        """The answer to an event."""
+        self._events.put(payload)
+        return self._answers.get(timeout=PATIENCE)
+
+    def start(self, bootstrap, environment, output):
         """Starts the function with this environment and nothing else."""
-        self._process = subprocess.Popen([BOOTSTRAP], env=environment, stdout=output, stderr=output)
+        self._process = subprocess.Popen([bootstrap], env=environment, stdout=output, stderr=output)
 
     def stop(self, output):
         """Ends the function and reads its log."""
@@ -131,7 +136,7 @@ def event(body, headers):
 
 
 @contextmanager
-def running(settings, dynamodb, level="INFO"):
+def running(settings, dynamodb, level="INFO", bootstrap=BOOTSTRAP):
     """What `sam build` made, started with these settings and those that Lambda sets. Its log is there once it has ended."""
     function = Function()
     with serving(function.runtime_api()) as runtime_api, tempfile.TemporaryFile("w+") as output:
@@ -146,7 +151,7 @@ def running(settings, dynamodb, level="INFO"):
             "AWS_REGION": os.environ["AWS_DEFAULT_REGION"],
             "AWS_SECRET_ACCESS_KEY": os.environ["AWS_SECRET_ACCESS_KEY"],
         }
-        function.start(environment, output)
+        function.start(bootstrap, environment, output)
         try:
             yield function
         finally:

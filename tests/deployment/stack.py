@@ -8,6 +8,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
 CODE = "s3://code/heartbeat.zip"
+NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 class NoManagedPolicies:
@@ -25,7 +26,8 @@ def read():
 def transform(template):
     """A template in plain CloudFormation; the one given is left alone."""
     template = copy.deepcopy(template)
-    template["Resources"]["HeartbeatFunction"]["Properties"]["CodeUri"] = CODE
+    for name in of_type(template, "AWS::Serverless::Function"):
+        template["Resources"][name]["Properties"]["CodeUri"] = CODE
     return carry_out(template, {}, NoManagedPolicies())
 
 
@@ -33,6 +35,47 @@ def of_type(stack, kind):
     """The properties of all resources of a type, by logical id."""
     resources = stack["Resources"].items()
     return {name: resource.get("Properties", {}) for name, resource in resources if resource["Type"] == kind}
+
+
+def made(stack, **parameters):
+    """What CloudFormation makes of a transformed stack with these parameters: without what a condition leaves out."""
+    values = {name: str(parameter.get("Default", "")) for name, parameter in stack["Parameters"].items()} | parameters
+
+    def holds(condition):
+        ((function, arguments),) = condition.items()
+        match function:
+            case "Condition":
+                return holds(stack["Conditions"][arguments])
+            case "Fn::Equals":
+                left, right = (values[side["Ref"]] if isinstance(side, dict) else side for side in arguments)
+                return left == right
+            case "Fn::Not":
+                return not holds(sole(arguments))
+            case "Fn::And":
+                return all(map(holds, arguments))
+            case "Fn::Or":
+                return any(map(holds, arguments))
+        raise ValueError(function)
+
+    def resolve(node):
+        match node:
+            case {"Fn::If": [condition, yes, no]}:
+                return resolve(yes if holds(stack["Conditions"][condition]) else no)
+            case dict():
+                resolved = {key: resolve(value) for key, value in node.items()}
+                return {key: value for key, value in resolved.items() if value != NO_VALUE}
+            case list():
+                return [value for value in map(resolve, node) if value != NO_VALUE]
+        return node
+
+    def kept(section):
+        return {
+            name: resolve(entry)
+            for name, entry in stack[section].items()
+            if "Condition" not in entry or holds({"Condition": entry["Condition"]})
+        }
+
+    return {"Parameters": stack["Parameters"], "Resources": kept("Resources"), "Outputs": kept("Outputs")}
 
 
 def sole(values):

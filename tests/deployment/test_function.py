@@ -2,10 +2,11 @@
 
 import re
 from datetime import datetime, timezone
+from urllib.parse import parse_qs
 
 import boto3
 import pytest
-from function import BOOTSTRAP, Handler, running, serving
+from function import BOOTSTRAP, WATCHDOG, Handler, running, serving
 from stack import of_type, read, transform
 
 # What Lambda's level filter knows, from the least severe to the most.
@@ -31,8 +32,9 @@ def kept(log, level):
     return [line for line in log if level_of(line) >= LEVELS.index(level)]
 
 
-def test_it_runs_on_amazon_linux():
-    needed = re.findall(rb"GLIBC_(\d+)\.(\d+)", BOOTSTRAP.read_bytes())
+@pytest.mark.parametrize("bootstrap", [BOOTSTRAP, WATCHDOG], ids=lambda bootstrap: bootstrap.parent.name)
+def test_it_runs_on_amazon_linux(bootstrap):
+    needed = re.findall(rb"GLIBC_(\d+)\.(\d+)", bootstrap.read_bytes())
     assert max((int(major), int(minor)) for major, minor in needed) <= GLIBC
 
 
@@ -54,6 +56,17 @@ def test_the_deployed_function_records_a_heartbeat_in_the_deployed_tables(settin
     assert row["cpu_percent"] == {"N": "12.5"}
 
 
+def allowed(role, deployed, *services):
+    """What a role allows: actions of these services, each with what it may be done to."""
+    statements = transform(read())["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
+    return {
+        (action, deployed[(statement["Resource"].get("Fn::GetAtt") or [statement["Resource"].get("Ref")])[0]])
+        for statement in statements
+        for action in (statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]])
+        if action.split(":")[0] in services
+    }
+
+
 def test_it_asks_of_dynamodb_what_its_policy_allows_and_nothing_else(settings, deployed):
     asked = set()
 
@@ -68,38 +81,79 @@ def test_it_asks_of_dynamodb_what_its_policy_allows_and_nothing_else(settings, d
             self.answer(200, {})
 
     with serving(DynamoDb) as address, running(settings, f"http://{address}") as function:
-        status, _ = function.post(heartbeat("allowed", metrics={}))
-    assert status == 200
-    # The warm-up: a request without credentials, which needs no permission.
+        accepted, _ = function.post(heartbeat("allowed", metrics={}))
+        looked_up, _ = function.post(heartbeat("allowed", metrics={}), key="hb_" + "a" * 43)
+    assert (accepted, looked_up) == (200, 401)
+    # The warm-up: requests without credentials, which need no permission.
     asked.remove((None, "/"))
-    (role,) = of_type(transform(read()), "AWS::IAM::Role").values()
-    allowed = {
-        (statement["Action"], deployed[statement["Resource"]["Fn::GetAtt"][0]])
-        for statement in role["Policies"][0]["PolicyDocument"]["Statement"]
-        if "dynamodb:" in statement["Action"]
-    }
-    # A key from the environment is not looked up.
-    assert asked == allowed - {("dynamodb:GetItem", deployed["KeysTable"])}
+    assert asked == allowed("FunctionRole", deployed, "dynamodb")
+
+
+def test_the_watchdog_asks_what_its_policy_allows_and_nothing_else(watchdog_settings, deployed):
+    asked = set()
+    silent = {"server_id": {"S": "web-1"}, "status": {"S": "online"}, "last_seen": {"S": "2026-01-18T10:00:00.000000Z"}}
+
+    class Aws(Handler):
+        def do_GET(self):
+            self.answer(200, {})
+
+        def do_POST(self):
+            target = self.headers["X-Amz-Target"]
+            if target:
+                asked.add((f"dynamodb:{target.partition('.')[2]}", self.body()["TableName"]))
+                self.answer(200, {"Items": [silent], "Count": 1} if target.endswith("Scan") else {})
+                return
+            length = int(self.headers["Content-Length"])
+            form = parse_qs(self.rfile.read(length).decode())
+            asked.add((f"sns:{form['Action'][0]}", form["TopicArn"][0]))
+            content = b"<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    with serving(Aws) as address:
+        endpoints = {"AWS_ENDPOINT_URL_SNS": f"http://{address}"}
+        with running(watchdog_settings | endpoints, f"http://{address}", bootstrap=WATCHDOG) as function:
+            answer = function.invoke({"time": "2026-01-18T10:30:00Z"})
+    assert answer is None, function.log
+    assert asked == allowed("WatchdogRole", deployed, "dynamodb", "sns")
+
+
+def test_the_deployed_watchdog_marks_a_silent_server_and_counts_it(aws, watchdog_settings, dynamodb, deployed):
+    client = boto3.client("dynamodb", endpoint_url=dynamodb)
+    key = {"server_id": {"S": "fell-silent"}}
+    seen = {"status": {"S": "online"}, "last_seen": {"S": "2026-01-18T10:00:00.000000Z"}}
+    client.put_item(TableName=deployed["ServersTable"], Item=key | seen)
+    endpoints = {"AWS_ENDPOINT_URL_SNS": aws("sns").meta.endpoint_url}
+    with running(watchdog_settings | endpoints, dynamodb, bootstrap=WATCHDOG) as function:
+        function.invoke({"time": "2026-01-18T10:03:01Z"})
+    server = client.get_item(TableName=deployed["ServersTable"], Key=key)["Item"]
+    client.delete_item(TableName=deployed["ServersTable"], Key=key)
+    assert (server["status"], server["announced"]) == ({"S": "offline"}, seen["last_seen"]), function.log
+    (metric,) = of_type(read(), "AWS::Logs::MetricFilter")["OfflineMetric"]["MetricTransformations"]
+    (sweep,) = (line for line in function.log if line["message"] == "sweep")
+    assert sweep[metric["MetricValue"].removeprefix("$.")] >= 1
 
 
 def test_lambda_understands_every_line_of_its_log(settings, dynamodb):
     with running(settings, dynamodb, level="DEBUG") as function:
         function.post(heartbeat("logged"))
         function.post(heartbeat("logged"), key="wrong")
-    assert {line["message"] for line in function.log} == {"started", "heartbeat received", "server registered", "refused"}
+    assert {line["message"] for line in function.log} == {"started", "heartbeat received", "server registered", "rejected"}
     for line in function.log:
         assert TIMESTAMP.fullmatch(line["timestamp"]), line
         assert line["level"] in LEVELS, line
-    assert [line["level"] for line in function.log if line["message"] == "refused"] == ["WARN"]
+    assert [line["level"] for line in function.log if line["message"] == "rejected"] == ["WARN"]
 
 
-def test_a_filter_at_warn_loses_no_refusal_and_no_error(settings, dynamodb):
+def test_a_filter_at_warn_loses_no_rejection_and_no_error(settings, dynamodb):
     with running(settings | {"METRICS_TABLE": "missing"}, dynamodb, level="WARN") as function:
-        refused, _ = function.post({})
+        rejected, _ = function.post({})
         failed, _ = function.post(heartbeat("filtered", metrics={}))
-    assert (refused, failed) == (422, 500)
+    assert (rejected, failed) == (422, 500)
     lines = [(line["level"], line["message"], line["status"]) for line in kept(function.log, "WARN")]
-    assert lines == [("WARN", "refused", 422), ("ERROR", "storage fault", 500)]
+    assert lines == [("WARN", "rejected", 422), ("ERROR", "storage fault", 500)]
     assert kept(function.log, "WARN") == function.log
     assert all(line["request_id"] for line in function.log)
 
@@ -118,5 +172,5 @@ def test_a_bad_digest_stops_it_at_once_and_is_named(settings, dynamodb):
         status = function.exit_status()
     assert status != 0
     (line,) = function.log
-    assert (line["level"], line["message"]) == ("ERROR", "refused to start")
+    assert (line["level"], line["message"]) == ("ERROR", "could not start")
     assert "API_KEY_SHA256: entry 2" in line["reason"]

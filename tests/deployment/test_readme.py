@@ -1,8 +1,7 @@
-"""The README's commands, typed as written."""
+"""The commands of docs/operations.md and of the README's section on deployment, typed as written."""
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 from datetime import datetime, timedelta, timezone
@@ -10,18 +9,21 @@ from datetime import datetime, timedelta, timezone
 import boto3
 import pytest
 from function import running
-from stack import ROOT, of_type, read
+from samcli.cli.types import CfnParameterOverridesType
+from samcli.lib.config.samconfig import SamConfig
+from shell import run
+from stack import ROOT, made, of_type, read, transform
 
-COMMANDS = re.findall(r"```sh\n(.+?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+README = (ROOT / "README.md").read_text()
+OPERATIONS = (ROOT / "docs/operations.md").read_text()
+BLOCKS = re.compile(r"```sh\n(.+?)```", re.DOTALL)
+COMMANDS = BLOCKS.findall(OPERATIONS)
 
 
-def run(command, **environment):
-    """What a command prints."""
-    path = f"{ROOT}/target/tools/bin:{os.environ['PATH']}"
-    result = subprocess.run(
-        ["bash", "-euc", command], cwd=ROOT, env=os.environ | environment | {"PATH": path}, check=True, capture_output=True, text=True
-    )
-    return result.stdout
+def command(start):
+    """The block that starts with these words, after the mark of what needs an account."""
+    (found,) = (command for command in COMMANDS if command.removeprefix("# †\n").startswith(start))
+    return found
 
 
 def seconds_ago(seconds):
@@ -30,7 +32,7 @@ def seconds_ago(seconds):
 
 @pytest.fixture(scope="module")
 def query(settings, dynamodb, deployed):
-    """Runs the README's command of this name on a table in which one server has fallen silent and one has not."""
+    """Runs the command of this name on a table in which one server has fallen silent and one has not."""
     with running(settings, dynamodb) as function:
         for age, load in ((7200, 1), (60, 2)):
             body = {"server_id": "web-1", "hostname": "web-1", "timestamp": seconds_ago(age), "metrics": {"load_1m": load}}
@@ -39,9 +41,9 @@ def query(settings, dynamodb, deployed):
     boto3.client("dynamodb", endpoint_url=dynamodb).put_item(TableName=deployed["ServersTable"], Item=silent)
 
     def run_query(name):
-        (command,) = (command for command in COMMANDS if command.startswith(f"aws dynamodb {name} "))
-        tables = {"SERVERS_TABLE": deployed["ServersTable"], "METRICS_TABLE": deployed["MetricsTable"]}
-        return json.loads(run(command, AWS_ENDPOINT_URL_DYNAMODB=dynamodb, **tables))
+        names = {"SERVERS_TABLE": deployed["ServersTable"], "METRICS_TABLE": deployed["MetricsTable"]}
+        table = "METRICS" if name == "query" else "SERVERS"
+        return json.loads(run(command(f'aws dynamodb {name} --table-name "${table}'), AWS_ENDPOINT_URL_DYNAMODB=dynamodb, **names))
 
     return run_query
 
@@ -58,6 +60,140 @@ def test_silent_servers_are_found(query):
     assert [server["server_id"] for server in query("scan")["Items"]] == [{"S": "silent"}]
 
 
+def test_the_tables_names_are_read_from_the_stack(aws, deployed):
+    shell = command("output()") + 'echo "$SERVERS_TABLE $METRICS_TABLE $KEYS_TABLE"'
+    names = run(shell, AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url).split()
+    assert names == [deployed[name] for name in ("ServersTable", "MetricsTable", "KeysTable")]
+
+
+# Backup and restore, on tables of the test's own
+
+
+@pytest.fixture
+def tables(dynamodb):
+    """Makes empty tables of these names, with a template's table as the pattern; deletes what is left of them."""
+    client = boto3.client("dynamodb", endpoint_url=dynamodb)
+    names = []
+
+    def make(pattern, *wanted):
+        names.extend(wanted)
+        properties = of_type(read(), "AWS::DynamoDB::Table")[pattern]
+        for name in wanted:
+            client.create_table(TableName=name, **{key: properties[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")})
+        return client
+
+    yield make
+    for name in set(names) & set(client.list_tables()["TableNames"]):
+        client.update_table(TableName=name, DeletionProtectionEnabled=False)
+        client.delete_table(TableName=name)
+
+
+def copy_back(dynamodb):
+    try:
+        run(command('aws dynamodb scan --table-name "$RESTORED"'), AWS_ENDPOINT_URL_DYNAMODB=dynamodb, TABLE="in-use", RESTORED="restored")
+        assert not list(ROOT.glob("copy-back-*.json"))
+    finally:
+        for left in [*ROOT.glob("copy-back-*.json"), ROOT / "restored.json"]:
+            left.unlink(missing_ok=True)
+
+
+def test_what_was_lost_is_copied_back_and_what_is_newer_stays(tables, dynamodb):
+    client = tables("ServersTable", "in-use", "restored")
+
+    def item(**attributes):
+        return {name: {"S": value} for name, value in attributes.items()}
+
+    # More than fit into one transaction.
+    for number in range(150):
+        old = item(server_id=f"web-{number}", registered_at="2026-01", registration_id="first", last_seen="2026-02", status="online", rack="a7")
+        client.put_item(TableName="restored", Item=old)
+    absent = item(server_id="absent", registered_at="2026-01", last_seen="2026-02", status="offline", offline_since="2026-02", announced="2026-02")
+    client.put_item(TableName="restored", Item=absent)
+    newer = item(server_id="web-1", registered_at="2026-03", registration_id="second", last_seen="2026-04", status="offline", rack="b1")
+    client.put_item(TableName="in-use", Item=newer)
+    client.put_item(TableName="in-use", Item=item(server_id="new", registered_at="2026-03"))
+    copy_back(dynamodb)
+    servers = {server["server_id"]["S"]: server for server in client.scan(TableName="in-use")["Items"]}
+    assert len(servers) == 152
+    assert servers["web-1"] == newer | item(registered_at="2026-01", registration_id="first")
+    assert servers["web-2"] == item(
+        server_id="web-2", registered_at="2026-01", registration_id="first", last_seen="2026-02", status="online", rack="a7"
+    )
+    assert servers["absent"] == item(server_id="absent", registered_at="2026-01", last_seen="2026-02", status="online")
+    assert servers["new"] == item(server_id="new", registered_at="2026-03")
+
+
+def test_a_key_is_copied_back(tables, dynamodb):
+    client = tables("KeysTable", "in-use", "restored")
+    key = {"key_sha256": {"S": "a" * 64}, "server_id": {"S": "web-1"}, "expires_at": {"N": "1800000000"}}
+    client.put_item(TableName="restored", Item=key)
+    copy_back(dynamodb)
+    assert client.scan(TableName="in-use")["Items"] == [key]
+
+
+def test_a_table_is_restored_beside_the_one_in_use_and_deleted(aws, deployed):
+    endpoint = {"AWS_ENDPOINT_URL_DYNAMODB": aws("dynamodb").meta.endpoint_url}
+    restored = {"TABLE": "unused", "RESTORED": "heartbeat-restored"} | endpoint
+    run(command("export TABLE=$SERVERS_TABLE"), SERVERS_TABLE=deployed["ServersTable"], **endpoint)
+    assert "heartbeat-restored" in aws("dynamodb").list_tables()["TableNames"]
+    run(command('aws dynamodb delete-table --table-name "$RESTORED"'), **restored)
+    assert "heartbeat-restored" not in aws("dynamodb").list_tables()["TableNames"]
+
+
+def test_what_a_restore_loses_is_set_again(aws, deployed):
+    client = aws("dynamodb")
+    properties = of_type(read(), "AWS::DynamoDB::Table")["KeysTable"]
+    client.create_table(TableName="lost", **{key: properties[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")})
+    run(command('aws dynamodb update-table --table-name "$TABLE" --deletion'), AWS_ENDPOINT_URL_DYNAMODB=client.meta.endpoint_url, TABLE="lost")
+    assert client.describe_table(TableName="lost")["Table"]["DeletionProtectionEnabled"]
+    recovery = client.describe_continuous_backups(TableName="lost")["ContinuousBackupsDescription"]
+    assert recovery["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
+    expiry = client.describe_time_to_live(TableName="lost")["TimeToLiveDescription"]
+    assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": properties["TimeToLiveSpecification"]["AttributeName"]}
+
+
+# Tear down
+
+
+def test_tables_with_deletion_protection_are_deleted_one_after_the_other(tables, dynamodb):
+    client = tables("ServersTable", "one", "two")
+    for name in ("one", "two"):
+        client.update_table(TableName=name, DeletionProtectionEnabled=True)
+    run(command("for table in $tables"), AWS_ENDPOINT_URL_DYNAMODB=dynamodb, tables="one two")
+    assert not {"one", "two"} & set(client.list_tables()["TableNames"])
+
+
+def test_the_tables_names_are_read_before_the_stack_is_deleted():
+    shell = command('tables="$(output')
+    assert shell.index("output ServersTableName") < shell.index("sam delete")
+    for name in of_type(read(), "AWS::DynamoDB::Table"):
+        assert f"$(output {name}Name)" in shell
+
+
+def test_what_a_deleted_stack_left_behind_is_found(aws, deployed):
+    left = run(command("aws dynamodb list-tables"), AWS_ENDPOINT_URL_DYNAMODB=aws("dynamodb").meta.endpoint_url).split()
+    assert sorted(left) == sorted(deployed[name] for name in of_type(read(), "AWS::DynamoDB::Table"))
+
+
+def test_a_stack_that_was_rolled_back_still_tells_its_tables(aws, deployed):
+    # Up to the deletion.
+    shell = command("tables=$(aws").split("aws cloudformation delete-stack")[0] + 'echo "$tables"'
+    names = run(shell, AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url).split()
+    assert sorted(names) == sorted(deployed[name] for name in of_type(read(), "AWS::DynamoDB::Table"))
+
+
+# Deploy
+
+
+def test_the_remembered_architecture_is_changed(tmp_path):
+    config = SamConfig(str(tmp_path))
+    config.put(["deploy"], "parameters", "parameter_overrides", 'Architecture="x86_64" AlarmEmail=""')
+    config.flush()
+    run(f"cd {tmp_path}; " + command("# † to arm64").replace("&& make deploy", ""))
+    changed = SamConfig(str(tmp_path)).get_all(["deploy"], "parameters")["parameter_overrides"]
+    assert CfnParameterOverridesType().convert((changed,), None, None)["Architecture"] == "arm64"
+
+
 def test_make_key_prints_another_key_each_time_with_its_digest():
     first, second = (re.findall(r"\S+$", run("make --silent --no-print-directory key"), re.MULTILINE) for _ in range(2))
     assert set(first).isdisjoint(second)
@@ -68,10 +204,53 @@ def test_make_key_prints_another_key_each_time_with_its_digest():
     assert [hashlib.sha256(each.encode()).hexdigest() for each in (key, key_of_table)] == [digest, its_digest]
 
 
-def test_every_parameter_and_every_alarm_is_explained():
-    readme = (ROOT / "README.md").read_text()
-    names = [*read()["Parameters"], *of_type(read(), "AWS::CloudWatch::Alarm")]
-    assert [name for name in names if f"`{name}`" not in readme] == []
+def test_every_parameter_every_alarm_and_every_value_of_a_choice_is_explained():
+    template = read()
+    names = [*template["Parameters"], *of_type(template, "AWS::CloudWatch::Alarm")]
+    assert [name for name in names if f"`{name}`" not in OPERATIONS] == []
+    for value in template["Parameters"]["Monitoring"]["AllowedValues"]:
+        assert f"`{value}`" in OPERATIONS
+    assert [name for name in re.findall(r"\$\(output (\w+)\)", OPERATIONS) if name not in template["Outputs"]] == []
+
+
+def test_every_default_in_the_table_is_the_templates():
+    for names, defaults in re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", OPERATIONS.split("## Keys")[0].split("## Parameters")[1], re.MULTILINE):
+        expected = [str(read()["Parameters"][name]["Default"]) or "empty" for name in re.findall(r"`(\w+)`", names)]
+        assert re.findall(r"[^`, ]+", defaults) == expected, names
+
+
+def test_the_cost_table_adds_up():
+    (table,) = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("## Cost")[1], re.MULTILINE)
+    rows = [[cell.strip(" *") for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
+    totals = next(row for row in rows if row[0] == "together")
+    parts = rows[3 : rows.index(totals)]
+    for column in (3, 4, 5):
+        added = sum(float(row[column].replace(",", "")) for row in parts)
+        assert added == pytest.approx(float(totals[column].replace(",", "")), abs=0.06 if column < 5 else 2)
+    assert f"about ${totals[3]} per month" in OPERATIONS
+    metrics = [
+        metric
+        for alarm in of_type(made(transform(read())), "AWS::CloudWatch::Alarm").values()
+        for metric in alarm.get("Metrics", [{"MetricStat": alarm}])
+        if "MetricStat" in metric
+    ]
+    alarms = len(of_type(read(), "AWS::CloudWatch::Alarm"))
+    assert next(row for row in parts if row[0] == "alarms")[1:4] == [f"{alarms} alarms on {len(metrics)} metrics × 0.10", "", f"{len(metrics) / 10:.2f}"]
+
+
+def test_what_is_needed_is_named():
+    needed = OPERATIONS.split("## Deploy")[1].split("```")[0]
+    for program in re.findall(r"command -v (\S+)", (ROOT / ".ci/run").read_text()):
+        assert f"`{program}`" in needed, program
+    for name in ("Rust", "Python", "pip", "venv", "AWS CLI version 2", "`make`"):
+        assert name in needed, name
+
+
+def test_the_readme_leads_here():
+    deploy = README.split("## Deploy")[1].split("\n## ")[0]
+    assert "(docs/operations.md)" in deploy
+    (commands,) = BLOCKS.findall(deploy)
+    assert [line.split("#")[0].strip() for line in commands.splitlines()] == ["make key", "make deploy", "make example"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -4,20 +4,25 @@ import ast
 import json
 import subprocess
 
+from conftest import PARAMETERS
 from function import running
-from stack import read, transform
+from shell import run
+from stack import made, read, transform
 
 # Nothing of these is made, so nothing that refers to them is tested here.
 UNKNOWN_TO_MOTO = {
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::Stage",
     "AWS::CloudWatch::Alarm",
+    "AWS::Lambda::EventInvokeConfig",
     "AWS::Logs::MetricFilter",
+    "AWS::SNS::Subscription",
+    "AWS::Scheduler::Schedule",
 }
 
 
 def test_everything_is_made_that_moto_knows(deployed):
-    resources = transform(read())["Resources"].items()
+    resources = made(transform(read()), **PARAMETERS)["Resources"].items()
     assert set(deployed) == {name for name, resource in resources if resource["Type"] not in UNKNOWN_TO_MOTO}
 
 
@@ -39,14 +44,13 @@ def test_the_function_has_its_role_and_its_log_forgets(aws, deployed):
     assert log_group(aws, deployed["FunctionLog"])["retentionInDays"] == 30
 
 
-def test_an_alarm_address_is_subscribed(aws, deployed):
-    (subscription,) = aws("sns").list_subscriptions_by_topic(TopicArn=deployed["AlarmTopic"])["Subscriptions"]
-    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+def test_the_watchdog_is_told_the_topic_that_was_made(aws, deployed, watchdog_settings):
+    (topic,) = aws("sns").list_topics()["Topics"]
+    assert watchdog_settings["ALERT_TOPIC_ARN"] == topic["TopicArn"] == deployed["AlertTopic"]
 
 
-def test_the_example_of_the_outputs_is_a_heartbeat(aws, settings, dynamodb):
-    (stack,) = aws("cloudformation").describe_stacks()["Stacks"]
-    example = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}["Example"]
+def test_make_example_prints_a_heartbeat(aws, settings, dynamodb):
+    example = run("make --silent --no-print-directory example", AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url)
     # In place of curl something that tells what curl would have been given.
     told = subprocess.run(
         ["bash", "-c", f"curl() {{ printf '%s\\n' \"$2\" \"$4\"; }}; API_KEY=secret; {example}"],
@@ -62,5 +66,6 @@ def test_the_example_of_the_outputs_is_a_heartbeat(aws, settings, dynamodb):
 
 
 def log_group(aws, name):
-    (group,) = aws("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    groups = aws("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    (group,) = (group for group in groups if group["logGroupName"] == name)
     return group

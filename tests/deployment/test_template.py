@@ -5,18 +5,18 @@ import json
 import re
 
 import pytest
-from stack import ROOT, of_type, read, sole, transform
+from stack import ROOT, made, of_type, read, sole, transform
 
 # Lambda sets these itself.
 SET_BY_LAMBDA = {"AWS_LAMBDA_LOG_LEVEL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
-# These lead to another DynamoDB than AWS's: for tests and other networks.
-FOR_ELSEWHERE = {"AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE"}
-
-# The template is ahead of the code.
-READ_LATER = {"KEYS_TABLE"}
+# These lead to another DynamoDB or SNS than AWS's: for tests and other networks.
+FOR_ELSEWHERE = {"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SNS"}
+# What the watchdog alone reads.
+WATCHDOG = {"ALERT_TOPIC_ARN", "OFFLINE_AFTER_SECONDS", "HOLD_SECONDS"}
 
 # What AWS publishes, with the dimensions it is published under.
 PUBLISHED = {
+    ("AWS/ApiGateway", "4xx", "ApiId"),
     ("AWS/ApiGateway", "5xx", "ApiId"),
     ("AWS/ApiGateway", "Count", "ApiId"),
     ("AWS/ApiGateway", "Latency", "ApiId"),
@@ -25,6 +25,7 @@ PUBLISHED = {
     ("AWS/DynamoDB", "ThrottledRequests", "TableName", "Operation"),
     ("AWS/Lambda", "Duration", "FunctionName"),
     ("AWS/Lambda", "Errors", "FunctionName"),
+    ("AWS/Lambda", "Invocations", "FunctionName"),
     ("AWS/Lambda", "Throttles", "FunctionName"),
 }
 MEASURED_BY = {"ApiId": "AWS::ApiGatewayV2::Api", "FunctionName": "AWS::Lambda::Function", "TableName": "AWS::DynamoDB::Table"}
@@ -35,8 +36,11 @@ ALARMS = {
     "LatencyAlarm",
     "ServerErrorAlarm",
     "SilenceAlarm",
+    "SweepAlarm",
     "WriteThrottleAlarm",
 }
+
+OWN_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +52,12 @@ def source(name):
     return (ROOT / "src" / name).read_text()
 
 
-def settings(stack):
-    return sole(of_type(stack, "AWS::Lambda::Function").values())["Environment"]["Variables"]
+def function(stack, name="HeartbeatFunction"):
+    return of_type(stack, "AWS::Lambda::Function")[name]
+
+
+def settings(stack, name="HeartbeatFunction"):
+    return function(stack, name)["Environment"]["Variables"]
 
 
 def as_list(value):
@@ -59,8 +67,8 @@ def as_list(value):
 # Permissions
 
 
-def granted(stack):
-    role = sole(of_type(stack, "AWS::IAM::Role").values())
+def granted(stack, name="FunctionRole"):
+    role = of_type(stack, "AWS::IAM::Role")[name]
     statements = sole(role["Policies"])["PolicyDocument"]["Statement"]
     assert {statement["Effect"] for statement in statements} == {"Allow"}
     return {
@@ -70,27 +78,37 @@ def granted(stack):
     }
 
 
+def on(resource, *actions):
+    return {(action, json.dumps({"Fn::GetAtt": [resource, "Arn"]})) for action in actions}
+
+
 def test_the_function_may_write_to_its_tables_and_its_log_read_a_key_and_nothing_else(stack):
-    needed = {
-        (action, json.dumps({"Fn::GetAtt": [resource, "Arn"]}))
-        for action, resource in [
-            ("dynamodb:UpdateItem", "ServersTable"),
-            ("dynamodb:PutItem", "MetricsTable"),
-            ("dynamodb:GetItem", "KeysTable"),
-            ("logs:CreateLogStream", "FunctionLog"),
-            ("logs:PutLogEvents", "FunctionLog"),
-        ]
-    }
+    needed = on("ServersTable", "dynamodb:UpdateItem") | on("MetricsTable", "dynamodb:PutItem")
+    needed |= on("KeysTable", "dynamodb:GetItem") | on("FunctionLog", "logs:CreateLogStream", "logs:PutLogEvents")
     assert needed - granted(stack) == set()
     assert granted(stack) - needed == set()
 
 
-def test_the_function_has_no_other_policy(stack):
-    role = sole(of_type(stack, "AWS::IAM::Role").items())
-    function = sole(of_type(stack, "AWS::Lambda::Function").values())
-    assert function["Role"] == {"Fn::GetAtt": [role[0], "Arn"]}
-    assert "ManagedPolicyArns" not in role[1]
-    assert not of_type(stack, "AWS::IAM::Policy") | of_type(stack, "AWS::IAM::ManagedPolicy")
+def test_the_watchdog_may_sweep_over_the_servers_publish_to_one_topic_log_and_nothing_else(stack):
+    needed = on("ServersTable", "dynamodb:Scan", "dynamodb:UpdateItem")
+    needed |= {("sns:Publish", json.dumps({"Ref": "AlertTopic"}))}
+    needed |= on("WatchdogLog", "logs:CreateLogStream", "logs:PutLogEvents")
+    assert needed - granted(stack, "WatchdogRole") == set()
+    assert granted(stack, "WatchdogRole") - needed == set()
+
+
+def test_the_schedule_may_invoke_the_watchdog_and_nothing_else(stack):
+    assert granted(stack, "WatchdogFunctionEveryMinuteRole") == on("WatchdogFunction", "lambda:InvokeFunction")
+
+
+def test_no_role_has_another_policy_than_the_use_of_ones_own_key(stack):
+    roles = of_type(stack, "AWS::IAM::Role")
+    assert set(roles) == {"FunctionRole", "WatchdogRole", "WatchdogFunctionEveryMinuteRole"}
+    assert [name for name, role in roles.items() if "ManagedPolicyArns" in role] == []
+    assert function(stack)["Role"] == {"Fn::GetAtt": ["FunctionRole", "Arn"]}
+    assert function(stack, "WatchdogFunction")["Role"] == {"Fn::GetAtt": ["WatchdogRole", "Arn"]}
+    assert set(of_type(stack, "AWS::IAM::Policy")) == {"KmsKeyPolicy"}
+    assert not of_type(stack, "AWS::IAM::ManagedPolicy")
 
 
 def test_only_the_route_may_invoke_the_function(stack):
@@ -127,7 +145,7 @@ def test_the_stage_is_throttled(stack):
 
 def test_every_log_group_forgets(stack):
     groups = of_type(stack, "AWS::Logs::LogGroup")
-    assert len(groups) == 2
+    assert len(groups) == 3
     assert [name for name, group in groups.items() if "RetentionInDays" not in group] == []
 
 
@@ -147,13 +165,14 @@ def test_the_access_log_tells_who_what_and_how_long_but_no_header(stack):
     assert [value for value in values if "header" in value.lower() or "authorizer" in value] == []
 
 
-def test_the_function_logs_json_into_its_own_group_at_the_level_asked_for(stack):
-    assert sole(of_type(stack, "AWS::Lambda::Function").values())["LoggingConfig"] == {
-        "LogGroup": {"Ref": "FunctionLog"},
-        "LogFormat": "JSON",
-        "ApplicationLogLevel": {"Ref": "LogLevel"},
-        "SystemLogLevel": "WARN",
-    }
+def test_each_function_logs_json_into_its_own_group_at_the_level_asked_for(stack):
+    for name, group in (("HeartbeatFunction", "FunctionLog"), ("WatchdogFunction", "WatchdogLog")):
+        assert function(stack, name)["LoggingConfig"] == {
+            "LogGroup": {"Ref": group},
+            "LogFormat": "JSON",
+            "ApplicationLogLevel": {"Ref": "LogLevel"},
+            "SystemLogLevel": "WARN",
+        }
 
 
 # Tables
@@ -167,10 +186,9 @@ def test_every_table_outlives_the_stack(stack):
     assert [name for name, table in tables.items() if not table["Properties"].get("DeletionProtectionEnabled")] == []
 
 
-def test_every_table_is_on_demand_encrypted_and_without_an_index(stack):
+def test_every_table_is_on_demand_and_without_an_index(stack):
     for name, table in of_type(stack, "AWS::DynamoDB::Table").items():
         assert table["BillingMode"] == "PAY_PER_REQUEST", name
-        assert table["SSESpecification"] == {"SSEEnabled": True}, name
         assert not {"GlobalSecondaryIndexes", "LocalSecondaryIndexes"} & set(table), name
 
 
@@ -184,26 +202,179 @@ def test_servers_and_keys_can_be_restored_and_metrics_and_keys_expire(stack):
     assert '"expires_at"' in source("store.rs")
 
 
+@pytest.mark.parametrize(
+    ("key", "specification"),
+    [
+        # DynamoDB's own key, for which KMS bills nothing.
+        ("none", None),
+        ("alias/aws/dynamodb", {"SSEEnabled": True, "SSEType": "KMS"}),
+        (OWN_KEY, {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": {"Ref": "KmsKeyArn"}}),
+    ],
+)
+def test_tables_are_encrypted_with_the_key_asked_for(stack, key, specification):
+    assert re.fullmatch(stack["Parameters"]["KmsKeyArn"]["AllowedPattern"], key)
+    assert stack["Parameters"]["KmsKeyArn"]["Default"] == "none"
+    tables = of_type(made(stack, KmsKeyArn=key), "AWS::DynamoDB::Table")
+    assert {name: table.get("SSESpecification") for name, table in tables.items()} == dict.fromkeys(tables, specification)
+
+
+def test_only_a_key_of_ones_own_has_to_be_granted(stack):
+    for key in ("none", "alias/aws/dynamodb"):
+        assert not of_type(made(stack, KmsKeyArn=key), "AWS::IAM::Policy")
+    policy = sole(of_type(made(stack, KmsKeyArn=OWN_KEY), "AWS::IAM::Policy").values())
+    assert policy["Roles"] == [{"Ref": "FunctionRole"}, {"Ref": "WatchdogRole"}]
+    statement = sole(policy["PolicyDocument"]["Statement"])
+    assert statement["Resource"] == {"Ref": "KmsKeyArn"}
+    assert {"kms:Decrypt", "kms:DescribeKey"} <= set(statement["Action"])
+    # Through DynamoDB alone.
+    via = statement["Condition"]["StringLike"]["kms:ViaService"]
+    assert via == {"Fn::Sub": "dynamodb.${AWS::Region}.amazonaws.com*"}
+
+
 # Settings
 
 
 def test_every_setting_that_is_read_is_set(stack):
-    read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source("config.rs")))
-    assert read_by_code >= SET_BY_LAMBDA | FOR_ELSEWHERE
-    assert read_by_code - SET_BY_LAMBDA - FOR_ELSEWHERE - set(settings(stack)) == set()
+    levels = set(stack["Parameters"]["LogLevel"]["AllowedValues"])
+    read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source("config.rs"))) - levels
+    assert read_by_code >= SET_BY_LAMBDA | FOR_ELSEWHERE | WATCHDOG
+    assert read_by_code - SET_BY_LAMBDA - FOR_ELSEWHERE - WATCHDOG - set(settings(stack)) == set()
+    assert (WATCHDOG | {"SERVERS_TABLE", "AWS_CA_BUNDLE"}) - set(settings(stack, "WatchdogFunction")) == set()
 
 
 def test_every_setting_that_is_set_is_read(stack):
-    assert [name for name in settings(stack) if name not in READ_LATER and f'"{name}"' not in source("config.rs")] == []
+    read_by_code = source("config.rs")
+    for name in of_type(stack, "AWS::Lambda::Function"):
+        assert [name for name in settings(stack, name) if f'"{name}"' not in read_by_code] == []
+
+
+def test_a_setting_that_is_left_out_is_not_set(stack):
+    left_out = {"API_KEY_SHA256", "AWS_CA_BUNDLE"}
+    assert not left_out & set(settings(made(stack)))
+    assert not left_out & set(settings(made(stack, ApiKeySha256="none")))
+    given = settings(made(stack, ApiKeySha256="a" * 64, CaBundle="/etc/pki/tls/certs/ca-bundle.crt"))
+    assert given["API_KEY_SHA256"] == {"Ref": "ApiKeySha256"}
+    assert given["AWS_CA_BUNDLE"] == {"Ref": "CaBundle"}
+    assert "HOLD_SECONDS" not in settings(made(stack), "WatchdogFunction")
+    assert settings(made(stack, HoldSeconds="0"), "WatchdogFunction")["HOLD_SECONDS"] == {"Ref": "HoldSeconds"}
+
+
+def test_concurrency_is_reserved_where_it_is_asked_for(stack):
+    default = of_type(made(stack), "AWS::Lambda::Function")
+    assert [name for name, function in default.items() if "ReservedConcurrentExecutions" in function] == []
+    reserved = of_type(made(stack, ReservedConcurrency="50"), "AWS::Lambda::Function")
+    assert {name: function["ReservedConcurrentExecutions"] for name, function in reserved.items()} == {
+        "HeartbeatFunction": {"Ref": "ReservedConcurrency"},
+        "WatchdogFunction": 1,
+    }
 
 
 def test_the_function_answers_before_lambda_and_the_api_give_up(stack):
     variables = settings(stack)
-    function = sole(of_type(stack, "AWS::Lambda::Function").values())
     attempt, operation = (int(variables[name]) for name in ("ATTEMPT_TIMEOUT_MS", "OPERATION_TIMEOUT_MS"))
-    assert attempt < operation < function["Timeout"] * 1000 < 30_000
+    assert attempt < operation < function(stack)["Timeout"] * 1000 < 30_000
     latency = of_type(stack, "AWS::CloudWatch::Alarm")["LatencyAlarm"]
     assert attempt < latency["Threshold"] < operation
+
+
+# The watchdog
+
+
+def test_a_sweep_starts_every_minute_with_the_time_it_was_meant_for(stack):
+    schedule = sole(of_type(stack, "AWS::Scheduler::Schedule").values())
+    assert schedule["ScheduleExpression"] == "rate(1 minute)"
+    assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    # A name given by us would collide with another stack's.
+    assert "Name" not in schedule
+    assert schedule["Target"]["Arn"] == {"Fn::GetAtt": ["WatchdogFunction", "Arn"]}
+    assert json.loads(schedule["Target"]["Input"]) == {"time": "<aws.scheduler.scheduled-time>"}
+
+
+def test_no_sweep_runs_into_the_next_and_none_is_retried(stack):
+    schedule = sole(of_type(stack, "AWS::Scheduler::Schedule").values())
+    assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+    invocation = sole(of_type(stack, "AWS::Lambda::EventInvokeConfig").values())
+    assert invocation["FunctionName"] == {"Ref": "WatchdogFunction"}
+    assert (invocation["MaximumRetryAttempts"], invocation["MaximumEventAgeInSeconds"]) == (0, 60)
+    assert 30 <= function(stack, "WatchdogFunction")["Timeout"] < 60
+    assert function(stack, "WatchdogFunction")["MemorySize"] >= 256
+
+
+def test_each_function_is_built_from_a_binary_of_its_own():
+    functions = {name: resource for name, resource in read()["Resources"].items() if resource["Type"] == "AWS::Serverless::Function"}
+    assert {name: resource["Metadata"] for name, resource in functions.items()} == {
+        "HeartbeatFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "heartbeat"}},
+        "WatchdogFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "watchdog"}},
+    }
+
+
+def test_0_seconds_leave_the_watchdog_out_altogether(stack):
+    full = made(stack, OfflineAfterSeconds="1", Monitoring="full", KmsKeyArn=OWN_KEY)
+    without = made(stack, OfflineAfterSeconds="0", Monitoring="full", KmsKeyArn=OWN_KEY)
+    assert set(full["Resources"]) - set(without["Resources"]) == {
+        "OfflineMetric",
+        "SweepAlarm",
+        "WatchdogFunction",
+        "WatchdogFunctionEventInvokeConfig",
+        "WatchdogFunctionEveryMinute",
+        "WatchdogFunctionEveryMinuteRole",
+        "WatchdogLog",
+        "WatchdogRole",
+    }
+    assert set(full["Outputs"]) - set(without["Outputs"]) == {"WatchdogLogName"}
+
+
+# What conditions leave out
+
+
+def references(node):
+    """The logical ids that a part of a stack refers to."""
+    match node:
+        case {"Ref": name}:
+            yield name
+        case {"Fn::GetAtt": [name, _]}:
+            yield name
+        case {"Fn::Sub": str(text)}:
+            yield from re.findall(r"\$\{([^}.]+)", text)
+        case {"Fn::Sub": [text, names]}:
+            yield from set(re.findall(r"\$\{([^}.]+)", text)) - set(names)
+            yield from references(names)
+        case dict():
+            for value in node.values():
+                yield from references(value)
+        case list():
+            for value in node:
+                yield from references(value)
+
+
+@pytest.mark.parametrize("monitoring", ["full", "alarms", "none"])
+@pytest.mark.parametrize("seconds", ["0", "180"])
+@pytest.mark.parametrize("key", ["none", "alias/aws/dynamodb", OWN_KEY])
+def test_nothing_refers_to_what_is_left_out(stack, monitoring, seconds, key):
+    for email in ("none", "ops@example.com"):
+        whole = made(stack, Monitoring=monitoring, OfflineAfterSeconds=seconds, KmsKeyArn=key, AlarmEmail=email)
+        there = set(whole["Resources"]) | set(whole["Parameters"])
+        named = set(references([whole["Resources"], whole["Outputs"]]))
+        assert {name for name in named if not name.startswith("AWS::")} <= there
+
+
+@pytest.mark.parametrize(
+    ("monitoring", "alarms", "dashboards", "filters"), [("full", len(ALARMS), 1, 4), ("alarms", len(ALARMS), 0, 0), ("none", 0, 0, 0)]
+)
+def test_alarms_and_the_dashboard_are_there_where_they_are_asked_for(stack, monitoring, alarms, dashboards, filters):
+    kinds = [resource["Type"] for resource in made(stack, Monitoring=monitoring)["Resources"].values()]
+    counts = tuple(kinds.count(kind) for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Logs::MetricFilter"))
+    assert counts == (alarms, dashboards, filters)
+
+
+def test_the_topic_is_always_there_and_the_mail_where_an_address_is(stack):
+    for parameters in ({}, {"AlarmEmail": "none"}, {"Monitoring": "none", "OfflineAfterSeconds": "0"}):
+        bare = made(stack, **parameters)
+        assert "AlertTopic" in bare["Resources"]
+        assert not of_type(bare, "AWS::SNS::Subscription")
+        assert bare["Outputs"]["AlertTopicArn"]["Value"] == {"Ref": "AlertTopic"}
+    mail = sole(of_type(made(stack, AlarmEmail="ops@example.com"), "AWS::SNS::Subscription").values())
+    assert mail == {"TopicArn": {"Ref": "AlertTopic"}, "Protocol": "email", "Endpoint": {"Ref": "AlarmEmail"}}
 
 
 # Alarms and the dashboard
@@ -235,26 +406,41 @@ def test_the_operation_measured_on_a_table_is_the_one_the_function_may_do(stack)
                 assert (f"dynamodb:{operation}", arn) in granted(stack), name
 
 
-def test_each_alarm_says_why_and_tells_the_topic_where_there_is_one(stack):
-    topic = {"Fn::If": ["HasAlarmEmail", [{"Ref": "AlarmTopic"}], {"Ref": "AWS::NoValue"}]}
+def test_each_alarm_says_why_and_tells_the_topic(stack):
     for name, alarm in of_type(stack, "AWS::CloudWatch::Alarm").items():
         assert len(alarm["AlarmDescription"]) > 100, name
-        assert alarm["AlarmActions"] == alarm["OKActions"] == topic, name
-    assert stack["Resources"]["AlarmTopic"]["Condition"] == "HasAlarmEmail"
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlertTopic"}], name
 
 
-def test_silence_is_five_minutes_without_a_recorded_heartbeat_and_nothing_else_is(stack):
+def test_silence_of_the_fleet_and_of_the_watchdog_is_five_minutes_without_data_and_nothing_else_is(stack):
     alarms = of_type(stack, "AWS::CloudWatch::Alarm")
-    silence = alarms.pop("SilenceAlarm")
-    assert silence["Period"] * silence["EvaluationPeriods"] == 300
-    assert silence["TreatMissingData"] == "breaching"
+    for name in ("SilenceAlarm", "SweepAlarm"):
+        silence = alarms.pop(name)
+        assert {metric["MetricStat"]["Period"] for metric in silence["Metrics"] if "MetricStat" in metric} == {60}
+        assert (silence["EvaluationPeriods"], silence["Threshold"]) == (5, 1)
+        assert silence["ComparisonOperator"] == "LessThanThreshold"
+        assert silence["TreatMissingData"] == "breaching"
     assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"notBreaching"}
 
 
+def test_a_rejected_heartbeat_does_not_end_the_silence_and_a_failed_sweep_does_not_count(stack):
+    def succeeded(name):
+        (expression, *metrics) = of_type(stack, "AWS::CloudWatch::Alarm")[name]["Metrics"]
+        text = expression["Expression"]
+        for metric in metrics:
+            text = text.replace(f"FILL({metric['Id']}, 0)", metric["MetricStat"]["Metric"]["MetricName"])
+        return text
+
+    assert succeeded("SilenceAlarm") == "Count - 4xx - 5xx"
+    assert succeeded("SweepAlarm") == "Invocations - Errors"
+
+
 def test_the_dashboard_shows_metrics_that_exist(stack):
-    body = sole(of_type(stack, "AWS::CloudWatch::Dashboard").values())["DashboardBody"]["Fn::Sub"]
-    names = set(re.findall(r"\$\{([^}]+)\}", body))
-    assert {name for name in names if not name.startswith("AWS::")} <= set(stack["Resources"])
+    dashboard = sole(of_type(made(stack, Monitoring="full"), "AWS::CloudWatch::Dashboard").values())
+    # Names are shared by all regions of an account.
+    assert dashboard["DashboardName"] == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
+    body, given = dashboard["DashboardBody"]["Fn::Sub"]
+    assert given == {"Watchdog": {"Ref": "WatchdogFunction"}}
     filters = of_type(stack, "AWS::Logs::MetricFilter").values()
     own = {
         (metric["MetricName"], *(dimension["Key"] for dimension in metric.get("Dimensions", [])))
@@ -277,7 +463,12 @@ def test_the_dashboard_shows_metrics_that_exist(stack):
 def test_log_lines_are_counted_in_the_group_they_are_written_to(stack):
     filters = of_type(stack, "AWS::Logs::MetricFilter")
     groups = {name: filter["LogGroupName"]["Ref"] for name, filter in filters.items()}
-    assert groups == {"AnswerMetric": "AccessLog", "ColdStartMetric": "FunctionLog", "RegistrationMetric": "FunctionLog"}
+    assert groups == {
+        "AnswerMetric": "AccessLog",
+        "ColdStartMetric": "FunctionLog",
+        "OfflineMetric": "WatchdogLog",
+        "RegistrationMetric": "FunctionLog",
+    }
     stage = sole(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
     assert "status" in json.loads(stage["AccessLogSettings"]["Format"])
 
@@ -301,6 +492,7 @@ def test_every_parameter_is_used_described_and_shown_once_in_the_console(stack):
         ("A" * 64 + ":web-1", True),
         ("a" * 64 + "," + "b" * 64 + ":web-1", True),
         ("", True),
+        ("none", True),
         ("a" * 63, False),
         ("g" * 64, False),
         ("a" * 64 + ",", False),
@@ -314,6 +506,28 @@ def test_a_list_of_digests_is_checked_before_anything_is_deployed(stack, digests
     assert bool(re.fullmatch(parameter["AllowedPattern"], digests)) == accepted
 
 
+@pytest.mark.parametrize(
+    ("name", "accepted", "rejected"),
+    [
+        ("MetricsRetentionDays", ["1", "30", "3650"], ["0", "1.5", "-1", "ten", "", "030"]),
+        ("ThrottleBurst", ["1", "1000"], ["0", "1.5", "-1", ""]),
+        ("OfflineAfterSeconds", ["0", "180"], ["1.5", "-1", "", "00", "none"]),
+        ("HoldSeconds", ["auto", "0", "600"], ["1.5", "-1", "", "none"]),
+        ("ReservedConcurrency", ["none", "1", "500"], ["0", "1.5", "-1", ""]),
+    ],
+)
+def test_a_whole_number_is_whole(stack, name, accepted, rejected):
+    parameter = stack["Parameters"][name]
+    assert parameter["Type"] == "String"
+    assert parameter["Default"] in accepted
+    assert [value for value in accepted if not re.fullmatch(parameter["AllowedPattern"], value)] == []
+    assert [value for value in rejected if re.fullmatch(parameter["AllowedPattern"], value)] == []
+
+
+def test_each_level_of_lambda_can_be_chosen(stack):
+    assert stack["Parameters"]["LogLevel"]["AllowedValues"] == ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
+
+
 def test_the_longest_environment_fits_into_lambda(stack):
     values = {name: str(value) for name, value in settings(stack).items()}
     longest = {
@@ -321,7 +535,8 @@ def test_the_longest_environment_fits_into_lambda(stack):
         "SERVERS_TABLE": 255,
         "METRICS_TABLE": 255,
         "KEYS_TABLE": 255,
-        "METRICS_RETENTION_DAYS": 10,
+        "METRICS_RETENTION_DAYS": 6,
+        "AWS_CA_BUNDLE": stack["Parameters"]["CaBundle"]["MaxLength"],
     }
     size = sum(len(name) + longest.get(name, len(value)) for name, value in values.items())
     assert size <= 4096
@@ -351,13 +566,15 @@ def breakages():
     """Everything whose loss must not go unnoticed: its place, its name and the test that notices."""
     for place, value in places(read()["Resources"]):
         match place:
-            case ("FunctionRole", _, "Policies", *_, "Action") if isinstance(value, list):
-                yield from (((*place, at), action, "may_write") for at, action in enumerate(value))
-            case ("FunctionRole", _, "Policies", *_, "Action"):
-                yield place, value, "may_write"
+            case ("FunctionRole" | "WatchdogRole" as role, _, "Policies", *_, "Action"):
+                test = "may_write" if role == "FunctionRole" else "may_sweep"
+                if isinstance(value, list):
+                    yield from (((*place, at), action, test) for at, action in enumerate(value))
+                else:
+                    yield place, value, test
             case (group, "Properties", "RetentionInDays"):
                 yield place, group, "forgets"
-            case ("HeartbeatFunction", *_, "Variables", name) if name not in READ_LATER:
+            case ("HeartbeatFunction" | "WatchdogFunction", *_, "Variables", name):
                 yield place, name, "is_read_is_set"
             case (table, "DeletionPolicy" | "UpdateReplacePolicy") | (table, "Properties", "DeletionProtectionEnabled"):
                 yield place, table, "outlives"

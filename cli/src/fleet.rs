@@ -1,95 +1,75 @@
-//! The fleet at a glance: one line a server, problems first.
-//!
-//! ```text
-//! cargo run --example fleet -- --servers-table … --metrics-table …
-//! ```
-//!
-//! It reads AWS with the usual credentials and region, or whatever `AWS_ENDPOINT_URL_DYNAMODB` names.
+//! The fleet at a glance: one line per server, problems first.
 
 mod read;
 mod server;
 mod view;
 
-use aws_sdk_dynamodb::error::DisplayErrorContext;
+use crate::aws::Aws;
+use crate::{Place, print, time};
 use chrono::{DateTime, TimeDelta, Utc};
-use clap::Parser;
+use clap::Args;
 use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{execute, queue, style, terminal};
 use read::Tables;
 use server::Server;
-use std::error::Error;
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
 use std::time::Duration;
 
-/// Shows every server: whether it is online, what it runs, and how it does.
-#[derive(Parser)]
-struct Arguments {
-    /// The table of servers.
-    #[arg(long, env)]
-    servers_table: String,
-    /// The table of metrics.
-    #[arg(long, env)]
-    metrics_table: String,
-    /// Time without a heartbeat after which a server is offline.
-    #[arg(long, default_value = "180s", value_parser = duration)]
+/// Show every server: whether it is online, what it runs, and how it does.
+///
+/// Problems come first: servers that went offline, the latest on top, then those with CPU, memory or disk at
+/// 90 % or more. It reads one scan of the servers and one query per server for its last hour.
+#[derive(Args)]
+#[command(after_help = "Example:\n  heartbeatctl --stack heartbeat fleet --watch")]
+pub struct Fleet {
+    /// Silence after which a server is shown as offline, even if no watchdog has marked it.
+    #[arg(long, default_value = "180s", value_name = "DURATION", value_parser = time::duration)]
     offline_after: TimeDelta,
-    /// Refresh in place, every 10 s unless told otherwise.
+    /// Refresh in place, every 10 s if no interval is given.
     #[arg(long, num_args = 0..=1, default_missing_value = "10s", value_name = "INTERVAL", value_parser = humantime::parse_duration)]
     watch: Option<Duration>,
-    /// Print JSON: an array of servers.
-    #[arg(long, conflicts_with = "watch")]
-    json: bool,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{}", DisplayErrorContext(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(arguments: Arguments) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let tables = Tables::connect(arguments.servers_table, arguments.metrics_table).await;
-    let fleet = Fleet {
-        tables,
-        offline_after: arguments.offline_after,
-    };
-    if let Some(interval) = arguments.watch {
-        return tokio::select! {
-            watched = fleet.watch(interval) => watched,
-            interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+impl Fleet {
+    /// Prints the fleet, once or again and again.
+    pub async fn run(self, place: &Place) -> anyhow::Result<()> {
+        let aws = Aws::new(place).await;
+        let view = View {
+            tables: Tables {
+                client: aws.dynamodb(),
+                servers: aws.servers_table().await?,
+                metrics: aws.metrics_table().await?,
+            },
+            offline_after: self.offline_after,
         };
-    }
-    let now = Utc::now();
-    let servers = fleet.servers(now).await?;
-    let text = if arguments.json {
-        serde_json::to_string_pretty(&servers)?
-    } else {
-        view::paint(&servers, now, columns(), colours())
-    };
-    match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
+        if let Some(interval) = self.watch {
+            anyhow::ensure!(
+                !place.json,
+                "--watch draws on the terminal and cannot print JSON"
+            );
+            return tokio::select! {
+                watched = view.watch(interval) => watched,
+                interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+            };
+        }
+        let now = Utc::now();
+        let servers = view.servers(now).await?;
+        if place.json {
+            return print(&serde_json::to_string_pretty(&servers)?);
+        }
+        print(&view::paint(&servers, now, columns(), colours()))
     }
 }
 
-struct Fleet {
+struct View {
     tables: Tables,
     offline_after: TimeDelta,
 }
 
-impl Fleet {
+impl View {
     /// Reads all servers, problems first.
-    async fn servers(
-        &self,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Server>, Box<dyn Error + Send + Sync>> {
+    async fn servers(&self, now: DateTime<Utc>) -> anyhow::Result<Vec<Server>> {
         let servers = self.tables.servers(now, self.offline_after).await?;
         let mut servers = self.tables.complete(servers, now).await?;
         servers.sort_by_cached_key(Server::rank);
@@ -97,7 +77,7 @@ impl Fleet {
     }
 
     /// Paints the fleet again and again; at first without the readings, which take longer.
-    async fn watch(&self, interval: Duration) -> Result<(), Box<dyn Error + Send + Sync>> {
+    async fn watch(&self, interval: Duration) -> anyhow::Result<()> {
         let mut screen = Screen::enter()?;
         let now = Utc::now();
         let mut servers = self.tables.servers(now, self.offline_after).await?;
@@ -142,10 +122,6 @@ impl Drop for Screen {
     fn drop(&mut self) {
         let _ = execute!(self.0, Show, LeaveAlternateScreen);
     }
-}
-
-fn duration(text: &str) -> Result<TimeDelta, Box<dyn Error + Send + Sync>> {
-    Ok(TimeDelta::from_std(humantime::parse_duration(text)?)?)
 }
 
 /// The width to fill: the terminal's, or 80 where there is none.

@@ -1,15 +1,13 @@
-//! Reads the two tables: a scan of the servers, and one query a server for its last hour.
+//! Reads the two tables: a scan of the servers, and one query per server for its last hour.
 
-use crate::server::{Server, Status};
+use super::server::{Server, Status};
+use crate::aws::explain;
+use crate::time;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::BehaviorVersion;
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use heartbeat::heartbeat::Timestamp;
 use std::collections::HashMap;
-use std::error::Error;
 
 /// Queries under way at once.
 const CONCURRENCY: usize = 16;
@@ -19,48 +17,37 @@ pub const HISTORY: TimeDelta = TimeDelta::hours(1);
 
 type Item = HashMap<String, AttributeValue>;
 
-/// The function's two tables.
+/// The two tables that are shown.
 pub struct Tables {
-    client: Client,
-    servers: String,
-    metrics: String,
+    /// A client for both.
+    pub client: Client,
+    /// The table of servers.
+    pub servers: String,
+    /// The table of metrics.
+    pub metrics: String,
 }
 
 impl Tables {
-    /// Finds region, credentials and endpoint where every AWS tool finds them.
-    pub async fn connect(servers: String, metrics: String) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
-            .load()
-            .await;
-        Self {
-            client: Client::new(&config),
-            servers,
-            metrics,
-        }
-    }
-
     /// Reads all servers as they are now, without their readings.
     pub async fn servers(
         &self,
         now: DateTime<Utc>,
         offline_after: TimeDelta,
-    ) -> Result<Vec<Server>, Box<dyn Error + Send + Sync>> {
+    ) -> anyhow::Result<Vec<Server>> {
         let mut pages = self
             .client
             .scan()
             .table_name(&self.servers)
             .projection_expression(
-                "server_id, hostname, last_seen, os_distribution, os_version, kernel_version, architecture",
+                "server_id, hostname, #status, last_seen, offline_since, silenced_until, \
+                 os_distribution, os_version, kernel_version, architecture",
             )
+            .expression_attribute_names("#status", "status")
             .into_paginator()
             .items()
             .send();
         let mut servers = Vec::new();
-        while let Some(item) = pages.try_next().await? {
+        while let Some(item) = pages.try_next().await.map_err(explain)? {
             servers.push(server(&item, now, offline_after));
         }
         Ok(servers)
@@ -71,7 +58,7 @@ impl Tables {
         &self,
         servers: Vec<Server>,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Server>, Box<dyn Error + Send + Sync>> {
+    ) -> anyhow::Result<Vec<Server>> {
         stream::iter(servers)
             .map(|mut server| async move {
                 let rows = self.last_hour(&server.server_id, now).await?;
@@ -84,12 +71,8 @@ impl Tables {
     }
 
     /// Reads what a server has sent in the last hour, by its own clock.
-    async fn last_hour(
-        &self,
-        server_id: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Item>, Box<dyn Error + Send + Sync>> {
-        let since = Timestamp::from(now - HISTORY).to_string();
+    async fn last_hour(&self, server_id: &str, now: DateTime<Utc>) -> anyhow::Result<Vec<Item>> {
+        let since = time::stored(now - HISTORY);
         let rows = self
             .client
             .query()
@@ -104,18 +87,23 @@ impl Tables {
             .items()
             .send()
             .try_collect()
-            .await?;
+            .await
+            .map_err(explain)?;
         Ok(rows)
     }
 }
 
 fn server(item: &Item, now: DateTime<Utc>, offline_after: TimeDelta) -> Server {
-    let last_seen = text(item, "last_seen").and_then(|time| time.parse().ok());
+    let time = |name| text(item, name).and_then(|time| time.parse().ok());
+    let last_seen = time("last_seen");
+    let is_marked = text(item, "status").is_some_and(|status| status == "offline");
     Server {
         server_id: text(item, "server_id").unwrap_or_default(),
         hostname: text(item, "hostname"),
-        status: Status::of(last_seen, now, offline_after),
+        status: Status::of(is_marked, last_seen, now, offline_after),
         last_seen,
+        offline_since: time("offline_since").filter(|_| is_marked),
+        silenced_until: time("silenced_until").filter(|until| *until > now),
         os_distribution: text(item, "os_distribution"),
         os_version: text(item, "os_version"),
         kernel_version: text(item, "kernel_version"),

@@ -1,6 +1,6 @@
 //! The fleet as a table of text, as wide as the terminal.
 
-use crate::server::{PRESSED, Server, Status};
+use super::server::{PRESSED, Server, Status};
 use chrono::{DateTime, Utc};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Row, Table, Width};
@@ -33,7 +33,29 @@ pub fn paint(servers: &[Server], now: DateTime<Utc>, columns: usize, colours: bo
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    format!("{}\n\n{}", summary(servers), table.trim_fmt())
+    format!(
+        "{}\n\n{}{}",
+        summary(servers),
+        table.trim_fmt(),
+        silenced(servers)
+    )
+}
+
+/// Who is silenced, and until when.
+fn silenced(servers: &[Server]) -> String {
+    let lines = servers.iter().filter_map(|server| {
+        let until = server.silenced_until?.format("%Y-%m-%d %H:%M UTC");
+        Some(format!(
+            "\n{} is silenced until {until}",
+            printable(&server.server_id)
+        ))
+    });
+    let lines: String = lines.collect();
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("\n{lines}")
+    }
 }
 
 fn summary(servers: &[Server]) -> String {
@@ -284,7 +306,7 @@ mod tests {
     }
 
     fn fleet() -> ([Server; 2], DateTime<Utc>) {
-        let now: DateTime<Utc> = "2026-01-18T10:30:00Z".parse().unwrap();
+        let now: DateTime<Utc> = "2026-01-18T10:30:00Z".parse().expect("a time");
         let online = Server {
             server_id: "a-name-that-is-longer-than-a-narrow-column".into(),
             status: Status::Online,
@@ -320,6 +342,17 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     }
 
     #[test]
+    fn silenced_servers_are_named_below() {
+        let (mut servers, now) = fleet();
+        servers[0].silenced_until = "2026-01-18T12:00:00Z".parse().ok();
+        let painted = paint(&servers, now, 80, false);
+        assert!(
+            painted.ends_with("\n\nnas is silenced until 2026-01-18 12:00 UTC"),
+            "{painted}"
+        );
+    }
+
+    #[test]
     fn more_columns_are_used() {
         let (servers, now) = fleet();
         let painted = paint(&servers, now, 200, false);
@@ -327,7 +360,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
             .lines()
             .map(|line| line.chars().count())
             .max()
-            .unwrap();
+            .expect("a line");
         assert_eq!(widest, 200);
         assert!(
             painted.contains("a-name-that-is-longer-than-a-narrow-column"),

@@ -18,6 +18,10 @@ pub struct Server {
     pub status: Status,
     /// When its last heartbeat came in.
     pub last_seen: Option<DateTime<Utc>>,
+    /// Since when the watchdog has it as offline.
+    pub offline_since: Option<DateTime<Utc>>,
+    /// Until when the watchdog does not announce it.
+    pub silenced_until: Option<DateTime<Utc>>,
     /// The distribution's name.
     pub os_distribution: Option<String>,
     /// The distribution's version.
@@ -52,14 +56,15 @@ pub enum Status {
 }
 
 impl Status {
-    /// Offline is what was last seen longer ago than this.
+    /// Offline is what the watchdog has marked, and what was last seen longer ago than this.
     pub fn of(
+        is_marked: bool,
         last_seen: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
         offline_after: TimeDelta,
     ) -> Self {
         match last_seen {
-            Some(time) if now - time <= offline_after => Self::Online,
+            Some(time) if !is_marked && now - time <= offline_after => Self::Online,
             _ => Self::Offline,
         }
     }
@@ -88,19 +93,17 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_offline_after_the_limit_or_when_it_was_never_seen() {
-        let now = ago(0).unwrap();
-        for (last_seen, expected) in [
-            (ago(-5), Status::Online),
-            (ago(180), Status::Online),
-            (ago(181), Status::Offline),
-            (None, Status::Offline),
+    fn a_server_is_offline_when_marked_or_silent_for_too_long_or_never_seen() {
+        let now = ago(0).expect("a time");
+        for (is_marked, last_seen, expected) in [
+            (false, ago(-5), Status::Online),
+            (false, ago(180), Status::Online),
+            (false, ago(181), Status::Offline),
+            (false, None, Status::Offline),
+            (true, ago(1), Status::Offline),
         ] {
-            assert_eq!(
-                Status::of(last_seen, now, TimeDelta::seconds(180)),
-                expected,
-                "{last_seen:?}"
-            );
+            let status = Status::of(is_marked, last_seen, now, TimeDelta::seconds(180));
+            assert_eq!(status, expected, "{is_marked}, {last_seen:?}");
         }
     }
 

@@ -1,0 +1,28 @@
+//! Times as the tables hold them, and durations as people write them.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A time in the format of `last_seen`.
+pub fn stored(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+/// Reads a duration such as `2h` or `90d`.
+///
+/// # Errors
+/// It is none, or a longer one than the calendar.
+pub fn duration(text: &str) -> Result<TimeDelta, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let duration = TimeDelta::from_std(duration).map_err(|error| error.to_string())?;
+    if duration > TimeDelta::days(365_000) {
+        return Err("it is longer than a thousand years".to_owned());
+    }
+    Ok(duration)
+}
+
+/// A duration by its largest unit: `12s`, `3days`.
+pub fn words(duration: TimeDelta) -> String {
+    let seconds = duration.num_seconds().unsigned_abs();
+    let words = humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string();
+    words.split(' ').next().unwrap_or_default().to_owned()
+}

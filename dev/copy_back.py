@@ -1,0 +1,51 @@
+"""Copies the items of a restored table back into the table in use: docs/operations.md, "Backup and restore".
+
+    aws dynamodb scan --table-name RESTORED > restored.json
+    python3 dev/copy_back.py TABLE < restored.json
+
+Writes copy-back-1.json, copy-back-2.json and so on for `aws dynamodb transact-write-items`. What an item has by now stays; what
+it lacks is added; an item that is gone comes back. A server becomes one that was registered when the backup says. Its
+absences are left out: what the watchdog has announced since then is not undone.
+"""
+
+import itertools
+import json
+import sys
+
+# The most that DynamoDB writes in one transaction.
+LIMIT = 100
+FROM_THE_BACKUP = ("registered_at", "registration_id")
+LEFT_OUT = ("offline_since", "announced")
+
+
+def update(table, item):
+    """The update that copies one item."""
+    key = "key_sha256" if "key_sha256" in item else "server_id"
+    if item.get("status") == {"S": "offline"}:
+        item["status"] = {"S": "online"}
+    names = [name for name in item if name != key and name not in LEFT_OUT]
+    assignments = [
+        f"#{at} = :{at}" if name in FROM_THE_BACKUP else f"#{at} = if_not_exists(#{at}, :{at})" for at, name in enumerate(names)
+    ]
+    copied = {"TableName": table, "Key": {key: item[key]}}
+    if names:
+        copied["UpdateExpression"] = "SET " + ", ".join(assignments)
+        copied["ExpressionAttributeNames"] = {f"#{at}": name for at, name in enumerate(names)}
+        copied["ExpressionAttributeValues"] = {f":{at}": item[name] for at, name in enumerate(names)}
+    return {"Update": copied}
+
+
+def main():
+    table = sys.argv[1]
+    updates = (update(table, item) for item in json.load(sys.stdin)["Items"])
+    for number in itertools.count(1):
+        part = list(itertools.islice(updates, LIMIT))
+        if not part:
+            break
+        with open(f"copy-back-{number}.json", "w") as output:
+            json.dump(part, output)
+    print(f"{number - 1} files: copy-back-*.json")
+
+
+if __name__ == "__main__":
+    main()

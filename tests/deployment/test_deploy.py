@@ -1,0 +1,163 @@
+"""What `make deploy` asks of SAM, and when it does not deploy."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from samcli.lib.config.samconfig import SamConfig
+from samcli.yamlhelper import yaml_parse
+from stack import ROOT
+
+FUNCTIONS = ["HeartbeatFunction", "WatchdogFunction"]
+HOST = "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64"
+OTHER = "x86_64" if HOST == "arm64" else "arm64"
+COPIED = ["Makefile", "template.yaml", "dev/check_architecture.py", "tests/deployment/requirements.txt"]
+
+# In place of SAM: builds ELF headers, and remembers an architecture as `sam deploy --guided` does.
+SAM = f"""#!{sys.executable}
+import json, os, pathlib, re, shutil, sys
+command, text = sys.argv[1], " ".join(sys.argv)
+asked = re.search(r"Architecture=(\\w+)", text)
+if command == "build":
+    for name in {FUNCTIONS!r}:
+        built = os.environ.get(f"BUILT_{{name}}", asked[1])
+        folder = pathlib.Path(".aws-sam/build", name)
+        folder.mkdir(parents=True, exist_ok=True)
+        number = {{"x86_64": 62, "arm64": 183}}[built]
+        (folder / "bootstrap").write_bytes(b"\\x7fELF\\x02\\x01".ljust(16, b"\\0") + b"\\3\\0" + number.to_bytes(2, "little"))
+    shutil.copy("template.yaml", ".aws-sam/build/template.yaml")
+if command == "deploy":
+    pathlib.Path("deployed.json").write_text(json.dumps(sys.argv[2:]))
+"""
+
+
+class Workshop:
+    """A folder in which `make deploy` runs as it does in the project, with another SAM and another AWS CLI."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        tools = folder / "target/tools/bin"
+        tools.mkdir(parents=True)
+        for name in COPIED:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        for name, script in {
+            "sam": SAM,
+            "cfn-lint": "#!/bin/sh\n",
+            "aws": '#!/bin/sh\n[ "$*" = "configure get region" ] && echo eu-north-1\n',
+            "python": f'#!/bin/sh\nexec {sys.executable} "$@"\n',
+        }.items():
+            (tools / name).write_text(script)
+            (tools / name).chmod(0o755)
+        (tools.parent / "ready").touch()
+
+    def make(self, *arguments, **environment):
+        """Runs make; what it says, and the arguments of `sam deploy` if it came to that."""
+        deployed = self.folder / "deployed.json"
+        deployed.unlink(missing_ok=True)
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE", "MFLAGS", "ARCHITECTURE"))}
+        result = subprocess.run(
+            ["make", *arguments], cwd=self.folder, env=inherited | environment, capture_output=True, text=True
+        )
+        assert (result.returncode == 0) == (deployed.exists() or arguments[0] != "deploy"), result.stderr
+        return result.stdout + result.stderr, json.loads(deployed.read_text()) if deployed.exists() else None
+
+    def remember(self, architecture):
+        """Writes what `sam deploy --guided` writes."""
+        config = SamConfig(str(self.folder))
+        overrides = f'ApiKeySha256="" Architecture="{architecture}" LogLevel="INFO"'
+        for key, value in {"stack_name": "heartbeat", "region": "eu-west-1", "parameter_overrides": overrides}.items():
+            config.put(["deploy"], "parameters", key, value)
+        config.flush()
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    return Workshop(tmp_path)
+
+
+def test_the_first_time_the_name_the_region_and_the_architecture_are_proposed(workshop):
+    proposed = ["--guided", "--stack-name", "heartbeat", "--region", "eu-north-1", "--parameter-overrides"]
+    assert workshop.make("deploy")[1] == [*proposed, f"Architecture={HOST}"]
+    assert workshop.make("deploy", f"ARCHITECTURE={OTHER}")[1] == [*proposed, f"Architecture={OTHER}"]
+
+
+def test_the_environment_names_the_region_before_the_configuration_does(workshop):
+    def region(**environment):
+        arguments = workshop.make("deploy", **environment)[1]
+        return arguments[arguments.index("--region") + 1]
+
+    assert region(AWS_DEFAULT_REGION="eu-west-2") == "eu-west-2"
+    assert region(AWS_DEFAULT_REGION="eu-west-2", AWS_REGION="eu-west-3") == "eu-west-3"
+
+
+@pytest.mark.parametrize("architecture", [HOST, OTHER])
+def test_the_next_time_it_builds_for_what_is_remembered_and_hides_nothing_of_it(workshop, architecture):
+    workshop.remember(architecture)
+    said, deployed = workshop.make("deploy")
+    assert f"sam build --parameter-overrides Architecture={architecture}" in said
+    assert deployed == ["--guided"]
+
+
+def test_another_architecture_than_the_remembered_one_is_not_deployed(workshop):
+    workshop.remember(OTHER)
+    said, deployed = workshop.make("deploy", f"ARCHITECTURE={HOST}")
+    assert deployed is None
+    assert f"is built for {HOST}, but would run on {OTHER}" in said
+    assert "samconfig.toml" in said
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("remembers", [True, False])
+def test_a_bootstrap_for_the_wrong_processor_is_not_deployed(workshop, function, remembers):
+    if remembers:
+        workshop.remember(HOST)
+    said, deployed = workshop.make("deploy", **{f"BUILT_{function}": OTHER})
+    assert deployed is None
+    assert f".aws-sam/build/{function}/bootstrap is built for {OTHER}, but would run on {HOST}" in said
+
+
+def test_cloudformation_rejects_another_answer_than_what_is_built(workshop):
+    workshop.make("deploy", f"ARCHITECTURE={OTHER}")
+    built = yaml_parse((workshop.folder / ".aws-sam/build/template.yaml").read_text())
+    original = yaml_parse((workshop.folder / "template.yaml").read_text())
+    architecture = original["Parameters"]["Architecture"]
+    original["Parameters"]["Architecture"] = architecture | {"Default": OTHER, "AllowedValues": [OTHER]}
+    assert built == original
+
+
+@pytest.mark.parametrize("target", ["test-deployment", "test-instructions", "budgets"])
+def test_what_is_run_here_is_built_for_this_machine(workshop, target):
+    workshop.remember(OTHER)
+    assert f"Architecture={HOST}" in workshop.make("--dry-run", target)[0]
+
+
+def prompts(folder, *options):
+    """What SAM's own guided deployment proposes before it asks AWS for anything: the answer to each prompt is Enter."""
+    shutil.copy(ROOT / "template.yaml", folder)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    result = subprocess.run(
+        ["sam", "deploy", "--guided", *options],
+        cwd=folder,
+        env=environment | {"SAM_CLI_TELEMETRY": "0", "PATH": f"{ROOT}/target/tools/bin:{os.environ['PATH']}"},
+        input="\n" * 30,
+        capture_output=True,
+        text=True,
+    )
+    return result.stdout
+
+
+def test_sam_proposes_what_it_is_told(tmp_path):
+    said = prompts(tmp_path, "--stack-name", "heartbeat", "--region", "eu-north-1", "--parameter-overrides", f"Architecture={OTHER}")
+    for proposed in ("Stack Name [heartbeat]", "AWS Region [eu-north-1]", f"Parameter Architecture [{OTHER}]"):
+        assert proposed in said.replace("\033[1m", "").replace("\033[0m", "")
+
+
+def test_sam_proposes_what_it_remembers(tmp_path):
+    Workshop(tmp_path).remember(OTHER)
+    said = prompts(tmp_path)
+    for proposed in ("Stack Name [heartbeat]", "AWS Region [eu-west-1]", f"Parameter Architecture [{OTHER}]"):
+        assert proposed in said.replace("\033[1m", "").replace("\033[0m", "")
