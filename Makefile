@@ -121,9 +121,10 @@ example: ## Print a curl for the stack that is deployed.
 		$(addprefix --region ,$(call remembered,^region = "(.*)")) \
 		--query "Stacks[0].Outputs[?OutputKey=='Example'].OutputValue"
 
-key: ## Make an API key and its digest; nothing is stored.
-	@key=hb_$$(openssl rand -base64 32 | tr '+/' '-_' | tr -d '='); \
-	printf 'key     %s\ndigest  %s\n' $$key $$(printf %s $$key | openssl dgst -sha256 -r | cut -d' ' -f1)
+key: ## Make an API key in hex and one in the keys table's form, each with its digest; nothing is stored.
+	@for key in $$(openssl rand -hex 32) hb_$$(openssl rand -base64 32 | tr /+ _- | tr -d =); do \
+		printf 'key     %s\ndigest  %s\n' $$key $$(printf %s $$key | openssl dgst -sha256 -r | cut -d' ' -f1); \
+	done
 
 $(TOOLS)/ready: tests/deployment/requirements.txt
 $(OPENAPI_TOOLS)/ready: tests/openapi/requirements.txt tests/openapi/constraints.txt

@@ -70,12 +70,14 @@ impl KeysTable {
             None => {
                 let asked_at = Instant::now();
                 let key = self.look_up(digest, now).await?;
-                self.remember(digest_bytes, key.clone());
                 (key, Some(asked_at))
             }
         };
         if key.expires_at.is_some_and(|expiry| expiry <= now) {
             return Err(Error::Unauthorized);
+        }
+        if asked_at.is_some() {
+            self.remember(digest_bytes, key.clone());
         }
         Ok((key.server_id, asked_at))
     }
@@ -108,13 +110,16 @@ impl KeysTable {
     }
 
     /// A key that was read less than `remember_for` ago. One that was read later than now is not trusted:
-    /// the clock has been set back since.
+    /// the clock has been set back since. What is not trusted is forgotten, so that no clock revives it.
     fn recall(&self, digest: &[u8; 32], now: DateTime<Utc>) -> Option<Accepted> {
-        let accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         let key = accepted.get(digest)?;
         let age = now - key.read_at;
-        let is_fresh = TimeDelta::zero() <= age && age < self.remember_for;
-        is_fresh.then(|| key.clone())
+        if TimeDelta::zero() <= age && age < self.remember_for {
+            return Some(key.clone());
+        }
+        accepted.remove(digest);
+        None
     }
 
     /// Remembers a key; forgets the one that was read first when there are too many.

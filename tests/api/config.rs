@@ -55,6 +55,37 @@ fn a_digest_that_is_missing_or_malformed_is_named_and_not_repeated() {
     );
 }
 
+// C2.9 C2.11: the defaults, and an empty value is none.
+#[test]
+fn a_keys_table_takes_the_place_of_digests() {
+    let settings = |changed: &[(&'static str, &str)]| {
+        let mut settings = crate::support::app::settings_for("servers", "metrics");
+        let changed = changed.iter();
+        settings.extend(changed.map(|(name, value)| (*name, (*value).to_owned())));
+        Config::read(|name| settings.get(name).cloned())
+    };
+    for (seconds, expected) in [("", 300), ("1", 1), ("86400", 86400)] {
+        let config = settings(&[
+            ("API_KEY_SHA256", ""),
+            ("KEYS_TABLE", "keys"),
+            ("KEY_CACHE_SECONDS", seconds),
+        ]);
+        let table = config.ok().unwrap().keys_table.unwrap();
+        assert_eq!(table.name, "keys");
+        assert_eq!(table.remember_for.num_seconds(), expected, "{seconds}");
+    }
+    assert!(settings(&[]).ok().unwrap().keys_table.is_none());
+    assert_eq!(
+        settings(&[("API_KEY_SHA256", ""), ("KEYS_TABLE", "")])
+            .err()
+            .unwrap()
+            .to_string(),
+        "API_KEY_SHA256: it is not set, and neither is KEYS_TABLE"
+    );
+    let malformed = settings(&[("API_KEY_SHA256", "none"), ("KEYS_TABLE", "keys")]);
+    assert!(malformed.err().unwrap().to_string().contains("entry 1"));
+}
+
 #[test]
 fn settings_have_defaults_and_limits() {
     assert_eq!(refusal("METRICS_RETENTION_DAYS", None), "accepted");

@@ -141,6 +141,7 @@ async fn only_an_unknown_key_of_the_right_form_is_looked_up() {
         .filter(|(operation, _)| operation == "GetItem")
         .collect();
     let half_a_unit = |(_, units): &(String, f64)| *units <= 0.5;
+    assert_eq!(lookups.len(), 4, "{lookups:?}");
     assert!(lookups.iter().all(half_a_unit), "{lookups:?}");
 }
 
@@ -212,9 +213,93 @@ async fn a_remembered_key_is_trusted_for_a_limited_time() {
     assert!(!accepts(2, at(100)).await, "expired, and remembered");
     assert!(!accepts(1, at(-1)).await, "read in the future");
     assert!(!accepts(1, at(300)).await, "revoked");
+    assert!(!accepts(1, at(200)).await, "revoked, the clock set back");
 
     store(&app, &key(1), &[]).await;
     assert!(accepts(1, at(301)).await, "added again");
+}
+
+// C2.9: KEY_CACHE_SECONDS, as the function reads it.
+#[tokio::test]
+async fn a_revoked_key_is_rejected_after_the_time_that_is_set() {
+    let app = TestApp::start_with_keys_table(&[("KEY_CACHE_SECONDS", "1")]).await;
+    store(&app, &key(1), &[]).await;
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 200);
+    delete(&app, &key(1)).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 401);
+}
+
+// C2.9 C2.7: only an accepted key is remembered. One that had expired is accepted as soon as it is renewed.
+#[tokio::test]
+async fn an_expired_key_is_not_remembered() {
+    let app = TestApp::start_with_keys_table(&[]).await;
+    let hour = TimeDelta::hours(1);
+    store(&app, &key(1), &[("expires_at", seconds(Utc::now() - hour))]).await;
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 401);
+    store(&app, &key(1), &[("expires_at", seconds(Utc::now() + hour))]).await;
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 200);
+}
+
+// C2.9: several heartbeats at once in one environment.
+#[tokio::test]
+async fn concurrent_heartbeats_share_what_is_remembered() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "concurrent", &[]).await;
+    for number in 0..5 {
+        store(&app, &key(number), &[]).await;
+    }
+    let send_all = async || {
+        let send = |number: u32| {
+            let app = &app;
+            async move { app.send(&with_key(&key(number % 10))).await.status }
+        };
+        let statuses = join_all((0..50).map(send)).await;
+        for (number, status) in (0_u32..).zip(statuses) {
+            let expected = if number % 10 < 5 { 200 } else { 401 };
+            assert_eq!(status, expected, "key {}", number % 10);
+        }
+    };
+    send_all().await;
+    proxy.take_requests();
+    send_all().await;
+    let lookups = operations(&proxy);
+    let lookups = lookups.iter().filter(|operation| *operation == "GetItem");
+    assert_eq!(lookups.count(), 25, "those of the five unknown keys");
+}
+
+// C2.9 C2.10: what needs no lookup does not notice that the table is down.
+#[tokio::test]
+async fn a_key_that_is_remembered_or_in_the_environment_needs_no_table() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "down", &[]).await;
+    store(&app, &key(1), &[]).await;
+    store(&app, &key(2), &[]).await;
+    assert_eq!(app.send(&with_key(&key(1))).await.status, 200);
+    proxy.rule(|call| (call == Call::Key).then_some(Fault::Reject(400, "ThrottlingException")));
+    for (key, status) in [(key(1), 200), (KEY.into(), 200), (key(2), 503)] {
+        assert_eq!(app.send(&with_key(&key)).await.status, status, "{key}");
+    }
+}
+
+// C2.1 C2.5: the key is looked up before the body is looked at, and its server compared after that.
+#[tokio::test]
+async fn a_key_of_the_table_is_checked_where_any_other_is() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "order", &[]).await;
+    store(&app, &key(1), &[("server_id", text("another"))]).await;
+    let send = async |number, body: &str| {
+        let mut event = with_key(&key(number));
+        event["body"] = body.into();
+        app.send(&event).await.status
+    };
+    let too_large = "x".repeat(64 * 1024 + 1);
+    assert_eq!(send(2, &too_large).await, 401);
+    assert_eq!(send(2, "{").await, 401);
+    assert_eq!(send(1, &too_large).await, 413);
+    assert_eq!(send(1, "{").await, 422);
+    proxy.rule(|call| (call == Call::Key).then_some(Fault::Reject(400, "ThrottlingException")));
+    assert_eq!(send(2, "{").await, 503);
 }
 
 // C2.10: 503, never 401, and nothing is written. The agent's next attempt succeeds.
@@ -258,6 +343,13 @@ async fn a_table_that_does_not_answer_is_a_503() {
         );
         assert!(answer.headers.contains_key("retry-after"), "{fault:?}");
         assert!(started.elapsed() < Duration::from_secs(10), "{fault:?}");
+        let log = app.log.take();
+        let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
+        let [line] = errors.as_slice() else {
+            panic!("{fault:?}: {log:?}")
+        };
+        assert_eq!(line["status"], 503, "{line}");
+        assert_ne!(line["reason"], "", "{line}");
         let written = (app.servers().await.len(), app.rows().await.len());
         assert_eq!(written, (0, 0), "{fault:?}");
         proxy.heal();
@@ -301,6 +393,9 @@ async fn lookup_and_writes_share_one_timeout() {
     let started = Instant::now();
     let answer = app.send(&with_key(&key(1))).await;
     assert_eq!(answer.status, 503);
+    assert!(answer.headers.contains_key("retry-after"));
+    let log = json!(app.log.take()).to_string();
+    assert!(log.contains("deadline has elapsed"), "{log}");
     let elapsed = started.elapsed();
     assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}: no lookup");
     assert!(elapsed < Duration::from_millis(4500), "{elapsed:?}");

@@ -290,9 +290,13 @@ def test_the_remembered_architecture_is_changed(tmp_path):
 
 
 def test_make_key_prints_another_key_each_time_with_its_digest():
-    (first, digest), (second, _) = (re.findall(r"\S+$", run("make --silent --no-print-directory key"), re.MULTILINE) for _ in range(2))
-    assert first != second
-    assert hashlib.sha256(first.encode()).hexdigest() == digest
+    first, second = (re.findall(r"\S+$", run("make --silent --no-print-directory key"), re.MULTILINE) for _ in range(2))
+    assert set(first).isdisjoint(second)
+    key, digest, key_of_table, its_digest = first
+    assert re.fullmatch(r"[0-9a-f]{64}", key)
+    # C2.8
+    assert re.fullmatch(r"hb_[A-Za-z0-9_-]{43}", key_of_table)
+    assert [hashlib.sha256(each.encode()).hexdigest() for each in (key, key_of_table)] == [digest, its_digest]
 
 
 def test_every_parameter_every_alarm_and_every_value_of_a_choice_is_explained():

@@ -104,7 +104,8 @@ pub fn median(samples: &[Cold], field: impl Fn(&Cold) -> Duration) -> Option<Dur
     percentile(samples.iter().map(field), 50)
 }
 
-fn percentile(samples: impl Iterator<Item = Duration>, percent: usize) -> Option<Duration> {
+/// The sample that this many percent of the others come before.
+pub fn percentile(samples: impl Iterator<Item = Duration>, percent: usize) -> Option<Duration> {
     let mut samples: Vec<_> = samples.collect();
     samples.sort();
     samples.get(samples.len() * percent / 100).copied()

@@ -49,6 +49,15 @@ impl Stage {
         })
     }
 
+    /// The event with another key, or with its own. Written in the same way, so that both cost the same to read.
+    pub fn event_with(&self, key: Option<String>) -> Result<Bytes> {
+        let mut event: Value = serde_json::from_slice(&self.event)?;
+        if let Some(key) = key {
+            event["headers"]["x-api-key"] = key.into();
+        }
+        Ok(event.to_string().into())
+    }
+
     /// A file of the stage.
     pub fn file(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
@@ -96,6 +105,7 @@ impl Function {
             .env("API_KEY_SHA256", &stage.api_key_sha256)
             .env("SERVERS_TABLE", "servers")
             .env("METRICS_TABLE", "metrics")
+            .env("KEYS_TABLE", "keys")
             .stdout(std::process::Stdio::null())
             .kill_on_drop(true);
         let start = Instant::now();
@@ -114,8 +124,13 @@ impl Function {
 
     /// One heartbeat: event → answer. Returns when the function waits for the next event.
     pub async fn invoke(&mut self) -> Result<Duration> {
+        self.invoke_with(self.event.clone()).await
+    }
+
+    /// The same with another event.
+    pub async fn invoke_with(&mut self, event: Bytes) -> Result<Duration> {
         let start = Instant::now();
-        let answer = within_patience(self.runtime_api.invoke(self.event.clone())).await?;
+        let answer = within_patience(self.runtime_api.invoke(event)).await?;
         let body: Value = serde_json::from_slice(&answer.body)?;
         ensure!(body["statusCode"] == 200, "{}: {body}", answer.path);
         within_patience(self.runtime_api.next()).await?;
@@ -125,6 +140,11 @@ impl Function {
     /// TLS handshakes so far.
     pub fn handshakes(&self) -> usize {
         self.dynamodb.handshakes()
+    }
+
+    /// Calls to DynamoDB so far, the warm-up's among them.
+    pub fn calls(&self) -> usize {
+        self.dynamodb.calls()
     }
 
     /// The process.

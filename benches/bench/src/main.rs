@@ -1,7 +1,7 @@
 //! Measures the function's release binary and two floors, side by side.
 //!
 //! `bench` prints a table and draws the first heartbeat. `bench count PROGRAM…` counts the instructions of
-//! other builds. `bench check PROGRAM` holds a build's counts against the recorded ones, `bench record
+//! other builds. `bench keys PROGRAM` measures keys of either kind. `bench check PROGRAM` holds a build's counts against the recorded ones, `bench record
 //! PROGRAM` records them.
 
 mod budget;
@@ -10,6 +10,7 @@ mod cpu_share;
 mod dynamodb;
 mod figures;
 mod function;
+mod keys;
 mod plot;
 
 use anyhow::{Result, bail};
@@ -34,16 +35,17 @@ async fn main() -> Result<()> {
     match *arguments {
         [] => measure(&stage, &root, function).await,
         ["count", ref programs @ ..] => count(&stage, programs).await,
+        ["keys", program] => keys::measure(&stage, Path::new(program)).await,
         ["check", program] => budget::check(&stage, Path::new(program), &budgets).await,
         ["record", program] => budget::record(&stage, Path::new(program), &budgets).await,
-        _ => bail!("bench [count PROGRAM… | check PROGRAM | record PROGRAM]"),
+        _ => bail!("bench [count PROGRAM… | keys PROGRAM | check PROGRAM | record PROGRAM]"),
     }
 }
 
 async fn measure(stage: &Stage, root: &Path, function: PathBuf) -> Result<()> {
     let floors = root.join("benches/target/release");
     let mut all = [
-        Figures::new("heartbeat", function)?,
+        Figures::new("heartbeat", function.clone())?,
         Figures::new("bare", floors.join("bare"))?,
         Figures::new("SDK defaults", floors.join("defaults"))?,
     ];
@@ -59,6 +61,7 @@ async fn measure(stage: &Stage, root: &Path, function: PathBuf) -> Result<()> {
         figures.count(stage).await?;
     }
     println!("{}\n\n{}", machine(), Table(&all));
+    keys::measure(stage, &function).await?;
     plot::draw(&all, &root.join("benches/first-heartbeat.svg"))
 }
 
