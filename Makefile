@@ -43,7 +43,8 @@ fleet: ## Print the fleet of `make run`; ARGS goes to `heartbeatctl fleet`.
 
 check: ## The fast gate: format, lint, `cargo test`.
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --test soak -- -D warnings
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --test soak -- -D warnings
 	cargo test --workspace
 
 test: ## Everything.
@@ -64,7 +65,7 @@ test-smoke: ## `make run` as a newcomer meets it.
 	python3 tests/smoke.py
 
 openapi: ## Write openapi.json.
-	cargo run --quiet --example openapi
+	UPDATE_OPENAPI=1 cargo test --quiet --lib openapi
 
 picture: $(OPENAPI_TOOLS)/ready ## Draw the picture of the fleet, while `make run` is up.
 	@env $(shell cat dev/local.env) $(OPENAPI_TOOLS)/bin/python dev/picture.py
@@ -76,10 +77,10 @@ test-openapi: $(OPENAPI_TOOLS)/ready ## openapi.json against the running functio
 	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
 
 soak: ## Ten minutes of a fleet over a failing DynamoDB.
-	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 600
+	python3 tests/dynamodb_local.py cargo test --workspace --test soak -- --seconds 600
 
 soak-short: ## The same for a minute.
-	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 60
+	python3 tests/dynamodb_local.py cargo test --workspace --test soak -- --seconds 60
 
 fuzz: ## Look for a body on which the parser panics (needs cargo-fuzz).
 	python3 fuzz/seed.py

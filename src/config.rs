@@ -46,9 +46,9 @@ pub struct ClientConfig {
     /// `CONNECT_TIMEOUT_MS` (default 1000): until a connection is open: name, TCP and TLS,
     /// all addresses of the host together.
     pub connect_timeout: Duration,
-    /// `ATTEMPT_TIMEOUT_MS` (default 1500): until one try of a write is answered.
+    /// `ATTEMPT_TIMEOUT_MS` (default 1500): until one attempt of a call is answered.
     pub attempt_timeout: Duration,
-    /// `OPERATION_TIMEOUT_MS` (default 5000): until a write is answered, with all its tries.
+    /// `OPERATION_TIMEOUT_MS` (default 5000): until a call is answered, with all its attempts.
     pub operation_timeout: Duration,
     /// `IDLE_TIMEOUT_MS` (default 45000): after which an unused connection is given up, before the
     /// network drops it.
@@ -257,7 +257,7 @@ fn is_http_url(url: &str) -> bool {
     host_and_port && matches!(uri.scheme_str(), Some("http" | "https"))
 }
 
-/// A setting with which the function does not start. It never repeats the setting's value.
+/// A setting with which the function does not start. It never contains the setting's value.
 #[derive(Debug)]
 pub struct ConfigError {
     variable: &'static str,

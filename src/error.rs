@@ -1,13 +1,12 @@
 //! Everything that can stop a heartbeat, and the answer that each becomes.
 
 use crate::heartbeat::FieldError;
-use crate::response;
+use crate::response::{self, Code, NoSuchRoute, Reason, Rejection, Unprocessable};
 use aws_runtime::retries::classifiers::{THROTTLING_ERRORS, TRANSIENT_ERRORS};
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use lambda_http::http::{HeaderName, HeaderValue, StatusCode, header};
 use lambda_http::{Body, Response};
-use serde_json::{Value, json};
 use std::error::Error as StdError;
 use std::fmt;
 
@@ -18,7 +17,7 @@ pub enum Error {
     NotFound,
     /// 405 with `Allow`: the right path, another method.
     MethodNotAllowed,
-    /// 401 with `WWW-Authenticate`: no key, or one that nobody knows.
+    /// 401 with `WWW-Authenticate`: no key, or an unknown one.
     Unauthorized,
     /// 401 as well: the keys table holds the key, in an item with an unreadable attribute of this name.
     MalformedKey(&'static str),
@@ -57,23 +56,33 @@ impl Error {
         }
     }
 
-    fn detail(&self) -> Value {
+    fn answer(&self) -> Response<Body> {
+        let status = self.status();
         let (code, message) = match self {
-            Self::NotFound => return "Not Found".into(),
-            Self::MethodNotAllowed => return "Method Not Allowed".into(),
-            Self::Unprocessable(errors) => return json!(errors),
-            Self::Unauthorized | Self::MalformedKey(_) => {
-                ("UNAUTHORIZED", "Missing or invalid API key")
+            Self::NotFound => {
+                let detail = "Not Found";
+                return response::json(status, &NoSuchRoute { detail });
             }
-            Self::Forbidden => ("FORBIDDEN", "This API key is bound to another server"),
-            Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", "The body is larger than 64 KiB"),
+            Self::MethodNotAllowed => {
+                let detail = "Method Not Allowed";
+                return response::json(status, &NoSuchRoute { detail });
+            }
+            Self::Unprocessable(detail) => {
+                return response::json(status, &Unprocessable { detail });
+            }
+            Self::Unauthorized | Self::MalformedKey(_) => {
+                (Code::Unauthorized, "Missing or invalid API key")
+            }
+            Self::Forbidden => (Code::Forbidden, "This API key is bound to another server"),
+            Self::PayloadTooLarge => (Code::PayloadTooLarge, "The body is larger than 64 KiB"),
+            Self::Internal(_) => (Code::Internal, "The heartbeat could not be stored"),
             Self::Unavailable(_) => (
-                "UNAVAILABLE",
+                Code::Unavailable,
                 "The heartbeat could not be stored; send it again",
             ),
-            Self::Internal(_) => ("INTERNAL", "The heartbeat could not be stored"),
         };
-        json!({ "code": code, "message": message })
+        let detail = Reason { code, message };
+        response::json(status, &Rejection { detail })
     }
 
     const fn header(&self) -> Option<(HeaderName, HeaderValue)> {
@@ -90,9 +99,9 @@ impl Error {
 
 impl From<&Error> for Response<Body> {
     fn from(error: &Error) -> Self {
-        let mut response = response::json(error.status(), &json!({ "detail": error.detail() }));
-        response.headers_mut().extend(error.header());
-        response
+        let mut answer = error.answer();
+        answer.headers_mut().extend(error.header());
+        answer
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::auth::Auth;
 use crate::error::Error;
-use crate::heartbeat::{self, HeartbeatId, HeartbeatResponse, Timestamp};
-use crate::response;
+use crate::heartbeat::{self, FieldError, HeartbeatId, Timestamp};
+use crate::response::{self, HeartbeatResponse};
 use crate::store::{Registration, Store};
 use chrono::Utc;
 use lambda_http::http::{HeaderMap, HeaderName, Method, StatusCode};
@@ -118,7 +118,7 @@ fn route(request: &Request) -> Result<(), Error> {
 }
 
 /// The heartbeat's name: what the agent calls it, or else the request's id.
-fn identify(request: &Request, request_id: &str) -> Result<HeartbeatId, heartbeat::FieldError> {
+fn identify(request: &Request, request_id: &str) -> Result<HeartbeatId, FieldError> {
     let name = HeaderName::from_static(HeartbeatId::HEADER);
     HeartbeatId::new(single_value(request.headers(), &name), request_id)
 }

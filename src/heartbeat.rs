@@ -1,4 +1,4 @@
-//! The wire contract: the request, the answer, and every rule of every field.
+//! What an agent sends: the fields of a heartbeat, and every rule of each.
 //!
 //! A field is declared once, in one of the [`object!`] blocks below. Its type carries its limits, and from
 //! that one line come reading, validation, the DynamoDB attribute and the `OpenAPI` schema.
@@ -16,7 +16,6 @@ pub use text::{HeartbeatId, ServerId, Text};
 pub use timestamp::Timestamp;
 
 use field::{Report, object};
-use serde::Serialize;
 use serde_json::Value;
 
 object! {
@@ -103,29 +102,6 @@ object! {
     }
 }
 
-/// The answer to a heartbeat whose writes are durable.
-#[derive(Debug, Serialize)]
-pub struct HeartbeatResponse {
-    /// Always `ok`.
-    pub status: &'static str,
-    /// True for exactly one heartbeat of a server: the one that registered it.
-    pub server_registered: bool,
-    /// Commands for the agent. Always empty so far.
-    pub pending_commands: [(); 0],
-}
-
-impl HeartbeatResponse {
-    /// The answer to a heartbeat that registered its server, or did not.
-    #[must_use]
-    pub const fn new(server_registered: bool) -> Self {
-        Self {
-            status: "ok",
-            server_registered,
-            pending_commands: [],
-        }
-    }
-}
-
 /// Reads a request body.
 ///
 /// # Errors
@@ -135,7 +111,7 @@ pub fn parse(body: &[u8]) -> Result<Heartbeat, Vec<FieldError>> {
     let mut report = Report::new("body");
     let heartbeat = match serde_json::from_slice::<Value>(body) {
         Ok(value) => Heartbeat::read(&value, &mut report),
-        Err(error) => report.refuse(Violation::JsonInvalid(error.to_string())),
+        Err(error) => report.reject(Violation::JsonInvalid(error.to_string())),
     };
     heartbeat.ok_or(report.errors)
 }

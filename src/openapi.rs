@@ -1,19 +1,58 @@
-//! The `OpenAPI` 3.1 document, built from the types that read requests and the errors that answer them.
-//!
-//! What it says of a field comes from the field's type, and its example of an answer is that answer.
+//! The `OpenAPI` 3.1 document, built from the types of requests and answers. Compiled for tests only: one of them
+//! compares the document with `openapi.json`, and writes the file for `make openapi`.
 
 use crate::error::Error;
 use crate::handler::{API_KEY, MAX_BODY, PATH};
-use crate::heartbeat::{self, Heartbeat, HeartbeatId, HeartbeatResponse, Metrics, OsInfo};
-use crate::response;
+use crate::heartbeat::{self, Field, Heartbeat, HeartbeatId, Metrics, OsInfo};
+use crate::response::{self, HeartbeatResponse, NoSuchRoute, Rejection, Unprocessable};
+use aws_sdk_dynamodb::types::AttributeValue;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Response};
+use schemars::generate::{SchemaGenerator, SchemaSettings};
+use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-/// The document, as the repository keeps it.
-#[must_use]
-pub fn document() -> String {
-    let document = json!({
+#[test]
+fn the_document_in_the_repository_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    let document = format!("{:#}\n", document());
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(path, &document).expect("openapi.json can be written");
+    }
+    let kept = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(kept == document, "openapi.json is stale: make openapi");
+}
+
+// C3.6, C3.7
+#[test]
+fn values_are_read_as_the_description_says() {
+    for (member, sent, expected) in READINGS {
+        let sent: Value = serde_json::from_str(sent).expect("JSON");
+        let mut body = Heartbeat::example();
+        let object = match member {
+            "timestamp" => &mut body,
+            _ => &mut body["metrics"],
+        };
+        object[member] = sent;
+        let read = match heartbeat::parse(body.to_string().as_bytes()) {
+            Err(errors) => errors[0].code.to_owned(),
+            Ok(Heartbeat { timestamp, .. }) if member == "timestamp" => timestamp.to_string(),
+            Ok(Heartbeat { metrics, .. }) => match metrics.attribute() {
+                Some(AttributeValue::M(metrics)) => metrics[member].as_n().cloned().expect("N"),
+                _ => panic!("no metrics"),
+            },
+        };
+        assert_eq!(read, expected, "{member}");
+    }
+}
+
+fn document() -> Value {
+    let mut schemas = Schemas::new();
+    schemas.define("Heartbeat", Heartbeat::definition());
+    schemas.define("Metrics", Metrics::definition());
+    schemas.define("OsInfo", OsInfo::definition());
+    let operation = operation(&mut schemas);
+    json!({
         "openapi": "3.1.0",
         "info": {
             "title": env!("CARGO_PKG_NAME"),
@@ -33,18 +72,9 @@ pub fn document() -> String {
             },
         }],
         "tags": [{ "name": "agents", "description": "What a fleet's agents call." }],
-        "paths": { PATH: { "post": operation() } },
+        "paths": { PATH: { "post": operation } },
         "components": {
-            "schemas": {
-                "FieldError": field_error(),
-                "Heartbeat": Heartbeat::definition(),
-                "HeartbeatResponse": heartbeat_response(),
-                "Metrics": Metrics::definition(),
-                "NoSuchRoute": no_such_route(),
-                "OsInfo": OsInfo::definition(),
-                "Refusal": refusal(),
-                "Unprocessable": unprocessable(),
-            },
+            "schemas": schemas.finish(),
             "securitySchemes": {
                 "ApiKey": {
                     "type": "apiKey",
@@ -54,11 +84,10 @@ pub fn document() -> String {
                 },
             },
         },
-    });
-    format!("{document:#}\n")
+    })
 }
 
-/// What is read beyond the schema: a member, what is sent, and how it is read or with which code refused.
+/// What is read beyond the schema: a member, what is sent, and how it is read, or the code of its rejection.
 const READINGS: [(&str, &str, &str); 14] = [
     ("load_1m", r#""0.5""#, "0.5"),
     ("load_1m", r#"" 1e3 ""#, "1000"),
@@ -94,14 +123,15 @@ const READINGS: [(&str, &str, &str); 14] = [
 
 fn description() -> String {
     let mut text = String::from(
-        "An agent sends one heartbeat every 60 seconds. Repeating one is always safe.\n\n\
-         Unknown members are ignored, and of a repeated one the last counts. The body is read as JSON \
+        "An agent sends one heartbeat every 60 seconds. Retrying one is always safe: an agent retries 429 and \
+         every 5xx, with the same `Idempotency-Key`.\n\n\
+         Unknown members are ignored, and of a duplicate member the last counts. The body is read as JSON \
          whatever its `Content-Type` says.\n\n\
          ## Lenient readings\n\n\
          The schemas say what an agent should send. Numbers and date-times are read more leniently than \
-         that, as pydantic's lax mode reads them: a number may be spelled in a string or be a boolean, \
+         that, as pydantic's lax mode reads them: a number may be in a string or be a boolean, \
          and a date-time may lack its time or offset (then it is UTC), or be a Unix time in seconds, or \
-         in milliseconds above 2e10. What cannot be read so is refused with the code that stands here \
+         in milliseconds above 2e10. What cannot be read so is rejected, with the code that stands here \
          in its place.\n\n\
          | member | sent | read as |\n|---|---|---|\n",
     );
@@ -110,38 +140,25 @@ fn description() -> String {
     }
     text.push_str(
         "\n## Answers of the gateway\n\n\
-         API Gateway may answer by itself, in its own form, where it throttles, where a request exceeds \
-         its own limits, or where a path has no route.",
+         API Gateway answers by itself, with `{\"message\":…}`, where it throttles (429), where the function \
+         crashes or times out (500), where it cannot be reached (503), where a request exceeds \
+         the gateway's own limits, or where a path has no route.",
     );
     text
 }
 
-fn operation() -> Value {
-    let success = response::json(StatusCode::OK, &HeartbeatResponse::new(true));
-    let mut responses = Map::new();
-    responses.insert(
-        success.status().as_str().to_owned(),
-        response(
-            &success,
-            "Both writes are durable, or were already.",
-            "HeartbeatResponse",
-        ),
-    );
-    for (error, reason, schema) in errors() {
-        let status = error.status().as_str().to_owned();
-        responses.insert(status, response(&Response::from(&error), reason, schema));
-    }
+fn operation(schemas: &mut Schemas) -> Value {
     json!({
         "operationId": "sendHeartbeat",
         "summary": "Send a heartbeat",
-        "description": "Marks the server as online, registers it when it is new, and appends its readings.",
+        "description": "Marks the server as online, registers it when it is new, and appends its metrics.",
         "tags": ["agents"],
         "security": [{ "ApiKey": [] }],
         "parameters": [{
             "name": HeartbeatId::HEADER,
             "in": "header",
-            "description": "The agent's name for this heartbeat, the same each time that it is repeated: \
-                            the readings are then stored once. Any unique text.",
+            "description": "The agent's name for this heartbeat, the same for each attempt to send it: \
+                            its metrics are then stored once. Any unique text.",
             "schema": HeartbeatId::schema(),
             "example": "1f0c9a52-9f6e-4b8c-8d53-6a3f7f0e2d11",
         }],
@@ -149,65 +166,122 @@ fn operation() -> Value {
             "required": true,
             "description": format!("At most {} KiB.", MAX_BODY / 1024),
             "content": {
-                "application/json": { "schema": reference("Heartbeat"), "example": Heartbeat::example() },
+                "application/json": {
+                    "schema": reference("Heartbeat"),
+                    "example": Heartbeat::example(),
+                },
             },
         },
-        "responses": responses,
+        "responses": responses(schemas),
     })
 }
 
-/// Every error, why a caller gets it, and the schema of its body.
-fn errors() -> [(Error, &'static str, &'static str); 8] {
+/// Every answer: why a caller gets it, and the schema of its body.
+fn responses(schemas: &mut Schemas) -> Map<String, Value> {
+    let success = response::json(StatusCode::OK, &HeartbeatResponse::new(true));
     let field_errors = heartbeat::parse(br#"{"server_id":"NAS","hostname":"nas"}"#)
         .err()
         .unwrap_or_default();
-    [
+    let no_such_route = schemas.of::<NoSuchRoute>();
+    let rejection = schemas.of::<Rejection>();
+    let errors = [
         (
             Error::Unauthorized,
-            "No API key, or one that nobody knows.",
-            "Refusal",
+            "No API key, or an unknown one.",
+            &rejection,
         ),
         (
             Error::Forbidden,
             "The API key is bound to another server. Nothing was written.",
-            "Refusal",
+            &rejection,
         ),
-        (Error::NotFound, "Another path.", "NoSuchRoute"),
-        (Error::MethodNotAllowed, "Another method.", "NoSuchRoute"),
+        (Error::NotFound, "Another path.", &no_such_route),
+        (Error::MethodNotAllowed, "Another method.", &no_such_route),
         (
             Error::PayloadTooLarge,
             "The body is above the limit.",
-            "Refusal",
+            &rejection,
         ),
         (
             Error::Unprocessable(field_errors),
             "Everything that is wrong with the request, in the schema's order.",
-            "Unprocessable",
+            &schemas.of::<Unprocessable>(),
         ),
         (
             Error::Internal(Vec::new()),
-            "A fault that repeating cannot cure.",
-            "Refusal",
+            "A permanent fault; or, from API Gateway, a crash or a timeout.",
+            &rejection,
         ),
         (
             Error::Unavailable(Vec::new()),
-            "Storage cannot be reached or will not write just now. One write may have landed; \
-             the repeat completes the other.",
-            "Refusal",
+            "A transient fault. One write may have landed; a retry completes the other. Or, from API \
+             Gateway: the function cannot be reached.",
+            &rejection,
         ),
-    ]
+    ];
+    let reason = "Both writes are durable, or were already.";
+    let success = response(&success, reason, &schemas.of::<HeartbeatResponse>());
+    let throttled = json!({
+        "description": "API Gateway throttles.",
+        "content": { "application/json": {
+            "schema": schemas.of::<GatewayMessage>(),
+            "example": GatewayMessage { message: "Too Many Requests" },
+        } },
+    });
+    let mut responses = Map::new();
+    responses.insert(StatusCode::OK.as_str().to_owned(), success);
+    responses.insert(StatusCode::TOO_MANY_REQUESTS.as_str().to_owned(), throttled);
+    for (error, reason, schema) in errors {
+        let mut response = response(&Response::from(&error), reason, schema);
+        let gateways = match error {
+            Error::Internal(_) => Some("Internal Server Error"),
+            Error::Unavailable(_) => Some("Service Unavailable"),
+            _ => None,
+        };
+        if let Some(message) = gateways {
+            add_gateways(&mut response, &GatewayMessage { message }, schemas);
+        }
+        responses.insert(error.status().as_str().to_owned(), response);
+    }
+    responses
 }
 
-/// The headers that answers carry.
+/// An answer of API Gateway's own.
+#[derive(serde::Serialize, JsonSchema)]
+struct GatewayMessage {
+    message: &'static str,
+}
+
+/// Adds to the description of an answer the one that API Gateway gives with the same status, without our headers.
+fn add_gateways(response: &mut Value, message: &GatewayMessage, schemas: &mut Schemas) {
+    let content = &mut response["content"]["application/json"];
+    let (schema, example) = (content["schema"].take(), content["example"].take());
+    *content = json!({
+        "schema": { "anyOf": [schema, schemas.of::<GatewayMessage>()] },
+        "examples": {
+            "function": { "value": example },
+            "gateway": { "value": message },
+        },
+    });
+    for header in response["headers"]
+        .as_object_mut()
+        .into_iter()
+        .flat_map(Map::values_mut)
+    {
+        header["required"] = false.into();
+    }
+}
+
+/// The headers of answers.
 const HEADERS: [(&str, &str); 4] = [
     ("Allow", "The only method."),
     ("Cache-Control", "No answer is ever cached."),
-    ("Retry-After", "Seconds to wait before the repeat."),
+    ("Retry-After", "Seconds to wait before the next attempt."),
     ("WWW-Authenticate", "The scheme that is missing."),
 ];
 
-/// Describes an answer by the very answer.
-fn response(answer: &Response<Body>, reason: &str, schema: &str) -> Value {
+/// Describes an answer, with itself as the example.
+fn response(answer: &Response<Body>, reason: &str, schema: &Schema) -> Value {
     let mut headers = Map::new();
     for (name, meaning) in HEADERS {
         let Some(value) = answer.headers().get(name) else {
@@ -221,152 +295,46 @@ fn response(answer: &Response<Body>, reason: &str, schema: &str) -> Value {
         let header = json!({ "description": meaning, "required": true, "schema": schema });
         headers.insert(name.to_owned(), header);
     }
+    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
     json!({
         "description": reason,
         "headers": headers,
-        "content": { "application/json": { "schema": reference(schema), "example": body(answer) } },
+        "content": { "application/json": { "schema": schema, "example": body } },
     })
 }
 
-fn body(answer: &Response<Body>) -> Value {
-    serde_json::from_slice(answer.body()).unwrap_or_default()
+/// The schemas of the components.
+struct Schemas {
+    generator: SchemaGenerator,
+    definitions: Map<String, Value>,
+}
+
+impl Schemas {
+    fn new() -> Self {
+        let settings = SchemaSettings::draft2020_12();
+        let settings = settings.with(|it| it.definitions_path = "/components/schemas".into());
+        Self {
+            generator: settings.into_generator(),
+            definitions: Map::new(),
+        }
+    }
+
+    fn define(&mut self, name: &str, schema: Value) {
+        self.definitions.insert(name.to_owned(), schema);
+    }
+
+    /// A reference to the schema of a type.
+    fn of<T: JsonSchema>(&mut self) -> Schema {
+        self.generator.subschema_for::<T>()
+    }
+
+    fn finish(mut self) -> Map<String, Value> {
+        self.definitions
+            .extend(self.generator.take_definitions(true));
+        self.definitions
+    }
 }
 
 fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
-}
-
-fn heartbeat_response() -> Value {
-    json!({
-        "type": "object",
-        "description": "The answer to a heartbeat whose writes are durable.",
-        "properties": {
-            "status": { "type": "string", "const": "ok" },
-            "server_registered": {
-                "type": "boolean",
-                "description": "True for exactly one heartbeat of a server: the one that registered it.",
-            },
-            "pending_commands": {
-                "type": "array",
-                "items": {},
-                "description": "Commands for the agent. Always empty so far.",
-            },
-        },
-        "required": ["status", "server_registered", "pending_commands"],
-    })
-}
-
-fn no_such_route() -> Value {
-    json!({
-        "type": "object",
-        "description": "Nothing answers at this path, or to this method.",
-        "properties": { "detail": { "type": "string" } },
-        "required": ["detail"],
-    })
-}
-
-fn refusal() -> Value {
-    let code = |(error, ..): (Error, _, _)| {
-        let body = body(&Response::from(&error));
-        body.pointer("/detail/code").cloned()
-    };
-    let codes: Vec<_> = errors().into_iter().filter_map(code).collect();
-    json!({
-        "type": "object",
-        "description": "Why the heartbeat was not taken.",
-        "properties": {
-            "detail": {
-                "type": "object",
-                "title": "Reason",
-                "properties": {
-                    "code": { "type": "string", "description": "For programs.", "enum": codes },
-                    "message": { "type": "string", "description": "For people." },
-                },
-                "required": ["code", "message"],
-            },
-        },
-        "required": ["detail"],
-    })
-}
-
-fn unprocessable() -> Value {
-    json!({
-        "type": "object",
-        "description": "Everything that is wrong with the request.",
-        "properties": {
-            "detail": { "type": "array", "minItems": 1, "items": reference("FieldError") },
-        },
-        "required": ["detail"],
-    })
-}
-
-fn field_error() -> Value {
-    json!({
-        "type": "object",
-        "description": "One thing that is wrong with the request. It never repeats what was sent.",
-        "properties": {
-            "type": {
-                "type": "string",
-                "description": "Pydantic's code for the rule that is broken.",
-                "examples": ["string_too_long"],
-            },
-            "loc": {
-                "type": "array",
-                "items": { "type": "string" },
-                "minItems": 1,
-                "description": "Where: `body` or `header`, then the path to the field.",
-                "examples": [["body", "metrics", "cpu_percent"]],
-            },
-            "msg": { "type": "string", "description": "The rule, for people." },
-        },
-        "required": ["type", "loc", "msg"],
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::heartbeat::Field;
-    use aws_sdk_dynamodb::types::AttributeValue;
-
-    #[test]
-    fn the_document_in_the_repository_is_up_to_date() {
-        let kept = include_str!("../openapi.json");
-        assert!(
-            kept == document(),
-            "openapi.json is stale: cargo run --example openapi"
-        );
-    }
-
-    // C3.6, C3.7
-    #[test]
-    fn values_are_read_as_the_description_says() {
-        for (member, sent, expected) in READINGS {
-            let sent: Value = serde_json::from_str(sent).expect("JSON");
-            let mut body = Heartbeat::example();
-            let object = match member {
-                "timestamp" => &mut body,
-                _ => &mut body["metrics"],
-            };
-            object[member] = sent;
-            let read = match heartbeat::parse(body.to_string().as_bytes()) {
-                Err(errors) => errors[0].violation.code().to_owned(),
-                Ok(Heartbeat { timestamp, .. }) if member == "timestamp" => timestamp.to_string(),
-                Ok(Heartbeat { metrics, .. }) => match metrics.attribute() {
-                    Some(AttributeValue::M(metrics)) => metrics[member].as_n().cloned().expect("N"),
-                    _ => panic!("no metrics"),
-                },
-            };
-            assert_eq!(read, expected, "{member}");
-        }
-    }
-
-    #[test]
-    fn every_member_of_an_answer_is_described() {
-        let answer = json!(HeartbeatResponse::new(true));
-        let described = heartbeat_response();
-        let names = |object: &Value| object.as_object().map(|o| o.keys().cloned().collect());
-        let names: (Option<Vec<_>>, _) = (names(&answer), names(&described["properties"]));
-        assert_eq!(names.0, names.1);
-    }
 }

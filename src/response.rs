@@ -1,12 +1,81 @@
-//! How an answer is made: JSON, never cached.
+//! The answers: what their bodies hold, and how one is made. All are JSON, and none is ever cached.
 
+use crate::heartbeat::FieldError;
 use lambda_http::http::{HeaderValue, StatusCode, header};
 use lambda_http::{Body, Response};
+#[cfg(test)]
+use schemars::JsonSchema;
 use serde::Serialize;
 
+/// The answer to a heartbeat whose writes are durable.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub(crate) struct HeartbeatResponse {
+    #[cfg_attr(test, schemars(extend("const" = "ok")))]
+    status: &'static str,
+    /// True for exactly one heartbeat of a server: the one that registered it.
+    server_registered: bool,
+    /// Commands for the agent. Always empty so far.
+    #[cfg_attr(test, schemars(with = "Vec<serde_json::Value>"))]
+    pending_commands: [(); 0],
+}
+
+/// Nothing answers at this path, or to this method.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub(crate) struct NoSuchRoute {
+    pub detail: &'static str,
+}
+
+/// Why the heartbeat was not accepted.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub(crate) struct Rejection {
+    pub detail: Reason,
+}
+
+/// One reason.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub(crate) struct Reason {
+    /// For programs.
+    pub code: Code,
+    /// For people.
+    pub message: &'static str,
+}
+
+#[derive(Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Code {
+    Unauthorized,
+    Forbidden,
+    PayloadTooLarge,
+    Internal,
+    Unavailable,
+}
+
+/// Everything that is wrong with the request.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(JsonSchema))]
+pub(crate) struct Unprocessable<'a> {
+    #[cfg_attr(test, schemars(length(min = 1)))]
+    pub detail: &'a [FieldError],
+}
+
+impl HeartbeatResponse {
+    /// The answer to a heartbeat that registered its server, or did not.
+    pub(crate) const fn new(server_registered: bool) -> Self {
+        Self {
+            status: "ok",
+            server_registered,
+            pending_commands: [],
+        }
+    }
+}
+
 /// Makes an answer.
-#[must_use]
-pub fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let body = serde_json::to_string(body).expect("answers hold nothing that JSON cannot");
     let mut response = Response::new(Body::Text(body));
     *response.status_mut() = status;

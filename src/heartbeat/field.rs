@@ -13,9 +13,9 @@ pub trait Field: Sized {
     /// Reads a value that was sent, or reports what is wrong with it.
     fn read(value: &Value, report: &mut Report) -> Option<Self>;
 
-    /// Stands in for a value that was not sent, or reports that it is missing.
+    /// The value of a field that was not sent; or reports that it is missing.
     fn absent(report: &mut Report) -> Option<Self> {
-        report.refuse(Violation::Missing)
+        report.reject(Violation::Missing)
     }
 
     /// The value as DynamoDB stores it; none where there is nothing to store.
@@ -70,17 +70,15 @@ impl Report {
     }
 
     /// Notes a violation by the field that is being read.
-    pub(super) fn refuse<T>(&mut self, violation: Violation) -> Option<T> {
-        self.errors.push(FieldError {
-            loc: self.path.clone(),
-            violation,
-        });
+    pub(super) fn reject<T>(&mut self, violation: Violation) -> Option<T> {
+        self.errors
+            .push(FieldError::new(self.path.clone(), &violation));
         None
     }
 
     /// Passes a valid value on and notes a violation.
     pub(super) fn check<T>(&mut self, value: Result<T, Violation>) -> Option<T> {
-        value.map_or_else(|violation| self.refuse(violation), Some)
+        value.map_or_else(|violation| self.reject(violation), Some)
     }
 
     /// Reads one member of an object.
@@ -99,31 +97,34 @@ impl Report {
     }
 }
 
-/// One thing that is wrong with a request, in FastAPI's shape: `{"type":…,"loc":[…],"msg":…}`.
-///
-/// It never repeats what was sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One thing that is wrong with the request. It never contains what was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FieldError {
+    /// Pydantic's code for the rule that is broken.
+    #[serde(rename = "type")]
+    #[cfg_attr(test, schemars(example = &"string_too_long"))]
+    pub code: &'static str,
     /// Where: `body` or `header`, then the path to the field.
+    #[cfg_attr(test, schemars(length(min = 1), example = ["body", "metrics", "cpu_percent"]))]
     pub loc: Vec<&'static str>,
-    /// What is wrong there.
-    pub violation: Violation,
+    /// The rule, for people.
+    pub msg: String,
 }
 
-impl Serialize for FieldError {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeStruct;
-        let mut error = serializer.serialize_struct("FieldError", 3)?;
-        error.serialize_field("type", self.violation.code())?;
-        error.serialize_field("loc", &self.loc)?;
-        error.serialize_field("msg", &self.violation.to_string())?;
-        error.end()
+impl FieldError {
+    pub(super) fn new(loc: Vec<&'static str>, violation: &Violation) -> Self {
+        Self {
+            code: violation.code(),
+            loc,
+            msg: violation.to_string(),
+        }
     }
 }
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.loc.join("."), self.violation.code())
+        write!(f, "{}: {}", self.loc.join("."), self.code)
     }
 }
 
@@ -146,11 +147,11 @@ pub enum Violation {
     StringPatternMismatch(&'static str),
     /// Neither a number nor a string.
     FloatType,
-    /// A string that spells no number.
+    /// A string that is no number.
     FloatParsing,
     /// Neither a number nor a string.
     IntType,
-    /// A string that spells no whole number.
+    /// A string that is no whole number.
     IntParsing,
     /// A number with a fraction.
     IntFromFloat,
@@ -305,7 +306,7 @@ macro_rules! object {
         impl $crate::heartbeat::Field for $name {
             fn read(value: &serde_json::Value, report: &mut $crate::heartbeat::field::Report) -> Option<Self> {
                 let serde_json::Value::Object(object) = value else {
-                    return report.refuse($crate::heartbeat::Violation::ModelAttributesType);
+                    return report.reject($crate::heartbeat::Violation::ModelAttributesType);
                 };
                 $(let $member = report.member(object, stringify!($member));)+
                 Some(Self { $($member: $member?),+ })

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Percent(f64);
 
-/// A quantity: 0 to 9.9e125, the largest float that DynamoDB holds.
+/// A quantity: 0 to 9.9e125. DynamoDB holds numbers up to 9.99…e125, of 38 digits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Amount(f64);
 
@@ -57,7 +57,7 @@ fn float(value: &Value, max: f64) -> Result<f64, Violation> {
         Value::Number(number) => number.as_f64(),
         Value::Bool(bit) => Some(f64::from(u8::from(*bit))),
         Value::String(text) => {
-            return bounded(spelled_float(text).ok_or(Violation::FloatParsing)?, max);
+            return bounded(float_from_text(text).ok_or(Violation::FloatParsing)?, max);
         }
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     };
@@ -74,8 +74,8 @@ fn bounded(float: f64, max: f64) -> Result<f64, Violation> {
     }
 }
 
-/// The number that a string spells. Names (`nan`, `inf`) spell none here.
-fn spelled_float(text: &str) -> Option<f64> {
+/// The number in a string. Names (`nan`, `inf`) are none here.
+fn float_from_text(text: &str) -> Option<f64> {
     let text = text.trim();
     let plain = text
         .bytes()
@@ -92,7 +92,7 @@ fn integer(value: &Value) -> Result<u64, Violation> {
             (None, None) => Err(Violation::IntType),
         },
         Value::Bool(bit) => Ok(u64::from(*bit)),
-        Value::String(text) => spelled_integer(text),
+        Value::String(text) => integer_from_text(text),
         Value::Null | Value::Array(_) | Value::Object(_) => Err(Violation::IntType),
     }
 }
@@ -111,16 +111,16 @@ fn whole(float: f64) -> Result<u64, Violation> {
     }
 }
 
-/// The whole number that a string spells: digits, signed or not, with or without a zero fraction.
-fn spelled_integer(text: &str) -> Result<u64, Violation> {
+/// The whole number in a string: digits, signed or not, with or without a zero fraction.
+fn integer_from_text(text: &str) -> Result<u64, Violation> {
     let text = text.trim();
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let (digits, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
-    let spelled = !digits.is_empty() && !fraction.is_empty();
-    if !spelled
+    let is_complete = !digits.is_empty() && !fraction.is_empty();
+    if !is_complete
         || !digits.bytes().all(|byte| byte.is_ascii_digit())
         || !fraction.bytes().all(|byte| byte == b'0')
     {

@@ -96,7 +96,7 @@ impl Field for ServerId {
     }
 }
 
-/// The name of one heartbeat, the same each time it is repeated.
+/// The name of one heartbeat, the same for each attempt to send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeartbeatId(String);
 
@@ -120,10 +120,8 @@ impl HeartbeatId {
             Some(name) if name.len() > Self::MAX => Violation::StringTooLong(Self::MAX),
             Some(name) => return Ok(Self(name.iter().copied().map(char::from).collect())),
         };
-        Err(FieldError {
-            loc: vec!["header", Self::HEADER],
-            violation,
-        })
+        let loc = vec!["header", Self::HEADER];
+        Err(FieldError::new(loc, &violation))
     }
 
     /// The name itself.

@@ -2,10 +2,9 @@
 
 use super::field::{Field, Report, Violation};
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{
-    DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, TimeDelta, Utc,
-};
+use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde_json::{Number, Value, json};
+use speedate::{MicrosecondsPrecisionOverflowBehavior, TimeConfig};
 use std::fmt;
 
 /// A point in time, to the microsecond.
@@ -37,8 +36,8 @@ impl fmt::Display for Timestamp {
 impl Field for Timestamp {
     fn read(value: &Value, report: &mut Report) -> Option<Self> {
         report.check(match value {
-            Value::String(text) => spelled(text),
-            Value::Number(number) => sent(number),
+            Value::String(text) => from_text(text),
+            Value::Number(number) => from_number(number),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
                 Err(Violation::DatetimeType)
             }
@@ -54,97 +53,52 @@ impl Field for Timestamp {
     }
 }
 
-/// Reads a string: an ISO 8601 date-time, or a Unix time.
-fn spelled(text: &str) -> Result<Timestamp, Violation> {
-    let (local, offset) = date_time(text)
-        .or_else(|| Some((spelled_unix_time(text)?, TimeDelta::zero())))
-        .ok_or(Violation::DatetimeFromDateParsing)?;
-    if local.year() == 0 {
-        return Err(Violation::DatetimeParsing);
+/// Reads a string: a date-time, a date, or a Unix time.
+fn from_text(text: &str) -> Result<Timestamp, Violation> {
+    let (year, time) = if let Ok(read) = from_date_time(text) {
+        let nanos = read.time.microsecond * 1000;
+        let time = DateTime::from_timestamp(read.timestamp_tz(), nanos);
+        (read.date.year.into(), time)
+    } else if let Ok(date) = speedate::Date::parse_str_rfc3339(text) {
+        (
+            date.year.into(),
+            DateTime::from_timestamp(date.timestamp(), 0),
+        )
+    } else {
+        let time = unix_time_from_text(text);
+        (time.map_or(0, |time| time.year()), time)
+    };
+    match time {
+        None => Err(Violation::DatetimeFromDateParsing),
+        Some(_) if year == 0 => Err(Violation::DatetimeParsing),
+        Some(time) => Ok(Timestamp(time)),
     }
-    Ok(Timestamp((local - offset).and_utc()))
+}
+
+/// Reads a date-time, and cuts its fraction to microseconds.
+fn from_date_time(text: &str) -> Result<speedate::DateTime, speedate::ParseError> {
+    let cut = MicrosecondsPrecisionOverflowBehavior::Truncate;
+    let config = TimeConfig {
+        microseconds_precision_overflow_behavior: cut,
+        unix_timestamp_offset: None,
+    };
+    speedate::DateTime::parse_bytes_rfc3339_with_config(text.as_bytes(), &config)
 }
 
 /// Reads a number: a Unix time.
-fn sent(number: &Number) -> Result<Timestamp, Violation> {
+fn from_number(number: &Number) -> Result<Timestamp, Violation> {
     let time = match (number.as_i64(), number.as_f64()) {
         (Some(whole), _) => unix_time(whole.into(), 0.0),
         (None, Some(float)) => float_unix_time(float),
         (None, None) => None,
     };
     time.filter(|time| time.year() > 0)
-        .map(|time| Timestamp(time.and_utc()))
+        .map(Timestamp)
         .ok_or(Violation::DatetimeParsing)
 }
 
-/// `YYYY-MM-DD`, then optionally a separator and `HH:MM[:SS[.f…]]` and an offset from UTC.
-fn date_time(text: &str) -> Option<(NaiveDateTime, TimeDelta)> {
-    let (date, time) = text.split_at_checked(10)?;
-    let [year @ .., b'-', m1, m2, b'-', d1, d2] = date.as_bytes() else {
-        return None;
-    };
-    let year = i32::try_from(digits(year)?).ok()?;
-    let date = NaiveDate::from_ymd_opt(year, digits(&[*m1, *m2])?, digits(&[*d1, *d2])?)?;
-    match time.as_bytes() {
-        [] => Some((date.and_time(NaiveTime::MIN), TimeDelta::zero())),
-        [b'T' | b't' | b' ' | b'_', h1, h2, b':', m1, m2, rest @ ..] => {
-            let (second, micros, rest) = seconds(rest)?;
-            let time = NaiveTime::from_hms_micro_opt(
-                digits(&[*h1, *h2])?,
-                digits(&[*m1, *m2])?,
-                second,
-                micros,
-            )?;
-            Some((date.and_time(time), offset(rest)?))
-        }
-        _ => None,
-    }
-}
-
-/// Takes `:SS[.f…]` off the front, where it is there: seconds, microseconds and the rest.
-fn seconds(text: &[u8]) -> Option<(u32, u32, &[u8])> {
-    let [b':', s1, s2, rest @ ..] = text else {
-        return Some((0, 0, text));
-    };
-    let second = digits(&[*s1, *s2])?;
-    let [b'.' | b',', rest @ ..] = rest else {
-        return Some((second, 0, rest));
-    };
-    let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (fraction, rest) = rest.split_at(length);
-    let first_six = &fraction[..length.min(6)];
-    let micros = digits(first_six)? * 10_u32.pow(6 - u32::try_from(first_six.len()).ok()?);
-    Some((second, micros, rest))
-}
-
-/// An offset from UTC, below a day: nothing, `Z`, `±HH:MM` or `±HHMM`.
-fn offset(text: &[u8]) -> Option<TimeDelta> {
-    let (sign, hours, minutes) = match text {
-        [] | [b'Z' | b'z'] => return Some(TimeDelta::zero()),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] | [sign @ (b'+' | b'-'), h1, h2, m1, m2] => {
-            (sign, digits(&[*h1, *h2])?, digits(&[*m1, *m2])?)
-        }
-        _ => return None,
-    };
-    let offset = TimeDelta::minutes((hours * 60 + minutes).into());
-    match sign {
-        _ if hours > 23 || minutes > 59 => None,
-        b'-' => Some(-offset),
-        _ => Some(offset),
-    }
-}
-
-fn digits(text: &[u8]) -> Option<u32> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0, |number, byte| {
-        Some(number * 10 + char::from(*byte).to_digit(10)?)
-    })
-}
-
 /// A string that is nothing but a decimal number.
-fn spelled_unix_time(text: &str) -> Option<NaiveDateTime> {
+fn unix_time_from_text(text: &str) -> Option<DateTime<Utc>> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if !unsigned
         .bytes()
@@ -158,19 +112,19 @@ fn spelled_unix_time(text: &str) -> Option<NaiveDateTime> {
     }
 }
 
-fn float_unix_time(float: f64) -> Option<NaiveDateTime> {
+fn float_unix_time(float: f64) -> Option<DateTime<Utc>> {
     unix_time(float.floor() as i128, float - float.floor())
 }
 
 /// Seconds since the epoch, or milliseconds above 2e10, within the years 0 to 9999. The fraction, 0 to 1,
 /// is of the same unit.
-fn unix_time(whole: i128, fraction: f64) -> Option<NaiveDateTime> {
+fn unix_time(whole: i128, fraction: f64) -> Option<DateTime<Utc>> {
     let magnitude = (whole as f64 + fraction).abs();
     let micros_per_unit: u32 = if magnitude > 2e10 { 1_000 } else { 1_000_000 };
     let micros = (fraction * f64::from(micros_per_unit)).round() as i128;
     let micros = whole
         .checked_mul(micros_per_unit.into())?
         .checked_add(micros)?;
-    let time = DateTime::from_timestamp_micros(i64::try_from(micros).ok()?)?.naive_utc();
+    let time = DateTime::from_timestamp_micros(i64::try_from(micros).ok()?)?;
     (0..=9999).contains(&time.year()).then_some(time)
 }

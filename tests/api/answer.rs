@@ -46,7 +46,7 @@ async fn an_unreachable_dynamodb_is_unavailable() {
     assert!(answer.headers["retry-after"].parse::<u32>().unwrap() > 0);
 }
 
-// C6.2 C6.4: an engine that takes the request and never answers.
+// C6.2 C6.4: a database that accepts the request and never answers.
 #[tokio::test]
 async fn a_silent_dynamodb_is_unavailable_within_the_operation_timeout() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();

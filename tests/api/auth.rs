@@ -1,14 +1,8 @@
-use crate::support::app::{DIGEST, KEY, SERVER, TestApp, event};
-use serde_json::{Value, json};
+use crate::support::app::{DIGEST, KEY, SERVER, TestApp, event, with_key};
+use serde_json::json;
 
 /// SHA-256 of `second-key`.
 const SECOND_DIGEST: &str = "f397f260a275cc4d42e7965c556167bf3f068aed491d35a8f5b38c8c2db96bb0";
-
-fn with_key(key: &str) -> Value {
-    let mut event = event("heartbeat");
-    event["headers"]["x-api-key"] = key.into();
-    event
-}
 
 // C2.1
 #[tokio::test]

@@ -148,6 +148,10 @@ async fn a_timestamp_is_stored_in_utc_to_the_microsecond() {
             json!("2026-01-18T10:30-07:30"),
             "2026-01-18T18:00:00.000000Z",
         ),
+        (
+            json!("2026-01-18T10:30:00\u{2212}01:00"),
+            "2026-01-18T11:30:00.000000Z",
+        ),
         (json!(1_768_732_200), "2026-01-18T10:30:00.000000Z"),
         (json!(1_768_732_200.25), "2026-01-18T10:30:00.250000Z"),
         (json!("1768732200.123456"), "2026-01-18T10:30:00.123456Z"),
@@ -173,7 +177,7 @@ async fn a_timestamp_is_stored_in_utc_to_the_microsecond() {
 
 // C3.6 C3.7: what the list of cases leaves out.
 #[tokio::test]
-async fn what_cannot_be_read_is_refused_by_its_kind() {
+async fn what_cannot_be_read_is_rejected_by_its_kind() {
     let app = TestApp::start().await;
     for (field, sent, violation) in [
         ("load_1m", json!("nan"), "float_parsing"),
@@ -226,7 +230,7 @@ async fn what_cannot_be_read_is_refused_by_its_kind() {
 
 // C4.1 C4.3
 #[tokio::test]
-async fn every_bad_field_is_reported_and_none_is_repeated() {
+async fn every_bad_field_is_reported_and_none_is_echoed() {
     let app = TestApp::start().await;
     let answer = app.send(&event("bad-fields")).await;
     assert_eq!(answer.status, 422);
@@ -257,4 +261,25 @@ async fn strings_are_stored_as_they_were_sent() {
         ),
         (hostname, "")
     );
+}
+
+// C4.2: pydantic's messages, in the singular and in the plural.
+#[tokio::test]
+async fn a_limit_is_named_with_its_noun() {
+    let app = TestApp::start().await;
+    for (field, sent, message) in [
+        (
+            "server_id",
+            json!(""),
+            "String should have at least 1 character",
+        ),
+        (
+            "server_id",
+            json!("x".repeat(101)),
+            "String should have at most 100 characters",
+        ),
+    ] {
+        let answer = app.post(&with(field, sent)).await;
+        assert_eq!(answer.body["detail"][0]["msg"], message);
+    }
 }

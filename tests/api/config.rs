@@ -2,7 +2,7 @@ use crate::support::app::DIGEST;
 use heartbeat::config::{Config, log_level};
 use tracing::Level;
 
-fn refusal(name: &str, value: Option<&str>) -> String {
+fn rejection(name: &str, value: Option<&str>) -> String {
     let read = |asked: &str| {
         if asked == name {
             return value.map(str::to_owned);
@@ -24,7 +24,7 @@ fn refusal(name: &str, value: Option<&str>) -> String {
 
 // C2.4
 #[test]
-fn a_digest_that_is_missing_or_malformed_is_named_and_not_repeated() {
+fn a_digest_that_is_missing_or_malformed_is_named_and_not_echoed() {
     let short = &DIGEST[1..];
     let not_hex = DIGEST.replace(&DIGEST[..1], "g");
     for (list, entry) in [
@@ -36,21 +36,21 @@ fn a_digest_that_is_missing_or_malformed_is_named_and_not_repeated() {
         (format!("{DIGEST}:"), 1),
         (format!("{DIGEST} {DIGEST}"), 1),
     ] {
-        let refusal = refusal("API_KEY_SHA256", Some(&list));
+        let rejection = rejection("API_KEY_SHA256", Some(&list));
         assert!(
-            refusal.starts_with(&format!(
+            rejection.starts_with(&format!(
                 "API_KEY_SHA256: entry {entry} is not 64 hex digits"
             )),
-            "{refusal}"
+            "{rejection}"
         );
-        assert!(!refusal.contains(short));
+        assert!(!rejection.contains(short));
     }
     assert_eq!(
-        refusal("API_KEY_SHA256", None),
+        rejection("API_KEY_SHA256", None),
         "API_KEY_SHA256: it is not set, and neither is KEYS_TABLE"
     );
     assert_eq!(
-        refusal("API_KEY_SHA256", Some(" ")),
+        rejection("API_KEY_SHA256", Some(" ")),
         "API_KEY_SHA256: it holds no digest"
     );
 }
@@ -88,8 +88,8 @@ fn a_keys_table_takes_the_place_of_digests() {
 
 #[test]
 fn settings_have_defaults_and_limits() {
-    assert_eq!(refusal("METRICS_RETENTION_DAYS", None), "accepted");
-    assert_eq!(refusal("OPERATION_TIMEOUT_MS", Some("9000")), "accepted");
+    assert_eq!(rejection("METRICS_RETENTION_DAYS", None), "accepted");
+    assert_eq!(rejection("OPERATION_TIMEOUT_MS", Some("9000")), "accepted");
     for required in [
         "SERVERS_TABLE",
         "METRICS_TABLE",
@@ -98,7 +98,7 @@ fn settings_have_defaults_and_limits() {
         "AWS_SECRET_ACCESS_KEY",
     ] {
         assert_eq!(
-            refusal(required, None),
+            rejection(required, None),
             format!("{required}: it is not set")
         );
     }
@@ -112,7 +112,7 @@ fn settings_have_defaults_and_limits() {
     ] {
         for value in ["0", "-1", "1.5", "ten", "4294967296"] {
             assert_eq!(
-                refusal(number, Some(value)),
+                rejection(number, Some(value)),
                 format!("{number}: it is not a whole number above 0")
             );
         }
@@ -123,11 +123,11 @@ fn settings_have_defaults_and_limits() {
 #[test]
 fn timeouts_are_nested() {
     assert_eq!(
-        refusal("CONNECT_TIMEOUT_MS", Some("1501")),
+        rejection("CONNECT_TIMEOUT_MS", Some("1501")),
         "CONNECT_TIMEOUT_MS: it is above ATTEMPT_TIMEOUT_MS"
     );
     assert_eq!(
-        refusal("ATTEMPT_TIMEOUT_MS", Some("5000")),
+        rejection("ATTEMPT_TIMEOUT_MS", Some("5000")),
         "ATTEMPT_TIMEOUT_MS: it is not below OPERATION_TIMEOUT_MS"
     );
 }
@@ -140,13 +140,13 @@ fn a_ca_bundle_that_cannot_be_used_is_named() {
     ] {
         let mut settings = crate::support::app::settings_for("servers", "metrics");
         settings.insert("AWS_CA_BUNDLE", bundle.to_owned());
-        let refusal = heartbeat::client::connect(&crate::support::app::config(&settings).client)
+        let rejection = heartbeat::client::connect(&crate::support::app::config(&settings).client)
             .err()
             .unwrap()
             .to_string();
         assert!(
-            refusal.starts_with(&format!("AWS_CA_BUNDLE: {reason}")),
-            "{refusal}"
+            rejection.starts_with(&format!("AWS_CA_BUNDLE: {reason}")),
+            "{rejection}"
         );
     }
 }
@@ -190,7 +190,7 @@ fn an_endpoint_is_an_http_url() {
         "https://vpce.example.com/prefix/",
     ] {
         assert_eq!(
-            refusal("AWS_ENDPOINT_URL_DYNAMODB", Some(url)),
+            rejection("AWS_ENDPOINT_URL_DYNAMODB", Some(url)),
             "accepted",
             "{url}"
         );
@@ -208,7 +208,7 @@ fn an_endpoint_is_an_http_url() {
         "ftp://localhost:8000",
     ] {
         assert_eq!(
-            refusal("AWS_ENDPOINT_URL_DYNAMODB", Some(url)),
+            rejection("AWS_ENDPOINT_URL_DYNAMODB", Some(url)),
             "AWS_ENDPOINT_URL_DYNAMODB: it is not an http or https URL",
             "{url}"
         );

@@ -1,5 +1,3 @@
-//! Nothing acknowledged is lost: every fault below the SDK, on either write and on both.
-
 use crate::support::app::{TestApp, event, text};
 use chrono::{DateTime, TimeDelta, Utc};
 use dev::dynamodb::URL;

@@ -1,15 +1,8 @@
-//! What an attacker can put into a request. What `auth.rs`, `body.rs` and `log.rs` show is not shown again.
-
 use crate::support::app::{
     Answer, DIGEST, KEY, SERVER, TestApp, event, minimal, posting, posting_in_base64, text, with,
+    with_header,
 };
-use serde_json::{Value, json};
-
-fn with_header(name: &str, value: &str) -> Value {
-    let mut event = event("heartbeat");
-    event["headers"][name] = value.into();
-    event
-}
+use serde_json::json;
 
 /// A heartbeat of exactly so many bytes, with something in it that nobody asked for.
 fn of_size(bytes: usize) -> String {
@@ -33,9 +26,9 @@ fn codes(answer: &Answer) -> Vec<(&str, String)> {
 #[tokio::test]
 async fn large_headers_and_keys_are_just_headers_and_keys() {
     let app = TestApp::start().await;
-    let large = with_header("x-padding", &"x".repeat(8 * 1024));
+    let large = with_header(event("heartbeat"), "x-padding", &"x".repeat(8 * 1024));
     assert_eq!(app.send(&large).await.status, 200);
-    let huge_key = with_header("x-api-key", &"x".repeat(1024 * 1024));
+    let huge_key = with_header(event("heartbeat"), "x-api-key", &"x".repeat(1024 * 1024));
     assert_eq!(app.send(&huge_key).await.status, 401);
 }
 
@@ -52,7 +45,9 @@ async fn a_key_may_be_any_text_that_its_digest_is_of() {
         ("é", 401),
     ] {
         assert_eq!(
-            app.send(&with_header("x-api-key", key)).await.status,
+            app.send(&with_header(event("heartbeat"), "x-api-key", key))
+                .await
+                .status,
             status,
             "{key}"
         );
@@ -65,7 +60,7 @@ async fn a_key_may_be_any_text_that_its_digest_is_of() {
 async fn two_keys_are_not_two_tries() {
     let app = TestApp::start().await;
     for other in [KEY, "another"] {
-        let joined = with_header("x-api-key", &format!("{KEY},{other}"));
+        let joined = with_header(event("heartbeat"), "x-api-key", &format!("{KEY},{other}"));
         assert_eq!(app.send(&joined).await.status, 401);
     }
     for (first, last, status) in [(KEY, "another", 401), ("another", KEY, 200)] {
@@ -118,7 +113,7 @@ async fn an_object_may_have_as_many_keys_as_a_body_holds() {
 
 // C4.4 C4.5: the parser has a limit, and the stack is never reached.
 #[tokio::test]
-async fn nesting_ends_in_a_refusal() {
+async fn nesting_ends_in_a_rejection() {
     let app = TestApp::start().await;
     let nested = |depth: usize| {
         let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -179,7 +174,7 @@ async fn a_number_of_60_kb_is_one_number() {
 
 // C3.4: at every level, and for the name under which a key is bound as well.
 #[tokio::test]
-async fn of_repeated_keys_the_last_one_counts() {
+async fn of_duplicate_keys_the_last_one_counts() {
     let app = TestApp::start_with(&[("API_KEY_SHA256", &format!("{DIGEST}:{SERVER}"))]).await;
     let body = |first: &str, last: &str| {
         posting(format!(
@@ -236,7 +231,8 @@ async fn nothing_can_be_written_into_the_log() {
         "x-amzn-trace-id",
         "content-type",
     ] {
-        app.send(&with_header(header, &visible)).await;
+        app.send(&with_header(event("heartbeat"), header, &visible))
+            .await;
     }
     let log = app.log.take();
     assert_eq!(log.len(), 11, "{log:#?}");
@@ -251,7 +247,7 @@ async fn nothing_can_be_written_into_the_log() {
 
 // C2.6: nor does the gateway's own metadata, or a path.
 #[tokio::test]
-async fn a_refused_path_or_method_is_not_repeated() {
+async fn a_rejected_path_or_method_is_not_echoed() {
     let app = TestApp::start().await;
     let mut path = event("heartbeat");
     path["rawPath"] = "/forged".into();

@@ -1,6 +1,4 @@
-//! Keys in the keys table (C2.7–12).
-
-use crate::support::app::{KEY, SERVER, TestApp, config, event, settings_for};
+use crate::support::app::{KEY, SERVER, TestApp, config, settings_for, with_key};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use dev::dynamodb::URL;
@@ -10,7 +8,7 @@ use heartbeat::auth::{Auth, Keys, KeysTable};
 use heartbeat::client;
 use heartbeat::error::Error;
 use ring::digest::{SHA256, digest};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -46,12 +44,6 @@ async fn delete(app: &TestApp, key: &str) {
     let delete = app.dynamodb.delete_item().table_name(&app.keys_table);
     let delete = delete.key("key_sha256", text(&digest_of(key)));
     delete.send().await.unwrap();
-}
-
-fn with_key(key: &str) -> Value {
-    let mut event = event("heartbeat");
-    event["headers"]["x-api-key"] = key.into();
-    event
 }
 
 /// The operations that have reached a proxy since the last time, sorted.

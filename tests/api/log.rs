@@ -36,7 +36,7 @@ async fn a_heartbeat_is_logged_and_a_registration_once() {
 
 // C7 C2.6
 #[tokio::test]
-async fn a_refusal_is_logged_with_status_and_reason() {
+async fn a_rejection_is_logged_with_status_and_reason() {
     let app = TestApp::start().await;
     for (name, status, reason) in [
         ("missing-key", 401, "missing or unknown API key"),

@@ -1,14 +1,8 @@
-use crate::support::app::{SERVER, TestApp, event, minimal, text, with};
+use crate::support::app::{SERVER, TestApp, event, minimal, text, with, with_header};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-fn named(name: &str) -> Value {
-    let mut event = event("heartbeat");
-    event["headers"]["idempotency-key"] = name.into();
-    event
-}
-
-// C5.6 C5.8: the seed's AC1.
+// C5.6 C5.8
 #[tokio::test]
 async fn a_row_holds_what_was_sent() {
     let app = TestApp::start_with(&[("METRICS_RETENTION_DAYS", "7")]).await;
@@ -73,7 +67,7 @@ async fn two_heartbeats_with_the_same_timestamp_are_two_rows() {
 
 // C5.6 C5.7
 #[tokio::test]
-async fn a_repeated_heartbeat_is_one_row_and_never_overwrites() {
+async fn a_retried_heartbeat_is_one_row_and_never_overwrites() {
     let app = TestApp::start().await;
     let event_with_key = event("every-field");
     let answers = join_all((0..10).map(|_| app.send(&event_with_key))).await;
@@ -96,7 +90,13 @@ async fn a_repeated_heartbeat_is_one_row_and_never_overwrites() {
 async fn an_idempotency_key_is_1_to_64_visible_ascii_characters() {
     let app = TestApp::start().await;
     for good in ["a", "!~#\"", &"x".repeat(64)] {
-        assert_eq!(app.send(&named(good)).await.status, 200, "{good}");
+        assert_eq!(
+            app.send(&with_header(event("heartbeat"), "idempotency-key", good))
+                .await
+                .status,
+            200,
+            "{good}"
+        );
     }
     for (bad, violation) in [
         ("", "string_too_short"),
@@ -105,7 +105,9 @@ async fn an_idempotency_key_is_1_to_64_visible_ascii_characters() {
         ("é", "string_pattern_mismatch"),
         (&"x".repeat(65), "string_too_long"),
     ] {
-        let answer = app.send(&named(bad)).await;
+        let answer = app
+            .send(&with_header(event("heartbeat"), "idempotency-key", bad))
+            .await;
         let error = &answer.body["detail"][0];
         assert_eq!(
             (answer.status, &error["type"], &error["loc"]),
@@ -116,7 +118,7 @@ async fn an_idempotency_key_is_1_to_64_visible_ascii_characters() {
             )
         );
     }
-    let mut event = named("a b");
+    let mut event = with_header(event("heartbeat"), "idempotency-key", "a b");
     event["body"] = "{}".into();
     assert_eq!(
         app.send(&event).await.body["detail"]

@@ -1,5 +1,3 @@
-//! The binary itself, as Lambda starts it.
-
 use crate::support::app::{KEY, TestApp, event, posting, settings_for};
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};

@@ -1,5 +1,3 @@
-//! What holds for whatever is sent, tried on values that nobody thought of.
-
 use crate::support::app::{SERVER, TestApp, event, minimal, posting_in_base64, text};
 use futures_util::future::join_all;
 use proptest::prelude::*;
@@ -12,7 +10,7 @@ use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// Tries a property on so many values, each time on the same ones.
+/// Checks a property for this many values, the same ones in each run.
 fn holds<S: Strategy>(
     cases: u32,
     values: &S,
@@ -46,7 +44,7 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![1 => noise, 1 => json_like, 3 => patched]
 }
 
-// C4.1 C6: whatever the bytes, an answer of the contract, and what is refused is not written.
+// C4.1 C6: whatever the bytes, an answer of the contract, and what is rejected is not written.
 #[test]
 fn any_body_gets_an_answer() {
     let app = &RUNTIME.block_on(TestApp::start());

@@ -1,13 +1,9 @@
-use crate::support::app::{Item, SERVER, TestApp, event, minimal, posting, text, with};
+use crate::support::app::{
+    Item, SERVER, TestApp, event, minimal, posting, text, with, with_header,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-
-fn with_key(body: &Value, name: &str) -> Value {
-    let mut event = posting(body.to_string());
-    event["headers"]["idempotency-key"] = name.into();
-    event
-}
 
 async fn put(app: &TestApp, attributes: &[(&str, &str)]) {
     let item = attributes
@@ -24,7 +20,7 @@ async fn put_item(app: &TestApp, item: Item) {
     put.set_item(Some(item)).send().await.unwrap();
 }
 
-// C5.1 C6.1: the seed's AC2, AC3 and AC5.
+// C5.1 C6.1
 #[tokio::test]
 async fn the_first_heartbeat_registers_the_server() {
     let app = TestApp::start().await;
@@ -133,7 +129,13 @@ async fn a_retried_registration_says_so_again() {
         ("one", true),
         ("two", false),
     ] {
-        let answer = app.send(&with_key(&minimal(), name)).await;
+        let answer = app
+            .send(&with_header(
+                posting(minimal().to_string()),
+                "idempotency-key",
+                name,
+            ))
+            .await;
         assert_eq!(
             (answer.status, &answer.body["server_registered"]),
             (200, &json!(registered)),
@@ -146,14 +148,25 @@ async fn a_retried_registration_says_so_again() {
 #[tokio::test]
 async fn a_retried_registration_says_so_after_a_newer_heartbeat() {
     let app = TestApp::start().await;
-    app.send(&with_key(&minimal(), "one")).await;
+    app.send(&with_header(
+        posting(minimal().to_string()),
+        "idempotency-key",
+        "one",
+    ))
+    .await;
     let mut server = app.server().await.unwrap();
     server.insert(
         "last_seen".into(),
         AttributeValue::S("9000-01-01T00:00:00.000000Z".into()),
     );
     put_item(&app, server).await;
-    let answer = app.send(&with_key(&minimal(), "one")).await;
+    let answer = app
+        .send(&with_header(
+            posting(minimal().to_string()),
+            "idempotency-key",
+            "one",
+        ))
+        .await;
     assert_eq!(
         (answer.status, &answer.body["server_registered"]),
         (200, &json!(true))
@@ -165,13 +178,24 @@ async fn a_retried_registration_says_so_after_a_newer_heartbeat() {
 async fn a_retried_registration_says_so_whatever_the_watchdog_has_written() {
     for attribute in ["offline_since", "announced", "silenced_until"] {
         let app = TestApp::start().await;
-        app.send(&with_key(&minimal(), "one")).await;
+        app.send(&with_header(
+            posting(minimal().to_string()),
+            "idempotency-key",
+            "one",
+        ))
+        .await;
         let mut server = app.server().await.unwrap();
         let time = AttributeValue::S("2026-01-18T10:30:00.000000Z".into());
         server.insert(attribute.into(), time);
         put_item(&app, server).await;
         for (name, registered) in [("one", true), ("two", false), ("one", true)] {
-            let answer = app.send(&with_key(&minimal(), name)).await;
+            let answer = app
+                .send(&with_header(
+                    posting(minimal().to_string()),
+                    "idempotency-key",
+                    name,
+                ))
+                .await;
             let registered = json!(registered);
             assert_eq!(answer.body["server_registered"], registered, "{attribute}");
         }
@@ -239,7 +263,13 @@ async fn an_item_made_by_hand_counts_as_existing() {
         let app = TestApp::start().await;
         put(&app, &[by_hand]).await;
         for _ in 0..2 {
-            let answer = app.send(&with_key(&minimal(), "one")).await;
+            let answer = app
+                .send(&with_header(
+                    posting(minimal().to_string()),
+                    "idempotency-key",
+                    "one",
+                ))
+                .await;
             assert_eq!(
                 (answer.status, &answer.body["server_registered"]),
                 (200, &json!(false)),

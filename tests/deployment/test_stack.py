@@ -1,4 +1,4 @@
-"""What becomes of the template in moto, which stands in for AWS as far as it knows CloudFormation."""
+"""What becomes of the template in moto, which takes the place of AWS as far as it knows CloudFormation."""
 
 import ast
 import json

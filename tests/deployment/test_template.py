@@ -13,6 +13,8 @@ SET_BY_LAMBDA = {"AWS_LAMBDA_LOG_LEVEL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS
 FOR_ELSEWHERE = {"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SNS"}
 # What the watchdog alone reads.
 WATCHDOG = {"ALERT_TOPIC_ARN", "OFFLINE_AFTER_SECONDS", "HOLD_SECONDS"}
+# What has no parameter; src/config.rs has the default.
+DEFAULTS = {"KEY_CACHE_SECONDS", "CONNECT_TIMEOUT_MS", "ATTEMPT_TIMEOUT_MS", "OPERATION_TIMEOUT_MS", "IDLE_TIMEOUT_MS"}
 
 # What AWS publishes, with the dimensions it is published under.
 PUBLISHED = {
@@ -234,11 +236,11 @@ def test_only_a_key_of_ones_own_has_to_be_granted(stack):
 # Settings
 
 
-def test_every_setting_that_is_read_is_set(stack):
+def test_every_setting_that_is_read_is_set_or_has_a_default_for_all(stack):
     levels = set(stack["Parameters"]["LogLevel"]["AllowedValues"])
     read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source("config.rs"))) - levels
-    assert read_by_code >= SET_BY_LAMBDA | FOR_ELSEWHERE | WATCHDOG
-    assert read_by_code - SET_BY_LAMBDA - FOR_ELSEWHERE - WATCHDOG - set(settings(stack)) == set()
+    assert read_by_code >= SET_BY_LAMBDA | FOR_ELSEWHERE | WATCHDOG | DEFAULTS
+    assert read_by_code - SET_BY_LAMBDA - FOR_ELSEWHERE - WATCHDOG - DEFAULTS - set(settings(stack)) == set()
     assert (WATCHDOG | {"SERVERS_TABLE", "AWS_CA_BUNDLE"}) - set(settings(stack, "WatchdogFunction")) == set()
 
 
@@ -270,8 +272,10 @@ def test_concurrency_is_reserved_where_it_is_asked_for(stack):
 
 
 def test_the_function_answers_before_lambda_and_the_api_give_up(stack):
-    variables = settings(stack)
-    attempt, operation = (int(variables[name]) for name in ("ATTEMPT_TIMEOUT_MS", "OPERATION_TIMEOUT_MS"))
+    config = (ROOT / "src/config.rs").read_text()
+    attempt, operation = (
+        int(re.search(rf'"{name}_TIMEOUT_MS", ([\d_]+)', config)[1]) for name in ("ATTEMPT", "OPERATION")
+    )
     assert attempt < operation < function(stack)["Timeout"] * 1000 < 30_000
     latency = of_type(stack, "AWS::CloudWatch::Alarm")["LatencyAlarm"]
     assert attempt < latency["Threshold"] < operation

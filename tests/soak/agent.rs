@@ -1,17 +1,47 @@
-//! An agent as the fleet has them: one heartbeat after the other, each repeated until it is acknowledged.
+//! An agent of the fleet: one heartbeat after the other, each retried until it is acknowledged. Some agents fall
+//! silent for a while, and some for good.
 
 use crate::KEY;
 use crate::lambda::Gateway;
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::ops::Range;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+/// When agents are silent, counted from the start of the run.
+const SILENCE: Range<Duration> = Duration::from_secs(10)..Duration::from_secs(40);
+
 pub struct Agent {
     name: String,
+    habit: Habit,
     gateway: Gateway,
     pause: Duration,
     heartbeats: Heartbeats,
+}
+
+/// Whether an agent falls silent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Habit {
+    Steady,
+    Returns,
+    Leaves,
+}
+
+impl Habit {
+    /// One agent in ten returns, and one in ten leaves.
+    pub const fn of(number: usize) -> Self {
+        match number % 10 {
+            0 => Self::Returns,
+            1 => Self::Leaves,
+            _ => Self::Steady,
+        }
+    }
+}
+
+/// The server of an agent.
+pub fn name(number: usize) -> String {
+    format!("agent-{number}")
 }
 
 /// What an agent knows of its heartbeats at the end, by their `Idempotency-Key`.
@@ -22,13 +52,14 @@ pub struct Heartbeats {
     /// Those of which the answer said that they registered the server.
     pub registered: HashSet<String>,
     /// How often one was sent again.
-    pub repeated: usize,
+    pub retried: usize,
 }
 
 impl Agent {
     pub fn new(number: usize, gateway: Gateway, pause: Duration) -> Self {
         Self {
-            name: format!("agent-{number}"),
+            name: name(number),
+            habit: Habit::of(number),
             gateway,
             pause,
             heartbeats: Heartbeats::default(),
@@ -37,8 +68,15 @@ impl Agent {
 
     /// Sends heartbeats, and finishes the last one after the end.
     pub async fn run_until(mut self, end: Instant) -> Heartbeats {
+        let started = Instant::now();
         sleep(self.pause.mul_f64(fastrand::f64())).await;
         for number in 0.. {
+            let elapsed = started.elapsed();
+            match self.habit {
+                Habit::Leaves if elapsed >= SILENCE.start => break,
+                Habit::Returns if SILENCE.contains(&elapsed) => sleep(SILENCE.end - elapsed).await,
+                _ => {}
+            }
             self.beat(number).await;
             let pause = self.pause.mul_f64(0.5 + fastrand::f64());
             if Instant::now() + pause > end {
@@ -63,11 +101,11 @@ impl Agent {
                     self.heartbeats.acknowledged.insert(id);
                     return;
                 }
-                // A lost connection, or what is worth a repeat.
-                None | Some((429 | 502 | 503 | 504, _)) => {}
+                // A lost connection, or an answer that agents retry.
+                None | Some((429 | 500.., _)) => {}
                 Some((status, body)) => panic!("{status} {body}"),
             }
-            self.heartbeats.repeated += 1;
+            self.heartbeats.retried += 1;
             sleep(ceiling.mul_f64(fastrand::f64())).await;
             ceiling = (ceiling * 2).min(Duration::from_secs(5));
         }

@@ -1,9 +1,10 @@
-//! Lambda: processes of the function, and a gateway in front.
+//! Lambda: processes of a function, and a gateway in front.
 
 use dev::runtime_api::RuntimeApi;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs::File;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
@@ -12,21 +13,28 @@ use tokio::process::{Child, Command};
 const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
 
 pub struct Lambda {
-    gateway: Gateway,
+    api: RuntimeApi,
     processes: Vec<Child>,
     logs: Vec<String>,
 }
 
 impl Lambda {
-    /// Starts processes of the function, with these settings and nothing else in their environment.
-    pub async fn start(processes: usize, settings: &HashMap<&'static str, String>) -> Self {
+    /// Starts processes of a program, with these settings and nothing else in their environment.
+    pub async fn start(
+        program: &str,
+        processes: usize,
+        settings: &HashMap<&'static str, String>,
+    ) -> Self {
         let api = RuntimeApi::start().await.unwrap();
         let logs: Vec<_> = (0..processes)
-            .map(|number| format!("{FOLDER}/soak-{}-{number}.log", std::process::id()))
+            .map(|number| {
+                let name = Path::new(program).file_name().unwrap_or_default().display();
+                format!("{FOLDER}/soak-{}-{name}-{number}.log", std::process::id())
+            })
             .collect();
         let process = |log: &String| {
             let log = File::create(log).unwrap();
-            Command::new(env!("CARGO_BIN_EXE_heartbeat"))
+            Command::new(program)
                 .env_clear()
                 .envs(settings)
                 .env("AWS_LAMBDA_RUNTIME_API", &api.address)
@@ -40,15 +48,22 @@ impl Lambda {
                 .spawn()
                 .unwrap()
         };
+        let processes = logs.iter().map(process).collect();
         Self {
-            gateway: Gateway(api),
-            processes: logs.iter().map(process).collect(),
+            api,
+            processes,
             logs,
         }
     }
 
     pub fn gateway(&self) -> Gateway {
-        self.gateway.clone()
+        Gateway(self.api.clone())
+    }
+
+    /// Invokes the function; whether it succeeded.
+    pub async fn invoke(&self, event: &'static str) -> bool {
+        let answer = self.api.invoke(event).await.unwrap();
+        answer.path.ends_with("/response")
     }
 
     /// Resident memory of each process that lives, KiB.

@@ -61,7 +61,7 @@ async fn a_failed_verdict_stops_no_other() {
 
 // C8.5: publish first, then record. A failed record is followed by the same message again.
 #[tokio::test]
-async fn a_failed_record_repeats_the_message() {
+async fn a_failed_record_sends_the_message_again() {
     let proxy = Proxy::start(&URL);
     let watchdog = start_behind(&proxy, "records", &[]).await;
     watchdog.heartbeat("web-1", 0).await;

@@ -1,7 +1,8 @@
-//! A DynamoDB that takes every write and knows every key, over TLS, and counts handshakes and calls.
+//! A DynamoDB over TLS that accepts every write, knows every key and holds a fleet, and an SNS beside it. It counts
+//! handshakes and calls.
 
 use anyhow::Result;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -10,9 +11,9 @@ use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use std::convert::Infallible;
-use std::sync::Arc;
+use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -49,9 +50,16 @@ impl Identity {
 pub struct DynamoDb {
     /// Where it listens.
     pub url: String,
-    handshakes: Arc<AtomicUsize>,
-    calls: Arc<AtomicUsize>,
+    state: Arc<State>,
     _server: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct State {
+    handshakes: AtomicUsize,
+    calls: AtomicUsize,
+    /// The answers to a scan of the servers table, page by page.
+    pages: RwLock<Vec<Bytes>>,
 }
 
 impl DynamoDb {
@@ -59,48 +67,48 @@ impl DynamoDb {
     pub async fn start(identity: &Identity) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("https://localhost:{}", listener.local_addr()?.port());
-        let handshakes = Arc::new(AtomicUsize::new(0));
-        let calls = Arc::new(AtomicUsize::new(0));
+        let state = Arc::new(State::default());
         let mut server = JoinSet::new();
-        let counters = (handshakes.clone(), calls.clone());
-        server.spawn(accept(listener, identity.tls.clone(), counters));
+        server.spawn(accept(listener, identity.tls.clone(), state.clone()));
         Ok(Self {
             url,
-            handshakes,
-            calls,
+            state,
             _server: server,
         })
     }
 
+    /// Fills the servers table.
+    pub fn hold(&self, pages: Vec<Bytes>) {
+        let mut held = self.state.pages.write();
+        **held.as_mut().unwrap_or_else(PoisonError::get_mut) = pages;
+    }
+
     /// TLS handshakes so far.
     pub fn handshakes(&self) -> usize {
-        self.handshakes.load(Ordering::SeqCst)
+        self.state.handshakes.load(Ordering::SeqCst)
     }
 
     /// Requests so far.
     pub fn calls(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
+        self.state.calls.load(Ordering::SeqCst)
     }
 }
 
-/// Handshakes and requests.
-type Counters = (Arc<AtomicUsize>, Arc<AtomicUsize>);
-
-async fn accept(listener: TcpListener, tls: TlsAcceptor, counters: Counters) {
+async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<State>) {
     let mut connections = JoinSet::new();
     while let Ok((tcp, _)) = listener.accept().await {
-        connections.spawn(serve(tcp, tls.clone(), counters.clone()));
+        connections.spawn(serve(tcp, tls.clone(), state.clone()));
     }
 }
 
-async fn serve(tcp: TcpStream, tls: TlsAcceptor, (handshakes, calls): Counters) -> Result<()> {
+async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<State>) -> Result<()> {
     tcp.set_nodelay(true)?;
     // Counted as it begins: the client may be done with it before this end is.
-    handshakes.fetch_add(1, Ordering::SeqCst);
+    state.handshakes.fetch_add(1, Ordering::SeqCst);
     let stream = tls.accept(tcp).await?;
     let answer = service_fn(move |request| {
-        calls.fetch_add(1, Ordering::SeqCst);
-        answer(request)
+        state.calls.fetch_add(1, Ordering::SeqCst);
+        answer(request, state.clone())
     });
     http1::Builder::new()
         .serve_connection(TokioIo::new(stream), answer)
@@ -111,31 +119,51 @@ async fn serve(tcp: TcpStream, tls: TlsAcceptor, (handshakes, calls): Counters) 
 /// An item of the keys table, for the server in the event.
 const KEY: &str = r#"{"Item":{"key_sha256":{"S":"4c88089bdf15cb0dffde5c179461a2f99fa7cfb0bed250a8d87f8aa1d80eaa11"},"server_id":{"S":"omv-mediaserver"},"label":{"S":"omv-mediaserver"},"created_at":{"S":"2026-01-18T10:30:00.000000Z"},"expires_at":{"N":"32503680000"}}}"#;
 
-/// What DynamoDB answers to a write that returns nothing, with its usual headers, to a lookup of a key, and to
-/// a GET.
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// SNS's answer to a message.
+const PUBLISHED: &str = r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult><MessageId>567910cd-659e-55d4-8ccb-5aaf14679dc0</MessageId></PublishResult></PublishResponse>"#;
+
+/// Answers a write that returns nothing, a lookup of a key, a scan, a message for a topic, and a GET.
+async fn answer(
+    request: Request<Incoming>,
+    state: Arc<State>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let is_get = request.method() == Method::GET;
-    let target = request.headers().get("x-amz-target");
-    let is_lookup = target.is_some_and(|target| target.as_bytes().ends_with(b".GetItem"));
-    // A request that is not read to its end costs its connection.
-    let _ = http_body_util::BodyExt::collect(request.into_body()).await;
-    let response = if is_get {
-        Response::builder().body(Full::from("healthy: dynamodb.us-east-1.amazonaws.com "))
-    } else {
-        let (body, checksum) = if is_lookup {
-            (KEY, "1838381469")
-        } else {
-            ("{}", "2745614147")
-        };
-        Response::builder()
+    let operation = request
+        .headers()
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok()?.split('.').next_back())
+        .map(ToOwned::to_owned);
+    let body = request.into_body().collect().await?.to_bytes();
+    let body = match operation.as_deref() {
+        None if is_get => "healthy: dynamodb.us-east-1.amazonaws.com ".into(),
+        None => PUBLISHED.into(),
+        Some("GetItem") => KEY.into(),
+        Some("Scan") => state.page(&body),
+        Some(_) => "{}".into(),
+    };
+    let mut response = Response::builder();
+    if operation.is_some() {
+        response = response
             .header("server", "Server")
             .header("content-type", "application/x-amz-json-1.0")
             .header(
                 "x-amzn-requestid",
                 "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEF",
             )
-            .header("x-amz-crc32", checksum)
-            .body(Full::from(body))
-    };
-    Ok(response.expect("these headers are valid"))
+            .header("x-amz-crc32", crc32fast::hash(&body));
+    }
+    Ok(response
+        .body(Full::from(body))
+        .expect("these headers are valid"))
+}
+
+impl State {
+    /// The page that a scan asks for: its start is the number of the page.
+    fn page(&self, request: &[u8]) -> Bytes {
+        let request: Value = serde_json::from_slice(request).unwrap_or_default();
+        let start = request["ExclusiveStartKey"]["server_id"]["S"].as_str();
+        let number = start.map_or(0, |start| start.parse().unwrap_or(usize::MAX));
+        let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
+        pages.get(number).cloned().unwrap_or_default()
+    }
 }

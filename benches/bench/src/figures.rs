@@ -23,6 +23,7 @@ pub struct Figures {
     pub capped: Vec<Cold>,
     warm: Vec<Duration>,
     cpu: Vec<Duration>,
+    calls: usize,
     peak_memory: u64,
     binary: u64,
     /// Instruction counts; none without valgrind.
@@ -50,6 +51,7 @@ impl Figures {
             capped: Vec::new(),
             warm: Vec::new(),
             cpu: Vec::new(),
+            calls: 0,
             peak_memory: 0,
             instructions: None,
         })
@@ -60,10 +62,12 @@ impl Figures {
         let mut function = Function::start(stage, Command::new(&self.program)).await?;
         self.cold.push(Cold::sample(&mut function).await?);
         let before = function.cpu_time()?;
+        let calls_before = function.calls();
         for _ in 0..WARM {
             self.warm.push(function.invoke().await?);
         }
         self.cpu.push((function.cpu_time()? - before) / WARM);
+        self.calls = function.calls() - calls_before;
         self.peak_memory = self.peak_memory.max(function.peak_memory()?);
         function.stop().await?;
 
@@ -174,6 +178,9 @@ impl Display for Table<'_> {
         }
         self.row(f, "CPU for a warm heartbeat, µs", |it| {
             percentile(it.cpu.iter().copied(), 50).map(|time| time.as_micros())
+        })?;
+        self.row(f, "calls to DynamoDB per heartbeat", |it| {
+            Some(it.calls as f64 / f64::from(WARM))
         })?;
         self.row(f, "peak memory, MB", |it| Some(millions(it.peak_memory)))?;
         self.row(f, "binary, MB", |it| Some(millions(it.binary)))?;

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use dev::runtime_api::RuntimeApi;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -96,6 +96,7 @@ impl Function {
             // As long as the real ones are: it is hashed with every signature.
             .env("AWS_SESSION_TOKEN", "x".repeat(700))
             .env("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb.url)
+            .env("AWS_ENDPOINT_URL_SNS", &dynamodb.url)
             .env("AWS_CA_BUNDLE", stage.file(Stage::CA_BUNDLE))
             .env("SSL_CERT_FILE", stage.file(Stage::TRUST_STORE))
             // Under callgrind on a busy machine, everything takes a hundred times as long.
@@ -106,6 +107,7 @@ impl Function {
             .env("SERVERS_TABLE", "servers")
             .env("METRICS_TABLE", "metrics")
             .env("KEYS_TABLE", "keys")
+            .env("ALERT_TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:alerts")
             .stdout(std::process::Stdio::null())
             .kill_on_drop(true);
         let start = Instant::now();
@@ -129,12 +131,28 @@ impl Function {
 
     /// The same with another event.
     pub async fn invoke_with(&mut self, event: Bytes) -> Result<Duration> {
+        let (time, body) = self.answer(event).await?;
+        ensure!(body["statusCode"] == 200, "{body}");
+        Ok(time)
+    }
+
+    /// One sweep of the watchdog over the fleet that DynamoDB holds.
+    pub async fn sweep(&mut self, time: &str) -> Result<Duration> {
+        let (time, body) = self.answer(json!({ "time": time }).to_string()).await?;
+        ensure!(body.is_null(), "{body}");
+        Ok(time)
+    }
+
+    async fn answer(&mut self, event: impl Into<Bytes>) -> Result<(Duration, Value)> {
         let start = Instant::now();
         let answer = within_patience(self.runtime_api.invoke(event)).await?;
-        let body: Value = serde_json::from_slice(&answer.body)?;
-        ensure!(body["statusCode"] == 200, "{}: {body}", answer.path);
         within_patience(self.runtime_api.next()).await?;
-        Ok(answer.at - start)
+        Ok((answer.at - start, serde_json::from_slice(&answer.body)?))
+    }
+
+    /// Fills the servers table.
+    pub fn hold(&self, pages: Vec<Bytes>) {
+        self.dynamodb.hold(pages);
     }
 
     /// TLS handshakes so far.

@@ -1,8 +1,8 @@
-//! Measures the function's release binary and two floors, side by side.
+//! Measures the release binary beside two floors, then keys of either kind, then the watchdog's sweep.
 //!
-//! `bench` prints a table and draws the first heartbeat. `bench count PROGRAM…` counts the instructions of
-//! other builds. `bench keys PROGRAM` measures keys of either kind. `bench check PROGRAM` holds a build's counts against the recorded ones, `bench record
-//! PROGRAM` records them.
+//! `bench` prints the tables and draws the first heartbeat; `bench keys PROGRAM` and `bench sweep PROGRAM` print
+//! one table only. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
+//! build's counts with the recorded ones, `bench record PROGRAM` records them.
 
 mod budget;
 mod callgrind;
@@ -12,6 +12,7 @@ mod figures;
 mod function;
 mod keys;
 mod plot;
+mod sweep;
 
 use anyhow::{Result, bail};
 use callgrind::Instructions;
@@ -36,9 +37,10 @@ async fn main() -> Result<()> {
         [] => measure(&stage, &root, function).await,
         ["count", ref programs @ ..] => count(&stage, programs).await,
         ["keys", program] => keys::measure(&stage, Path::new(program)).await,
+        ["sweep", program] => sweep::measure(&stage, Path::new(program)).await,
         ["check", program] => budget::check(&stage, Path::new(program), &budgets).await,
         ["record", program] => budget::record(&stage, Path::new(program), &budgets).await,
-        _ => bail!("bench [count PROGRAM… | keys PROGRAM | check PROGRAM | record PROGRAM]"),
+        _ => bail!("bench [count PROGRAM… | keys PROGRAM | sweep PROGRAM | check PROGRAM | record PROGRAM]"),
     }
 }
 
@@ -62,6 +64,7 @@ async fn measure(stage: &Stage, root: &Path, function: PathBuf) -> Result<()> {
     }
     println!("{}\n\n{}", machine(), Table(&all));
     keys::measure(stage, &function).await?;
+    sweep::measure(stage, &root.join("target/release/watchdog")).await?;
     plot::draw(&all, &root.join("benches/first-heartbeat.svg"))
 }
 

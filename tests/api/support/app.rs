@@ -196,6 +196,17 @@ pub fn event(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
+/// The event with a header, in the place of its own.
+pub fn with_header(mut event: Value, name: &str, value: &str) -> Value {
+    event["headers"][name] = value.into();
+    event
+}
+
+/// A heartbeat with this key.
+pub fn with_key(key: &str) -> Value {
+    with_header(event("heartbeat"), "x-api-key", key)
+}
+
 /// An event that posts a body.
 pub fn posting(body: String) -> Value {
     let mut event = event("heartbeat");

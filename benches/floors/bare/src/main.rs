@@ -1,5 +1,5 @@
 //! Floor: the same two requests, signed with `aws-sigv4` and sent by hand over two open connections. It
-//! checks nothing, repeats nothing and gives up on nothing: no function does less.
+//! checks nothing, retries nothing and has no timeouts: no function does less.
 
 use anyhow::{Context, Result, ensure};
 use aws_credential_types::Credentials;

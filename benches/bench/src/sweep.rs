@@ -1,0 +1,82 @@
+//! What a sweep of the watchdog costs, by the size of the fleet.
+
+use crate::figures::percentile;
+use crate::function::{Function, Stage};
+use anyhow::Result;
+use bytes::Bytes;
+use serde_json::json;
+use std::path::Path;
+use std::time::Duration;
+use tokio::process::Command;
+
+/// Sweeps of each fleet, each by a process of its own.
+const SWEEPS: usize = 5;
+
+/// Servers of 400 bytes in a page of a scan, which holds 1 MiB.
+const PAGE: usize = 1024 * 1024 / 400;
+
+/// The time of the sweeps.
+const NOW: &str = "2026-01-18T10:30:00Z";
+
+/// Prints a table of sweeps over fleets of several sizes, in which no server is late or one in a hundred.
+pub async fn measure(stage: &Stage, program: &Path) -> Result<()> {
+    println!("\n| servers | late | time, ms | CPU, ms | peak memory, MB | calls |");
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: |");
+    for servers in [1_000, 10_000, 100_000] {
+        for late in [0, servers / 100] {
+            let (mut times, mut cpu) = (Vec::new(), Vec::new());
+            let (mut calls, mut peak) = (0, 0);
+            for _ in 0..SWEEPS {
+                let mut watchdog = Function::start(stage, Command::new(program)).await?;
+                watchdog.hold(fleet(servers, late));
+                let calls_before = watchdog.calls();
+                let cpu_before = watchdog.cpu_time()?;
+                times.push(watchdog.sweep(NOW).await?);
+                cpu.push(watchdog.cpu_time()? - cpu_before);
+                calls = watchdog.calls() - calls_before;
+                peak = watchdog.peak_memory()?.max(peak);
+                watchdog.stop().await?;
+            }
+            println!(
+                "| {servers} | {late} | {} | {} | {:.1} | {calls} |",
+                millis(times),
+                millis(cpu),
+                peak as f64 / 1e6
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The pages of a scan over this many servers, of which so many are late.
+fn fleet(servers: usize, late: usize) -> Vec<Bytes> {
+    let numbers: Vec<_> = (0..servers).collect();
+    let pages = numbers.chunks(PAGE);
+    let last = pages.len() - 1;
+    let page = |(number, servers): (usize, &[usize])| {
+        let items: Vec<_> = servers
+            .iter()
+            .map(|server| {
+                let minute = if *server < late { 20 } else { 29 };
+                json!({
+                    "server_id": { "S": format!("server-{server:06}") },
+                    "hostname": { "S": format!("server-{server:06}.eu-central.example.com") },
+                    "status": { "S": "online" },
+                    "last_seen": { "S": format!("2026-01-18T10:{minute}:30.000000Z") },
+                })
+            })
+            .collect();
+        let mut page = json!({ "Items": items, "Count": items.len(), "ScannedCount": items.len() });
+        if number < last {
+            let next = (number + 1).to_string();
+            page["LastEvaluatedKey"] = json!({ "server_id": { "S": next } });
+        }
+        page.to_string().into()
+    };
+    pages.enumerate().map(page).collect()
+}
+
+fn millis(times: Vec<Duration>) -> String {
+    let median = percentile(times.into_iter(), 50).unwrap_or_default();
+    format!("{:.1}", median.as_secs_f64() * 1e3)
+}
