@@ -16,7 +16,7 @@ pub(crate) struct HeartbeatResponse {
     /// True for exactly one heartbeat of a server: the one that registered it.
     server_registered: bool,
     /// Commands for the agent. Always empty so far.
-    #[cfg_attr(test, schemars(with = "Vec<serde_json::Value>"))]
+    #[cfg_attr(test, schemars(with = "Vec<()>", extend("items" = serde_json::json!({}))))]
     pending_commands: [(); 0],
 }
 
