@@ -1,7 +1,6 @@
 //! The only reader of the environment: every setting with its unit, its default and what is wrong with it.
 
 use crate::auth::Keys;
-use crate::watchdog::Rules;
 use aws_sdk_dynamodb::config::Credentials;
 use chrono::TimeDelta;
 use lambda_http::http::Uri;
@@ -101,6 +100,16 @@ pub struct WatchdogConfig {
     pub sns_endpoint_url: Option<String>,
     /// How AWS is reached.
     pub client: ClientConfig,
+}
+
+/// When a server counts as offline.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// A server is late when it has been silent for longer than this, and overdue after half of it.
+    pub offline_after: TimeDelta,
+    /// In a mass silence, a late server is judged once it has been silent for this long. Zero switches the
+    /// rule off.
+    pub hold: TimeDelta,
 }
 
 impl WatchdogConfig {

@@ -13,7 +13,7 @@ mod review;
 mod sweep;
 
 pub use self::announcement::Announcement;
-pub use self::review::{Decision, Review, Rules, Server};
+pub use self::review::{Decision, Review, Server};
 pub use self::sweep::{SweepError, Watchdog};
 
 use chrono::{DateTime, Utc};

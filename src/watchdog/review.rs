@@ -1,19 +1,10 @@
 //! What a sweep decides, from the items and a time alone.
 
 use super::read_time;
+use crate::config::Rules;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
-
-/// When a server counts as offline.
-#[derive(Debug, Clone, Copy)]
-pub struct Rules {
-    /// A server is late when it has been silent for longer than this, and overdue after half of it.
-    pub offline_after: TimeDelta,
-    /// In a mass silence, a late server is judged once it has been silent for this long. Zero switches the
-    /// rule off.
-    pub hold: TimeDelta,
-}
 
 /// A server that a sweep has something to do for.
 #[derive(Debug, Clone, PartialEq, Eq)]

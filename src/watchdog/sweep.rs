@@ -1,8 +1,8 @@
 //! The sweep around the review: it reads the table, and writes and says what was decided.
 
 use super::announcement::Announcement;
-use super::review::{Decision, Review, Rules, Server};
-use crate::config::WatchdogConfig;
+use super::review::{Decision, Review, Server};
+use crate::config::{Rules, WatchdogConfig};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;

@@ -2,7 +2,8 @@
 
 use crate::support::{Item, TestWatchdog, at, lines, state, stored, text};
 use chrono::{DateTime, TimeDelta, Utc};
-use heartbeat::watchdog::{Decision, Review, Rules};
+use heartbeat::config::Rules;
+use heartbeat::watchdog::{Decision, Review};
 use proptest::prelude::*;
 
 const RULES: Rules = Rules {
