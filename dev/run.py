@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """The functions on this machine: `make run`.
 
-Starts the embedded DynamoDB and `cargo lambda watch`, waits until both answer, prints what to type next,
-invokes the watchdog every minute, and stops everything on Ctrl-C. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT name other
-ports, LOCAL_DATA another file for the data.
+Starts the embedded DynamoDB and `cargo lambda watch`, waits until both answer, prints what to type next, invokes the
+watchdog every minute, and stops everything on Ctrl-C. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT
+name other ports, LOCAL_DATA another file for the data.
 """
 
 import contextlib
