@@ -114,7 +114,7 @@ test-deployment test-instructions budgets: ARCHITECTURE := $(HOST)
 deploy: validate build ## Deploy the stack to AWS.
 	@$(TOOLS)/bin/python dev/check_architecture.py $(ARCHITECTURE)
 	region=$${AWS_REGION:-$${AWS_DEFAULT_REGION:-$$(aws configure get region)}}; \
-	sam deploy --guided $(if $(wildcard samconfig.toml),,--stack-name heartbeat $${region:+--region $$region} \
+	sam deploy --guided --no-fail-on-empty-changeset $(if $(wildcard samconfig.toml),,--stack-name heartbeat $${region:+--region $$region} \
 		--parameter-overrides Architecture=$(ARCHITECTURE))
 
 example: ## Print a curl for the stack that is deployed.

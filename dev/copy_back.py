@@ -4,8 +4,8 @@
     python3 dev/copy_back.py TABLE < restored.json
 
 Writes copy-back-1.json, copy-back-2.json and so on for `aws dynamodb transact-write-items`. What an item has by now stays; what
-it lacks is added; an item that is gone comes back. A server becomes one that was registered when the backup says. Its
-absences are left out: what the watchdog has announced since then is not undone.
+it lacks is added; an item that is gone comes back, unless it held nothing but its key. A server becomes one that was
+registered when the backup says. Its absences are left out: what the watchdog has announced since then is not undone.
 """
 
 import itertools
@@ -19,7 +19,7 @@ LEFT_OUT = ("offline_since", "announced")
 
 
 def update(table, item):
-    """The update that copies one item."""
+    """The update that copies one item; none for an item that holds nothing but its key."""
     key = "key_sha256" if "key_sha256" in item else "server_id"
     if item.get("status") == {"S": "offline"}:
         item["status"] = {"S": "online"}
@@ -27,17 +27,20 @@ def update(table, item):
     assignments = [
         f"#{at} = :{at}" if name in FROM_THE_BACKUP else f"#{at} = if_not_exists(#{at}, :{at})" for at, name in enumerate(names)
     ]
-    copied = {"TableName": table, "Key": {key: item[key]}}
-    if names:
-        copied["UpdateExpression"] = "SET " + ", ".join(assignments)
-        copied["ExpressionAttributeNames"] = {f"#{at}": name for at, name in enumerate(names)}
-        copied["ExpressionAttributeValues"] = {f":{at}": item[name] for at, name in enumerate(names)}
-    return {"Update": copied}
+    return names and {
+        "Update": {
+            "TableName": table,
+            "Key": {key: item[key]},
+            "UpdateExpression": "SET " + ", ".join(assignments),
+            "ExpressionAttributeNames": {f"#{at}": name for at, name in enumerate(names)},
+            "ExpressionAttributeValues": {f":{at}": item[name] for at, name in enumerate(names)},
+        }
+    }
 
 
 def main():
     table = sys.argv[1]
-    updates = (update(table, item) for item in json.load(sys.stdin)["Items"])
+    updates = filter(None, (update(table, item) for item in json.load(sys.stdin)["Items"]))
     for number in itertools.count(1):
         part = list(itertools.islice(updates, LIMIT))
         if not part:

@@ -108,8 +108,10 @@ def wait_for(url, status, program, patience):
 def sweep():
     """Invokes the watchdog, as the scheduler does on AWS. What it would announce is in its log."""
     body = json.dumps({"time": datetime.datetime.now(datetime.timezone.utc).isoformat()}).encode()
-    with contextlib.suppress(OSError):
+    try:
         urllib.request.urlopen(f"{FUNCTIONS}/2015-03-31/functions/watchdog/invocations", body, timeout=SWEEP_EVERY)
+    except OSError as error:
+        print(f"The sweep failed: {error}", flush=True)
 
 
 def main():

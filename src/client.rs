@@ -2,6 +2,8 @@
 //! are open before the first heartbeat.
 
 use crate::config::{ClientConfig, ConfigError};
+use crate::error::SIGNATURE_CODES;
+use aws_runtime::retries::classifiers::AwsErrorCodeClassifier;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -9,6 +11,10 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{
     BehaviorVersion, Region, SharedCredentialsProvider, StalledStreamProtectionConfig,
 };
+use aws_sdk_dynamodb::operation::get_item::GetItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::scan::ScanError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
@@ -80,6 +86,10 @@ fn dynamodb_over(config: &ClientConfig, connector: SharedHttpConnector) -> Clien
         .http_client(http_client_fn(move |_, _| connector.clone()))
         .timeout_config(timeouts(config))
         .retry_config(retries())
+        .retry_classifier(rejected_signatures::<GetItemError>())
+        .retry_classifier(rejected_signatures::<PutItemError>())
+        .retry_classifier(rejected_signatures::<ScanError>())
+        .retry_classifier(rejected_signatures::<UpdateItemError>())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     sdk.set_endpoint_url(config.endpoint_url.clone());
     Client::from_conf(sdk.build())
@@ -114,6 +124,13 @@ fn retries() -> RetryConfig {
     RetryConfig::standard()
         .with_max_attempts(MAX_ATTEMPTS)
         .with_initial_backoff(INITIAL_BACKOFF)
+}
+
+/// Retries rejected signatures. By itself the SDK retries one only if the clock is wrong, and not if it signed with
+/// the correction of a clock that has been set right since.
+fn rejected_signatures<E>() -> AwsErrorCodeClassifier<E> {
+    let codes = AwsErrorCodeClassifier::builder().transient_errors(SIGNATURE_CODES);
+    codes.build()
 }
 
 /// Makes a connector: rustls on *ring*, trusting Amazon's roots or those of `AWS_CA_BUNDLE`.
@@ -185,9 +202,10 @@ impl WarmUp {
             Ok::<_, Box<dyn Error + Send + Sync>>(())
         };
         let [servers, metrics] = &self.connectors;
-        let both = async { tokio::try_join!(get(servers), get(metrics)) };
-        tokio::time::timeout(self.timeout, both).await??;
-        Ok(())
+        // To the end of both: one that fails does not close the other.
+        let both = async { tokio::join!(get(servers), get(metrics)) };
+        let (servers, metrics) = tokio::time::timeout(self.timeout, both).await?;
+        servers.and(metrics)
     }
 }
 
@@ -211,5 +229,6 @@ impl HttpConnector for NonEmpty {
         })
     }
 }
+
 #[cfg(test)]
 mod tests;

@@ -139,17 +139,20 @@ pub(crate) struct Failure {
 }
 
 /// Codes of 4xx answers that a later attempt may not get, beside those that the SDK knows as throttling or
-/// transient. Signatures and credentials are among them: the clock is corrected and Lambda renews what has
-/// expired.
-const TRANSIENT_CODES: [&str; 8] = [
+/// transient. Lambda renews credentials that have expired.
+const TRANSIENT_CODES: [&str; 4] = [
     "ExpiredTokenException",
-    "InvalidSignatureException",
     "ItemCollectionSizeLimitExceededException",
     "ReplicatedWriteConflictException",
+    "TransactionConflictException",
+];
+
+/// Codes of an answer to a signature that is too old or too new. The SDK corrects the clock by that answer.
+pub(crate) const SIGNATURE_CODES: &[&str] = &[
+    "InvalidSignatureException",
     "RequestExpired",
     "RequestTimeTooSkewed",
     "SignatureDoesNotMatch",
-    "TransactionConflictException",
 ];
 
 impl Failure {
@@ -163,9 +166,14 @@ impl Failure {
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     {
         let is_transient = |code| {
-            [&TRANSIENT_CODES[..], THROTTLING_ERRORS, TRANSIENT_ERRORS]
-                .iter()
-                .any(|codes| codes.contains(&code))
+            [
+                &TRANSIENT_CODES[..],
+                SIGNATURE_CODES,
+                THROTTLING_ERRORS,
+                TRANSIENT_ERRORS,
+            ]
+            .iter()
+            .any(|codes| codes.contains(&code))
         };
         let is_permanent = match &error {
             SdkError::ConstructionFailure(_) => true,

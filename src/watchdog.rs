@@ -18,12 +18,28 @@ pub use self::sweep::{SweepError, Watchdog};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use std::time::{Duration, SystemTime};
+
+/// How long a sweep may take where nothing says when Lambda ends it: less than its timeout in `template.yaml`.
+const DEFAULT_TIME: Duration = Duration::from_secs(45);
+
+/// What a sweep leaves of its time for its last log line and its answer, at most.
+const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
 
 /// The time of a sweep: the event's `time`, which the scheduler fills with its scheduled time, or else the
 /// function's clock.
 #[must_use]
 pub fn sweep_time(event: &Value, now: DateTime<Utc>) -> DateTime<Utc> {
     event["time"].as_str().and_then(read_time).unwrap_or(now)
+}
+
+/// How long a sweep may take: until shortly before Lambda ends it. A deadline in the past says nothing:
+/// `cargo lambda watch` sends the same one with every event, ten minutes after the Unix epoch.
+#[must_use]
+pub fn time_for_sweep(deadline: SystemTime, now: SystemTime) -> Duration {
+    deadline.duration_since(now).map_or(DEFAULT_TIME, |left| {
+        left.saturating_sub(TIME_TO_ANSWER.min(left / 10))
+    })
 }
 
 /// Reads a time as the servers table holds it.

@@ -34,18 +34,22 @@ def shell(command):
     return finished.stdout
 
 
-def items(port, table):
-    """Everything in a table."""
+def call(port, operation, **parameters):
+    """What DynamoDB answers."""
     headers = {
-        "X-Amz-Target": "DynamoDB_20120810.Scan",
+        "X-Amz-Target": f"DynamoDB_20120810.{operation}",
         "Content-Type": "application/x-amz-json-1.0",
         "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260118/us-east-1/dynamodb/aws4_request, "
         "SignedHeaders=host, Signature=0",
         "X-Amz-Date": "20260118T103000Z",
     }
-    body = json.dumps({"TableName": table}).encode()
-    request = urllib.request.Request(f"http://127.0.0.1:{port}", body, headers)
-    return json.load(urllib.request.urlopen(request))["Items"]
+    request = urllib.request.Request(f"http://127.0.0.1:{port}", json.dumps(parameters).encode(), headers)
+    return json.load(urllib.request.urlopen(request))
+
+
+def items(port, table):
+    """Everything in a table."""
+    return call(port, "Scan", TableName=table)["Items"]
 
 
 def check(dynamodb_port, commands):
@@ -68,8 +72,21 @@ def check(dynamodb_port, commands):
     # Three by curl, one by the agent, and six of the seven events that are accepted have metrics, of which
     # one names itself.
     assert len(rows) == 3 + 1 + 6, rows
+    silent = {"server_id": {"S": "silent"}, "status": {"S": "online"}, "last_seen": {"S": "2026-01-18T10:30:00.000000Z"}}
+    call(dynamodb_port, "PutItem", TableName="heartbeat-servers", Item=silent)
+    shell(invoke.replace("invoke heartbeat", "invoke watchdog").replace("--data-file events/heartbeat.json", "--data-ascii '{}'"))
+    servers = {server["server_id"]["S"]: server["status"]["S"] for server in items(dynamodb_port, "heartbeat-servers")}
+    assert servers.pop("silent") == "offline" and set(servers.values()) == {"online"}, servers
     agent_row = next(row for row in rows if row["server_id"]["S"] not in ("my-server", "omv-mediaserver"))
     assert int(agent_row["memory_total_mb"]["N"]) > 0, agent_row
+
+
+def check_log(output):
+    """The watchdog has said what it would announce, and nobody has warned of anything but rejected heartbeats."""
+    log = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert [line["subject"] for line in log if "subject" in line] == ["silent is offline"], output
+    assert [line for line in log if line["level"] in ("WARN", "ERROR") and line["message"] not in ("rejected", "server offline")] == [], output
+    assert "The sweep failed" not in output, output
 
 
 def main():
@@ -94,8 +111,9 @@ def main():
             assert second.returncode == 1 and second.stderr.startswith(f"Port {dynamodb_port} is in use."), second
         finally:
             stack.send_signal(signal.SIGINT)
-            stack.communicate(timeout=60)
+            output, _ = stack.communicate(timeout=60)
         assert stack.returncode == 0, stack.returncode
+        check_log(output)
         for port in (dynamodb_port, function_port):
             with socket.socket() as probe:
                 assert probe.connect_ex(("127.0.0.1", port)) != 0, f"port {port} is still served"

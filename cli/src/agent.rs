@@ -69,17 +69,7 @@ impl Agent {
         }
         loop {
             let started = Instant::now();
-            let sender = Sender {
-                url: url.to_owned(),
-                api_key: self.api_key()?,
-                deadline: started + interval,
-            };
-            let server_id = self.server_id.clone();
-            let sent = tokio::task::spawn_blocking(move || {
-                let heartbeat = heartbeat(server_id.as_deref());
-                sender.send(&heartbeat.context("this machine cannot be read")?)
-            });
-            match sent.await? {
+            match self.send(url, started + interval).await {
                 Ok(answer) => print(&answer)?,
                 Err(reason) if self.once => bail!("heartbeat not sent: {reason:#}"),
                 Err(reason) => eprintln!("heartbeat not sent: {reason:#}"),
@@ -89,6 +79,21 @@ impl Agent {
             }
             tokio::time::sleep(interval.saturating_sub(started.elapsed())).await;
         }
+    }
+
+    /// Sends one heartbeat before a deadline; returns the answer.
+    async fn send(&self, url: &str, deadline: Instant) -> anyhow::Result<String> {
+        let sender = Sender {
+            url: url.to_owned(),
+            api_key: self.api_key()?,
+            deadline,
+        };
+        let server_id = self.server_id.clone();
+        let sent = tokio::task::spawn_blocking(move || {
+            let heartbeat = heartbeat(server_id.as_deref());
+            sender.send(&heartbeat.context("this machine cannot be read")?)
+        });
+        sent.await?
     }
 
     fn api_key(&self) -> anyhow::Result<String> {
@@ -131,9 +136,7 @@ enum Failure {
 impl Sender {
     /// Sends one heartbeat, in several attempts if need be; returns the answer.
     fn send(&self, heartbeat: &Value) -> anyhow::Result<String> {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(TIMEOUT));
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
         let http = config.build().new_agent();
         let idempotency_key = format!("{:032x}", fastrand::u128(..));
         for attempt in 1.. {
@@ -159,8 +162,12 @@ impl Sender {
         idempotency_key: &str,
         heartbeat: &Value,
     ) -> Result<String, Failure> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
         let request = http
             .post(&self.url)
+            .config()
+            .timeout_global(Some(left.min(TIMEOUT)))
+            .build()
             .header("X-API-Key", &self.api_key)
             .header("Idempotency-Key", idempotency_key);
         let mut response = request

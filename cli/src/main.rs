@@ -9,7 +9,7 @@ mod servers;
 mod time;
 
 use clap::{Args, Parser, Subcommand};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// The agent, the fleet at a glance, and the keys of a heartbeat endpoint.
@@ -99,18 +99,15 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Asks on the terminal whether to go on, unless that was answered on the command line.
+/// Asks whether to go on, unless that was answered on the command line.
 fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
     if yes {
         return Ok(());
     }
-    anyhow::ensure!(
-        io::stdin().is_terminal(),
-        "{question} Nobody can be asked here: pass --yes"
-    );
     eprint!("{question} [y/N] ");
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
+    let is_answered = io::stdin().read_line(&mut answer)? > 0;
+    anyhow::ensure!(is_answered, "there is no answer: pass --yes");
     let is_yes = ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
     anyhow::ensure!(is_yes, "nothing was changed");
     Ok(())

@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{TimeDelta, Utc};
 use clap::Args;
 use serde_json::json;
+use std::io::IsTerminal;
 
 /// Keep the watchdog from announcing a server, for a time.
 ///
@@ -46,7 +47,7 @@ pub struct Forget {
     /// The server.
     #[arg(value_parser = server_id::parse)]
     server: String,
-    /// Do not ask.
+    /// Do not ask on the terminal.
     #[arg(long)]
     yes: bool,
 }
@@ -102,7 +103,9 @@ impl Forget {
             bail!(missing(&self.server));
         }
         let warning = "If its agent is still running, its next heartbeat registers it again.";
-        confirm(&format!("Forget {}? {warning}", self.server), self.yes)?;
+        // A script means it, and a server that lives comes back by itself.
+        let yes = self.yes || !std::io::stdin().is_terminal();
+        confirm(&format!("Forget {}? {warning}", self.server), yes)?;
         aws.dynamodb()
             .delete_item()
             .table_name(table)

@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// One of the calls of a heartbeat, told apart by `X-Amz-Target`.
+/// One of the calls of a heartbeat or a sweep, told apart by `X-Amz-Target`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     /// The lookup in the keys table.
@@ -32,6 +32,8 @@ pub enum Call {
     Server,
     /// The row in the metrics table.
     Metrics,
+    /// A page of the servers table.
+    Scan,
 }
 
 /// What can happen to a request instead of being answered.
@@ -55,6 +57,8 @@ pub enum Fault {
     Drip,
     /// DynamoDB's answer comes with half its body, as if that were all.
     Truncate,
+    /// What comes back is not HTTP.
+    Garble,
 }
 
 /// How connections end that wait for their next request.
@@ -290,6 +294,11 @@ impl Shared {
                     swallow(&mut peer).await;
                     return Ok(None);
                 }
+                Some(Fault::Garble) => {
+                    peer.write_all(b"220 mail.example.com ESMTP\r\n\r\n")
+                        .await?;
+                    return Ok(None);
+                }
                 Some(Fault::Answer(status, content_type, body)) => {
                     Answer::of_type(content_type, status, body.into())
                 }
@@ -409,6 +418,7 @@ impl Head {
             Some("GetItem") => Some(Call::Key),
             Some("UpdateItem") => Some(Call::Server),
             Some("PutItem") => Some(Call::Metrics),
+            Some("Scan") => Some(Call::Scan),
             _ => None,
         }
     }

@@ -44,6 +44,8 @@ struct Lambda {
     asked: Mutex<UnboundedReceiver<Instant>>,
     running: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
     invocations: AtomicU64,
+    /// The deadline of every event, where one was set.
+    deadline: std::sync::Mutex<Option<SystemTime>>,
 }
 
 impl RuntimeApi {
@@ -63,9 +65,16 @@ impl RuntimeApi {
             asked: Mutex::new(asked),
             running: Mutex::default(),
             invocations: AtomicU64::new(0),
+            deadline: std::sync::Mutex::default(),
         });
         tokio::spawn(accept(listener, lambda.clone()));
         Ok(Self { address, lambda })
+    }
+
+    /// Gives every event this deadline from now on, instead of the time at which it is handed out plus Lambda's
+    /// timeout.
+    pub fn set_deadline(&self, deadline: SystemTime) {
+        *self.lambda.deadline.lock().unwrap() = Some(deadline);
     }
 
     /// Waits until a process asks for an event, once for each time that one does.
@@ -126,7 +135,8 @@ impl Lambda {
         self.asks.send(Instant::now()).map_err(Error::other)?;
         let next = self.pending.lock().await.recv().await;
         let (id, event) = next.ok_or_else(|| Error::other("no more events"))?;
-        let deadline = SystemTime::now() + TIMEOUT;
+        let deadline = *self.deadline.lock().unwrap();
+        let deadline = deadline.unwrap_or_else(|| SystemTime::now() + TIMEOUT);
         let deadline = deadline.duration_since(UNIX_EPOCH).map_err(Error::other)?;
         Response::builder()
             .header("content-type", "application/json")

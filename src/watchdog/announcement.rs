@@ -170,7 +170,7 @@ fn paragraph(server: &Server, what: &str) -> String {
 fn escape(text: &str) -> String {
     let is_harmless = |char: char| {
         !char.is_control()
-            && !matches!(char, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+            && !matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

@@ -9,7 +9,8 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -19,9 +20,12 @@ use tracing::{error, info, warn};
 /// Updates in flight at once.
 const CONCURRENCY: usize = 32;
 
-/// The share of a sweep's time after which it stops judging, in per cent. The rest is for publishing and
-/// recording.
-const JUDGING_SHARE: u32 = 70;
+/// The share of a sweep's time that the scan may take, in per cent.
+const SCAN_SHARE: u32 = 70;
+
+/// The share of the time after the scan in which servers are judged, in per cent. Recording what was announced
+/// takes as many updates again, and publishing needs a moment, too.
+const JUDGING_SHARE: u32 = 40;
 
 /// The attributes that a sweep reads.
 const PROJECTION: &str =
@@ -53,19 +57,13 @@ impl fmt::Display for SweepError {
 
 impl std::error::Error for SweepError {}
 
-/// An update, and the server that it is for.
-struct Step<'a> {
-    server: &'a Server,
-    update: UpdateItemFluentBuilder,
-}
-
 /// What became of updates.
 #[derive(Default)]
 struct Outcome<'a> {
-    /// Servers whose update was made. Where a condition failed, a heartbeat or a person was faster.
+    /// Servers whose update was made.
     made: Vec<&'a Server>,
     failed: usize,
-    /// Updates for which there was no time.
+    /// Updates that were not begun, because there was no time.
     skipped: usize,
 }
 
@@ -94,19 +92,17 @@ impl Watchdog {
         request_id: &str,
     ) -> Result<(), SweepError> {
         let started = Instant::now();
-        let available = deadline.saturating_duration_since(started);
-        let judging_until = started + available * JUDGING_SHARE / 100;
-
-        let decision = timeout_at(judging_until.into(), self.review(time))
+        let scan_until = part_of_time_left(SCAN_SHARE, deadline);
+        let decision = timeout_at(scan_until.into(), self.review(time))
             .await
             .map_err(|_| SweepError("the scan took too long".to_owned()))??;
         warn_of(&decision, request_id);
 
-        let marks = decision
-            .offline
-            .iter()
-            .map(|server| self.mark_offline(server));
-        let marked = apply(marks, judging_until, request_id).await;
+        let judge_until = part_of_time_left(JUDGING_SHARE, deadline);
+        let late = decision.offline.iter().collect();
+        let marked = self
+            .update_all(Self::mark_offline, late, judge_until, deadline, request_id)
+            .await;
         for server in &marked.made {
             let (server_id, last_seen) = (&server.server_id, &server.last_seen);
             warn!(request_id, server_id, last_seen, "server offline");
@@ -133,11 +129,20 @@ impl Watchdog {
             Ok(()) => (&offline[..], &decision.back[..]),
             Err(_) => (&[][..], &[][..]),
         };
-        let records = announced.iter().map(|server| self.record_announced(server));
-        let recorded = apply(records, deadline, request_id).await;
-        let ends = returned.iter().chain(&decision.forgotten);
-        let ends = ends.map(|server| self.end_absence(server));
-        let ended = apply(ends, deadline, request_id).await;
+        let announced = announced.iter().collect();
+        let recorded = self
+            .update_all(
+                Self::record_announced,
+                announced,
+                deadline,
+                deadline,
+                request_id,
+            )
+            .await;
+        let over = returned.iter().chain(&decision.forgotten).collect();
+        let ended = self
+            .update_all(Self::end_absence, over, deadline, deadline, request_id)
+            .await;
         for server in &ended.made {
             let (server_id, offline_since) = (&server.server_id, &server.offline_since);
             info!(request_id, server_id, offline_since, "server back");
@@ -188,38 +193,65 @@ impl Watchdog {
     }
 
     /// Marks a server as offline, unless a heartbeat has come in between.
-    fn mark_offline<'a>(&self, server: &'a Server) -> Step<'a> {
-        let update = self
-            .update(server)
+    fn mark_offline(&self, server: &Server) -> UpdateItemFluentBuilder {
+        self.update(server)
             .update_expression("SET #status = :offline, offline_since = :seen")
             .condition_expression("last_seen = :seen AND #status = :online")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":offline", AttributeValue::S("offline".into()))
             .expression_attribute_values(":online", AttributeValue::S("online".into()))
-            .expression_attribute_values(":seen", text(&server.last_seen));
-        Step { server, update }
+            .expression_attribute_values(":seen", text(&server.last_seen))
     }
 
     /// Records that an absence was announced, unless it is another one by now.
-    fn record_announced<'a>(&self, server: &'a Server) -> Step<'a> {
-        let update = self
-            .update(server)
+    fn record_announced(&self, server: &Server) -> UpdateItemFluentBuilder {
+        self.update(server)
             .update_expression("SET announced = :since")
             .condition_expression("offline_since = :since")
-            .expression_attribute_values(":since", text(&server.offline_since));
-        Step { server, update }
+            .expression_attribute_values(":since", text(&server.offline_since))
     }
 
     /// Takes the end of an absence off the item, unless the server is in another one by now.
-    fn end_absence<'a>(&self, server: &'a Server) -> Step<'a> {
-        let update = self
-            .update(server)
+    fn end_absence(&self, server: &Server) -> UpdateItemFluentBuilder {
+        self.update(server)
             .update_expression("REMOVE offline_since, announced")
             .condition_expression("offline_since = :since AND #status = :online")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":online", AttributeValue::S("online".into()))
-            .expression_attribute_values(":since", text(&server.offline_since));
-        Step { server, update }
+            .expression_attribute_values(":since", text(&server.offline_since))
+    }
+
+    /// Makes an update of each server, many at once. One that fails stops no other. None is begun after `begin_until`,
+    /// and none goes on after the deadline.
+    async fn update_all<'a>(
+        &self,
+        update: fn(&Self, &Server) -> UpdateItemFluentBuilder,
+        servers: Vec<&'a Server>,
+        begin_until: Instant,
+        deadline: Instant,
+        request_id: &str,
+    ) -> Outcome<'a> {
+        let mut servers = servers.into_iter();
+        let mut in_flight = FuturesUnordered::new();
+        let mut outcome = Outcome::default();
+        loop {
+            while in_flight.len() < CONCURRENCY && Instant::now() < begin_until {
+                let Some(server) = servers.next() else { break };
+                in_flight.push(send(server, update(self, server), deadline));
+            }
+            match in_flight.next().await {
+                None => break,
+                Some((server, Ok(true))) => outcome.made.push(server),
+                Some((_, Ok(false))) => {}
+                Some((server, Err(reason))) => {
+                    outcome.failed += 1;
+                    let server_id = &server.server_id;
+                    error!(request_id, server_id, reason, "update failed");
+                }
+            }
+        }
+        outcome.skipped = servers.count();
+        outcome
     }
 
     fn update(&self, server: &Server) -> UpdateItemFluentBuilder {
@@ -279,42 +311,28 @@ fn warn_of(decision: &Decision, request_id: &str) {
     }
 }
 
-/// Makes updates, many at once, until a time. One that fails stops no other.
-async fn apply<'a>(
-    steps: impl Iterator<Item = Step<'a>>,
-    until: Instant,
-    request_id: &str,
-) -> Outcome<'a> {
-    let mut outcomes = stream::iter(steps)
-        .map(|Step { server, update }| async move {
-            if Instant::now() >= until {
-                return (server, None);
-            }
-            (server, Some(timeout_at(until.into(), update.send()).await))
-        })
-        .buffer_unordered(CONCURRENCY);
-    let mut outcome = Outcome::default();
-    while let Some((server, result)) = outcomes.next().await {
-        let reason = match result {
-            None => {
-                outcome.skipped += 1;
-                continue;
-            }
-            Some(Ok(Ok(_))) => {
-                outcome.made.push(server);
-                continue;
-            }
-            Some(Ok(Err(error))) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => continue,
-                _ => DisplayErrorContext(error).to_string(),
-            },
-            Some(Err(elapsed)) => elapsed.to_string(),
-        };
-        outcome.failed += 1;
-        let server_id = &server.server_id;
-        error!(request_id, server_id, reason, "update failed");
-    }
-    outcome
+/// When this share of the time until a deadline has passed, in per cent.
+fn part_of_time_left(share: u32, deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) * share / 100
+}
+
+/// Sends an update for a server. Returns whether it was made: where its condition failed, a heartbeat or a person was
+/// faster.
+async fn send(
+    server: &Server,
+    update: UpdateItemFluentBuilder,
+    deadline: Instant,
+) -> (&Server, Result<bool, String>) {
+    let made = match timeout_at(deadline.into(), update.send()).await {
+        Ok(Ok(_)) => Ok(true),
+        Ok(Err(error)) => match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
+            _ => Err(DisplayErrorContext(error).to_string()),
+        },
+        Err(elapsed) => Err(elapsed.to_string()),
+    };
+    (server, made)
 }
 
 fn text(value: &Option<String>) -> AttributeValue {

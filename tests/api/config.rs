@@ -1,4 +1,5 @@
 use crate::support::app::DIGEST;
+use heartbeat::client;
 use heartbeat::config::{Config, log_level};
 use tracing::Level;
 
@@ -132,22 +133,39 @@ fn timeouts_are_nested() {
     );
 }
 
+// The connector would panic on a certificate that it cannot read.
 #[test]
 fn a_ca_bundle_that_cannot_be_used_is_named() {
+    let good = String::from_utf8(client::AMAZON_ROOTS.to_vec()).unwrap();
+    let pem = |base64: &str| {
+        format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
+    };
     for (bundle, reason) in [
-        ("no-such-file.pem", "No such file"),
-        (file!(), "it holds no certificate"),
+        (None, "No such file"),
+        (Some(String::new()), "it holds no certificate"),
+        (Some("no PEM".to_owned()), "it holds no certificate"),
+        (Some(pem("?")), "base64 decode error"),
+        (
+            Some(pem("bm8gREVS")),
+            "invalid peer certificate: BadEncoding",
+        ),
+        (
+            Some(good.clone() + &pem("bm8gREVS")),
+            "invalid peer certificate: BadEncoding",
+        ),
+        (Some(good.replacen("-----END", "----END", 1)), "base64 decode error"),
     ] {
+        let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/ca-bundle.pem");
+        let _ = std::fs::remove_file(path);
+        if let Some(bundle) = &bundle {
+            std::fs::write(path, bundle).unwrap();
+        }
         let mut settings = crate::support::app::settings_for("servers", "metrics");
-        settings.insert("AWS_CA_BUNDLE", bundle.to_owned());
-        let rejection = heartbeat::client::connect(&crate::support::app::config(&settings).client)
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(
-            rejection.starts_with(&format!("AWS_CA_BUNDLE: {reason}")),
-            "{rejection}"
-        );
+        settings.insert("AWS_CA_BUNDLE", path.to_owned());
+        let config = crate::support::app::config(&settings);
+        let rejection = client::connect(&config.client).err().unwrap().to_string();
+        let reasons = rejection.strip_prefix("AWS_CA_BUNDLE: ").unwrap();
+        assert!(reasons.contains(reason), "{reason}: {rejection}");
     }
 }
 

@@ -2,6 +2,8 @@ use crate::support::app::{
     Item, SERVER, TestApp, event, minimal, posting, text, with, with_header,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
+use dev::dynamodb::URL;
+use dev::proxy::{Call, Fault, Proxy};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -171,6 +173,20 @@ async fn a_retried_registration_says_so_after_a_newer_heartbeat() {
         (answer.status, &answer.body["server_registered"]),
         (200, &json!(true))
     );
+}
+
+// C5.2: a failed condition that comes back without the item.
+#[tokio::test]
+async fn a_server_of_which_nothing_comes_back_is_known() {
+    let proxy = Proxy::start(&URL);
+    let app = TestApp::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
+    proxy.rule(|call| {
+        let fails = Fault::Reject(400, "ConditionalCheckFailedException");
+        (call == Call::Server).then_some(fails)
+    });
+    let answer = app.post(&minimal()).await;
+    let registered = &answer.body["server_registered"];
+    assert_eq!((answer.status, registered), (200, &json!(false)));
 }
 
 // C5.2: what the watchdog and `heartbeatctl silence` add does not change the answer to a retry.

@@ -181,6 +181,8 @@ def test_what_was_lost_is_copied_back_and_what_is_newer_stays(tables, dynamodb):
         client.put_item(TableName="restored", Item=old)
     absent = item(server_id="absent", registered_at="2026-01", last_seen="2026-02", status="offline", offline_since="2026-02", announced="2026-02")
     client.put_item(TableName="restored", Item=absent)
+    # Nothing that could be copied.
+    client.put_item(TableName="restored", Item=item(server_id="bare"))
     newer = item(server_id="web-1", registered_at="2026-03", registration_id="second", last_seen="2026-04", status="offline", rack="b1")
     client.put_item(TableName="in-use", Item=newer)
     client.put_item(TableName="in-use", Item=item(server_id="new", registered_at="2026-03"))
@@ -248,11 +250,21 @@ def test_tables_with_deletion_protection_are_deleted_one_after_the_other(tables,
     assert not {"one", "two"} & set(client.list_tables()["TableNames"])
 
 
-def test_the_tables_names_are_read_before_the_stack_is_deleted():
-    shell = command('tables="$(output')
-    assert shell.index("output ServersTableName") < shell.index("sam delete")
-    for name in of_type(read(), "AWS::DynamoDB::Table"):
-        assert f"$(output {name}Name)" in shell
+def test_the_tables_names_are_read_before_the_stack_is_deleted(aws, deployed):
+    read_names = command('tables="$(output')
+    assert OPERATIONS.index(read_names) < OPERATIONS.rindex("aws cloudformation delete-stack")
+    shell = command("output()").splitlines()[1] + "\n" + read_names
+    names = run(shell, AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url).split()
+    assert sorted(names) == sorted(deployed[name] for name in of_type(read(), "AWS::DynamoDB::Table"))
+
+
+@pytest.mark.parametrize("deletes", [True, False])
+def test_what_sam_remembers_goes_with_the_stack_and_not_before(tmp_path, deletes):
+    (tmp_path / "samconfig.toml").touch()
+    shell = command("# † everything but the three tables")
+    exit_status = "true" if deletes else "false"
+    subprocess.run(["bash", "-c", f"aws() {{ {exit_status}; }}; {shell}"], cwd=tmp_path)
+    assert (tmp_path / "samconfig.toml").exists() != deletes
 
 
 def test_what_a_deleted_stack_left_behind_is_found(aws, deployed):
@@ -339,6 +351,12 @@ def test_what_is_needed_is_named():
         assert f"`{program}`" in needed, program
     for name in ("Rust", "Python", "pip", "venv", "AWS CLI version 2", "`make`"):
         assert name in needed, name
+
+
+def test_no_command_needs_a_tool_that_only_make_has():
+    tools = ("sam", "cfn-lint", "cargo-lambda", "cargo lambda", "pytest")
+    for block in COMMANDS:
+        assert [tool for tool in tools if re.search(rf"^\s*{tool} ", block, re.MULTILINE)] == [], block
 
 
 def test_the_readme_leads_here():

@@ -113,6 +113,18 @@ def test_no_role_has_another_policy_than_the_use_of_ones_own_key(stack):
     assert not of_type(stack, "AWS::IAM::ManagedPolicy")
 
 
+def test_each_role_is_for_the_service_that_takes_it(stack):
+    principals = {
+        name: sole(role["AssumeRolePolicyDocument"]["Statement"])["Principal"]["Service"]
+        for name, role in of_type(stack, "AWS::IAM::Role").items()
+    }
+    assert {name: sole(as_list(service)) for name, service in principals.items()} == {
+        "FunctionRole": "lambda.amazonaws.com",
+        "WatchdogRole": "lambda.amazonaws.com",
+        "WatchdogFunctionEveryMinuteRole": "scheduler.amazonaws.com",
+    }
+
+
 def test_only_the_route_may_invoke_the_function(stack):
     permission = sole(of_type(stack, "AWS::Lambda::Permission").values())
     arn, names = permission["SourceArn"]["Fn::Sub"]
@@ -227,7 +239,7 @@ def test_only_a_key_of_ones_own_has_to_be_granted(stack):
     assert policy["Roles"] == [{"Ref": "FunctionRole"}, {"Ref": "WatchdogRole"}]
     statement = sole(policy["PolicyDocument"]["Statement"])
     assert statement["Resource"] == {"Ref": "KmsKeyArn"}
-    assert {"kms:Decrypt", "kms:DescribeKey"} <= set(statement["Action"])
+    assert statement["Action"] == ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
     # Through DynamoDB alone.
     via = statement["Condition"]["StringLike"]["kms:ViaService"]
     assert via == {"Fn::Sub": "dynamodb.${AWS::Region}.amazonaws.com*"}
@@ -288,6 +300,7 @@ def test_a_sweep_starts_every_minute_with_the_time_it_was_meant_for(stack):
     schedule = sole(of_type(stack, "AWS::Scheduler::Schedule").values())
     assert schedule["ScheduleExpression"] == "rate(1 minute)"
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
+    assert schedule.get("State", "ENABLED") == "ENABLED"
     # A name given by us would collide with another stack's.
     assert "Name" not in schedule
     assert schedule["Target"]["Arn"] == {"Fn::GetAtt": ["WatchdogFunction", "Arn"]}
@@ -410,6 +423,35 @@ def test_the_operation_measured_on_a_table_is_the_one_the_function_may_do(stack)
                 assert (f"dynamodb:{operation}", arn) in granted(stack), name
 
 
+def test_each_alarm_that_calculates_returns_the_result_and_nothing_else(stack):
+    for name, alarm in of_type(stack, "AWS::CloudWatch::Alarm").items():
+        if "Metrics" in alarm:
+            returned = [metric for metric in alarm["Metrics"] if metric.get("ReturnData", True)]
+            assert "Expression" in sole(returned), name
+
+
+def test_an_alarm_that_counts_starts_at_its_threshold(stack):
+    alarms = of_type(stack, "AWS::CloudWatch::Alarm")
+    expected = {
+        # A share in per cent, and sums: of 1-minute periods, 3 of 5.
+        "ServerErrorAlarm": ("100 * failed / answered", 60, 1),
+        "WriteThrottleAlarm": ("FILL(servers, 0) + FILL(metrics, 0)", 60, 1),
+        "FunctionErrorAlarm": (None, 300, 1),
+        "FunctionThrottleAlarm": (None, 300, 1),
+        "LatencyAlarm": (None, 60, 4000),
+    }
+    for name, (expression, period, threshold) in expected.items():
+        alarm = alarms[name]
+        metrics = alarm.get("Metrics", [])
+        assert [metric["Expression"] for metric in metrics if "Expression" in metric] == as_list(expression or []), name
+        stats = [metric["MetricStat"] for metric in metrics if "MetricStat" in metric] or [alarm]
+        assert {stat["Period"] for stat in stats} == {period}, name
+        assert {stat.get("Stat", stat.get("Statistic", stat.get("ExtendedStatistic"))) for stat in stats} <= {"Sum", "p99"}, name
+        periods = (alarm["EvaluationPeriods"], alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]))
+        assert periods == ((1, 1) if period == 300 else (5, 3)), name
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", threshold), name
+
+
 def test_each_alarm_says_why_and_tells_the_topic(stack):
     for name, alarm in of_type(stack, "AWS::CloudWatch::Alarm").items():
         assert len(alarm["AlarmDescription"]) > 100, name
@@ -524,6 +566,20 @@ def test_a_whole_number_is_whole(stack, name, accepted, rejected):
     parameter = stack["Parameters"][name]
     assert parameter["Type"] == "String"
     assert parameter["Default"] in accepted
+    assert [value for value in accepted if not re.fullmatch(parameter["AllowedPattern"], value)] == []
+    assert [value for value in rejected if re.fullmatch(parameter["AllowedPattern"], value)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted", "rejected"),
+    [
+        ("AlarmEmail", ["", "none", "ops@example.com"], ["nobody", "a b@example.com", "@"]),
+        ("CaBundle", ["none", "/opt/roots.pem"], ["", "roots.pem", "/"]),
+    ],
+)
+def test_what_can_be_left_out_can_be_emptied_again(stack, name, accepted, rejected):
+    parameter = stack["Parameters"][name]
+    assert "none" in accepted and parameter["Default"] in accepted
     assert [value for value in accepted if not re.fullmatch(parameter["AllowedPattern"], value)] == []
     assert [value for value in rejected if re.fullmatch(parameter["AllowedPattern"], value)] == []
 

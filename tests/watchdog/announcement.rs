@@ -86,12 +86,12 @@ fn subjects_are_short_and_plain() {
 // C8.6: nobody forges a line of the mail.
 #[test]
 fn control_characters_in_host_names_are_escaped() {
-    let forged = "a\r\nweb-9 is back\u{7}\u{85}\u{2028}\u{202e}\u{feff}é🖥";
+    let forged = "a\r\nweb-9 is back\u{7}\u{85}\u{61c}\u{2028}\u{202e}\u{feff}é🖥";
     let announcement = Announcement::new(&[server("web-1", Some(forged))], &[], at(0)).unwrap();
     let lines: Vec<_> = announcement.email.lines().collect();
     assert_eq!(
         lines[2],
-        "web-1 (a\\u{d}\\u{a}web-9 is back\\u{7}\\u{85}\\u{2028}\\u{202e}\\u{feff}é🖥)"
+        "web-1 (a\\u{d}\\u{a}web-9 is back\\u{7}\\u{85}\\u{61c}\\u{2028}\\u{202e}\\u{feff}é🖥)"
     );
     let default: Value = serde_json::from_str(&announcement.default).unwrap();
     assert_eq!(default["offline"][0]["hostname"], forged);

@@ -63,6 +63,11 @@ fn unusable_settings_are_named() {
             Some("arn:aws:sqs:us-east-1:1:alerts"),
             "it is not the ARN of an SNS topic",
         ),
+        (
+            "AWS_ENDPOINT_URL_SNS",
+            Some("localhost:4566"),
+            "it is not an http or https URL",
+        ),
         ("AWS_REGION", None, "it is not set"),
     ] {
         let error = read(&[(name, value)]).err();

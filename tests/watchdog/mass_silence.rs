@@ -198,8 +198,8 @@ proptest! {
         prop_assert_eq!(alarms, vec![]);
     }
 
-    // A server that dies for good is found, outage or not: within four minutes of its last heartbeat, or else
-    // when it has been silent for the hold.
+    // A server that dies for good is found, outage or not: within five minutes of its death, or else when it has
+    // been silent for the hold.
     #[test]
     fn a_dead_server_is_found_all_the_same(
         offsets in prop::collection::vec(0..60_i64, 3..60),

@@ -1,10 +1,49 @@
 //! The binary itself, as Lambda starts it.
 
-use crate::support::{TestWatchdog, settings, state};
+use crate::support::topic::Mood;
+use crate::support::{TestWatchdog, at, lines, settings, state};
+use dev::dynamodb::URL;
+use dev::proxy::{Call, Proxy};
 use dev::runtime_api::RuntimeApi;
 use serde_json::{Value, json};
 use std::process::Stdio;
-use tokio::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::process::{Child, Command};
+use tokio::time::sleep;
+
+/// Starts the binary on the table and the topic of a watchdog.
+fn start(watchdog: &TestWatchdog, api: &RuntimeApi, changed: &[(&str, &str)]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_watchdog"))
+        .env_clear()
+        .envs(settings(&watchdog.table, &watchdog.topic.url))
+        .env("AWS_LAMBDA_RUNTIME_API", &api.address)
+        .env("AWS_LAMBDA_FUNCTION_NAME", "watchdog")
+        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+        // As `cargo lambda watch` sets it.
+        .env("AWS_LAMBDA_MAX_CONCURRENCY", "1")
+        .envs(changed.iter().copied())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// Invokes it with the time at this second; whether that succeeded.
+async fn sweep(api: &RuntimeApi, seconds: i64) -> bool {
+    let event = json!({ "time": at(seconds).to_rfc3339() });
+    let answer = api.invoke(event.to_string()).await.unwrap();
+    answer.path.ends_with("/response")
+}
+
+/// Ends the binary; the lines that it has logged.
+async fn log_of(mut process: Child) -> Vec<Value> {
+    process.start_kill().unwrap();
+    let output = process.wait_with_output().await.unwrap().stdout;
+    let log = String::from_utf8(output).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    lines.collect()
+}
 
 // C8.1 C8.10
 #[tokio::test]
@@ -12,59 +51,125 @@ async fn the_binary_sweeps_at_the_time_of_its_event() {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("web-1", 0).await;
     let api = RuntimeApi::start().await.unwrap();
-    let mut process = Command::new(env!("CARGO_BIN_EXE_watchdog"))
-        .env_clear()
-        .envs(settings(&watchdog.table, &watchdog.topic.url))
-        .env("AWS_LAMBDA_RUNTIME_API", &api.address)
-        .env("AWS_LAMBDA_FUNCTION_NAME", "watchdog")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    for (time, status) in [
-        ("2026-01-18T10:33:00Z", "online"),
-        ("2026-01-18T10:33:01Z", "offline"),
-    ] {
-        let answer = api
-            .invoke(json!({ "time": time }).to_string())
-            .await
-            .unwrap();
-        assert!(
-            answer.path.ends_with("/response"),
-            "{}: {:?}",
-            answer.path,
-            answer.body
-        );
+    let process = start(&watchdog, &api, &[]);
+    for (seconds, status) in [(180, "online"), (181, "offline")] {
+        assert!(sweep(&api, seconds).await);
         assert_eq!(watchdog.state("web-1").await[0].as_deref(), Some(status));
     }
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("offline", Some(0), Some(0))
-    );
+    let is_announced = state("offline", Some(0), Some(0));
+    assert_eq!(watchdog.state("web-1").await, is_announced);
     assert_eq!(watchdog.topic.take().len(), 1);
 
     // Without a time it is the function's clock, and that server has been back for a while.
-    let now = chrono::Utc::now() - crate::support::at(0);
+    let now = chrono::Utc::now() - at(0);
     watchdog.heartbeat("web-1", now.num_seconds()).await;
     api.invoke("{}").await.unwrap();
     assert_eq!(watchdog.state("web-1").await, state("online", None, None));
 
-    process.start_kill().unwrap();
-    let log = process.wait_with_output().await.unwrap().stdout;
-    let log = String::from_utf8(log).unwrap();
-    let lines: Vec<Value> = log
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    let sweeps: Vec<_> = lines
-        .iter()
-        .filter(|line| line["message"] == "sweep")
-        .collect();
-    assert_eq!(sweeps.len(), 3, "{log}");
-    assert!(
-        sweeps.iter().all(|line| line["request_id"].is_string()),
-        "{log}"
+    let log = log_of(process).await;
+    let messages: Vec<_> = log.iter().map(|line| line["message"].as_str()).collect();
+    let expected = [
+        "started",
+        "sweep",
+        "server offline",
+        "sweep",
+        "server back",
+        "sweep",
+    ];
+    assert_eq!(messages, expected.map(Some), "{log:?}");
+    let has_request = |line: &Value| line["request_id"].is_string();
+    assert!(log[1..].iter().all(has_request), "{log:?}");
+}
+
+// C8.8 C7: a sweep that fails is a failed invocation, and one line says why.
+#[tokio::test]
+async fn a_failed_sweep_fails_the_invocation() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.topic.is(Mood::Rejects);
+    let api = RuntimeApi::start().await.unwrap();
+    let process = start(&watchdog, &api, &[]);
+    assert!(!sweep(&api, 181).await);
+    let log = log_of(process).await;
+    let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
+    let [line] = errors[..] else {
+        panic!("{log:?}")
+    };
+    assert_eq!(line["message"], "sweep failed");
+    assert!(line["request_id"].is_string(), "{line}");
+    let reason = line["reason"].as_str().unwrap();
+    assert!(reason.contains("AuthorizationError"), "{reason}");
+}
+
+// C8.8: Lambda's deadline is the sweep's.
+#[tokio::test]
+async fn a_sweep_fails_before_its_deadline() {
+    let proxy = Proxy::start(&URL);
+    let watchdog = TestWatchdog::start().await;
+    let api = RuntimeApi::start().await.unwrap();
+    let process = start(
+        &watchdog,
+        &api,
+        &[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)],
     );
+    assert!(sweep(&api, 0).await);
+    proxy.delay(Call::Scan, Duration::from_secs(60));
+    api.set_deadline(SystemTime::now() + Duration::from_secs(3));
+    let started = Instant::now();
+    assert!(!sweep(&api, 60).await);
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "far below the attempt timeout"
+    );
+    let log = log_of(process).await;
+    let [line] = lines(&log, "sweep failed")[..] else {
+        panic!("{log:?}")
+    };
+    assert_eq!(line["reason"], "the scan took too long");
+}
+
+// C8.5: publish first, then record. Whatever kills the function in between, the next one says the same again.
+#[tokio::test]
+async fn a_function_that_dies_after_publishing_says_it_again() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.topic.is(Mood::TakesAndHangs);
+    let api = RuntimeApi::start().await.unwrap();
+    let mut process = start(&watchdog, &api, &[]);
+    let published = async {
+        loop {
+            if let Some(message) = watchdog.topic.take().pop() {
+                return message;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let first = tokio::select! {
+        message = published => message,
+        _ = sweep(&api, 181) => panic!("the topic has answered"),
+    };
+    process.kill().await.unwrap();
+    let is_pending = state("offline", Some(0), None);
+    assert_eq!(watchdog.state("web-1").await, is_pending);
+
+    watchdog.topic.is(Mood::Takes);
+    let api = RuntimeApi::start().await.unwrap();
+    let _process = start(&watchdog, &api, &[]);
+    assert!(sweep(&api, 241).await);
+    let second = watchdog.topic.take().pop().unwrap();
+    assert_eq!(first.default, second.default);
+    let is_announced = state("offline", Some(0), Some(0));
+    assert_eq!(watchdog.state("web-1").await, is_announced);
+}
+
+// `cargo lambda watch` sends a deadline that has long passed.
+#[tokio::test]
+async fn a_deadline_in_the_past_is_none() {
+    let watchdog = TestWatchdog::start().await;
+    let api = RuntimeApi::start().await.unwrap();
+    api.set_deadline(SystemTime::UNIX_EPOCH + Duration::from_secs(600));
+    let process = start(&watchdog, &api, &[]);
+    assert!(sweep(&api, 0).await);
+    let log = log_of(process).await;
+    assert_eq!(lines(&log, "sweep").len(), 1, "{log:?}");
 }

@@ -4,8 +4,9 @@ use crate::support::{TestWatchdog, at, lines, state, stored, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
-use heartbeat::watchdog::sweep_time;
+use heartbeat::watchdog::{sweep_time, time_for_sweep};
 use serde_json::json;
+use std::time::{Duration, SystemTime};
 
 // C8.1
 #[test]
@@ -22,6 +23,19 @@ fn the_time_of_a_sweep_is_that_of_its_event() {
     ] {
         assert_eq!(sweep_time(&event, now), time, "{event}");
     }
+}
+
+// C8.8: the sweep ends before Lambda does. A deadline in the past, as `cargo lambda watch` sends it, says nothing.
+#[test]
+fn a_sweep_has_the_time_that_lambda_gives_it() {
+    let now = SystemTime::now();
+    let milliseconds = Duration::from_millis;
+    for (left, time) in [(50_000, 49_000), (10_000, 9_000), (2_000, 1_800)] {
+        let deadline = now + milliseconds(left);
+        assert_eq!(time_for_sweep(deadline, now), milliseconds(time), "{left}");
+    }
+    let constant = SystemTime::UNIX_EPOCH + milliseconds(600_000);
+    assert_eq!(time_for_sweep(constant, now), milliseconds(45_000));
 }
 
 // C8.1 C8.2: late is later than the threshold, not at it.
@@ -115,7 +129,7 @@ async fn a_heartbeat_in_between_wins() {
     let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
     watchdog.heartbeat("web-1", 0).await;
     let (dynamodb, table) = (watchdog.dynamodb.clone(), watchdog.table.clone());
-    meanwhile(&proxy, move || {
+    before_update(1, &proxy, move || {
         let update = dynamodb.update_item().table_name(&table);
         let update = update.key("server_id", text("web-1"));
         update
@@ -128,10 +142,11 @@ async fn a_heartbeat_in_between_wins() {
     assert_eq!(watchdog.topic.take(), []);
 }
 
-// C8.2: a server that is deleted in between does not come back.
+// C8.2 C8.5: a server that is deleted in between does not come back: not by the verdict, not by the record that it was
+// announced, and not by that of its return.
 #[tokio::test]
 async fn a_deleted_server_does_not_come_back() {
-    for is_away in [false, true] {
+    for (number, is_away) in [(1, false), (2, false), (1, true)] {
         let proxy = Proxy::start(&URL);
         let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
         watchdog.heartbeat("web-1", 0).await;
@@ -141,7 +156,7 @@ async fn a_deleted_server_does_not_come_back() {
                 .await;
         }
         let (dynamodb, table) = (watchdog.dynamodb.clone(), watchdog.table.clone());
-        meanwhile(&proxy, move || {
+        before_update(number, &proxy, move || {
             let delete = dynamodb.delete_item().table_name(&table);
             delete.key("server_id", text("web-1")).send()
         });
@@ -153,11 +168,76 @@ async fn a_deleted_server_does_not_come_back() {
     }
 }
 
-/// Does something before the first update reaches DynamoDB.
-fn meanwhile<F: Future>(proxy: &Proxy, deed: impl Fn() -> F + Send + Clone + 'static) {
-    let mut is_done = false;
+// C8.2 C8.5: every update of a sweep leaves alone what has changed since the scan.
+#[tokio::test]
+async fn what_has_changed_in_between_stays() {
+    let [retired, offline] = ["retired", "offline"].map(text);
+    let other_absence = text(&stored(-900));
+    for (number, is_back, attribute, value, after) in [
+        // The verdict, the record that it was announced, and that of its return.
+        (1, false, "status", &retired, state("retired", None, None)),
+        (
+            2,
+            false,
+            "offline_since",
+            &other_absence,
+            state("offline", Some(-900), None),
+        ),
+        (
+            1,
+            true,
+            "offline_since",
+            &other_absence,
+            state("online", Some(-900), None),
+        ),
+        (
+            1,
+            true,
+            "status",
+            &offline,
+            state("offline", Some(-500), None),
+        ),
+    ] {
+        let proxy = Proxy::start(&URL);
+        let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
+        watchdog.heartbeat("web-1", 0).await;
+        if is_back {
+            let since = stored(-500);
+            watchdog.set("web-1", "offline_since", Some(&since)).await;
+        }
+        let (dynamodb, table) = (watchdog.dynamodb.clone(), watchdog.table.clone());
+        let value = value.clone();
+        before_update(number, &proxy, move || {
+            let update = dynamodb.update_item().table_name(&table);
+            update
+                .key("server_id", text("web-1"))
+                .update_expression("SET #attribute = :value")
+                .expression_attribute_names("#attribute", attribute)
+                .expression_attribute_values(":value", value.clone())
+                .send()
+        });
+        watchdog
+            .sweep(if is_back { 10 } else { 181 })
+            .await
+            .unwrap();
+        assert_eq!(
+            watchdog.state("web-1").await,
+            after,
+            "update {number}: {attribute}"
+        );
+    }
+}
+
+/// Does something before the update with this number reaches DynamoDB.
+fn before_update<F: Future>(
+    number: usize,
+    proxy: &Proxy,
+    deed: impl Fn() -> F + Send + Clone + 'static,
+) {
+    let mut updates = 0;
     proxy.rule(move |call| {
-        if call == Call::Server && !std::mem::replace(&mut is_done, true) {
+        updates += usize::from(call == Call::Server);
+        if call == Call::Server && updates == number {
             let deed = deed.clone();
             let thread = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()

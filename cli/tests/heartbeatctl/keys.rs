@@ -1,6 +1,6 @@
 //! `heartbeatctl keys`
 
-use crate::support::{Place, text};
+use crate::support::{Place, run_with_input, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Utc;
 use ring::digest::{SHA256, digest};
@@ -170,6 +170,29 @@ async fn keys_are_revoked_by_server_label_or_digest() {
     );
     let run = ambiguous.run(&["keys", "revoke", "web-1"]);
     assert!(run.stderr.contains("pass --yes"), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_key_is_revoked_once_somebody_agrees() {
+    let place = Place::new().await;
+    put(&place, "a1", Some("web-1"), None, None).await;
+    for (answer, code, said, left) in [
+        ("", 1, "there is no answer: pass --yes", 1),
+        ("\n", 1, "nothing was changed", 1),
+        ("no\n", 1, "nothing was changed", 1),
+        ("Y\n", 0, "Revoked a10000000000 (web-1)", 0),
+    ] {
+        let mut tool = place.tool();
+        let tool = tool.args(["keys", "revoke", "web-1"]);
+        let run = run_with_input(tool, answer);
+        assert_eq!((run.code, &*run.stdout), (code, ""), "{answer:?}: {run:?}");
+        assert!(
+            run.stderr.contains("Revoke a10000000000 (web-1)? [y/N]"),
+            "{run:?}"
+        );
+        assert!(run.stderr.contains(said), "{answer:?}: {run:?}");
+        assert_eq!(digests(&place).await.len(), left, "{answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,8 @@ pub enum Mood {
     Hangs,
     /// Takes it, and the answer is lost.
     LosesAnswers,
+    /// Takes it, and never answers.
+    TakesAndHangs,
 }
 
 pub struct Topic {
@@ -72,7 +74,7 @@ async fn publish(State(shared): State<Arc<Mutex<Shared>>>, body: String) -> Resp
             return (StatusCode::FORBIDDEN, error).into_response();
         }
         Mood::Hangs => std::future::pending().await,
-        Mood::Takes | Mood::LosesAnswers => {}
+        Mood::Takes | Mood::LosesAnswers | Mood::TakesAndHangs => {}
     }
     let parameters: HashMap<String, String> = form_urlencoded::parse(body.as_bytes())
         .into_owned()
@@ -83,10 +85,11 @@ async fn publish(State(shared): State<Arc<Mutex<Shared>>>, body: String) -> Resp
         email: message["email"].as_str().unwrap().to_owned(),
         parameters,
     });
-    if mood == Mood::LosesAnswers {
-        // Not an error that the SDK would retry: the function is dead by then.
-        return (StatusCode::BAD_REQUEST, "<Lost/>").into_response();
+    match mood {
+        // Not an error that the SDK would retry.
+        Mood::LosesAnswers => (StatusCode::BAD_REQUEST, "<Lost/>").into_response(),
+        Mood::TakesAndHangs => std::future::pending().await,
+        _ => "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
+            .into_response(),
     }
-    "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
-        .into_response()
 }
