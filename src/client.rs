@@ -25,6 +25,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::error::display::DisplayErrorContext;
+use aws_types::SdkConfig;
 use http_body_util::BodyExt;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -78,19 +79,11 @@ pub fn dynamodb(config: &ClientConfig) -> Result<Client, ConfigError> {
 }
 
 fn dynamodb_over(config: &ClientConfig, connector: SharedHttpConnector) -> Client {
-    let connector = SharedHttpConnector::new(NonEmpty(connector));
-    let mut sdk = aws_sdk_dynamodb::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new(config.region.clone()))
-        .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
-        .http_client(http_client_fn(move |_, _| connector.clone()))
-        .timeout_config(timeouts(config))
-        .retry_config(retries())
+    let mut sdk = aws_sdk_dynamodb::config::Builder::from(&sdk_config(config, connector))
         .retry_classifier(rejected_signatures::<GetItemError>())
         .retry_classifier(rejected_signatures::<PutItemError>())
         .retry_classifier(rejected_signatures::<ScanError>())
-        .retry_classifier(rejected_signatures::<UpdateItemError>())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        .retry_classifier(rejected_signatures::<UpdateItemError>());
     sdk.set_endpoint_url(config.endpoint_url.clone());
     Client::from_conf(sdk.build())
 }
@@ -100,30 +93,31 @@ fn dynamodb_over(config: &ClientConfig, connector: SharedHttpConnector) -> Clien
 /// # Errors
 /// `AWS_CA_BUNDLE` names no file with a certificate in it.
 pub fn sns(config: &ClientConfig, url: Option<&str>) -> Result<aws_sdk_sns::Client, ConfigError> {
-    let connector = SharedHttpConnector::new(NonEmpty(connector(config)?));
-    let mut sdk = aws_sdk_sns::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new(config.region.clone()))
-        .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
-        .http_client(http_client_fn(move |_, _| connector.clone()))
-        .timeout_config(timeouts(config))
-        .retry_config(retries())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    let sdk_config = sdk_config(config, connector(config)?);
+    let mut sdk = aws_sdk_sns::config::Builder::from(&sdk_config);
     sdk.set_endpoint_url(url.map(str::to_owned));
     Ok(aws_sdk_sns::Client::from_conf(sdk.build()))
 }
 
-fn timeouts(config: &ClientConfig) -> TimeoutConfig {
-    TimeoutConfig::builder()
+/// What all clients have in common.
+fn sdk_config(config: &ClientConfig, connector: SharedHttpConnector) -> SdkConfig {
+    let connector = SharedHttpConnector::new(NonEmpty(connector));
+    let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(config.attempt_timeout)
         .operation_timeout(config.operation_timeout)
-        .build()
-}
-
-fn retries() -> RetryConfig {
-    RetryConfig::standard()
+        .build();
+    let retries = RetryConfig::standard()
         .with_max_attempts(MAX_ATTEMPTS)
-        .with_initial_backoff(INITIAL_BACKOFF)
+        .with_initial_backoff(INITIAL_BACKOFF);
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(config.region.clone()))
+        .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
+        .http_client(http_client_fn(move |_, _| connector.clone()))
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .build()
 }
 
 /// Retries rejected signatures. By itself the SDK retries one only if the clock is wrong, and not if it signed with

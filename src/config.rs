@@ -8,6 +8,12 @@ use std::fmt;
 use std::time::Duration;
 use tracing::Level;
 
+/// The value of an environment variable: the source of all settings outside tests.
+#[must_use]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Everything that can be set from outside.
 pub struct Config {
     /// `API_KEY_SHA256` (optional with `KEYS_TABLE`): SHA-256 digests of accepted keys, see [`Keys::parse`].
@@ -55,7 +61,7 @@ pub struct ClientConfig {
 }
 
 impl Config {
-    /// Reads every setting from a source of variables: [`std::env::var`], or a map in a test.
+    /// Reads every setting from a source of variables: [`environment`], or a map in a test.
     ///
     /// # Errors
     /// The first setting that is missing or cannot be used.

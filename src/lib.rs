@@ -1,4 +1,4 @@
-//! Two AWS Lambda functions around two DynamoDB tables: `heartbeat` records what servers send, and `watchdog`
+//! Two AWS Lambda functions around DynamoDB: `heartbeat` records what servers send, and `watchdog`
 //! tells somebody when one falls silent.
 //!
 //! A heartbeat walks through the crate once, front to back. A sweep of the watchdog has a walk of its own:

@@ -17,15 +17,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    log::init(config::log_level(environment))?;
-    let config = Config::read(environment)?;
+    log::init(config::log_level(config::environment))?;
+    let config = Config::read(config::environment)?;
     let (clients, warm_up) = client::connect(&config.client)?;
     warm_up.run().await;
     let function = lambda::function(config, clients);
     tracing::info!("started");
     lambda_runtime::run_concurrent(function).await
-}
-
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }

@@ -5,6 +5,10 @@
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 #[cfg(feature = "dynamodb")]
+pub mod log;
+#[cfg(feature = "dynamodb")]
+pub mod process;
+#[cfg(feature = "dynamodb")]
 pub mod proxy;
 pub mod runtime_api;
 #[cfg(feature = "dynamodb")]

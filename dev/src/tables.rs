@@ -1,4 +1,4 @@
-//! The two tables as `template.yaml` defines them, so that what is tested is what is deployed.
+//! The tables as `template.yaml` defines them, so that what is tested is what is deployed.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};

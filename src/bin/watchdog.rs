@@ -21,8 +21,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Error> {
-    log::init(config::log_level(environment))?;
-    let config = WatchdogConfig::read(environment)?;
+    log::init(config::log_level(config::environment))?;
+    let config = WatchdogConfig::read(config::environment)?;
     let dynamodb = client::dynamodb(&config.client)?;
     let sns = client::sns(&config.client, config.sns_endpoint_url.as_deref())?;
     let watchdog = Arc::new(Watchdog::new(config, dynamodb, sns));
@@ -39,8 +39,4 @@ async fn sweep(watchdog: Arc<Watchdog>, event: LambdaEvent<Value>) -> Result<(),
         tracing::error!(request_id, %reason, "sweep failed");
     }
     Ok(swept?)
-}
-
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }

@@ -153,7 +153,10 @@ fn a_ca_bundle_that_cannot_be_used_is_named() {
             Some(good.clone() + &pem("bm8gREVS")),
             "invalid peer certificate: BadEncoding",
         ),
-        (Some(good.replacen("-----END", "----END", 1)), "base64 decode error"),
+        (
+            Some(good.replacen("-----END", "----END", 1)),
+            "base64 decode error",
+        ),
     ] {
         let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/ca-bundle.pem");
         let _ = std::fs::remove_file(path);

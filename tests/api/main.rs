@@ -31,5 +31,7 @@ mod properties;
 mod route;
 // C5.1 to C5.5: the server's item.
 mod server;
+// Which peers are trusted with a heartbeat.
+mod trust;
 // The function under test, its tables, and what it logs.
 mod support;

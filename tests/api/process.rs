@@ -1,35 +1,19 @@
 use crate::support::app::{KEY, TestApp, event, posting, settings_for};
 use dev::dynamodb::URL;
+use dev::process;
 use dev::proxy::{Call, Fault, Proxy};
 use dev::runtime_api::RuntimeApi;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use std::process::Stdio;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 /// Starts the binary on the tables of an app.
-fn start(app: &TestApp, api: &RuntimeApi, settings: &[(&str, &str)]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_heartbeat"))
-        .env_clear()
-        .envs(settings_for(&app.servers_table, &app.metrics_table))
-        .env("AWS_LAMBDA_RUNTIME_API", &api.address)
-        .env("AWS_LAMBDA_FUNCTION_NAME", "heartbeat")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-        .envs(settings.iter().copied())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
-}
-
-/// Ends the binary; the lines that it has logged.
-async fn log_of(mut process: Child) -> Vec<Value> {
-    process.start_kill().unwrap();
-    let output = process.wait_with_output().await.unwrap().stdout;
-    let log = String::from_utf8(output).unwrap();
-    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines.collect()
+fn start(app: &TestApp, api: &RuntimeApi, changed: &[(&'static str, &str)]) -> Child {
+    let mut settings = settings_for(&app.servers_table, &app.metrics_table);
+    let changed = changed.iter();
+    settings.extend(changed.map(|(name, value)| (*name, (*value).to_owned())));
+    let settings: Vec<_> = settings.into_iter().collect();
+    process::start(env!("CARGO_BIN_EXE_heartbeat"), api, &settings)
 }
 
 async fn status(api: &RuntimeApi, event: &Value) -> Value {
@@ -49,7 +33,7 @@ async fn the_binary_answers_both_payload_formats() {
     }
     assert_eq!(status(&api, &event("wrong-key")).await, json!(401));
     assert_eq!(app.rows().await.len(), 2);
-    let log = log_of(process).await;
+    let log = process::kill(process).await;
     let messages: Vec<_> = log.iter().map(|line| &line["message"]).collect();
     assert_eq!(messages, ["started", "server registered", "rejected"]);
     assert!(!json!(log).to_string().contains(KEY));
@@ -84,7 +68,7 @@ async fn four_heartbeats_are_in_flight_at_once() {
     let statuses = join_all(events.iter().map(|event| status(&api, event))).await;
     assert_eq!(statuses, [200; 4].map(Value::from));
     assert_eq!(app.servers().await.len(), 4);
-    let log = log_of(process).await;
+    let log = process::kill(process).await;
     let mut request_ids: Vec<_> = log
         .iter()
         .filter(|line| line["message"] == "server registered")

@@ -7,6 +7,11 @@ use dev::proxy::{Call, Fault, Proxy};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+/// A minimal heartbeat with this name.
+fn named(name: &str) -> Value {
+    with_header(posting(minimal().to_string()), "idempotency-key", name)
+}
+
 async fn put(app: &TestApp, attributes: &[(&str, &str)]) {
     let item = attributes
         .iter()
@@ -131,13 +136,7 @@ async fn a_retried_registration_says_so_again() {
         ("one", true),
         ("two", false),
     ] {
-        let answer = app
-            .send(&with_header(
-                posting(minimal().to_string()),
-                "idempotency-key",
-                name,
-            ))
-            .await;
+        let answer = app.send(&named(name)).await;
         assert_eq!(
             (answer.status, &answer.body["server_registered"]),
             (200, &json!(registered)),
@@ -150,25 +149,14 @@ async fn a_retried_registration_says_so_again() {
 #[tokio::test]
 async fn a_retried_registration_says_so_after_a_newer_heartbeat() {
     let app = TestApp::start().await;
-    app.send(&with_header(
-        posting(minimal().to_string()),
-        "idempotency-key",
-        "one",
-    ))
-    .await;
+    app.send(&named("one")).await;
     let mut server = app.server().await.unwrap();
     server.insert(
         "last_seen".into(),
         AttributeValue::S("9000-01-01T00:00:00.000000Z".into()),
     );
     put_item(&app, server).await;
-    let answer = app
-        .send(&with_header(
-            posting(minimal().to_string()),
-            "idempotency-key",
-            "one",
-        ))
-        .await;
+    let answer = app.send(&named("one")).await;
     assert_eq!(
         (answer.status, &answer.body["server_registered"]),
         (200, &json!(true))
@@ -194,24 +182,13 @@ async fn a_server_of_which_nothing_comes_back_is_known() {
 async fn a_retried_registration_says_so_whatever_the_watchdog_has_written() {
     for attribute in ["offline_since", "announced", "silenced_until"] {
         let app = TestApp::start().await;
-        app.send(&with_header(
-            posting(minimal().to_string()),
-            "idempotency-key",
-            "one",
-        ))
-        .await;
+        app.send(&named("one")).await;
         let mut server = app.server().await.unwrap();
         let time = AttributeValue::S("2026-01-18T10:30:00.000000Z".into());
         server.insert(attribute.into(), time);
         put_item(&app, server).await;
         for (name, registered) in [("one", true), ("two", false), ("one", true)] {
-            let answer = app
-                .send(&with_header(
-                    posting(minimal().to_string()),
-                    "idempotency-key",
-                    name,
-                ))
-                .await;
+            let answer = app.send(&named(name)).await;
             let registered = json!(registered);
             assert_eq!(answer.body["server_registered"], registered, "{attribute}");
         }
@@ -279,13 +256,7 @@ async fn an_item_made_by_hand_counts_as_existing() {
         let app = TestApp::start().await;
         put(&app, &[by_hand]).await;
         for _ in 0..2 {
-            let answer = app
-                .send(&with_header(
-                    posting(minimal().to_string()),
-                    "idempotency-key",
-                    "one",
-                ))
-                .await;
+            let answer = app.send(&named("one")).await;
             assert_eq!(
                 (answer.status, &answer.body["server_registered"]),
                 (200, &json!(false)),

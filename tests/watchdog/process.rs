@@ -3,30 +3,23 @@
 use crate::support::topic::Mood;
 use crate::support::{TestWatchdog, at, lines, settings, state};
 use dev::dynamodb::URL;
+use dev::process;
 use dev::proxy::{Call, Proxy};
 use dev::runtime_api::RuntimeApi;
 use serde_json::{Value, json};
-use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::sleep;
 
 /// Starts the binary on the table and the topic of a watchdog.
 fn start(watchdog: &TestWatchdog, api: &RuntimeApi, changed: &[(&str, &str)]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_watchdog"))
-        .env_clear()
-        .envs(settings(&watchdog.table, &watchdog.topic.url))
-        .env("AWS_LAMBDA_RUNTIME_API", &api.address)
-        .env("AWS_LAMBDA_FUNCTION_NAME", "watchdog")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-        // As `cargo lambda watch` sets it.
-        .env("AWS_LAMBDA_MAX_CONCURRENCY", "1")
-        .envs(changed.iter().copied())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+    let mut settings = settings(&watchdog.table, &watchdog.topic.url);
+    // As `cargo lambda watch` sets it.
+    let concurrency = [("AWS_LAMBDA_MAX_CONCURRENCY", "1")];
+    let changed = concurrency.iter().chain(changed);
+    settings.extend(changed.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let settings: Vec<_> = settings.into_iter().collect();
+    process::start(env!("CARGO_BIN_EXE_watchdog"), api, &settings)
 }
 
 /// Invokes it with the time at this second; whether that succeeded.
@@ -34,15 +27,6 @@ async fn sweep(api: &RuntimeApi, seconds: i64) -> bool {
     let event = json!({ "time": at(seconds).to_rfc3339() });
     let answer = api.invoke(event.to_string()).await.unwrap();
     answer.path.ends_with("/response")
-}
-
-/// Ends the binary; the lines that it has logged.
-async fn log_of(mut process: Child) -> Vec<Value> {
-    process.start_kill().unwrap();
-    let output = process.wait_with_output().await.unwrap().stdout;
-    let log = String::from_utf8(output).unwrap();
-    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines.collect()
 }
 
 // C8.1 C8.10
@@ -66,7 +50,7 @@ async fn the_binary_sweeps_at_the_time_of_its_event() {
     api.invoke("{}").await.unwrap();
     assert_eq!(watchdog.state("web-1").await, state("online", None, None));
 
-    let log = log_of(process).await;
+    let log = process::kill(process).await;
     let messages: Vec<_> = log.iter().map(|line| line["message"].as_str()).collect();
     let expected = [
         "started",
@@ -90,7 +74,7 @@ async fn a_failed_sweep_fails_the_invocation() {
     let api = RuntimeApi::start().await.unwrap();
     let process = start(&watchdog, &api, &[]);
     assert!(!sweep(&api, 181).await);
-    let log = log_of(process).await;
+    let log = process::kill(process).await;
     let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
     let [line] = errors[..] else {
         panic!("{log:?}")
@@ -121,7 +105,7 @@ async fn a_sweep_fails_before_its_deadline() {
         started.elapsed() < Duration::from_secs(10),
         "far below the attempt timeout"
     );
-    let log = log_of(process).await;
+    let log = process::kill(process).await;
     let [line] = lines(&log, "sweep failed")[..] else {
         panic!("{log:?}")
     };
@@ -170,6 +154,6 @@ async fn a_deadline_in_the_past_is_none() {
     api.set_deadline(SystemTime::UNIX_EPOCH + Duration::from_secs(600));
     let process = start(&watchdog, &api, &[]);
     assert!(sweep(&api, 0).await);
-    let log = log_of(process).await;
+    let log = process::kill(process).await;
     assert_eq!(lines(&log, "sweep").len(), 1, "{log:?}");
 }

@@ -44,9 +44,8 @@ async fn an_absence_within_the_silence_is_forgotten() {
     assert_eq!(watchdog.topic.take(), []);
 }
 
-// C8.7: somebody heard of it, so somebody will hear of its end.
-#[tokio::test]
-async fn a_return_from_an_announced_absence_is_announced_after_the_silence() {
+/// A watchdog that has announced the absence of `web-1`, which is silenced now.
+async fn announced_then_silenced() -> TestWatchdog {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("web-1", 0).await;
     watchdog.sweep(181).await.unwrap();
@@ -54,6 +53,13 @@ async fn a_return_from_an_announced_absence_is_announced_after_the_silence() {
     watchdog
         .set("web-1", "silenced_until", Some(&stored(1000)))
         .await;
+    watchdog
+}
+
+// C8.7: somebody heard of it, so somebody will hear of its end.
+#[tokio::test]
+async fn a_return_from_an_announced_absence_is_announced_after_the_silence() {
+    let watchdog = announced_then_silenced().await;
     watchdog.heartbeat("web-1", 300).await;
     watchdog.sweep(310).await.unwrap();
     assert_eq!(
@@ -72,13 +78,7 @@ async fn a_return_from_an_announced_absence_is_announced_after_the_silence() {
 // "offline".
 #[tokio::test]
 async fn a_second_absence_within_the_silence_does_not_hide_the_return() {
-    let watchdog = TestWatchdog::start().await;
-    watchdog.heartbeat("web-1", 0).await;
-    watchdog.sweep(181).await.unwrap();
-    watchdog.topic.take();
-    watchdog
-        .set("web-1", "silenced_until", Some(&stored(1000)))
-        .await;
+    let watchdog = announced_then_silenced().await;
     watchdog.heartbeat("web-1", 200).await;
     watchdog.sweep(400).await.unwrap();
     assert_eq!(

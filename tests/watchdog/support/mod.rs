@@ -5,15 +5,14 @@ pub mod topic;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
+use dev::log::Lines;
 use dev::{dynamodb, tables};
 use heartbeat::config::WatchdogConfig;
 use heartbeat::watchdog::{SweepError, Watchdog};
 use heartbeat::{client, log};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use topic::Topic;
 use tracing::instrument::WithSubscriber;
@@ -28,19 +27,6 @@ pub struct TestWatchdog {
     pub table: String,
     pub topic: Topic,
     log: Lines,
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A moment of the tests' own clock, in seconds after its start.
@@ -176,12 +162,7 @@ impl TestWatchdog {
 
     /// Everything that was logged since the last time.
     pub fn log(&self) -> Vec<Value> {
-        let bytes = std::mem::take(&mut *self.log.0.lock().unwrap());
-        let lines = String::from_utf8(bytes).unwrap();
-        let lines = lines.lines();
-        lines
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+        self.log.take()
     }
 }
 

@@ -1,13 +1,13 @@
 //! Floor: the same function behind the SDK's default clients, with nothing opened before it is needed.
 
 use heartbeat::client::Clients;
-use heartbeat::config::Config;
+use heartbeat::config::{self, Config};
 use heartbeat::lambda;
 use lambda_http::Error;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = Config::read(|name| std::env::var(name).ok())?;
+    let config = Config::read(config::environment)?;
     let sdk = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let client = aws_sdk_dynamodb::Client::new(&sdk);
     let clients = Clients {
