@@ -42,10 +42,10 @@ const MAX_ATTEMPTS: u32 = 3;
 /// The upper bound of the random pause before the first retry. It doubles for the second.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 
-/// A client for each table. Each has a connector and therefore a connection of its own, so that the two
-/// writes of a heartbeat never wait for each other's handshake.
+/// A client for each table that a heartbeat is written to. Each has a connector and therefore a connection of its
+/// own, so that the two writes never wait for each other's handshake.
 pub struct Clients {
-    /// For the servers table.
+    /// For the servers table, and for lookups in the keys table.
     pub servers: Client,
     /// For the metrics table.
     pub metrics: Client,

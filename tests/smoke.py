@@ -6,18 +6,23 @@ sends every event with `cargo lambda invoke`, and reads back what DynamoDB holds
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).parent.parent
+LOCAL = dict(line.split("=", 1) for line in (ROOT / "dev/local.env").read_text().splitlines())
+# The status that each event gets, from the test that says so.
 STATUS = {
-    "missing-key": 401, "wrong-key": 401, "wrong-path": 404, "wrong-method": 405, "too-large": 413,
-    "malformed-json": 422, "bad-fields": 422,
-}  # fmt: skip
+    name: int(status) for name, status in re.findall(r'\("(\S+)", (\d{3})\)', (ROOT / "tests/api/event.rs").read_text())
+}
+# The commands of the README's section on the tool, but for its installation.
+README = re.search(r"^cargo install .*\n(export (?:.*\n)+?)```", (ROOT / "README.md").read_text(), re.MULTILINE)[1]
 
 
 def free_port():
@@ -26,10 +31,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def shell(command):
+def shell(command, **environment):
     """Types a command; returns what it prints."""
     print(f"$ {command}", flush=True)
-    finished = subprocess.run(command, shell=True, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=600)
+    finished = subprocess.run(
+        ["bash", "-euc", command], cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True, timeout=600
+    )
     assert finished.returncode == 0, f"{command}: exit {finished.returncode}\n{finished.stdout}"
     return finished.stdout
 
@@ -63,7 +70,7 @@ def check(dynamodb_port, commands):
     assert "my-server" in shell(fleet)
     for event in sorted((ROOT / "events").glob("*.json")):
         answer = json.loads(shell(invoke.replace("events/heartbeat.json", f"events/{event.name}")))
-        assert answer["statusCode"] == STATUS.get(event.stem, 200), f"{event.name}: {answer}"
+        assert answer["statusCode"] == STATUS[event.stem], f"{event.name}: {answer}"
 
     servers = {server["server_id"]["S"]: server for server in items(dynamodb_port, "heartbeat-servers")}
     assert {"my-server", "omv-mediaserver"} < servers.keys() and len(servers) == 3, servers
@@ -79,6 +86,27 @@ def check(dynamodb_port, commands):
     assert servers.pop("silent") == "offline" and set(servers.values()) == {"online"}, servers
     agent_row = next(row for row in rows if row["server_id"]["S"] not in ("my-server", "omv-mediaserver"))
     assert int(agent_row["memory_total_mb"]["N"]) > 0, agent_row
+
+
+def check_readme(dynamodb_port, function_port):
+    """The README's section on the tool, typed as it says, on the ports of this test."""
+    shell("cargo build --quiet --package heartbeatctl")
+    path = f"{ROOT / os.environ.get('CARGO_TARGET_DIR', 'target') / 'debug'}:{os.environ['PATH']}"
+    here = f"""
+        export AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:{dynamodb_port}
+        export HEARTBEAT_URL=${{HEARTBEAT_URL/9000/{function_port}}}
+    """
+    export, commands = README.split("\n", 1)
+    revoke = commands.index("heartbeatctl keys revoke")
+    said = shell(f"{export}{here}{commands[:revoke]}\necho $key", PATH=path)
+    assert said.count('"status":"ok"') == 2 and "1 offline" in said, said
+    key = said.split()[-1]
+    shell(f"{export}{here}{commands[revoke:]}", PATH=path)
+    servers = [server["server_id"]["S"] for server in items(dynamodb_port, "heartbeat-servers")]
+    assert "my-server" not in servers, servers
+    time.sleep(float(LOCAL["KEY_CACHE_SECONDS"]))
+    rejected = commands[commands.index("curl") : revoke].replace("curl ", "curl -i ")
+    assert "401" in shell(f"{export}{here}key={key}\n{rejected}", PATH=path)
 
 
 def check_log(output):
@@ -107,6 +135,10 @@ def main():
             assert len(commands) == 5, "make run did not come up"
             os.environ |= ports | {"MAKEFLAGS": "--silent --no-print-directory"}
             check(dynamodb_port, commands)
+            check_readme(dynamodb_port, function_port)
+            for port in (dynamodb_port, function_port):
+                with socket.socket() as probe:
+                    assert probe.connect_ex(("127.0.0.2", port)) != 0, f"port {port} is not for 127.0.0.1 alone"
             second = subprocess.run(run, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
             assert second.returncode == 1 and second.stderr.startswith(f"Port {dynamodb_port} is in use."), second
         finally:

@@ -1,12 +1,15 @@
 """The template as CloudFormation sees it: parsed, and with SAM's part carried out."""
 
 import copy
+import os
 from pathlib import Path
 
 from samtranslator.translator.transform import transform as carry_out
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
+# Where cargo puts what it builds for tests.
+DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 CODE = "s3://code/heartbeat.zip"
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
@@ -50,7 +53,7 @@ def made(stack, **parameters):
                 left, right = (values[side["Ref"]] if isinstance(side, dict) else side for side in arguments)
                 return left == right
             case "Fn::Not":
-                return not holds(sole(arguments))
+                return not holds(single(arguments))
             case "Fn::And":
                 return all(map(holds, arguments))
             case "Fn::Or":
@@ -78,7 +81,7 @@ def made(stack, **parameters):
     return {"Parameters": stack["Parameters"], "Resources": kept("Resources"), "Outputs": kept("Outputs")}
 
 
-def sole(values):
+def single(values):
     """The only one there is."""
     (value,) = values
     return value

@@ -2,20 +2,18 @@
 
 import hashlib
 import json
-import os
 import subprocess
 
 import boto3
 import pytest
 from conftest import STACK
-from stack import ROOT
+from stack import DEBUG, ROOT
 
 
 @pytest.fixture(scope="module")
 def ctl(aws, deployed):
     """Runs heartbeatctl with `--stack` against moto alone."""
     subprocess.run(["cargo", "build", "--quiet", "--package", "heartbeatctl"], cwd=ROOT, check=True)
-    target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
     environment = {
         "AWS_ENDPOINT_URL": aws("dynamodb").meta.endpoint_url,
         "AWS_REGION": "us-east-1",
@@ -24,7 +22,7 @@ def ctl(aws, deployed):
     }
 
     def run(*arguments, stack=STACK):
-        command = [target / "debug" / "heartbeatctl", "--stack", stack, *arguments]
+        command = [DEBUG / "heartbeatctl", "--stack", stack, *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
     return run

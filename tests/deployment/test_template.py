@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from stack import ROOT, made, of_type, read, sole, transform
+from stack import ROOT, made, of_type, read, single, transform
 
 # Lambda sets these itself.
 SET_BY_LAMBDA = {"AWS_LAMBDA_LOG_LEVEL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
@@ -71,7 +71,7 @@ def as_list(value):
 
 def granted(stack, name="FunctionRole"):
     role = of_type(stack, "AWS::IAM::Role")[name]
-    statements = sole(role["Policies"])["PolicyDocument"]["Statement"]
+    statements = single(role["Policies"])["PolicyDocument"]["Statement"]
     assert {statement["Effect"] for statement in statements} == {"Allow"}
     return {
         (action, json.dumps(resource))
@@ -115,10 +115,10 @@ def test_no_role_has_another_policy_than_the_use_of_ones_own_key(stack):
 
 def test_each_role_is_for_the_service_that_takes_it(stack):
     principals = {
-        name: sole(role["AssumeRolePolicyDocument"]["Statement"])["Principal"]["Service"]
+        name: single(role["AssumeRolePolicyDocument"]["Statement"])["Principal"]["Service"]
         for name, role in of_type(stack, "AWS::IAM::Role").items()
     }
-    assert {name: sole(as_list(service)) for name, service in principals.items()} == {
+    assert {name: single(as_list(service)) for name, service in principals.items()} == {
         "FunctionRole": "lambda.amazonaws.com",
         "WatchdogRole": "lambda.amazonaws.com",
         "WatchdogFunctionEveryMinuteRole": "scheduler.amazonaws.com",
@@ -126,7 +126,7 @@ def test_each_role_is_for_the_service_that_takes_it(stack):
 
 
 def test_only_the_route_may_invoke_the_function(stack):
-    permission = sole(of_type(stack, "AWS::Lambda::Permission").values())
+    permission = single(of_type(stack, "AWS::Lambda::Permission").values())
     arn, names = permission["SourceArn"]["Fn::Sub"]
     assert permission["Principal"] == "apigateway.amazonaws.com"
     assert arn.endswith("/POST/api/v1/agents/heartbeat")
@@ -139,14 +139,14 @@ def test_only_the_route_may_invoke_the_function(stack):
 
 def test_there_is_one_route_the_one_that_the_function_answers(stack):
     path = re.search(r'PATH: &str = "(.+)"', source("handler.rs")).group(1)
-    body = sole(of_type(stack, "AWS::ApiGatewayV2::Api").values())["Body"]
+    body = single(of_type(stack, "AWS::ApiGatewayV2::Api").values())["Body"]
     assert {path: list(methods) for path, methods in body["paths"].items()} == {path: ["post"]}
     assert not of_type(stack, "AWS::ApiGatewayV2::Route")
     assert stack["Outputs"]["HeartbeatUrl"]["Value"]["Fn::Sub"].endswith(path)
 
 
 def test_the_stage_is_throttled(stack):
-    stage = sole(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
+    stage = single(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
     assert stage["StageName"] == "$default"
     assert stage["DefaultRouteSettings"] == {
         "ThrottlingRateLimit": {"Ref": "ThrottleRate"},
@@ -164,7 +164,7 @@ def test_every_log_group_forgets(stack):
 
 
 def test_the_access_log_tells_who_what_and_how_long_but_no_header(stack):
-    stage = sole(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
+    stage = single(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
     log = stage["AccessLogSettings"]
     assert log["DestinationArn"] == {"Fn::GetAtt": ["AccessLog", "Arn"]}
     values = set(json.loads(log["Format"]).values())
@@ -235,9 +235,9 @@ def test_tables_are_encrypted_with_the_key_asked_for(stack, key, specification):
 def test_only_a_key_of_ones_own_has_to_be_granted(stack):
     for key in ("none", "alias/aws/dynamodb"):
         assert not of_type(made(stack, KmsKeyArn=key), "AWS::IAM::Policy")
-    policy = sole(of_type(made(stack, KmsKeyArn=OWN_KEY), "AWS::IAM::Policy").values())
+    policy = single(of_type(made(stack, KmsKeyArn=OWN_KEY), "AWS::IAM::Policy").values())
     assert policy["Roles"] == [{"Ref": "FunctionRole"}, {"Ref": "WatchdogRole"}]
-    statement = sole(policy["PolicyDocument"]["Statement"])
+    statement = single(policy["PolicyDocument"]["Statement"])
     assert statement["Resource"] == {"Ref": "KmsKeyArn"}
     assert statement["Action"] == ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
     # Through DynamoDB alone.
@@ -297,7 +297,7 @@ def test_the_function_answers_before_lambda_and_the_api_give_up(stack):
 
 
 def test_a_sweep_starts_every_minute_with_the_time_it_was_meant_for(stack):
-    schedule = sole(of_type(stack, "AWS::Scheduler::Schedule").values())
+    schedule = single(of_type(stack, "AWS::Scheduler::Schedule").values())
     assert schedule["ScheduleExpression"] == "rate(1 minute)"
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
     assert schedule.get("State", "ENABLED") == "ENABLED"
@@ -308,9 +308,9 @@ def test_a_sweep_starts_every_minute_with_the_time_it_was_meant_for(stack):
 
 
 def test_no_sweep_runs_into_the_next_and_none_is_retried(stack):
-    schedule = sole(of_type(stack, "AWS::Scheduler::Schedule").values())
+    schedule = single(of_type(stack, "AWS::Scheduler::Schedule").values())
     assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
-    invocation = sole(of_type(stack, "AWS::Lambda::EventInvokeConfig").values())
+    invocation = single(of_type(stack, "AWS::Lambda::EventInvokeConfig").values())
     assert invocation["FunctionName"] == {"Ref": "WatchdogFunction"}
     assert (invocation["MaximumRetryAttempts"], invocation["MaximumEventAgeInSeconds"]) == (0, 60)
     assert 30 <= function(stack, "WatchdogFunction")["Timeout"] < 60
@@ -390,7 +390,7 @@ def test_the_topic_is_always_there_and_the_mail_where_an_address_is(stack):
         assert "AlertTopic" in bare["Resources"]
         assert not of_type(bare, "AWS::SNS::Subscription")
         assert bare["Outputs"]["AlertTopicArn"]["Value"] == {"Ref": "AlertTopic"}
-    mail = sole(of_type(made(stack, AlarmEmail="ops@example.com"), "AWS::SNS::Subscription").values())
+    mail = single(of_type(made(stack, AlarmEmail="ops@example.com"), "AWS::SNS::Subscription").values())
     assert mail == {"TopicArn": {"Ref": "AlertTopic"}, "Protocol": "email", "Endpoint": {"Ref": "AlarmEmail"}}
 
 
@@ -427,7 +427,7 @@ def test_each_alarm_that_calculates_returns_the_result_and_nothing_else(stack):
     for name, alarm in of_type(stack, "AWS::CloudWatch::Alarm").items():
         if "Metrics" in alarm:
             returned = [metric for metric in alarm["Metrics"] if metric.get("ReturnData", True)]
-            assert "Expression" in sole(returned), name
+            assert "Expression" in single(returned), name
 
 
 def test_an_alarm_that_counts_starts_at_its_threshold(stack):
@@ -482,7 +482,7 @@ def test_a_rejected_heartbeat_does_not_end_the_silence_and_a_failed_sweep_does_n
 
 
 def test_the_dashboard_shows_metrics_that_exist(stack):
-    dashboard = sole(of_type(made(stack, Monitoring="full"), "AWS::CloudWatch::Dashboard").values())
+    dashboard = single(of_type(made(stack, Monitoring="full"), "AWS::CloudWatch::Dashboard").values())
     # Names are shared by all regions of an account.
     assert dashboard["DashboardName"] == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
     body, given = dashboard["DashboardBody"]["Fn::Sub"]
@@ -490,7 +490,7 @@ def test_the_dashboard_shows_metrics_that_exist(stack):
     filters = of_type(stack, "AWS::Logs::MetricFilter").values()
     own = {
         (metric["MetricName"], *(dimension["Key"] for dimension in metric.get("Dimensions", [])))
-        for metric in (sole(filter["MetricTransformations"]) for filter in filters)
+        for metric in (single(filter["MetricTransformations"]) for filter in filters)
     }
     shown = set()
     for widget in json.loads(body)["widgets"]:
@@ -515,7 +515,7 @@ def test_log_lines_are_counted_in_the_group_they_are_written_to(stack):
         "OfflineMetric": "WatchdogLog",
         "RegistrationMetric": "FunctionLog",
     }
-    stage = sole(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
+    stage = single(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
     assert "status" in json.loads(stage["AccessLogSettings"]["Format"])
 
 
@@ -644,7 +644,7 @@ def breakages():
 
 @pytest.mark.parametrize(("place", "name", "test"), [pytest.param(*b, id=".".join(map(str, b[0]))) for b in breakages()])
 def test_what_is_deleted_is_named(place, name, test):
-    noticing = sole(function for known, function in globals().items() if known.startswith("test_") and test in known)
+    noticing = single(function for known, function in globals().items() if known.startswith("test_") and test in known)
     broken = transform(without(read(), ("Resources", *place)))
     with pytest.raises(AssertionError, match=name):
         noticing(broken)

@@ -13,7 +13,7 @@ from function import WATCHDOG, running
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
 from shell import run
-from stack import ROOT, made, of_type, read, transform
+from stack import DEBUG, ROOT, made, of_type, read, transform
 
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
@@ -74,7 +74,7 @@ def test_the_tables_names_are_read_from_the_stack(aws, deployed):
 def heartbeatctl():
     """The folder of the tool."""
     subprocess.run(["cargo", "build", "--quiet", "--package", "heartbeatctl"], cwd=ROOT, check=True)
-    return ROOT / "target/debug"
+    return DEBUG
 
 
 @pytest.fixture
