@@ -100,7 +100,7 @@ def check_readme(dynamodb_port, function_port):
     revoke = commands.index("heartbeatctl keys revoke")
     said = shell(f"{export}{here}{commands[:revoke]}\necho $key", PATH=path)
     assert said.count('"status":"ok"') == 2 and "1 offline" in said, said
-    key = said.split()[-1]
+    key = re.search(r"hb_[\w-]{43}$", said.strip())[0]
     shell(f"{export}{here}{commands[revoke:]}", PATH=path)
     servers = [server["server_id"]["S"] for server in items(dynamodb_port, "heartbeat-servers")]
     assert "my-server" not in servers, servers
