@@ -224,19 +224,13 @@ impl Sender {
             .read_to_end(&mut body);
         let status = response.status().as_u16();
         let shown = shown(&String::from_utf8_lossy(&body));
+        let reason = format!("{status} {shown}").trim_end().to_owned();
         let retry_after = || retry_after(response.headers(), Utc::now()).unwrap_or_default();
         match status {
             200 if is_ok(&body) => Ok(shown),
-            // Not the endpoint's answer: a captive portal, for example, which goes away.
-            200 => Err(Failure::Transient(
-                format!("the answer is not the endpoint's: {status} {shown}"),
-                retry_after(),
-            )),
-            429 | 500.. => Err(Failure::Transient(
-                format!("{status} {shown}"),
-                retry_after(),
-            )),
-            _ => Err(Failure::Permanent(format!("{status} {shown}"))),
+            // Not the endpoint's answer but a captive portal's, for example, which goes away.
+            200 | 429 | 500.. => Err(Failure::Transient(reason, retry_after())),
+            _ => Err(Failure::Permanent(reason)),
         }
     }
 

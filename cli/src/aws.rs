@@ -89,11 +89,11 @@ where
     if let Some(service) = error.as_service_error() {
         let code = service.code().unwrap_or("an unknown error");
         return match service.message() {
-            Some(message) => anyhow!("{code}: {message}"),
+            Some(message) => anyhow!("{code}: {}", one_line(message)),
             None => anyhow!("{code}"),
         };
     }
-    let chain = format!("{:#}", anyhow!(error));
+    let chain = one_line(&format!("{:#}", anyhow!(error)));
     let hint = if chain.contains("Missing Region") {
         "no AWS region: set AWS_REGION, or one in the profile"
     } else if chain.contains("redential") {
@@ -102,6 +102,11 @@ where
         "AWS cannot be reached"
     };
     anyhow!("{hint}: {chain}")
+}
+
+fn one_line(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    words.join(" ")
 }
 
 /// Like [`explain`], for an operation on a table, which is named if it does not exist.

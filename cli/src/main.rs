@@ -24,6 +24,7 @@ Exit codes: 0 success, 1 failure, 2 wrong usage.
 Tables and URL are named by flags, by the environment, or by a stack's outputs:
   heartbeatctl --stack heartbeat fleet
 Flags precede the environment, and a name precedes the stack.
+The URL ends in /api/v1/agents/heartbeat.
 Credentials, profiles, regions and single sign-on are those of the AWS CLI."
 )]
 struct Arguments {
