@@ -216,7 +216,7 @@ impl Sender {
             .send_json(heartbeat)
             .map_err(|error| Failure::Transient(error.to_string(), Duration::ZERO))?;
         let mut body = Vec::new();
-        // A body that is cut off is no success, and all there is to show otherwise.
+        // A body that is cut off is shown as far as it goes. It is not JSON, so it is never a success.
         let _ = response
             .body_mut()
             .as_reader()
@@ -267,7 +267,7 @@ fn read_machine(server_id: Option<&str>) -> Result<Value, sysinfo::Error> {
     let mut system = System::new()?;
     system.refresh_memory();
     system.refresh_cpu_usage();
-    std::thread::sleep(MINIMUM_CPU_UPDATE_INTERVAL); // CPU in use is the difference between two readings.
+    thread::sleep(MINIMUM_CPU_UPDATE_INTERVAL); // CPU in use is the difference between two readings.
     system.refresh_cpu_usage();
 
     let disks = Disks::new_with_refreshed_list()?;
@@ -290,7 +290,7 @@ fn read_machine(server_id: Option<&str>) -> Result<Value, sysinfo::Error> {
     Ok(json!({
         "server_id": server_id.map_or_else(|| server_id::from_hostname(&hostname), str::to_owned),
         "hostname": hostname,
-        "timestamp": chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        "timestamp": Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
         "os_info": {
             "distribution": System::name().ok(),
             "version": System::os_version().ok(),

@@ -23,6 +23,7 @@ fn verify(name: &str, unit: &str) -> Option<Output> {
 fn the_unit_file_is_valid() {
     let unit = std::fs::read_to_string(UNIT).unwrap();
     assert!(unit.contains("LoadCredential=api-key:") && !unit.contains("HEARTBEAT_API_KEY="));
+    assert!(unit.contains("SystemCallErrorNumber=EPERM"));
     if let Some(Output { status, stderr, .. }) = verify("heartbeat-agent", &unit) {
         let warnings = String::from_utf8_lossy(&stderr);
         assert!(status.success() && warnings.is_empty(), "{warnings}");
