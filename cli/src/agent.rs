@@ -1,24 +1,30 @@
-//! A real agent: reads this machine and sends a heartbeat every minute.
+//! The agent: reads this machine's metrics and sends a heartbeat every minute.
 //!
 //! It is a model for agents in other languages. What matters on the wire is in [`Sender::send`]: each
 //! heartbeat has one `Idempotency-Key`, which all its attempts share; 429, every 5xx and a failed connection
-//! are retried within the interval, no sooner than `Retry-After` says; any other rejection is final.
+//! are retried until the next heartbeat is due, no sooner than `Retry-After` says; any other rejection is
+//! final. A redirect is a rejection, too: the key goes to the given URL only.
 
 use crate::aws::Aws;
-use crate::{Place, print, server_id};
-use anyhow::{Context, anyhow, bail};
+use crate::target::{Target, URL};
+use crate::terminal::{print, printable};
+use crate::{server_id, stop};
+use anyhow::{Context, anyhow, bail, ensure};
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::{Value, json};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 use sysinfo::{Disks, MINIMUM_CPU_UPDATE_INTERVAL, Networks, System};
-use tokio::signal::unix::{SignalKind, signal};
+use ureq::http::{HeaderMap, HeaderValue, Uri};
 
 /// Send this machine's metrics to the endpoint, every minute.
 ///
-/// The key comes from a file, from the systemd credential `api-key`, or from HEARTBEAT_API_KEY; never from the
-/// command line, where every user of the machine could read it. It is read again for each heartbeat, so a new
-/// key needs no restart.
+/// The key comes from a file, from HEARTBEAT_API_KEY, or from the systemd credential `api-key`; never from the
+/// command line, where every user of the machine could read it. The file of --api-key-file is read again for
+/// each heartbeat, so a new key in it needs no restart.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -29,174 +35,239 @@ pub struct Agent {
     /// The file that holds the API key.
     #[arg(long)]
     api_key_file: Option<PathBuf>,
-    /// The server's id. Default: the host name, made valid.
-    #[arg(long, value_parser = server_id::parse)]
+    /// The server's id. Default: the host name, with invalid characters replaced by dashes.
+    #[arg(long, env = "HEARTBEAT_SERVER_ID", value_parser = server_id::parse)]
     server_id: Option<String>,
     /// Seconds between two heartbeats.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(
+        long,
+        env = "HEARTBEAT_INTERVAL",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
     interval: u64,
-    /// Send one heartbeat and stop.
+    /// Send one heartbeat, print the answer, and stop.
     #[arg(long)]
     once: bool,
 }
 
-const MAX_ATTEMPTS: u32 = 5;
+/// The time limit of one attempt.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The upper bound of the random pause before the first retry. It doubles with each further one.
+
+/// The upper bound of the random pause before the first retry. It doubles with each retry, up to
+/// [`MAX_BACKOFF`].
 const BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(8);
+
+/// How much of an answer is read, bytes.
+const MAX_ANSWER: u64 = 64 * 1024;
+
+/// How much of an answer is shown, characters.
+const SHOWN_ANSWER: usize = 200;
 
 impl Agent {
     /// Sends heartbeats until it is told to stop.
-    pub async fn run(self, place: &Place) -> anyhow::Result<()> {
-        let url = match &place.url {
-            Some(url) => url.clone(),
-            None => Aws::new(place).await.url().await?,
-        };
+    ///
+    /// # Errors
+    /// If URL or key are missing or invalid, or the only heartbeat was not sent.
+    pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        let url = parse_url(&Aws::new(target).name(&URL).await?)?;
         self.api_key()?;
-        let mut stop = signal(SignalKind::terminate())?;
         tokio::select! {
             sent = self.send_all(&url) => sent,
-            _ = stop.recv() => Ok(()),
-            interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+            stopped = stop::requested() => {
+                stopped?;
+                ensure!(!self.once, "heartbeat not sent: interrupted");
+                Ok(())
+            }
         }
     }
 
-    async fn send_all(self, url: &str) -> anyhow::Result<()> {
+    async fn send_all(&self, url: &Uri) -> anyhow::Result<()> {
         let interval = Duration::from_secs(self.interval);
+        let http = http_agent(interval);
         if !self.once {
-            // A fleet that is started at once does not send in the same second.
+            // Agents that start together must not all send in the same second.
             tokio::time::sleep(interval.mul_f64(fastrand::f64())).await;
         }
         loop {
             let started = Instant::now();
-            match self.send(url, started + interval).await {
-                Ok(answer) => print(&answer)?,
-                Err(reason) if self.once => bail!("heartbeat not sent: {reason:#}"),
-                Err(reason) => eprintln!("heartbeat not sent: {reason:#}"),
-            }
+            let sent = self.send(&http, url, started + interval).await;
+            let sent = sent.context("heartbeat not sent");
             if self.once {
-                return Ok(());
+                return Ok(print(&sent?)?);
+            }
+            if let Err(error) = sent {
+                eprintln!("{error:#}");
             }
             tokio::time::sleep(interval.saturating_sub(started.elapsed())).await;
         }
     }
 
     /// Sends one heartbeat before a deadline; returns the answer.
-    async fn send(&self, url: &str, deadline: Instant) -> anyhow::Result<String> {
+    async fn send(
+        &self,
+        http: &ureq::Agent,
+        url: &Uri,
+        deadline: Instant,
+    ) -> anyhow::Result<String> {
         let sender = Sender {
-            url: url.to_owned(),
+            http: http.clone(),
+            url: url.clone(),
             api_key: self.api_key()?,
             deadline,
         };
         let server_id = self.server_id.clone();
         let sent = tokio::task::spawn_blocking(move || {
-            let heartbeat = heartbeat(server_id.as_deref());
-            sender.send(&heartbeat.context("this machine cannot be read")?)
+            let heartbeat = read_machine(server_id.as_deref());
+            sender.send(&heartbeat.context("the metrics of this machine cannot be read")?)
         });
         sent.await?
     }
 
-    fn api_key(&self) -> anyhow::Result<String> {
-        let credential = std::env::var_os("CREDENTIALS_DIRECTORY");
-        let credential = credential.map(|folder| Path::new(&folder).join("api-key"));
-        let credential = credential.filter(|file| file.exists());
-        let variable = std::env::var("HEARTBEAT_API_KEY").ok();
-        let file = match &self.api_key_file {
-            Some(file) => Some(file.clone()),
-            None => credential.filter(|_| variable.is_none()),
+    /// The key from the given file, from the environment or from the systemd credential, in this order.
+    fn api_key(&self) -> anyhow::Result<HeaderValue> {
+        let read = |file: &Path| {
+            fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))
         };
-        let key = match (file, variable) {
-            (Some(file), _) => std::fs::read_to_string(&file)
-                .with_context(|| format!("{} cannot be read", file.display()))?,
-            (None, Some(key)) => key,
-            (None, None) => bail!(
+        let variable = env::var("HEARTBEAT_API_KEY").ok();
+        let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let credential = credentials.map(|folder| folder.join("api-key"));
+        let key = match (&self.api_key_file, variable, credential) {
+            (Some(file), _, _) => read(file)?,
+            (None, Some(key), _) => key,
+            (None, None, Some(file)) if file.exists() => read(&file)?,
+            (None, None, _) => bail!(
                 "no API key: pass --api-key-file, set HEARTBEAT_API_KEY, or load the systemd credential api-key"
             ),
         };
         let key = key.trim();
-        anyhow::ensure!(!key.is_empty(), "the API key is empty");
-        Ok(key.to_owned())
+        ensure!(!key.is_empty(), "the API key is empty");
+        let key = HeaderValue::from_str(key);
+        key.map_err(|_| anyhow!("the API key contains characters that no key has"))
     }
 }
 
+fn parse_url(text: &str) -> anyhow::Result<Uri> {
+    let url = text.parse().ok().filter(|url: &Uri| {
+        let has_host = url.host().is_some_and(|host| !host.is_empty());
+        has_host && matches!(url.scheme_str(), Some("http" | "https"))
+    });
+    url.ok_or_else(|| anyhow!("{text:?} is not an http or https URL"))
+}
+
+/// An HTTP client that keeps its connection from one heartbeat to the next and never follows a redirect.
+fn http_agent(interval: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_idle_age(interval + TIMEOUT);
+    config.build().new_agent()
+}
+
 struct Sender {
-    url: String,
-    api_key: String,
+    http: ureq::Agent,
+    url: Uri,
+    api_key: HeaderValue,
     /// When the next heartbeat is due, and this one is given up.
     deadline: Instant,
 }
 
 /// Why an attempt failed.
 enum Failure {
-    /// A later attempt may succeed, after so many seconds.
-    Transient(String, u64),
+    /// A later attempt may succeed. Holds the reason and `Retry-After` (0 if there was none).
+    Transient(String, Duration),
     Permanent(String),
 }
 
 impl Sender {
-    /// Sends one heartbeat, in several attempts if need be; returns the answer.
+    /// Sends one heartbeat, with retries; returns the answer as it may be shown.
     fn send(&self, heartbeat: &Value) -> anyhow::Result<String> {
-        let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let http = config.build().new_agent();
         let idempotency_key = format!("{:032x}", fastrand::u128(..));
-        for attempt in 1.. {
-            let (reason, retry_after) = match self.attempt(&http, &idempotency_key, heartbeat) {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let (reason, retry_after) = match self.attempt(&idempotency_key, heartbeat) {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Permanent(reason)) => bail!(reason),
                 Err(Failure::Transient(reason, retry_after)) => (reason, retry_after),
             };
-            let jitter = BACKOFF.mul_f64(fastrand::f64() * f64::from(1 << attempt) / 2.0);
-            let pause = Duration::from_secs(retry_after) + jitter;
-            if attempt == MAX_ATTEMPTS || Instant::now() + pause >= self.deadline {
-                let plural = if attempt == 1 { "" } else { "s" };
-                bail!("{reason}, after {attempt} attempt{plural}");
+            let backoff = BACKOFF.saturating_mul(2_u32.saturating_pow(attempts - 1));
+            let jitter = backoff.min(MAX_BACKOFF).mul_f64(fastrand::f64());
+            let pause = retry_after.saturating_add(jitter);
+            if pause >= self.left() {
+                let plural = if attempts == 1 { "" } else { "s" };
+                bail!("{reason}, after {attempts} attempt{plural}");
             }
-            std::thread::sleep(pause);
+            thread::sleep(pause);
         }
-        Err(anyhow!("no attempt was made"))
     }
 
-    fn attempt(
-        &self,
-        http: &ureq::Agent,
-        idempotency_key: &str,
-        heartbeat: &Value,
-    ) -> Result<String, Failure> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let request = http
-            .post(&self.url)
+    fn attempt(&self, idempotency_key: &str, heartbeat: &Value) -> Result<String, Failure> {
+        let request = self
+            .http
+            .post(self.url.clone())
             .config()
-            .timeout_global(Some(left.min(TIMEOUT)))
+            .timeout_global(Some(self.left().min(TIMEOUT)))
             .build()
-            .header("X-API-Key", &self.api_key)
+            .header("X-API-Key", self.api_key.clone())
             .header("Idempotency-Key", idempotency_key);
         let mut response = request
             .send_json(heartbeat)
-            .map_err(|error| Failure::Transient(error.to_string(), 0))?;
+            .map_err(|error| Failure::Transient(error.to_string(), Duration::ZERO))?;
+        let mut body = Vec::new();
+        // A body that is cut off is shown as far as it goes. It is not JSON, so it is never a success.
+        let _ = response
+            .body_mut()
+            .as_reader()
+            .take(MAX_ANSWER)
+            .read_to_end(&mut body);
         let status = response.status().as_u16();
-        let retry_after = response.headers().get("retry-after");
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
-        let answer = response.body_mut().read_to_string().unwrap_or_default();
+        let shown = shown(&String::from_utf8_lossy(&body));
+        let reason = format!("{status} {shown}").trim_end().to_owned();
+        let retry_after = || retry_after(response.headers(), Utc::now()).unwrap_or_default();
         match status {
-            200 => Ok(answer),
-            429 | 500.. => Err(Failure::Transient(
-                format!("{status} {answer}"),
-                retry_after.unwrap_or(0),
-            )),
-            _ => Err(Failure::Permanent(format!("{status} {answer}"))),
+            200 if is_ok(&body) => Ok(shown),
+            // Not the endpoint's answer but a captive portal's, for example, which goes away.
+            200 | 429 | 500.. => Err(Failure::Transient(reason, retry_after())),
+            _ => Err(Failure::Permanent(reason)),
         }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
     }
 }
 
-/// Reads this machine.
-fn heartbeat(server_id: Option<&str>) -> Result<Value, sysinfo::Error> {
+fn is_ok(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|answer| answer["status"] == "ok")
+}
+
+/// The beginning of an answer, without what a terminal would execute.
+fn shown(answer: &str) -> String {
+    let beginning: String = answer.trim().chars().take(SHOWN_ANSWER).collect();
+    printable(&beginning)
+}
+
+/// How long to wait before the next attempt: `Retry-After` is a number of seconds or a date.
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let value = headers.get("retry-after")?.to_str().ok()?;
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
+    }
+    let date = DateTime::parse_from_rfc2822(value).ok()?;
+    (date.to_utc() - now).to_std().ok()
+}
+
+/// Reads this machine's metrics.
+fn read_machine(server_id: Option<&str>) -> Result<Value, sysinfo::Error> {
     const MIB: u64 = 1 << 20;
     const GIB: f64 = (1 << 30) as f64;
 
     let mut system = System::new()?;
     system.refresh_memory();
     system.refresh_cpu_usage();
-    std::thread::sleep(MINIMUM_CPU_UPDATE_INTERVAL); // CPU in use is the difference between two readings.
+    thread::sleep(MINIMUM_CPU_UPDATE_INTERVAL); // CPU in use is the difference between two readings.
     system.refresh_cpu_usage();
 
     let disks = Disks::new_with_refreshed_list()?;
@@ -219,7 +290,7 @@ fn heartbeat(server_id: Option<&str>) -> Result<Value, sysinfo::Error> {
     Ok(json!({
         "server_id": server_id.map_or_else(|| server_id::from_hostname(&hostname), str::to_owned),
         "hostname": hostname,
-        "timestamp": chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        "timestamp": Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
         "os_info": {
             "distribution": System::name().ok(),
             "version": System::os_version().ok(),
@@ -250,4 +321,41 @@ fn share(part: u64, whole: u64) -> Option<f64> {
 
 fn tenths(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_a_number_of_seconds_or_a_date() {
+        let now = "2026-01-18T10:30:00Z".parse().expect("a time");
+        for (value, expected) in [
+            ("0", Some(Duration::ZERO)),
+            ("7", Some(Duration::from_secs(7))),
+            ("18446744073709551615", Some(Duration::from_secs(u64::MAX))),
+            ("18446744073709551616", Some(Duration::MAX)),
+            (
+                "Sun, 18 Jan 2026 10:30:20 GMT",
+                Some(Duration::from_secs(20)),
+            ),
+            ("Sun, 18 Jan 2026 10:29:00 GMT", None),
+            ("soon", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            let value = HeaderValue::from_static(value);
+            let headers = HeaderMap::from_iter([(ureq::http::header::RETRY_AFTER, value)]);
+            assert_eq!(retry_after(&headers, now), expected, "{headers:?}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn a_connection_outlives_the_interval() {
+        for seconds in [1, 60, 86_400] {
+            let interval = Duration::from_secs(seconds);
+            assert!(http_agent(interval).config().max_idle_age() > interval);
+        }
+    }
 }

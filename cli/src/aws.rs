@@ -1,119 +1,48 @@
-//! AWS, with the credentials and the region that the AWS CLI would use, and the names of what is there.
+//! AWS clients with the AWS CLI's credentials and region, and the names in the stack's outputs.
 
-use crate::Place;
-use anyhow::{Context, anyhow, bail};
+use crate::target::{Name, Source, Target};
+use anyhow::{Context, anyhow};
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use std::error::Error;
+use std::fmt::Debug;
 use tokio::sync::OnceCell;
 
-/// What a command needs of AWS.
+/// Access to AWS for one command.
 pub struct Aws<'a> {
-    config: SdkConfig,
-    place: &'a Place,
+    target: &'a Target,
+    config: OnceCell<SdkConfig>,
     outputs: OnceCell<Vec<(String, String)>>,
 }
 
-/// Something that has a name.
-pub struct Name {
-    what: &'static str,
-    flag: &'static str,
-    variable: &'static str,
-    output: &'static str,
-}
-
-/// The table of servers.
-pub const SERVERS: Name = Name {
-    what: "the table of servers",
-    flag: "--servers-table",
-    variable: "SERVERS_TABLE",
-    output: "ServersTableName",
-};
-
-/// The table of metrics.
-pub const METRICS: Name = Name {
-    what: "the table of metrics",
-    flag: "--metrics-table",
-    variable: "METRICS_TABLE",
-    output: "MetricsTableName",
-};
-
-/// The table of keys.
-pub const KEYS: Name = Name {
-    what: "the table of keys",
-    flag: "--keys-table",
-    variable: "KEYS_TABLE",
-    output: "KeysTableName",
-};
-
-/// The endpoint.
-pub const URL: Name = Name {
-    what: "the endpoint",
-    flag: "--url",
-    variable: "HEARTBEAT_URL",
-    output: "HeartbeatUrl",
-};
-
 impl<'a> Aws<'a> {
-    /// Finds region, credentials and endpoints where every AWS tool finds them.
-    pub async fn new(place: &'a Place) -> Self {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
-        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
-            .load()
-            .await;
+    /// Access that is set up when it is first needed.
+    pub fn new(target: &'a Target) -> Self {
         Self {
-            config,
-            place,
+            target,
+            config: OnceCell::new(),
             outputs: OnceCell::new(),
         }
     }
 
     /// A client for DynamoDB.
-    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&self.config)
+    pub async fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(self.config().await)
     }
 
-    /// The table of servers.
-    pub async fn servers_table(&self) -> anyhow::Result<String> {
-        self.name(&SERVERS, &self.place.servers_table).await
-    }
-
-    /// The table of metrics.
-    pub async fn metrics_table(&self) -> anyhow::Result<String> {
-        self.name(&METRICS, &self.place.metrics_table).await
-    }
-
-    /// The table of keys.
-    pub async fn keys_table(&self) -> anyhow::Result<String> {
-        self.name(&KEYS, &self.place.keys_table).await
-    }
-
-    /// The endpoint.
-    pub async fn url(&self) -> anyhow::Result<String> {
-        self.name(&URL, &self.place.url).await
-    }
-
-    /// A name from its flag or variable, or else from the stack's outputs.
-    async fn name(&self, name: &Name, given: &Option<String>) -> anyhow::Result<String> {
-        if let Some(given) = given {
-            return Ok(given.clone());
-        }
-        let Some(stack) = &self.place.stack else {
-            let Name {
-                what,
-                flag,
-                variable,
-                ..
-            } = name;
-            bail!("{what} is not named: pass {flag} or --stack, or set {variable}");
+    /// A name as it was given, or from the stack's outputs.
+    ///
+    /// # Errors
+    /// If it is missing, or the stack cannot be read.
+    pub async fn name(&self, name: &Name) -> anyhow::Result<String> {
+        let stack = match self.target.source(name)? {
+            Source::Given(given) => return Ok(given),
+            Source::Stack(stack) => stack,
         };
         let outputs = self
             .outputs
-            .get_or_try_init(|| self.read_outputs(stack))
+            .get_or_try_init(|| self.read_outputs(&stack))
             .await?;
         let output = outputs.iter().find(|(key, _)| key == name.output);
         output
@@ -121,8 +50,21 @@ impl<'a> Aws<'a> {
             .ok_or_else(|| anyhow!("the stack {stack} has no output {}", name.output))
     }
 
+    /// Loads region, credentials and endpoints as other AWS tools do.
+    async fn config(&self) -> &SdkConfig {
+        let load = || {
+            let http = aws_smithy_http_client::Builder::new()
+                .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .build_https();
+            aws_config::defaults(BehaviorVersion::v2026_01_12())
+                .http_client(http)
+                .load()
+        };
+        self.config.get_or_init(load).await
+    }
+
     async fn read_outputs(&self, stack: &str) -> anyhow::Result<Vec<(String, String)>> {
-        let client = aws_sdk_cloudformation::Client::new(&self.config);
+        let client = aws_sdk_cloudformation::Client::new(self.config().await);
         let described = client.describe_stacks().stack_name(stack).send().await;
         let described = described
             .map_err(explain)
@@ -138,27 +80,43 @@ impl<'a> Aws<'a> {
     }
 }
 
-/// Says in a line what went wrong, and what to do about it where that is known.
+/// Turns an SDK error into one line, with a hint if the cause is known.
 pub fn explain<E, R>(error: SdkError<E, R>) -> anyhow::Error
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
+    R: Debug + Send + Sync + 'static,
 {
-    let chain = DisplayErrorContext(&error).to_string();
     if let Some(service) = error.as_service_error() {
         let code = service.code().unwrap_or("an unknown error");
-        return match (code, service.message()) {
-            ("ResourceNotFoundException", _) => anyhow!("there is no such table in this region"),
-            (code, Some(message)) => anyhow!("{code}: {message}"),
-            (code, None) => anyhow!("{code}"),
+        return match service.message() {
+            Some(message) => anyhow!("{code}: {}", one_line(message)),
+            None => anyhow!("{code}"),
         };
     }
-    let hint = if chain.contains("redential") {
-        "no AWS credentials: sign in as for the AWS CLI (AWS_PROFILE, `aws sso login`, …)"
-    } else if chain.contains("region") {
+    let chain = one_line(&format!("{:#}", anyhow!(error)));
+    let hint = if chain.contains("Missing Region") {
         "no AWS region: set AWS_REGION, or one in the profile"
+    } else if chain.contains("redential") {
+        "no AWS credentials: sign in as for the AWS CLI (AWS_PROFILE, `aws sso login`, …)"
     } else {
         "AWS cannot be reached"
     };
     anyhow!("{hint}: {chain}")
+}
+
+fn one_line(text: &str) -> String {
+    let words: Vec<_> = text.split_whitespace().collect();
+    words.join(" ")
+}
+
+/// Like [`explain`], for an operation on a table, which is named if it does not exist.
+pub fn explain_in<E, R>(table: &str) -> impl Fn(SdkError<E, R>) -> anyhow::Error
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: Debug + Send + Sync + 'static,
+{
+    move |error| match error.code() {
+        Some("ResourceNotFoundException") => anyhow!("there is no table {table} in this region"),
+        _ => explain(error),
+    }
 }

@@ -5,9 +5,13 @@ mod server;
 mod view;
 
 use crate::aws::Aws;
-use crate::{Place, print, time};
+use crate::target::{METRICS, SERVERS, Target};
+use crate::terminal::{print, printable};
+use crate::{stop, time};
+use anyhow::{bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
+use clap::error::ErrorKind;
 use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{execute, queue, style, terminal};
@@ -16,10 +20,10 @@ use server::Server;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-/// Show every server: whether it is online, what it runs, and how it does.
+/// Show every server: its status, operating system and load.
 ///
 /// Problems come first: servers that went offline, the latest on top, then those with CPU, memory or disk at
-/// 90 % or more. It reads one scan of the servers and one query per server for its last hour.
+/// 90 % or more. It makes one scan of the servers table and one query per server for its last hour.
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat fleet --watch")]
 pub struct Fleet {
@@ -27,38 +31,44 @@ pub struct Fleet {
     #[arg(long, default_value = "180s", value_name = "DURATION", value_parser = time::duration)]
     offline_after: TimeDelta,
     /// Refresh in place, every 10 s if no interval is given.
-    #[arg(long, num_args = 0..=1, default_missing_value = "10s", value_name = "INTERVAL", value_parser = humantime::parse_duration)]
-    watch: Option<Duration>,
+    #[arg(long, num_args = 0..=1, default_missing_value = "10s", value_name = "INTERVAL", value_parser = time::positive_duration)]
+    watch: Option<TimeDelta>,
 }
 
 impl Fleet {
-    /// Prints the fleet, once or again and again.
-    pub async fn run(self, place: &Place) -> anyhow::Result<()> {
-        let aws = Aws::new(place).await;
+    /// Prints the fleet once, or repeatedly with `--watch`.
+    pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        // Clap sees no conflict between arguments before and after the command.
+        if self.watch.is_some() && target.json {
+            let conflict = "the argument '--watch' cannot be used with '--json'\n";
+            bail!(clap::Error::raw(ErrorKind::ArgumentConflict, conflict));
+        }
+        let is_terminal = io::stdout().is_terminal();
+        ensure!(
+            self.watch.is_none() || is_terminal,
+            "--watch needs a terminal"
+        );
+        let aws = Aws::new(target);
         let view = View {
             tables: Tables {
-                client: aws.dynamodb(),
-                servers: aws.servers_table().await?,
-                metrics: aws.metrics_table().await?,
+                servers: aws.name(&SERVERS).await?,
+                metrics: aws.name(&METRICS).await?,
+                client: aws.dynamodb().await,
             },
             offline_after: self.offline_after,
         };
         if let Some(interval) = self.watch {
-            anyhow::ensure!(
-                !place.json,
-                "--watch draws on the terminal and cannot print JSON"
-            );
             return tokio::select! {
-                watched = view.watch(interval) => watched,
-                interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
+                watched = view.watch(interval.to_std()?) => watched,
+                stopped = stop::requested() => Ok(stopped?),
             };
         }
         let now = Utc::now();
         let servers = view.servers(now).await?;
-        if place.json {
-            return print(&serde_json::to_string_pretty(&servers)?);
+        if target.json {
+            return Ok(print(&serde_json::to_string_pretty(&servers)?)?);
         }
-        print(&view::paint(&servers, now, columns(), colours()))
+        Ok(print(&paint(&servers, now))?)
     }
 }
 
@@ -76,23 +86,38 @@ impl View {
         Ok(servers)
     }
 
-    /// Paints the fleet again and again; at first without the readings, which take longer.
+    /// Redraws the fleet at an interval. The first frame has no metrics, because they take longer to read.
     async fn watch(&self, interval: Duration) -> anyhow::Result<()> {
-        let mut screen = Screen::enter()?;
         let now = Utc::now();
         let mut servers = self.tables.servers(now, self.offline_after).await?;
         servers.sort_by_cached_key(Server::rank);
-        screen.paint(&view::paint(&servers, now, columns(), colours()))?;
+        let mut frame = paint(&servers, now);
+        let mut screen = Screen::enter()?;
+        screen.draw(&frame)?;
         loop {
             let now = Utc::now();
-            let servers = self.servers(now).await?;
-            screen.paint(&view::paint(&servers, now, columns(), colours()))?;
+            match self.servers(now).await {
+                Ok(servers) => {
+                    frame = paint(&servers, now);
+                    screen.draw(&frame)?;
+                }
+                Err(error) => {
+                    let error = printable(&format!("not refreshed: {error:#}"));
+                    let error: String = error.chars().take(columns()).collect();
+                    screen.draw(&format!("{error}\n\n{frame}"))?;
+                }
+            }
             tokio::time::sleep(interval).await;
         }
     }
 }
 
-/// The terminal's other screen, for as long as this lives.
+/// Renders the fleet for standard output.
+fn paint(servers: &[Server], now: DateTime<Utc>) -> String {
+    view::paint(servers, now, columns(), colours())
+}
+
+/// The terminal's alternate screen; dropping it restores the terminal.
 struct Screen(io::Stdout);
 
 impl Screen {
@@ -102,8 +127,8 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Shows as many lines as fit, over those that were there, so that nothing flickers.
-    fn paint(&mut self, text: &str) -> io::Result<()> {
+    /// Draws as many lines as fit over the previous ones, to avoid flicker.
+    fn draw(&mut self, text: &str) -> io::Result<()> {
         let rows = terminal::size().map_or(usize::MAX, |(_, rows)| rows.into());
         for (row, line) in (0..).zip(text.lines().take(rows)) {
             queue!(
@@ -124,12 +149,13 @@ impl Drop for Screen {
     }
 }
 
-/// The width to fill: the terminal's, or 80 where there is none.
+/// The width to fill: the terminal's, or 80 if it has none.
 fn columns() -> usize {
     let terminal = io::stdout().is_terminal().then(terminal::size);
-    terminal
-        .and_then(Result::ok)
-        .map_or(80, |(columns, _)| columns.into())
+    match terminal {
+        Some(Ok((columns @ 1.., _))) => columns.into(),
+        _ => 80,
+    }
 }
 
 /// Whether to use colours: on a terminal, unless `NO_COLOR` is set.

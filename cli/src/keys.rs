@@ -1,11 +1,12 @@
-//! Keys in the keys table: made, listed, revoked and rotated. The table holds digests, never a key.
+//! Creates, lists, revokes and rotates keys in the keys table, which holds only digests.
 
-use crate::aws::{Aws, explain};
-use crate::{Place, confirm, print, server_id, time};
+mod table;
+
+use crate::aws::Aws;
+use crate::target::{KEYS, Target};
+use crate::terminal::{confirm, print, print_all, printable};
+use crate::{server_id, time};
 use anyhow::{anyhow, bail, ensure};
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{ArgGroup, Args, Subcommand};
@@ -13,10 +14,13 @@ use comfy_table::{Table, presets::NOTHING};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
-use std::collections::HashMap;
+use table::{KeysTable, Stored};
 
-/// Make, list, revoke and rotate API keys.
+/// Create, list, revoke and rotate API keys.
 #[derive(Subcommand)]
+#[command(
+    after_help = "Example:\n  heartbeatctl --stack heartbeat keys add web-1 --label \"made by hand\""
+)]
 pub enum Keys {
     Add(Add),
     List(List),
@@ -24,7 +28,7 @@ pub enum Keys {
     Rotate(Rotate),
 }
 
-/// Make a key, and print it. It is shown once: the table keeps its digest.
+/// Create a key and print it. It is shown only once; the table stores its digest.
 #[derive(Args)]
 #[command(
     group = ArgGroup::new("holder").required(true),
@@ -37,22 +41,24 @@ pub struct Add {
     /// A key that may write for every server.
     #[arg(long, group = "holder")]
     shared: bool,
-    /// What to find the key by later.
+    /// A label to find the key by later.
     #[arg(long)]
     label: Option<String>,
-    /// How long the key is valid; for ever if not given.
-    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    /// How long the key is valid. Default: forever.
+    #[arg(long, value_name = "DURATION", value_parser = time::positive_duration)]
     expires: Option<TimeDelta>,
 }
 
-/// List every key: whose it is, how old, until when. Never the key.
+/// List all keys with server, label, age and expiry. The keys themselves are never shown.
+///
+/// An item that the endpoint cannot read is shown as malformed. Its key is rejected.
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat keys list")]
 pub struct List {}
 
 /// Revoke all keys of a server, or one by its label or digest.
 ///
-/// Function instances that have seen the key accept it for up to KEY_CACHE_SECONDS (300 by default).
+/// Function instances that have cached the key accept it for up to KEY_CACHE_SECONDS (300 by default).
 #[derive(Args)]
 #[command(
     group = ArgGroup::new("which").required(true).multiple(true),
@@ -65,17 +71,18 @@ pub struct Revoke {
     /// The label of one key.
     #[arg(long, group = "which")]
     label: Option<String>,
-    /// How the digest of one key begins.
-    #[arg(long, group = "which", value_name = "PREFIX")]
+    /// A prefix of the digest of one key, in hex.
+    #[arg(long, group = "which", value_name = "PREFIX", value_parser = digest_prefix)]
     digest: Option<String>,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long)]
     yes: bool,
 }
 
-/// Make a new key for a server, and let its old ones expire after a grace period.
+/// Create a new key for a server, and let its old ones expire after a grace period.
 ///
-/// No old key lives longer than it would have.
+/// The lifetime of an old key is never extended. Function instances that have cached an old key accept it for up
+/// to KEY_CACHE_SECONDS (300 by default) longer.
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat keys rotate web-1 --grace 2h")]
 pub struct Rotate {
@@ -85,54 +92,48 @@ pub struct Rotate {
     /// How long the old keys stay valid.
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = time::duration)]
     grace: TimeDelta,
-    /// What to find the new key by later.
+    /// A label to find the new key by later.
     #[arg(long)]
     label: Option<String>,
-    /// How long the new key is valid; for ever if not given.
-    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    /// How long the new key is valid. Default: forever.
+    #[arg(long, value_name = "DURATION", value_parser = time::positive_duration)]
     expires: Option<TimeDelta>,
 }
 
+fn digest_prefix(text: &str) -> Result<String, String> {
+    let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hex && !text.is_empty() {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("a digest consists of hex digits".to_owned())
+    }
+}
+
 impl Keys {
-    /// Does what was asked for.
-    pub async fn run(self, place: &Place) -> anyhow::Result<()> {
-        let aws = Aws::new(place).await;
-        let table = KeysTable {
-            client: aws.dynamodb(),
-            name: aws.keys_table().await?,
-        };
+    /// Runs the command.
+    pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        let aws = Aws::new(target);
+        let name = aws.name(&KEYS).await?;
+        let client = aws.dynamodb().await;
+        let table = KeysTable { client, name };
         match self {
-            Self::Add(add) => add.run(&table, place.json).await,
-            Self::List(_) => list(&table, place.json).await,
-            Self::Revoke(revoke) => revoke.run(&table, place.json).await,
-            Self::Rotate(rotate) => rotate.run(&table, place.json).await,
+            Self::Add(add) => add.run(&table, target.json).await,
+            Self::List(_) => list(&table, target.json).await,
+            Self::Revoke(revoke) => revoke.run(&table, target.json).await,
+            Self::Rotate(rotate) => rotate.run(&table, target.json).await,
         }
     }
 }
 
-struct KeysTable {
-    client: Client,
-    name: String,
-}
-
-/// A key as the table holds it.
-#[derive(Clone, Serialize)]
-struct Stored {
-    key_sha256: String,
-    /// The only server that it may write for; none means any.
-    server_id: Option<String>,
-    label: Option<String>,
-    created_at: Option<String>,
-    /// When it expires, epoch seconds.
-    expires_at: Option<i64>,
-}
-
-/// A key that nobody has seen yet.
+/// A new key, and the item that stores it.
 #[derive(Serialize)]
 struct New {
     key: String,
     #[serde(flatten)]
     stored: Stored,
+    /// When the keys that it replaces expire at the latest, epoch seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_keys_expire_at: Option<i64>,
 }
 
 impl New {
@@ -145,7 +146,7 @@ impl New {
         let mut secret = [0; 32];
         SystemRandom::new()
             .fill(&mut secret)
-            .map_err(|_| anyhow!("this machine has no random numbers"))?;
+            .map_err(|_| anyhow!("the system's random number generator failed"))?;
         let key = format!("hb_{}", BASE64_URL_SAFE_NO_PAD.encode(secret));
         let stored = Stored {
             key_sha256: hex::encode(digest(&SHA256, key.as_bytes())),
@@ -153,136 +154,36 @@ impl New {
             label,
             created_at: Some(time::stored(now)),
             expires_at: expires.map(|expires| (now + expires).timestamp()),
+            malformed: Vec::new(),
         };
-        Ok(Self { key, stored })
+        Ok(Self {
+            key,
+            stored,
+            old_keys_expire_at: None,
+        })
     }
 
+    /// Prints the key after it was stored. A key that nobody has read is of no use, but it is valid.
     fn print(&self, json: bool) -> anyhow::Result<()> {
-        if json {
-            return print(&serde_json::to_string(self)?);
-        }
-        print(&self.key)?;
-        eprintln!("This key is shown once. Give it to the agent; the table holds its digest.");
-        Ok(())
-    }
-}
-
-impl KeysTable {
-    async fn put(&self, key: &Stored) -> anyhow::Result<()> {
-        let text = |text: &String| AttributeValue::S(text.clone());
-        let attributes = [
-            ("key_sha256", Some(text(&key.key_sha256))),
-            ("server_id", key.server_id.as_ref().map(text)),
-            ("label", key.label.as_ref().map(text)),
-            ("created_at", key.created_at.as_ref().map(text)),
-            (
-                "expires_at",
-                key.expires_at.map(|at| AttributeValue::N(at.to_string())),
-            ),
-        ];
-        let attributes = attributes.into_iter();
-        let item = attributes.filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        self.client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(item.collect()))
-            .condition_expression("attribute_not_exists(key_sha256)")
-            .send()
-            .await
-            .map_err(explain)?;
-        Ok(())
-    }
-
-    /// Every key, by server and age.
-    async fn all(&self) -> anyhow::Result<Vec<Stored>> {
-        let scan = self
-            .client
-            .scan()
-            .table_name(&self.name)
-            .consistent_read(true);
-        let mut pages = scan.into_paginator().items().send();
-        let mut keys = Vec::new();
-        while let Some(item) = pages.next().await {
-            keys.push(Stored::read(&item.map_err(explain)?));
-        }
-        keys.sort_by(|one, other| {
-            (&one.server_id, &one.created_at).cmp(&(&other.server_id, &other.created_at))
-        });
-        Ok(keys)
-    }
-
-    async fn of_server(&self, server: &str) -> anyhow::Result<Vec<Stored>> {
-        let mut keys = self.all().await?;
-        keys.retain(|key| key.server_id.as_deref() == Some(server));
-        Ok(keys)
-    }
-
-    async fn delete(&self, key: &Stored) -> anyhow::Result<()> {
-        self.client
-            .delete_item()
-            .table_name(&self.name)
-            .key("key_sha256", AttributeValue::S(key.key_sha256.clone()))
-            .send()
-            .await
-            .map_err(explain)?;
-        Ok(())
-    }
-
-    /// Lets a key expire at this time, unless it is gone or expires earlier.
-    async fn expire(&self, key: &Stored, at: DateTime<Utc>) -> anyhow::Result<()> {
-        let expired = self
-            .client
-            .update_item()
-            .table_name(&self.name)
-            .key("key_sha256", AttributeValue::S(key.key_sha256.clone()))
-            .update_expression("SET expires_at = :at")
-            .condition_expression(
-                "attribute_exists(key_sha256) AND \
-                 (attribute_not_exists(expires_at) OR expires_at > :at)",
+        let printed = if json {
+            print_all(&serde_json::to_string(self)?)
+        } else {
+            print_all(&self.key)
+        };
+        printed.map_err(|error| {
+            let digest = self.stored.short_digest();
+            anyhow!(
+                "the key with the digest {digest}… is stored, but it could not be printed ({error}): \
+                 revoke it with `keys revoke --digest {digest}`"
             )
-            .expression_attribute_values(":at", AttributeValue::N(at.timestamp().to_string()))
-            .send()
-            .await;
-        match expired {
-            Err(error)
-                if !matches!(
-                    error.as_service_error(),
-                    Some(UpdateItemError::ConditionalCheckFailedException(_))
-                ) =>
-            {
-                Err(explain(error))
-            }
-            _ => Ok(()),
+        })?;
+        if !json {
+            eprintln!(
+                "This key is shown only once. Give it to the agent; the table stores its digest."
+            );
         }
+        Ok(())
     }
-}
-
-impl Stored {
-    fn read(item: &HashMap<String, AttributeValue>) -> Self {
-        let text = |name: &str| item.get(name)?.as_s().ok().cloned();
-        Self {
-            key_sha256: text("key_sha256").unwrap_or_default(),
-            server_id: text("server_id"),
-            label: text("label"),
-            created_at: text("created_at"),
-            expires_at: item
-                .get("expires_at")
-                .and_then(|at| at.as_n().ok()?.parse().ok()),
-        }
-    }
-
-    /// What a person needs to recognise it.
-    fn describe(&self) -> String {
-        let server = self.server_id.as_deref().unwrap_or("every server");
-        let label = self.label.as_ref();
-        let label = label.map_or(String::new(), |label| format!(", {label:?}"));
-        format!("{} ({server}{label})", short(&self.key_sha256))
-    }
-}
-
-/// The beginning of a digest, enough to tell it from others.
-fn short(digest: &str) -> &str {
-    digest.get(..12).unwrap_or(digest)
 }
 
 impl Add {
@@ -296,7 +197,7 @@ impl Add {
 async fn list(table: &KeysTable, json: bool) -> anyhow::Result<()> {
     let keys = table.all().await?;
     if json {
-        return print(&serde_json::to_string_pretty(&keys)?);
+        return Ok(print(&serde_json::to_string_pretty(&keys)?)?);
     }
     let now = Utc::now();
     let mut rows = Table::new();
@@ -305,43 +206,30 @@ async fn list(table: &KeysTable, json: bool) -> anyhow::Result<()> {
     for key in &keys {
         let created = key.created_at.as_ref();
         let created = created.and_then(|time| time.parse::<DateTime<Utc>>().ok());
-        let expires = key
-            .expires_at
-            .and_then(|at| DateTime::from_timestamp(at, 0));
-        let expires = expires.map_or("never".to_owned(), |at| match at - now {
-            left if left > TimeDelta::zero() => format!("in {}", time::words(left)),
-            past => format!("{} ago", time::words(past)),
-        });
         rows.add_row([
-            key.server_id.as_deref().unwrap_or("(every server)"),
-            &key.label
-                .as_deref()
-                .unwrap_or("–")
-                .replace(char::is_control, "\u{fffd}"),
-            &created.map_or("–".to_owned(), |time| time::words(now - time)),
-            &expires,
-            short(&key.key_sha256),
+            key.server(),
+            printable(key.label.as_deref().unwrap_or("–")),
+            created.map_or("–".to_owned(), |time| time::words(now - time)),
+            key.expiry(now),
+            key.short_digest(),
         ]);
     }
     for column in rows.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    print(&rows.trim_fmt())
+    Ok(print(&rows.trim_fmt())?)
 }
 
 impl Revoke {
     async fn run(self, table: &KeysTable, json: bool) -> anyhow::Result<()> {
         let mut keys = table.all().await?;
-        let prefix = self
-            .digest
-            .as_ref()
-            .map(|prefix| prefix.to_ascii_lowercase());
         keys.retain(|key| {
-            let is_its =
+            let matches =
                 |wanted: &Option<String>, own: &Option<String>| wanted.is_none() || wanted == own;
-            is_its(&self.server, &key.server_id)
-                && is_its(&self.label, &key.label)
-                && prefix
+            matches(&self.server, &key.server_id)
+                && matches(&self.label, &key.label)
+                && self
+                    .digest
                     .as_ref()
                     .is_none_or(|prefix| key.key_sha256.starts_with(prefix))
         });
@@ -351,17 +239,20 @@ impl Revoke {
             !keys.is_empty(),
             "there is no such key; `keys list` shows them all"
         );
-        let is_one = self.label.is_some() || self.digest.is_some();
-        ensure!(!is_one || keys.len() == 1, "several keys match: {names}");
+        let expects_one = self.label.is_some() || self.digest.is_some();
+        ensure!(
+            !expects_one || keys.len() == 1,
+            "several keys match: {names}"
+        );
         confirm(&format!("Revoke {names}?"), self.yes)?;
         for key in &keys {
             table.delete(key).await?;
         }
         if json {
-            return print(&serde_json::to_string(&keys)?);
+            return Ok(print(&serde_json::to_string(&keys)?)?);
         }
         eprintln!(
-            "Revoked {names}. Function instances that know a key accept it for up to KEY_CACHE_SECONDS."
+            "Revoked {names}. Function instances that have cached a key accept it for up to KEY_CACHE_SECONDS."
         );
         Ok(())
     }
@@ -369,21 +260,33 @@ impl Revoke {
 
 impl Rotate {
     async fn run(self, table: &KeysTable, json: bool) -> anyhow::Result<()> {
-        let old = table.of_server(&self.server).await?;
-        if old.is_empty() {
+        let old_keys = table.of_server(&self.server).await?;
+        if old_keys.is_empty() {
             let server = &self.server;
-            bail!("there is no key of {server}: make one with `keys add {server}`");
+            bail!("{server} has no key: create one with `keys add {server}`");
         }
         let now = Utc::now();
-        let key = New::make(Some(self.server), self.label, self.expires, now)?;
+        let expiry = now + self.grace;
+        let mut key = New::make(Some(self.server), self.label, self.expires, now)?;
+        key.old_keys_expire_at = Some(expiry.timestamp());
         table.put(&key.stored).await?;
         key.print(json)?;
-        for key in &old {
-            table.expire(key, now + self.grace).await?;
+        let mut failures = Vec::new();
+        for old_key in &old_keys {
+            if let Err(error) = table.expire(old_key, expiry).await {
+                failures.push(format!("{}: {error:#}", old_key.describe()));
+            }
         }
+        ensure!(
+            failures.is_empty(),
+            "the new key is stored and valid, but the expiry of old keys could not be set; \
+             revoke them when the new key is in use: {}",
+            failures.join("; ")
+        );
         eprintln!(
-            "The old keys expire at {} at the latest.",
-            time::stored(now + self.grace)
+            "The old keys expire at {} at the latest. Function instances that have cached one accept it for up to \
+             KEY_CACHE_SECONDS longer.",
+            time::stored(expiry)
         );
         Ok(())
     }

@@ -3,23 +3,23 @@
 /// Reads a `server_id` from the command line.
 ///
 /// # Errors
-/// The endpoint would reject it.
+/// If the endpoint would reject it.
 pub fn parse(text: &str) -> Result<String, String> {
-    let is_fit = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    if (1..=100).contains(&text.len()) && text.bytes().all(is_fit) {
+    let is_valid = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
+    if (1..=100).contains(&text.len()) && text.bytes().all(is_valid) {
         Ok(text.to_owned())
     } else {
-        Err("a server's id has 1 to 100 characters out of a-z, 0-9 and -".to_owned())
+        Err("a server id has 1 to 100 characters from a-z, 0-9 and -".to_owned())
     }
 }
 
-/// A host name as a `server_id`: what does not fit becomes a dash.
+/// Turns a host name into a `server_id`: each invalid character becomes a dash.
 pub fn from_hostname(hostname: &str) -> String {
-    let fitting = |character: char| match character.to_ascii_lowercase() {
-        fit @ ('a'..='z' | '0'..='9') => fit,
+    let valid = |character: char| match character.to_ascii_lowercase() {
+        character @ ('a'..='z' | '0'..='9') => character,
         _ => '-',
     };
-    let id: String = hostname.chars().map(fitting).take(100).collect();
+    let id: String = hostname.chars().map(valid).take(100).collect();
     if id.is_empty() { "unnamed".into() } else { id }
 }
 

@@ -1,7 +1,9 @@
-//! What operators do to a server in the table. Neither command ever creates an item.
+//! Commands that change or delete a server's item. Neither ever creates one.
 
-use crate::aws::{Aws, explain};
-use crate::{Place, confirm, print, server_id, time};
+use crate::aws::{Aws, explain_in};
+use crate::target::{SERVERS, Target};
+use crate::terminal::{confirm, print};
+use crate::{server_id, time};
 use anyhow::{anyhow, bail};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -13,7 +15,7 @@ use std::io::IsTerminal;
 
 /// Keep the watchdog from announcing a server, for a time.
 ///
-/// The server is judged all the same; what is still true afterwards is announced then.
+/// The server is still marked as online or offline; what still holds when the silence ends is announced then.
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat silence web-1 2h")]
 pub struct Silence {
@@ -34,7 +36,7 @@ enum Until {
 fn until(text: &str) -> Result<Until, String> {
     match text {
         "off" => Ok(Until::Off),
-        text => time::duration(text).map(Until::In),
+        text => time::positive_duration(text).map(Until::In),
     }
 }
 
@@ -54,12 +56,14 @@ pub struct Forget {
 
 impl Silence {
     /// Silences a server, or ends its silence.
-    pub async fn run(self, place: &Place) -> anyhow::Result<()> {
-        let aws = Aws::new(place).await;
+    pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        let aws = Aws::new(target);
+        let table = aws.name(&SERVERS).await?;
         let update = aws
             .dynamodb()
+            .await
             .update_item()
-            .table_name(aws.servers_table().await?)
+            .table_name(&table)
             .key("server_id", AttributeValue::S(self.server.clone()))
             .condition_expression("attribute_exists(server_id)");
         let until = match self.time {
@@ -77,14 +81,14 @@ impl Silence {
             .await
             .map_err(|error| match error.as_service_error() {
                 Some(UpdateItemError::ConditionalCheckFailedException(_)) => missing(&self.server),
-                _ => explain(error),
+                _ => explain_in(&table)(error),
             })?;
-        if place.json {
+        if target.json {
             let told = json!({ "server_id": self.server, "silenced_until": until });
-            return print(&told.to_string());
+            return Ok(print(&told.to_string())?);
         }
         match until {
-            None => eprintln!("{} is not silenced any more.", self.server),
+            None => eprintln!("{} is no longer silenced.", self.server),
             Some(until) => eprintln!("{} is silenced until {until}.", self.server),
         }
         Ok(())
@@ -93,32 +97,34 @@ impl Silence {
 
 impl Forget {
     /// Deletes a server's item.
-    pub async fn run(self, place: &Place) -> anyhow::Result<()> {
-        let aws = Aws::new(place).await;
-        let table = aws.servers_table().await?;
+    pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        let aws = Aws::new(target);
+        let table = aws.name(&SERVERS).await?;
+        let dynamodb = aws.dynamodb().await;
         let key = AttributeValue::S(self.server.clone());
-        let get = aws.dynamodb().get_item().table_name(&table);
+        let get = dynamodb.get_item().table_name(&table);
         let get = get.key("server_id", key.clone()).consistent_read(true);
-        if get.send().await.map_err(explain)?.item.is_none() {
+        let found = get.send().await.map_err(explain_in(&table))?;
+        if found.item.is_none() {
             bail!(missing(&self.server));
         }
         let warning = "If its agent is still running, its next heartbeat registers it again.";
-        // A script means it, and a server that lives comes back by itself.
+        // Scripts are not asked: a live server comes back with its next heartbeat.
         let yes = self.yes || !std::io::stdin().is_terminal();
         confirm(&format!("Forget {}? {warning}", self.server), yes)?;
-        aws.dynamodb()
+        dynamodb
             .delete_item()
-            .table_name(table)
+            .table_name(&table)
             .key("server_id", key)
             .condition_expression("attribute_exists(server_id)")
             .send()
             .await
             .map_err(|error| match error.as_service_error() {
                 Some(DeleteItemError::ConditionalCheckFailedException(_)) => missing(&self.server),
-                _ => explain(error),
+                _ => explain_in(&table)(error),
             })?;
-        if place.json {
-            return print(&json!({ "server_id": self.server }).to_string());
+        if target.json {
+            print(&json!({ "server_id": self.server }).to_string())?;
         }
         eprintln!("{} is forgotten. {warning}", self.server);
         Ok(())

@@ -1,6 +1,7 @@
 //! Times as the tables hold them, and durations as people write them.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
 
 /// A time in the format of `last_seen`.
 pub fn stored(time: DateTime<Utc>) -> String {
@@ -10,7 +11,7 @@ pub fn stored(time: DateTime<Utc>) -> String {
 /// Reads a duration such as `2h` or `90d`.
 ///
 /// # Errors
-/// It is none, or a longer one than the calendar.
+/// If it is not a duration, or longer than a thousand years.
 pub fn duration(text: &str) -> Result<TimeDelta, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     let duration = TimeDelta::from_std(duration).map_err(|error| error.to_string())?;
@@ -20,9 +21,21 @@ pub fn duration(text: &str) -> Result<TimeDelta, String> {
     Ok(duration)
 }
 
+/// Reads a duration of a second or more.
+///
+/// # Errors
+/// If it is shorter, or [`duration`] rejects it.
+pub fn positive_duration(text: &str) -> Result<TimeDelta, String> {
+    let duration = duration(text)?;
+    if duration < TimeDelta::seconds(1) {
+        return Err("it is shorter than a second".to_owned());
+    }
+    Ok(duration)
+}
+
 /// A duration by its largest unit: `12s`, `3days`.
 pub fn words(duration: TimeDelta) -> String {
     let seconds = duration.num_seconds().unsigned_abs();
-    let words = humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string();
+    let words = humantime::format_duration(Duration::from_secs(seconds)).to_string();
     words.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -1,7 +1,7 @@
 //! Reads the two tables: a scan of the servers, and one query per server for its last hour.
 
 use super::server::{Server, Status};
-use crate::aws::explain;
+use crate::aws::explain_in;
 use crate::time;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -9,26 +9,30 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::collections::HashMap;
 
-/// Queries under way at once.
+/// Maximum number of concurrent queries.
 const CONCURRENCY: usize = 16;
 
 /// How far back a server's metrics are read.
 pub const HISTORY: TimeDelta = TimeDelta::hours(1);
 
+/// Rows of metrics that are read per server, so that neither a server that sends too often nor one whose clock
+/// is ahead makes a view expensive.
+const MAX_ROWS: i32 = 500;
+
 type Item = HashMap<String, AttributeValue>;
 
-/// The two tables that are shown.
+/// The two tables that the view reads.
 pub struct Tables {
     /// A client for both.
     pub client: Client,
-    /// The table of servers.
+    /// The servers table.
     pub servers: String,
-    /// The table of metrics.
+    /// The metrics table.
     pub metrics: String,
 }
 
 impl Tables {
-    /// Reads all servers as they are now, without their readings.
+    /// Reads all servers as they are now, without their metrics.
     pub async fn servers(
         &self,
         now: DateTime<Utc>,
@@ -47,13 +51,13 @@ impl Tables {
             .items()
             .send();
         let mut servers = Vec::new();
-        while let Some(item) = pages.try_next().await.map_err(explain)? {
+        while let Some(item) = pages.try_next().await.map_err(explain_in(&self.servers))? {
             servers.push(server(&item, now, offline_after));
         }
         Ok(servers)
     }
 
-    /// Completes servers with what they sent in the last hour.
+    /// Adds the metrics of the last hour to each server.
     pub async fn complete(
         &self,
         servers: Vec<Server>,
@@ -70,10 +74,11 @@ impl Tables {
             .await
     }
 
-    /// Reads what a server has sent in the last hour, by its own clock.
+    /// Reads the metrics that a server has sent in the last hour, by its own clock: the newest rows, newest
+    /// first.
     async fn last_hour(&self, server_id: &str, now: DateTime<Utc>) -> anyhow::Result<Vec<Item>> {
         let since = time::stored(now - HISTORY);
-        let rows = self
+        let page = self
             .client
             .query()
             .table_name(&self.metrics)
@@ -83,13 +88,12 @@ impl Tables {
             .projection_expression(
                 "recorded_at, cpu_percent, memory_percent, disk_percent, load_1m, uptime_seconds",
             )
-            .into_paginator()
-            .items()
+            .scan_index_forward(false)
+            .limit(MAX_ROWS)
             .send()
-            .try_collect()
             .await
-            .map_err(explain)?;
-        Ok(rows)
+            .map_err(explain_in(&self.metrics))?;
+        Ok(page.items.unwrap_or_default())
     }
 }
 
@@ -113,7 +117,7 @@ fn server(item: &Item, now: DateTime<Utc>, offline_after: TimeDelta) -> Server {
 }
 
 fn complete(server: &mut Server, rows: &[Item], now: DateTime<Utc>) {
-    let newest = |name| rows.last().and_then(|row| number(row, name));
+    let newest = |name| rows.first().and_then(|row| number(row, name));
     server.cpu_percent = newest("cpu_percent");
     server.memory_percent = newest("memory_percent");
     server.disk_percent = newest("disk_percent");
@@ -122,7 +126,7 @@ fn complete(server: &mut Server, rows: &[Item], now: DateTime<Utc>) {
     server.cpu_percent_by_minute = by_minute(rows, now - HISTORY);
 }
 
-/// The highest CPU reading of each minute since then; none where nothing was sent.
+/// The highest CPU reading of each minute since then; `None` for a minute without a reading.
 fn by_minute(rows: &[Item], since: DateTime<Utc>) -> Vec<Option<f64>> {
     let mut minutes = vec![None; HISTORY.num_minutes() as usize];
     for row in rows {

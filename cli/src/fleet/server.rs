@@ -1,26 +1,26 @@
-//! One server, as it is shown.
+//! One server as the view shows it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use std::cmp::Reverse;
 
-/// Share of CPU, memory or disk from which on a server has a problem, percent.
-pub const PRESSED: f64 = 90.0;
+/// Usage of CPU, memory or disk at which a server counts as a problem, percent.
+pub const OVERLOADED: f64 = 90.0;
 
-/// A server with its newest readings.
+/// A server with its newest metrics.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Server {
     /// The stable name.
     pub server_id: String,
     /// The host name.
     pub hostname: Option<String>,
-    /// Whether it still sends.
+    /// Whether it is still sending heartbeats.
     pub status: Status,
     /// When its last heartbeat came in.
     pub last_seen: Option<DateTime<Utc>>,
-    /// Since when the watchdog has it as offline.
+    /// The start of the absence, if the watchdog has marked it as offline.
     pub offline_since: Option<DateTime<Utc>>,
-    /// Until when the watchdog does not announce it.
+    /// The watchdog does not announce it until then.
     pub silenced_until: Option<DateTime<Utc>>,
     /// The distribution's name.
     pub os_distribution: Option<String>,
@@ -56,7 +56,8 @@ pub enum Status {
 }
 
 impl Status {
-    /// Offline is what the watchdog has marked, and what was last seen longer ago than this.
+    /// A server is offline if the watchdog has marked it so, or if it was last seen longer ago than
+    /// `offline_after`.
     pub fn of(
         is_marked: bool,
         last_seen: Option<DateTime<Utc>>,
@@ -71,16 +72,21 @@ impl Status {
 }
 
 impl Server {
-    /// What to sort by for the newest problems to come first: servers that went offline, the latest on
-    /// top, then those under pressure, then the others, by name.
+    /// Sort key that puts the newest problems first: servers that went offline, the latest on top, then
+    /// overloaded ones, then the others by name.
     pub fn rank(&self) -> impl Ord + use<> {
         let gone = (self.status == Status::Offline).then_some(self.last_seen);
         let usage = [self.cpu_percent, self.memory_percent, self.disk_percent];
-        let pressed = usage
+        let is_overloaded = usage
             .into_iter()
             .flatten()
-            .any(|percent| percent >= PRESSED);
-        (self.status, Reverse(gone), !pressed, self.server_id.clone())
+            .any(|percent| percent >= OVERLOADED);
+        (
+            self.status,
+            Reverse(gone),
+            !is_overloaded,
+            self.server_id.clone(),
+        )
     }
 }
 
@@ -121,7 +127,7 @@ mod tests {
             server("never-seen", Status::Offline, None, 1.0),
             server("healthy-a", Status::Online, Some(2), 1.0),
             server("lost-long-ago", Status::Offline, Some(9000), 99.0),
-            server("pressed", Status::Online, Some(3), 90.0),
+            server("overloaded", Status::Online, Some(3), 90.0),
             server("lost-just-now", Status::Offline, Some(200), 1.0),
         ];
         servers.sort_by_cached_key(Server::rank);
@@ -132,7 +138,7 @@ mod tests {
                 "lost-just-now",
                 "lost-long-ago",
                 "never-seen",
-                "pressed",
+                "overloaded",
                 "healthy-a",
                 "healthy-b"
             ]

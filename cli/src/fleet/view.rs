@@ -1,18 +1,19 @@
 //! The fleet as a table of text, as wide as the terminal.
 
-use super::server::{PRESSED, Server, Status};
-use chrono::{DateTime, Utc};
+use super::server::{OVERLOADED, Server, Status};
+use crate::terminal::printable;
+use crate::time;
+use chrono::{DateTime, TimeDelta, Utc};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Row, Table, Width};
-use std::time::Duration;
 
-/// Share of CPU, memory or disk that is worth a look, percent.
-const BUSY: f64 = 75.0;
+/// Usage from which a value is shown in yellow, percent.
+const ELEVATED: f64 = 75.0;
 
-/// What stands where nothing is known.
+/// Placeholder for an unknown value.
 const UNKNOWN: &str = "–";
 
-/// Paints the fleet for so many columns.
+/// Renders the fleet as a table `columns` wide.
 pub fn paint(servers: &[Server], now: DateTime<Utc>, columns: usize, colours: bool) -> String {
     let layout = Layout::of(servers, now, columns);
     let mut table = Table::new();
@@ -41,7 +42,7 @@ pub fn paint(servers: &[Server], now: DateTime<Utc>, columns: usize, colours: bo
     )
 }
 
-/// Who is silenced, and until when.
+/// One line for each silenced server.
 fn silenced(servers: &[Server]) -> String {
     let lines = servers.iter().filter_map(|server| {
         let until = server.silenced_until?.format("%Y-%m-%d %H:%M UTC");
@@ -63,18 +64,26 @@ fn summary(servers: &[Server]) -> String {
         .iter()
         .filter(|server| server.status == Status::Offline)
         .count();
+    let silenced = servers
+        .iter()
+        .filter(|server| server.silenced_until.is_some())
+        .count();
     let plural = if servers.len() == 1 { "" } else { "s" };
-    format!("{} server{plural}, {offline} offline", servers.len())
+    let summary = format!("{} server{plural}, {offline} offline", servers.len());
+    match silenced {
+        0 => summary,
+        _ => format!("{summary}, {silenced} silenced"),
+    }
 }
 
-/// Stands behind a time where there is room.
+/// Suffix of a time, if the column is wide enough.
 const AGO: &str = " ago";
 
-/// Places of the columns that are aligned to the right.
+/// Indexes of the right-aligned columns.
 const LOAD: usize = 7;
 const UPTIME: usize = 8;
 
-/// How wide each column is, without the gap behind it.
+/// The width of each column, without the gap after it.
 struct Layout {
     name: usize,
     seen: usize,
@@ -88,7 +97,7 @@ struct Layout {
 }
 
 impl Layout {
-    /// Starts from what fits 80 columns and hands out what is left, the most telling column first.
+    /// Starts with widths that fit 80 columns and distributes the remaining space, most informative column first.
     fn of(servers: &[Server], now: DateTime<Utc>, columns: usize) -> Self {
         let longest = |least: usize, text: &dyn Fn(&Server) -> String| {
             servers
@@ -177,7 +186,7 @@ impl Layout {
             Cell::new(uptime(server)),
             Cell::new(sparkline(&server.cpu_percent_by_minute, self.sparkline)).fg(Color::Cyan),
         ];
-        // The readings of a server that is gone are history.
+        // The metrics of an offline server are out of date.
         line(cells.map(|cell| {
             if online {
                 cell
@@ -193,26 +202,25 @@ impl Layout {
             return Cell::new(format!("{:width$} {UNKNOWN:>3}", "", width = self.bar));
         };
         let colour = match percent {
-            _ if percent >= PRESSED => Color::Red,
-            _ if percent >= BUSY => Color::Yellow,
+            _ if percent >= OVERLOADED => Color::Red,
+            _ if percent >= ELEVATED => Color::Yellow,
             _ => Color::Green,
         };
         Cell::new(format!("{} {percent:>3.0}", bar(percent, self.bar))).fg(colour)
     }
 }
 
-/// A row that never wraps: what is too long ends in an ellipsis.
+/// A row that never wraps: long values are cut off with an ellipsis.
 fn line(cells: [Cell; 10]) -> Row {
     let mut row = Row::from(cells);
     row.max_height(1);
     row
 }
 
-/// How long ago the server was seen, with or without the word for it.
+/// How long ago the server was last seen, with or without " ago".
 fn seen(server: &Server, now: DateTime<Utc>, ago: &str) -> String {
-    let since = |time: DateTime<Utc>| (now - time).to_std().unwrap_or_default();
     server.last_seen.map_or("never".into(), |time| {
-        format!("{}{ago}", words(since(time)))
+        format!("{}{ago}", words((now - time).max(TimeDelta::zero())))
     })
 }
 
@@ -236,31 +244,33 @@ fn os(server: &Server, full: bool) -> String {
     }
 }
 
-/// What somebody else wrote, without what a terminal would obey.
-fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
+/// The load in at most five characters.
 fn load(server: &Server) -> String {
-    server
-        .load_1m
-        .map_or(UNKNOWN.into(), |load| format!("{load:.2}"))
+    match server.load_1m {
+        None => UNKNOWN.into(),
+        Some(load) if load < 99.995 => format!("{load:.2}"),
+        Some(load) if load < 9999.5 => format!("{load:.0}"),
+        Some(_) => ">9999".into(),
+    }
 }
 
 fn uptime(server: &Server) -> String {
-    let uptime = server
-        .uptime_seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    uptime.map_or(UNKNOWN.into(), words)
+    // A number that is too large becomes the largest one.
+    let uptime = server.uptime_seconds.map(|seconds| seconds as i64);
+    uptime.map_or(UNKNOWN.into(), |seconds| {
+        words(TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX))
+    })
 }
 
-/// A duration by its largest unit: `12s`, `3days`.
-fn words(duration: Duration) -> String {
-    let words = humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string();
-    words.split(' ').next().unwrap_or_default().to_owned()
+/// A duration by its largest unit, in at most eight characters.
+fn words(duration: TimeDelta) -> String {
+    if duration >= TimeDelta::days(36_525) {
+        return ">99years".into();
+    }
+    time::words(duration)
 }
 
-/// A line of so many columns, as much of it heavy as the share says, to the half column.
+/// A bar `width` columns long, filled in steps of half a column.
 fn bar(percent: f64, width: usize) -> String {
     let halves = (percent.clamp(0.0, 100.0) / 100.0 * width as f64 * 2.0).round() as usize;
     let half = if halves % 2 == 1 { "╸" } else { "" };
@@ -268,7 +278,7 @@ fn bar(percent: f64, width: usize) -> String {
     format!("{bar:─<width$}")
 }
 
-/// So many columns over the whole time, each as high as the peak of its share of the minutes.
+/// `width` columns for the whole period; each shows the peak of its minutes.
 fn sparkline(percents: &[Option<f64>], width: usize) -> String {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let peak = |column: usize| {
@@ -286,7 +296,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_are_as_long_as_the_share() {
+    fn bars_match_the_percentage() {
         for (percent, expected) in [
             (0.0, "────"),
             (12.5, "╸───"),
@@ -342,10 +352,68 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     }
 
     #[test]
-    fn silenced_servers_are_named_below() {
+    fn extreme_values_do_not_widen_the_table() {
+        let (servers, now) = fleet();
+        let mut servers = servers.map(|server| Server {
+            os_distribution: Some("Debian".into()),
+            last_seen: "0001-01-01T00:00:00Z".parse().ok(),
+            load_1m: Some(9.9e125),
+            uptime_seconds: Some(u64::MAX as f64),
+            ..server
+        });
+        servers[1].last_seen = "2025-02-01T00:00:00Z".parse().ok();
+        let painted = paint(&servers, now, 80, false);
+        let rows: Vec<_> = painted.lines().skip(3).collect();
+        assert_eq!(rows.len(), 2, "{painted}");
+        for (row, seen) in rows.iter().zip([">99years", "11months"]) {
+            assert!(row.chars().count() <= 80, "{painted}");
+            for value in [seen, ">9999", ">99years"] {
+                assert!(row.contains(value), "{value}: {painted}");
+            }
+        }
+    }
+
+    #[test]
+    fn loads_and_uptimes_are_short() {
+        for (value, expected) in [
+            (Some(0.0), "0.00"),
+            (Some(99.99), "99.99"),
+            (Some(99.996), "100"),
+            (Some(9999.4), "9999"),
+            (Some(9999.6), ">9999"),
+            (None, UNKNOWN),
+        ] {
+            let server = Server {
+                load_1m: value,
+                ..Server::default()
+            };
+            assert_eq!(load(&server), expected, "{value:?}");
+        }
+        for (value, expected) in [
+            (Some(59.9), "59s"),
+            (Some(364.0 * 86_400.0), "11months"),
+            (Some(99.9 * 31_557_600.0), "99years"),
+            (Some(100.0 * 31_557_600.0), ">99years"),
+            (Some(1e300), ">99years"),
+            (None, UNKNOWN),
+        ] {
+            let server = Server {
+                uptime_seconds: value,
+                ..Server::default()
+            };
+            assert_eq!(uptime(&server), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn silenced_servers_are_counted_and_listed_below_the_table() {
         let (mut servers, now) = fleet();
         servers[0].silenced_until = "2026-01-18T12:00:00Z".parse().ok();
         let painted = paint(&servers, now, 80, false);
+        assert!(
+            painted.starts_with("2 servers, 1 offline, 1 silenced\n"),
+            "{painted}"
+        );
         assert!(
             painted.ends_with("\n\nnas is silenced until 2026-01-18 12:00 UTC"),
             "{painted}"
@@ -353,7 +421,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     }
 
     #[test]
-    fn more_columns_are_used() {
+    fn wide_terminals_show_full_names() {
         let (servers, now) = fleet();
         let painted = paint(&servers, now, 200, false);
         let widest = painted
@@ -373,7 +441,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     }
 
     #[test]
-    fn nothing_that_was_sent_reaches_the_terminal_as_a_command() {
+    fn control_characters_are_replaced() {
         let (mut servers, now) = fleet();
         servers[1].os_distribution = Some("\u{1b}[2J\n".into());
         let painted = paint(&servers, now, 200, false);
@@ -381,7 +449,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     }
 
     #[test]
-    fn colours_are_left_out_when_not_wanted() {
+    fn output_is_plain_without_colours() {
         let (servers, now) = fleet();
         assert!(paint(&servers, now, 80, true).contains('\u{1b}'));
         assert!(!paint(&servers, now, 80, false).contains('\u{1b}'));

@@ -1,10 +1,12 @@
 //! `heartbeatctl agent`, against an endpoint that follows a script.
 
-use crate::support::{run, tool};
+use crate::support::{Run, run, terminate, tool, wait_until};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,34 +18,57 @@ struct Received {
     body: Value,
 }
 
+/// What the endpoint does with a request.
+#[derive(Clone)]
+enum Step {
+    /// Answers with a status, headers and a body.
+    Answer(u16, String, &'static str),
+    /// Closes the connection without an answer.
+    Close,
+    /// Never answers.
+    Hang,
+}
+
+/// An answer of the endpoint with this status.
+fn status(status: u16) -> Step {
+    answer(status, "")
+}
+
+fn answer(status: u16, headers: &str) -> Step {
+    let body = if status == 200 {
+        r#"{"status":"ok"}"#
+    } else {
+        r#"{"detail":"why"}"#
+    };
+    Step::Answer(status, headers.to_owned(), body)
+}
+
 struct Endpoint {
     url: String,
     received: Arc<Mutex<Vec<Received>>>,
+    connections: Arc<AtomicUsize>,
 }
 
-/// A status with headers; none closes the connection without an answer.
-type Step = Option<(u16, &'static str)>;
-
 impl Endpoint {
-    /// Follows the script, and answers 200 from then on.
-    fn start(script: &'static [Step]) -> Self {
+    /// Follows the script, then answers 200.
+    fn start(script: Vec<Step>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let url = format!(
-            "http://{}/api/v1/agents/heartbeat",
-            listener.local_addr().unwrap()
-        );
-        let received = Arc::<Mutex<Vec<Received>>>::default();
-        let shared = received.clone();
+        let address = listener.local_addr().unwrap();
+        let endpoint = Self {
+            url: format!("http://{address}/api/v1/agents/heartbeat"),
+            received: Arc::default(),
+            connections: Arc::default(),
+        };
+        let received = endpoint.received.clone();
+        let connections = endpoint.connections.clone();
         std::thread::spawn(move || {
-            let script = script
-                .iter()
-                .copied()
-                .chain(std::iter::repeat(Some((200, ""))));
-            for (step, peer) in script.zip(listener.incoming()) {
-                serve(step, &peer.unwrap(), &shared);
+            for peer in listener.incoming() {
+                connections.fetch_add(1, Ordering::SeqCst);
+                let (script, received) = (script.clone(), received.clone());
+                std::thread::spawn(move || serve(&peer.unwrap(), &script, &received));
             }
         });
-        Self { url, received }
+        endpoint
     }
 
     fn received(&self) -> Vec<Received> {
@@ -59,48 +84,59 @@ impl Endpoint {
     }
 }
 
-fn serve(step: Step, mut peer: &TcpStream, received: &Mutex<Vec<Received>>) {
+/// Serves a connection until either side closes it.
+fn serve(mut peer: &TcpStream, script: &[Step], received: &Mutex<Vec<Received>>) {
     let mut reader = BufReader::new(peer);
-    let mut headers = std::collections::HashMap::new();
     loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        let Some((name, value)) = line.trim().split_once(": ") else {
-            if line.trim().is_empty() {
+        let mut headers = HashMap::new();
+        loop {
+            let mut line = String::new();
+            if !matches!(reader.read_line(&mut line), Ok(1..)) {
+                return;
+            }
+            let line = line.trim();
+            if line.is_empty() {
                 break;
             }
-            continue;
+            if let Some((name, value)) = line.split_once(": ") {
+                headers.insert(name.to_ascii_lowercase(), value.to_owned());
+            }
+        }
+        let mut body = vec![0; headers["content-length"].parse().unwrap()];
+        reader.read_exact(&mut body).unwrap();
+        let number = {
+            let mut received = received.lock().unwrap();
+            received.push(Received {
+                key: headers["x-api-key"].clone(),
+                idempotency_key: headers["idempotency-key"].clone(),
+                body: serde_json::from_slice(&body).unwrap(),
+            });
+            received.len() - 1
         };
-        headers.insert(name.to_ascii_lowercase(), value.to_owned());
-    }
-    let mut body = vec![0; headers["content-length"].parse().unwrap()];
-    reader.read_exact(&mut body).unwrap();
-    received.lock().unwrap().push(Received {
-        key: headers["x-api-key"].clone(),
-        idempotency_key: headers["idempotency-key"].clone(),
-        body: serde_json::from_slice(&body).unwrap(),
-    });
-    if let Some((status, headers)) = step {
-        let body = if status == 200 {
-            r#"{"status":"ok"}"#
-        } else {
-            r#"{"detail":"why"}"#
-        };
-        let length = body.len();
-        let answer = format!(
-            "HTTP/1.1 {status} S\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
-        );
-        peer.write_all(answer.as_bytes()).unwrap();
+        match script.get(number).cloned().unwrap_or(status(200)) {
+            Step::Answer(status, headers, body) => {
+                let length = body.len();
+                let answer = format!(
+                    "HTTP/1.1 {status} S\r\n{headers}content-length: {length}\r\n\r\n{body}"
+                );
+                peer.write_all(answer.as_bytes()).unwrap();
+            }
+            Step::Close => return,
+            Step::Hang => std::thread::sleep(Duration::from_secs(3600)),
+        }
     }
 }
 
 #[test]
-fn whatever_a_retry_can_help_is_retried_with_the_same_name() {
-    let endpoint = Endpoint::start(&[
-        Some((503, "retry-after: 1\r\n")),
-        Some((429, "")),
-        None,
-        Some((500, "")),
+fn transient_failures_are_retried_with_the_same_idempotency_key() {
+    let captive_portal = "<html>\u{1b}[2J</html>";
+    let endpoint = Endpoint::start(vec![
+        answer(503, "retry-after: 1\r\n"),
+        status(429),
+        Step::Close,
+        status(500),
+        Step::Answer(200, String::new(), captive_portal),
+        Step::Answer(200, String::new(), r#"{"status":"error"}"#),
     ]);
     let started = Instant::now();
     let run = run(endpoint.agent().args(["--once", "--server-id", "web-1"]));
@@ -111,7 +147,7 @@ fn whatever_a_retry_can_help_is_retried_with_the_same_name() {
     );
     assert!(started.elapsed() >= Duration::from_secs(1), "Retry-After");
     let received = endpoint.received();
-    assert_eq!(received.len(), 5);
+    assert_eq!(received.len(), 7);
     for heartbeat in &received {
         assert_eq!(heartbeat.key, "key-1");
         assert_eq!(heartbeat.idempotency_key, received[0].idempotency_key);
@@ -128,45 +164,54 @@ fn whatever_a_retry_can_help_is_retried_with_the_same_name() {
 
 #[test]
 fn any_other_rejection_is_final() {
-    let scripts: [&'static [Step]; 5] = [
-        &[Some((400, ""))],
-        &[Some((401, ""))],
-        &[Some((403, ""))],
-        &[Some((413, ""))],
-        &[Some((422, ""))],
-    ];
-    for script in scripts {
-        let endpoint = Endpoint::start(script);
+    for code in [204, 400, 401, 403, 413, 422] {
+        let endpoint = Endpoint::start(vec![status(code)]);
         let run = run(endpoint.agent().arg("--once"));
-        let status = script[0].unwrap().0;
         assert_eq!((run.code, endpoint.received().len()), (1, 1), "{run:?}");
-        let told = format!("error: heartbeat not sent: {status} {{\"detail\":\"why\"}}\n");
+        let answer = if code == 204 {
+            ""
+        } else {
+            r#" {"detail":"why"}"#
+        };
+        let told = format!("error: heartbeat not sent: {code}{answer}\n");
         assert_eq!((run.stderr, run.stdout), (told, String::new()));
     }
 }
 
 #[test]
 fn a_heartbeat_is_given_up_when_the_next_one_is_due() {
-    let endpoint = Endpoint::start(&[Some((503, "retry-after: 60\r\n"))]);
-    let run = run(endpoint.agent().args(["--once", "--interval", "2"]));
-    assert_eq!((run.code, endpoint.received().len()), (1, 1), "{run:?}");
-    assert!(run.stderr.ends_with(", after 1 attempt\n"), "{run:?}");
+    let in_a_minute = chrono::Utc::now() + chrono::TimeDelta::minutes(1);
+    for retry_after in [
+        "60",
+        "18446744073709551615",
+        "99999999999999999999999",
+        &in_a_minute.to_rfc2822(),
+    ] {
+        let headers = format!("retry-after: {retry_after}\r\n");
+        let endpoint = Endpoint::start(vec![answer(503, &headers)]);
+        let run = run(endpoint.agent().args(["--once", "--interval", "5"]));
+        assert_eq!((run.code, endpoint.received().len()), (1, 1), "{run:?}");
+        assert_eq!(
+            run.stderr,
+            "error: heartbeat not sent: 503 {\"detail\":\"why\"}, after 1 attempt\n"
+        );
+    }
 }
 
 #[test]
-fn an_endpoint_that_is_not_there_is_told_in_a_line() {
+fn an_unreachable_endpoint_is_reported_in_one_line() {
     let closed = TcpListener::bind(("127.0.0.1", 0))
         .unwrap()
         .local_addr()
         .unwrap();
     let url = format!("http://{closed}");
     let run = run(tool()
-        .args(["agent", "--once", "--url", &url])
+        .args(["agent", "--once", "--interval", "4", "--url", &url])
         .env("HEARTBEAT_API_KEY", "k"));
     assert_eq!(run.code, 1);
     assert!(
         run.stderr.starts_with("error: heartbeat not sent: ")
-            && run.stderr.ends_with(", after 5 attempts\n"),
+            && run.stderr.ends_with(" attempts\n"),
         "{run:?}"
     );
     assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
@@ -178,7 +223,7 @@ fn the_key_comes_from_a_file_the_environment_or_a_credential() {
     std::fs::create_dir_all(folder).unwrap();
     let file = format!("{folder}/api-key");
     std::fs::write(&file, "key-of-file\n").unwrap();
-    let endpoint = Endpoint::start(&[]);
+    let endpoint = Endpoint::start(vec![]);
     let agent = || {
         let mut agent = endpoint.agent();
         agent.arg("--once").env_remove("HEARTBEAT_API_KEY");
@@ -212,25 +257,137 @@ fn the_key_comes_from_a_file_the_environment_or_a_credential() {
 
 #[test]
 fn an_agent_keeps_sending_until_it_is_told_to_stop() {
-    let endpoint = Endpoint::start(&[Some((422, ""))]);
-    let mut agent = endpoint
+    let endpoint = Endpoint::start(vec![status(422)]);
+    let agent = endpoint
         .agent()
-        .args(["--interval", "1"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .env("HEARTBEAT_INTERVAL", "1")
+        .env("HEARTBEAT_SERVER_ID", "web-7")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let patience = Instant::now() + Duration::from_secs(60);
-    while endpoint.received().len() < 3 {
-        assert!(Instant::now() < patience, "{:?}", endpoint.received());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let term = Command::new("kill")
-        .arg(agent.id().to_string())
-        .status()
-        .unwrap();
-    assert!(term.success());
-    assert!(agent.wait().unwrap().success(), "SIGTERM is no failure");
+    wait_until("heartbeats", || endpoint.received().len() >= 3);
+    terminate(&agent);
+    let run = Run::from(agent.wait_with_output().unwrap());
+    assert_eq!((run.code, &*run.stdout), (0, ""), "SIGTERM is a clean exit");
+    assert_eq!(run.stderr, "heartbeat not sent: 422 {\"detail\":\"why\"}\n");
     let received = endpoint.received();
     assert_ne!(received[1].idempotency_key, received[2].idempotency_key);
+    assert_eq!(received[2].body["server_id"], "web-7");
+    assert_eq!(endpoint.connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    for code in [301, 302, 303, 307, 308] {
+        let other = Endpoint::start(vec![]);
+        let headers = format!("location: {}\r\n", other.url);
+        let endpoint = Endpoint::start(vec![answer(code, &headers)]);
+        let run = run(endpoint.agent().arg("--once"));
+        assert_eq!((run.code, endpoint.received().len()), (1, 1), "{run:?}");
+        assert!(
+            run.stderr
+                .starts_with(&format!("error: heartbeat not sent: {code} ")),
+            "{run:?}"
+        );
+        assert_eq!(other.connections.load(Ordering::SeqCst), 0, "{code}");
+    }
+}
+
+#[test]
+fn an_answer_is_shown_cut_off_and_without_control_characters() {
+    const ANSWER: &str = "\u{1b}[2J\u{202e}\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
+        xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
+        xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+    let endpoint = Endpoint::start(vec![Step::Answer(422, String::new(), ANSWER)]);
+    let run = run(endpoint.agent().arg("--once"));
+    let shown = format!("\u{fffd}[2J\u{fffd}\u{fffd}{}", "x".repeat(194));
+    assert_eq!(
+        run.stderr,
+        format!("error: heartbeat not sent: 422 {shown}\n")
+    );
+}
+
+#[test]
+fn an_invalid_url_or_key_is_reported_at_once() {
+    for url in [
+        "",
+        "example.com/api",
+        "ftp://example.com/",
+        "http://",
+        "https:///api",
+        "http://a b/",
+        "/api",
+    ] {
+        // An empty variable counts as none, an empty flag does not.
+        let mut by_flag = tool();
+        let mut by_variable = tool();
+        by_variable
+            .args(["agent", "--once"])
+            .env("HEARTBEAT_URL", url);
+        by_flag.args(["agent", "--once", "--url", url]);
+        let expected = format!("error: {url:?} is not an http or https URL\n");
+        let by_flag = run(by_flag.env("HEARTBEAT_API_KEY", "k"));
+        assert_eq!((by_flag.code, &by_flag.stderr), (1, &expected));
+        if !url.is_empty() {
+            let by_variable = run(by_variable.env("HEARTBEAT_API_KEY", "k"));
+            assert_eq!((by_variable.code, &by_variable.stderr), (1, &expected));
+        }
+    }
+    let endpoint = Endpoint::start(vec![]);
+    for key in ["a\nb", "é\u{7f}"] {
+        let run = run(endpoint.agent().arg("--once").env("HEARTBEAT_API_KEY", key));
+        assert_eq!(
+            (run.code, &*run.stderr),
+            (
+                1,
+                "error: the API key contains characters that no key has\n"
+            )
+        );
+    }
+    assert_eq!(endpoint.connections.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn the_first_heartbeat_is_sent_at_a_random_second_of_the_interval() {
+    let endpoint = Endpoint::start(vec![]);
+    let agent = endpoint
+        .agent()
+        .args(["--interval", "86400"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(endpoint.connections.load(Ordering::SeqCst), 0);
+    terminate(&agent);
+    let run = Run::from(agent.wait_with_output().unwrap());
+    assert_eq!(
+        (run.code, run.stdout, run.stderr),
+        (0, "".into(), "".into())
+    );
+}
+
+#[test]
+fn a_request_that_is_never_answered_does_not_hold_up_the_end() {
+    for (arguments, code, told) in [
+        (&["--interval", "1"][..], 0, ""),
+        (&["--once"], 1, "error: heartbeat not sent: interrupted\n"),
+    ] {
+        let endpoint = Endpoint::start(vec![Step::Hang; 100]);
+        let agent = endpoint
+            .agent()
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until("a request", || !endpoint.received().is_empty());
+        let stopped = Instant::now();
+        terminate(&agent);
+        let run = Run::from(agent.wait_with_output().unwrap());
+        assert!(stopped.elapsed() < Duration::from_secs(3), "{arguments:?}");
+        assert_eq!(run.code, code, "{run:?}");
+        assert!(run.stderr.ends_with(told), "{run:?}");
+    }
 }

@@ -1,16 +1,19 @@
 //! `heartbeatctl keys`
 
-use crate::support::{Place, run_with_input, text};
+use crate::support::{Place, Run, closed_pipe, run, run_with_input, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::Utc;
+use dev::dynamodb;
+use dev::proxy::{Call, Fault, Proxy};
 use ring::digest::{SHA256, digest};
 use serde_json::json;
+use std::process::Stdio;
 
 fn digest_of(key: &str) -> String {
     hex::encode(digest(&SHA256, key.as_bytes()))
 }
 
-/// A stored key; its digest begins with this.
+/// Stores a key whose digest begins with `digest`.
 async fn put(
     place: &Place,
     digest: &str,
@@ -97,7 +100,7 @@ async fn a_shared_key_has_no_server_and_a_key_may_expire() {
 async fn keys_are_listed_without_the_key() {
     let place = Place::new().await;
     let key = place
-        .run(&["keys", "add", "web-1", "--label", "a\u{1b}b"])
+        .run(&["keys", "add", "web-1", "--label", "a\u{1b}\u{202e}b"])
         .stdout;
     put(
         &place,
@@ -111,7 +114,7 @@ async fn keys_are_listed_without_the_key() {
     let lines: Vec<_> = run.stdout.lines().collect();
     assert!(lines[0].starts_with("SERVER"), "{run:?}");
     assert!(
-        lines[1].starts_with("(every server)") && lines[1].contains("1m ago"),
+        lines[1].starts_with("every server") && lines[1].contains("1m ago"),
         "{run:?}"
     );
     assert!(
@@ -119,11 +122,14 @@ async fn keys_are_listed_without_the_key() {
         "{run:?}"
     );
     assert!(
-        lines[2].contains("web-1") && lines[2].contains("a\u{fffd}b") && lines[2].contains("never"),
+        lines[2].contains("web-1")
+            && lines[2].contains("a\u{fffd}\u{fffd}b")
+            && lines[2].contains("never"),
         "{run:?}"
     );
     let json = place.run(&["keys", "list", "--json"]).json();
     assert_eq!(json.as_array().unwrap().len(), 2);
+    assert_eq!(json[0].get("malformed"), None);
     assert_eq!(json[1]["server_id"], "web-1");
     for output in [run.stdout, json.to_string()] {
         assert!(!output.contains(key.trim()), "{output}");
@@ -173,11 +179,11 @@ async fn keys_are_revoked_by_server_label_or_digest() {
 }
 
 #[tokio::test]
-async fn a_key_is_revoked_once_somebody_agrees() {
+async fn a_key_is_revoked_after_confirmation() {
     let place = Place::new().await;
     put(&place, "a1", Some("web-1"), None, None).await;
     for (answer, code, said, left) in [
-        ("", 1, "there is no answer: pass --yes", 1),
+        ("", 1, "no answer on standard input: pass --yes", 1),
         ("\n", 1, "nothing was changed", 1),
         ("no\n", 1, "nothing was changed", 1),
         ("Y\n", 0, "Revoked a10000000000 (web-1)", 0),
@@ -205,6 +211,11 @@ async fn a_rotation_adds_a_key_and_lets_the_old_ones_expire() {
     put(&place, "b1", Some("web-2"), None, None).await;
     let run = place.run(&["keys", "rotate", "web-1", "--grace", "2h"]);
     assert_eq!(run.code, 0, "{run:?}");
+    assert!(
+        run.stderr
+            .contains("have cached one accept it for up to KEY_CACHE_SECONDS longer"),
+        "{run:?}"
+    );
     let items = place.items(&place.keys).await;
     let expiry = |digest: &str| -> Option<i64> {
         let item = items
@@ -232,6 +243,123 @@ async fn a_rotation_adds_a_key_and_lets_the_old_ones_expire() {
 
     let run = place.run(&["keys", "rotate", "web-3"]);
     assert_eq!(run.code, 1);
-    assert!(run.stderr.contains("there is no key of web-3"), "{run:?}");
+    assert!(run.stderr.contains("web-3 has no key"), "{run:?}");
     assert_eq!(place.items(&place.keys).await.len(), 5);
+}
+
+#[tokio::test]
+async fn a_rotation_without_grace_says_when_the_old_keys_expire() {
+    let place = Place::new().await;
+    put(&place, "a1", Some("web-1"), None, None).await;
+    let rotated = place.run(&["keys", "rotate", "web-1", "--grace", "0s", "--json"]);
+    let expiry = rotated.json()["old_keys_expire_at"].as_i64().unwrap();
+    let age = Utc::now().timestamp() - expiry;
+    assert!((0..60).contains(&age), "{age}");
+    let items = place.items(&place.keys).await;
+    let expiries: Vec<_> = items
+        .iter()
+        .filter_map(|item| item.get("expires_at"))
+        .collect();
+    assert_eq!(expiries, [&AttributeValue::N(expiry.to_string())]);
+    let added = place.run(&["keys", "add", "web-1", "--json"]).json();
+    assert_eq!(added.get("old_keys_expire_at"), None);
+}
+
+#[tokio::test]
+async fn a_rotation_says_which_old_keys_do_not_expire() {
+    let place = Place::new().await;
+    put(&place, "a1", Some("web-1"), None, None).await;
+    let proxy = Proxy::start(&dynamodb::URL);
+    let denied = Fault::Reject(400, "AccessDeniedException");
+    proxy.rule(move |call| matches!(call, Call::Server).then_some(denied));
+    let mut tool = place.tool();
+    tool.env("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url);
+    let run = run(tool.args(["keys", "rotate", "web-1"]));
+    assert_eq!(run.code, 1, "{run:?}");
+    let digests = digests(&place).await;
+    let new_digest = digest_of(run.stdout.trim());
+    assert!(
+        digests.contains(&new_digest.trim_end_matches('0').to_owned()),
+        "{run:?}"
+    );
+    for part in [
+        "the new key is stored and valid",
+        "a10000000000 (web-1): AccessDeniedException",
+    ] {
+        assert!(run.stderr.contains(part), "{part}: {run:?}");
+    }
+    assert!(!run.stderr.contains("The old keys expire"), "{run:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_could_not_be_printed_is_named() {
+    let place = Place::new().await;
+    put(&place, "a1", Some("web-1"), None, None).await;
+    for arguments in [
+        &["keys", "add", "web-2"][..],
+        &["keys", "add", "web-2", "--json"],
+        &["keys", "rotate", "web-1"],
+    ] {
+        let before = digests(&place).await;
+        let mut tool = place.tool();
+        let tool = tool.args(arguments).stdout(closed_pipe());
+        let child = tool.stderr(Stdio::piped()).spawn().unwrap();
+        let run = Run::from(child.wait_with_output().unwrap());
+        assert_eq!(run.code, 1, "{run:?}");
+        let mut new = digests(&place).await;
+        new.retain(|digest| !before.contains(digest));
+        assert_eq!(new.len(), 1, "{new:?}");
+        let prefix = &new[0][..12];
+        for part in [
+            format!("the key with the digest {prefix}… is stored, but it could not be printed"),
+            format!("`keys revoke --digest {prefix}`"),
+        ] {
+            assert!(run.stderr.contains(&part), "{part}: {run:?}");
+        }
+    }
+    let items = place.items(&place.keys).await;
+    assert!(items.iter().all(|item| !item.contains_key("expires_at")));
+}
+
+// C2.12: the endpoint rejects such keys.
+#[tokio::test]
+async fn malformed_items_are_listed_as_malformed() {
+    let place = Place::new().await;
+    let number = |text: &str| AttributeValue::N(text.to_owned());
+    for (digest, name, value) in [
+        ("a1", "server_id", number("1")),
+        ("a2", "server_id", text("Web 1")),
+        ("a3", "server_id", text("")),
+        ("b1", "expires_at", text("1800000000")),
+        ("b2", "expires_at", number("1.5")),
+        ("b3", "expires_at", number("9223372036854775807")),
+    ] {
+        let digest = text(&format!("{digest:0<64}"));
+        let item = [("key_sha256", digest), (name, value)];
+        place.put(&place.keys, &item).await;
+    }
+    put(&place, "c1", None, None, None).await;
+    let run = place.run(&["keys", "list"]);
+    assert_eq!(run.stdout.lines().count(), 8, "{run:?}");
+    for line in run.stdout.lines().skip(1) {
+        let cells: Vec<_> = line.split("  ").filter(|cell| !cell.is_empty()).collect();
+        let (server, expiry) = (cells[0].trim(), cells[3].trim());
+        let expected = match cells[4].as_bytes()[0] {
+            b'a' => ("malformed", "never"),
+            b'b' => ("every server", "malformed"),
+            _ => ("every server", "never"),
+        };
+        assert_eq!((server, expiry), expected, "{line}");
+    }
+    let listed = place.run(&["keys", "list", "--json"]).json();
+    for key in listed.as_array().unwrap() {
+        let is_malformed = !key["key_sha256"].as_str().unwrap().starts_with('c');
+        let expected = is_malformed.then_some(json!(true));
+        assert_eq!(key.get("malformed"), expected.as_ref(), "{key}");
+    }
+    let asked = place.run(&["keys", "revoke", "--digest", "a1"]);
+    assert!(
+        asked.stderr.starts_with("Revoke a10000000000 (malformed)?"),
+        "{asked:?}"
+    );
 }

@@ -1,30 +1,14 @@
-//! `heartbeatctl silence`, `forget` and `fleet`
+//! `heartbeatctl silence` and `forget`
 
-use crate::support::{Place, text};
+use crate::support::{Place, Run, Terminal, put_server, text, wait_until};
 use chrono::{DateTime, TimeDelta, Utc};
-
-fn stored(ago: i64) -> String {
-    let time = Utc::now() - TimeDelta::seconds(ago);
-    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
-}
-
-async fn put(place: &Place, server: &str, status: &str, ago: i64) {
-    let seen = stored(ago);
-    let mut attributes = vec![
-        ("server_id", text(server)),
-        ("status", text(status)),
-        ("last_seen", text(&seen)),
-    ];
-    if status == "offline" {
-        attributes.push(("offline_since", text(&seen)));
-    }
-    place.put(&place.servers, &attributes).await;
-}
+use serde_json::json;
+use std::process::Stdio;
 
 #[tokio::test]
 async fn a_server_is_silenced_for_a_time() {
     let place = Place::new().await;
-    put(&place, "web-1", "online", 0).await;
+    put_server(&place, "web-1", "online", 0).await;
     let run = place.run(&["silence", "web-1", "2h"]);
     assert_eq!((run.code, &*run.stdout), (0, ""), "{run:?}");
     let until = place.items(&place.servers).await[0]["silenced_until"]
@@ -46,7 +30,7 @@ async fn a_server_is_silenced_for_a_time() {
 }
 
 #[tokio::test]
-async fn neither_silence_nor_forget_makes_a_server() {
+async fn neither_silence_nor_forget_creates_a_server() {
     let place = Place::new().await;
     for arguments in [
         &["silence", "web-1", "2h"][..],
@@ -68,11 +52,17 @@ async fn neither_silence_nor_forget_makes_a_server() {
 async fn a_server_is_forgotten() {
     let place = Place::new().await;
     for server in ["web-1", "web-2", "web-3"] {
-        put(&place, server, "online", 0).await;
+        put_server(&place, server, "online", 0).await;
     }
-    for arguments in [&["forget", "web-1"][..], &["forget", "web-2", "--yes"]] {
+    for (arguments, stdout) in [
+        (&["forget", "web-1"][..], String::new()),
+        (
+            &["forget", "web-2", "--yes", "--json"],
+            format!("{}\n", json!({ "server_id": "web-2" })),
+        ),
+    ] {
         let run = place.run(arguments);
-        assert_eq!(run.code, 0, "{run:?}");
+        assert_eq!((run.code, &run.stdout), (0, &stdout), "{run:?}");
         assert!(
             run.stderr.contains("its next heartbeat registers it again"),
             "{run:?}"
@@ -83,31 +73,19 @@ async fn a_server_is_forgotten() {
 }
 
 #[tokio::test]
-async fn the_fleet_shows_what_the_watchdog_knows() {
+async fn forget_asks_on_a_terminal() {
     let place = Place::new().await;
-    put(&place, "well", "online", 5).await;
-    put(&place, "marked", "offline", 100).await;
-    put(&place, "late", "online", 4000).await;
-    place.run(&["silence", "late", "2h"]);
-    let run = place.run(&["fleet"]);
-    assert_eq!(run.code, 0, "{run:?}");
-    let lines: Vec<_> = run.stdout.lines().collect();
-    assert_eq!(lines[0], "3 servers, 2 offline");
-    for (line, server, status) in [
-        (3, "marked", "offline"),
-        (4, "late", "offline"),
-        (5, "well", "online"),
-    ] {
-        assert!(
-            lines[line].starts_with(server) && lines[line].contains(status),
-            "{run:?}"
-        );
+    put_server(&place, "web-1", "online", 0).await;
+    for (answer, code, left) in [("n\n", 1, 1), ("y\n", 0, 0)] {
+        let mut terminal = Terminal::new();
+        let mut tool = place.tool();
+        let tool = tool.args(["forget", "web-1"]).stdin(terminal.stream());
+        let tool = tool.stdout(Stdio::piped()).stderr(terminal.stream());
+        let child = tool.spawn().unwrap();
+        wait_until("a question", || terminal.output().contains("[y/N]"));
+        terminal.type_in(answer);
+        let run = Run::from(child.wait_with_output().unwrap());
+        assert_eq!(run.code, code, "{answer:?}: {run:?}");
+        assert_eq!(place.items(&place.servers).await.len(), left);
     }
-    assert!(run.stdout.contains("late is silenced until "), "{run:?}");
-
-    let fleet = place.run(&["fleet", "--json"]).json();
-    assert_eq!(fleet[0]["server_id"], "marked");
-    assert_eq!(fleet[0]["offline_since"], fleet[0]["last_seen"]);
-    assert!(fleet[1]["silenced_until"].is_string());
-    assert_eq!(fleet[2]["offline_since"], serde_json::Value::Null);
 }

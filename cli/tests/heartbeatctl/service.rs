@@ -1,25 +1,42 @@
 //! The unit file of the agent.
 
-use std::process::Command;
+use std::process::{Command, Output};
+
+const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/heartbeat-agent.service");
+
+/// What systemd says about a unit file, if it is installed.
+fn verify(name: &str, unit: &str) -> Option<Output> {
+    let copy = format!("{}/{name}.service", env!("CARGO_TARGET_TMPDIR"));
+    // systemd-analyze requires the program to exist.
+    let program = env!("CARGO_BIN_EXE_heartbeatctl");
+    std::fs::write(&copy, unit.replace("/usr/local/bin/heartbeatctl", program)).unwrap();
+    let verified = Command::new("systemd-analyze")
+        .args(["verify", "--man=no", &copy])
+        .output();
+    if verified.is_err() {
+        eprintln!("skipped: systemd-analyze is not installed");
+    }
+    verified.ok()
+}
 
 #[test]
 fn the_unit_file_is_valid() {
-    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/heartbeat-agent.service");
-    let text = std::fs::read_to_string(unit).unwrap();
-    assert!(text.contains("LoadCredential=api-key:") && !text.contains("HEARTBEAT_API_KEY="));
-    let copy = concat!(env!("CARGO_TARGET_TMPDIR"), "/heartbeat-agent.service");
-    // The check wants the program to be there.
-    let program = env!("CARGO_BIN_EXE_heartbeatctl");
-    std::fs::write(copy, text.replace("/usr/local/bin/heartbeatctl", program)).unwrap();
-    match Command::new("systemd-analyze")
-        .args(["verify", "--man=no", copy])
-        .output()
-    {
-        Ok(output) => assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        ),
-        Err(_) => eprintln!("skipped: systemd-analyze is not installed"),
+    let unit = std::fs::read_to_string(UNIT).unwrap();
+    assert!(unit.contains("LoadCredential=api-key:") && !unit.contains("HEARTBEAT_API_KEY="));
+    assert!(unit.contains("SystemCallErrorNumber=EPERM"));
+    if let Some(Output { status, stderr, .. }) = verify("heartbeat-agent", &unit) {
+        let warnings = String::from_utf8_lossy(&stderr);
+        assert!(status.success() && warnings.is_empty(), "{warnings}");
+    }
+}
+
+#[test]
+fn a_typo_in_the_unit_file_is_noticed() {
+    let unit = std::fs::read_to_string(UNIT).unwrap();
+    let mutated = unit.replace("ProtectClock=", "ProtectClok=");
+    assert_ne!(unit, mutated);
+    if let Some(verified) = verify("heartbeat-agent-with-a-typo", &mutated) {
+        let warnings = String::from_utf8_lossy(&verified.stderr);
+        assert!(warnings.contains("ProtectClok"), "{warnings}");
     }
 }

@@ -1,17 +1,23 @@
-//! What the tests share: tables of their own, and the tool as a process.
+//! Shared by the tests: fresh tables, and the tool as a process.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{TimeDelta, Utc};
 use dev::{dynamodb, tables};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 pub type Item = HashMap<String, AttributeValue>;
 
-/// What a run of the tool has left.
+/// The result of one run of the tool.
 #[derive(Debug)]
 pub struct Run {
     pub code: i32,
@@ -43,7 +49,7 @@ pub struct Place {
     pub keys: String,
 }
 
-/// The tool, with nothing of this machine's in its environment.
+/// The tool with a clean environment.
 pub fn tool() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heartbeatctl"));
     command
@@ -67,6 +73,91 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Run {
     stdin.write_all(input.as_bytes()).unwrap();
     drop(stdin);
     Run::from(child.wait_with_output().unwrap())
+}
+
+/// A pipe that nobody reads.
+pub fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// Waits until something is true, for a minute at most.
+pub fn wait_until(what: &str, is_true: impl Fn() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !is_true() {
+        assert!(Instant::now() < patience, "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Sends SIGTERM to a process.
+pub fn terminate(child: &Child) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").arg(id).status().unwrap().success());
+}
+
+/// A terminal of 80 columns and 24 rows.
+pub struct Terminal {
+    keyboard: File,
+    device: String,
+    output: Arc<Mutex<String>>,
+}
+
+impl Terminal {
+    pub fn new() -> Self {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY;
+        let keyboard = openpt(flags).unwrap();
+        grantpt(&keyboard).unwrap();
+        unlockpt(&keyboard).unwrap();
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: 80,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&keyboard, size).unwrap();
+        let device = ptsname(&keyboard, Vec::new()).unwrap();
+        let keyboard = File::from(keyboard);
+        let mut screen = keyboard.try_clone().unwrap();
+        let output = Arc::<Mutex<String>>::default();
+        let shared = output.clone();
+        // Opened before the thread reads: a terminal that no process has open cannot be read.
+        let device = device.into_string().unwrap();
+        let open = Self::open(&device);
+        std::thread::spawn(move || {
+            let _open = open;
+            let mut bytes = [0; 4096];
+            while let Ok(length @ 1..) = screen.read(&mut bytes) {
+                let text = String::from_utf8_lossy(&bytes[..length]);
+                shared.lock().unwrap().push_str(&text);
+            }
+        });
+        Self {
+            keyboard,
+            device,
+            output,
+        }
+    }
+
+    fn open(device: &str) -> File {
+        let mut options = File::options();
+        options.read(true).write(true).open(device).unwrap()
+    }
+
+    /// The terminal as a standard stream of a process.
+    pub fn stream(&self) -> Stdio {
+        Self::open(&self.device).into()
+    }
+
+    pub fn type_in(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Everything that has been written to the terminal.
+    pub fn output(&self) -> String {
+        self.output.lock().unwrap().clone()
+    }
 }
 
 pub fn text(value: &str) -> AttributeValue {
@@ -122,4 +213,24 @@ impl Place {
         let scan = self.dynamodb.scan().table_name(table).consistent_read(true);
         scan.send().await.unwrap().items.unwrap_or_default()
     }
+}
+
+/// A time so many seconds ago, in the format of `last_seen`.
+pub fn stored(ago: i64) -> String {
+    let time = Utc::now() - TimeDelta::seconds(ago);
+    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+/// Stores a server that was last seen so many seconds ago.
+pub async fn put_server(place: &Place, server: &str, status: &str, ago: i64) {
+    let seen = stored(ago);
+    let mut attributes = vec![
+        ("server_id", text(server)),
+        ("status", text(status)),
+        ("last_seen", text(&seen)),
+    ];
+    if status == "offline" {
+        attributes.push(("offline_since", text(&seen)));
+    }
+    place.put(&place.servers, &attributes).await;
 }

@@ -1,11 +1,12 @@
-//! Help, exit codes, and what is said when something is missing.
+//! Help, exit codes, and the errors for missing settings.
 
-use crate::support::{Place, run, tool};
+use crate::support::{Place, closed_pipe, run, tool};
 
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 10] = [
     &[],
     &["agent"],
     &["fleet"],
+    &["keys"],
     &["keys", "add"],
     &["keys", "list"],
     &["keys", "revoke"],
@@ -26,7 +27,20 @@ fn every_command_explains_itself_with_an_example() {
             help.stdout
         );
     }
-    assert!(run(tool().arg("--help")).stdout.contains("Exit codes: 0"));
+    let help = run(tool().arg("--help")).stdout;
+    assert!(help.contains("Exit codes: 0"));
+    for variable in [
+        "HEARTBEAT_STACK",
+        "SERVERS_TABLE",
+        "METRICS_TABLE",
+        "KEYS_TABLE",
+        "HEARTBEAT_URL",
+    ] {
+        let line = help
+            .lines()
+            .find(|line| line.contains(&format!("{variable}]")));
+        assert!(line.is_some(), "{variable}: {help}");
+    }
 }
 
 #[test]
@@ -35,6 +49,16 @@ fn wrong_usage_is_exit_code_2() {
         &["nonsense"][..],
         &["keys"],
         &["silence", "web-1"],
+        &["silence", "web-1", "0s"],
+        &["keys", "add", "web-1", "--expires", "0s"],
+        &["keys", "rotate", "web-1", "--expires", "999ms"],
+        &["keys", "revoke", "--digest", ""],
+        &["keys", "revoke", "--digest", "xyz"],
+        &["fleet", "--watch", "0s"],
+        &["fleet", "--watch", "--json"],
+        &["--json", "fleet", "--watch"],
+        &["agent", "--interval", "0"],
+        &["agent", "--interval", "86401"],
         &["fleet", "--offline-after", "x"],
         &["agent", "--api-key", "k"],
     ] {
@@ -43,7 +67,7 @@ fn wrong_usage_is_exit_code_2() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn errors_name_what_is_missing() {
     let aws = [
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "a"),
@@ -53,7 +77,7 @@ fn what_is_missing_is_named() {
     assert_eq!(nameless.code, 1);
     assert_eq!(
         nameless.stderr,
-        "error: the table of keys is not named: pass --keys-table or --stack, or set KEYS_TABLE\n"
+        "error: the name of the keys table is missing: pass --keys-table or --stack, or set KEYS_TABLE\n"
     );
     let no_credentials =
         run(tool()
@@ -67,10 +91,86 @@ fn what_is_missing_is_named() {
         "{no_credentials:?}"
     );
     assert_eq!(no_credentials.stdout, "");
+    let no_region =
+        run(tool()
+            .envs(aws[1..].iter().copied())
+            .args(["--keys-table", "keys", "keys", "list"]));
+    assert_eq!(no_region.code, 1);
+    assert!(
+        no_region.stderr.starts_with("error: no AWS region"),
+        "{no_region:?}"
+    );
+    for run in [no_credentials, no_region] {
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+        assert!(
+            !run.stderr.contains(['{', '\u{fffd}']),
+            "plain text: {run:?}"
+        );
+    }
+    let no_url = run(tool().args(["agent", "--once"]));
+    assert_eq!(
+        (no_url.code, &*no_url.stderr),
+        (
+            1,
+            "error: the URL of the endpoint is missing: pass --url or --stack, or set HEARTBEAT_URL\n"
+        )
+    );
+}
+
+// A stack that cannot be read shows that it was asked.
+#[tokio::test]
+async fn flags_precede_the_environment_and_names_precede_the_stack() {
+    let place = Place::new().await;
+    let tool = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut tool = place.tool();
+        tool.env("AWS_ENDPOINT_URL_CLOUDFORMATION", "http://127.0.0.1:1")
+            .env("AWS_MAX_ATTEMPTS", "1")
+            .envs(variables.iter().copied())
+            .args(arguments);
+        run(&mut tool)
+    };
+    let unreadable = |stack: &str| format!("error: the stack {stack} cannot be read: ");
+    let flags = ["--servers-table", &place.servers];
+    let flags = [&flags[..], &["--metrics-table", &place.metrics, "fleet"]].concat();
+
+    let named = tool(&[], &[&["--stack", "one"], &flags[..]].concat());
+    assert_eq!(named.code, 0, "a name's flag precedes --stack: {named:?}");
+    let by_stack = tool(&[("HEARTBEAT_STACK", "two")], &["--stack", "one", "fleet"]);
+    assert_eq!(by_stack.code, 1);
+    assert!(
+        by_stack.stderr.starts_with(&unreadable("one")),
+        "--stack precedes all variables: {by_stack:?}"
+    );
+    let by_variable = tool(&[("HEARTBEAT_STACK", "two")], &["fleet"]);
+    assert_eq!(
+        by_variable.code, 0,
+        "a name's variable precedes HEARTBEAT_STACK: {by_variable:?}"
+    );
+    let variables = [("HEARTBEAT_STACK", "two"), ("SERVERS_TABLE", "")];
+    let by_last = tool(&variables, &["fleet"]);
+    assert!(
+        by_last.stderr.starts_with(&unreadable("two")),
+        "{by_last:?}"
+    );
 }
 
 #[tokio::test]
-async fn a_table_that_is_not_there_is_named_so() {
+async fn a_reader_that_has_seen_enough_is_no_error() {
+    let place = Place::new().await;
+    for arguments in [&["fleet"][..], &["fleet", "--json"], &["keys", "list"]] {
+        let child = place
+            .tool()
+            .args(arguments)
+            .stdout(closed_pipe())
+            .stderr(std::process::Stdio::piped())
+            .spawn();
+        let run = crate::support::Run::from(child.unwrap().wait_with_output().unwrap());
+        assert_eq!((run.code, &*run.stderr), (0, ""), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_table_is_reported() {
     let place = Place::new().await;
     for arguments in [
         &["keys", "list"][..],
@@ -83,7 +183,7 @@ async fn a_table_that_is_not_there_is_named_so() {
         let run = place.run(&[arguments, &tables].concat());
         assert_eq!((run.code, &*run.stdout), (1, ""), "{arguments:?}");
         assert_eq!(
-            run.stderr, "error: there is no such table in this region\n",
+            run.stderr, "error: there is no table nowhere in this region\n",
             "{arguments:?}"
         );
     }

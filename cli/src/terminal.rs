@@ -1,0 +1,72 @@
+//! What people and programs read, and what people are asked.
+
+use std::io::{self, ErrorKind, Write};
+
+/// Prints data to standard output. A closed pipe is not an error.
+///
+/// # Errors
+/// If it cannot be written for another reason.
+pub fn print(text: &str) -> io::Result<()> {
+    match print_all(text) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Prints data that must not be lost to standard output.
+///
+/// # Errors
+/// If it cannot be written, or nobody reads it.
+pub fn print_all(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Asks for confirmation, unless `--yes` was given.
+///
+/// # Errors
+/// If the answer is not yes, or there is none.
+pub fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    let is_answered = io::stdin().read_line(&mut answer)? > 0;
+    anyhow::ensure!(is_answered, "no answer on standard input: pass --yes");
+    let is_yes = ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
+    anyhow::ensure!(is_yes, "nothing was changed");
+    Ok(())
+}
+
+/// Text from outside, with each character replaced that a terminal executes, hides or uses to reorder others.
+pub fn printable(text: &str) -> String {
+    let is_unsafe = |character: char| {
+        character.is_control()
+            || matches!(
+                character,
+                '\u{61c}'
+                    | '\u{200b}'..='\u{200f}'
+                    | '\u{2028}'..='\u{202e}'
+                    | '\u{2060}'..='\u{2069}'
+                    | '\u{feff}'
+            )
+    };
+    text.replace(is_unsafe, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsafe_characters_are_replaced_and_no_others() {
+        let unsafe_characters =
+            "\0\n\u{1b}\u{7f}\u{9b}\u{61c}\u{200b}\u{200f}\u{2028}\u{202e}\u{2060}\u{2069}\u{feff}";
+        let expected = "\u{fffd}".repeat(unsafe_characters.chars().count());
+        assert_eq!(printable(unsafe_characters), expected);
+        let safe_characters = " Az~é\u{61b}\u{200a}\u{2010}\u{202f}\u{206a}漢";
+        assert_eq!(printable(safe_characters), safe_characters);
+    }
+}
