@@ -216,7 +216,7 @@ impl Sender {
             .send_json(heartbeat)
             .map_err(|error| Failure::Transient(error.to_string(), Duration::ZERO))?;
         let mut body = Vec::new();
-        // A body that is cut off is shown as far as it goes. It is not JSON, so it is never a success.
+        // A body that is cut off is shown as far as it goes.
         let _ = response
             .body_mut()
             .as_reader()
@@ -227,8 +227,8 @@ impl Sender {
         let reason = format!("{status} {shown}").trim_end().to_owned();
         let retry_after = || retry_after(response.headers(), Utc::now()).unwrap_or_default();
         match status {
-            200 if is_ok(&body) => Ok(shown),
-            // Not the endpoint's answer but a captive portal's, for example, which goes away.
+            200 if is_from_endpoint(&body) => Ok(shown),
+            // A captive portal's answer, for example. It goes away.
             200 | 429 | 500.. => Err(Failure::Transient(reason, retry_after())),
             _ => Err(Failure::Permanent(reason)),
         }
@@ -239,8 +239,9 @@ impl Sender {
     }
 }
 
-fn is_ok(body: &[u8]) -> bool {
-    serde_json::from_slice::<Value>(body).is_ok_and(|answer| answer["status"] == "ok")
+/// The endpoint answers in JSON.
+fn is_from_endpoint(body: &[u8]) -> bool {
+    body.is_empty() || serde_json::from_slice::<Value>(body).is_ok()
 }
 
 /// The beginning of an answer, without what a terminal would execute.
