@@ -3,8 +3,8 @@
 
     tests/dynamodb_local.py cargo test --test api
 
-Fetches the database once, checks its hash, keeps it under target/, starts it on a free port and in memory,
-sets AWS_ENDPOINT_URL_DYNAMODB for the command, and stops it afterwards. Needs Java 17 and npm.
+Downloads the database once, checks its hash and keeps it under target/. Starts it in memory on a free port, sets
+AWS_ENDPOINT_URL_DYNAMODB for the command, and stops the database afterwards. Needs Java 17 and npm.
 """
 
 import base64
@@ -28,7 +28,7 @@ HOME = TARGET / "dynamodb-local"
 
 
 def fetch():
-    """Unpacks the database, unless it is there."""
+    """Downloads and unpacks the database, unless that has been done already."""
     if HOME.exists():
         return
     TARGET.mkdir(exist_ok=True)
@@ -38,7 +38,7 @@ def fetch():
     archive = TARGET / packed.stdout.strip()
     digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if digest != SHA512:
-        sys.exit(f"{PACKAGE}: its hash is {digest}, not {SHA512}")
+        sys.exit(f"{PACKAGE}: the hash is {digest} instead of {SHA512}")
     unpacked = TARGET / "dynamodb-local.unpacked"
     shutil.rmtree(unpacked, ignore_errors=True)
     with tarfile.open(archive) as files:
@@ -75,7 +75,7 @@ def wait_for(url, database, log):
         try:
             urllib.request.urlopen(url, timeout=1)
         except urllib.error.HTTPError:
-            return  # Any answer will do: it asks for credentials.
+            return  # An error is an answer, too: this request has no credentials.
         except OSError:
             time.sleep(0.1)
         else:
@@ -89,7 +89,7 @@ def main():
             sys.exit(f"DynamoDB Local needs {program}, which is not on the PATH.")
     fetch()
     with running() as url:
-        print(f"On DynamoDB Local at {url}:", flush=True)
+        print(f"Running on DynamoDB Local at {url}:", flush=True)
         sys.exit(subprocess.run(sys.argv[1:], env=os.environ | {"AWS_ENDPOINT_URL_DYNAMODB": url}).returncode)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The real thing, as a newcomer meets it: starts `make run` on ports of its own, types what it prints,
-sends every event with `cargo lambda invoke`, and reads back what DynamoDB holds.
+"""End to end, as a newcomer would do it: starts `make run` on ports of its own, runs the commands that it prints,
+sends every event with `cargo lambda invoke`, and checks what DynamoDB holds afterwards.
 """
 
 import json
@@ -17,11 +17,11 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).parent.parent
 LOCAL = dict(line.split("=", 1) for line in (ROOT / "dev/local.env").read_text().splitlines())
-# The status that each event gets, from the test that says so.
+# The status that each event gets, as tests/api/event.rs lists it.
 STATUS = {
     name: int(status) for name, status in re.findall(r'\("(\S+)", (\d{3})\)', (ROOT / "tests/api/event.rs").read_text())
 }
-# The commands of the README's section on the tool, but for its installation.
+# The commands of the README's section on heartbeatctl, except its installation.
 README = re.search(r"^cargo install .*\n(export (?:.*\n)+?)```", (ROOT / "README.md").read_text(), re.MULTILINE)[1]
 
 
@@ -32,17 +32,22 @@ def free_port():
 
 
 def shell(command, **environment):
-    """Types a command; returns what it prints."""
+    """Runs a command in bash; returns its output."""
     print(f"$ {command}", flush=True)
     finished = subprocess.run(
-        ["bash", "-euc", command], cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True, timeout=600
+        ["bash", "-euc", command],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=600,
     )
     assert finished.returncode == 0, f"{command}: exit {finished.returncode}\n{finished.stdout}"
     return finished.stdout
 
 
 def call(port, operation, **parameters):
-    """What DynamoDB answers."""
+    """Calls an operation of DynamoDB; returns the response."""
     headers = {
         "X-Amz-Target": f"DynamoDB_20120810.{operation}",
         "Content-Type": "application/x-amz-json-1.0",
@@ -55,7 +60,7 @@ def call(port, operation, **parameters):
 
 
 def items(port, table):
-    """Everything in a table."""
+    """All items of a table."""
     return call(port, "Scan", TableName=table)["Items"]
 
 
@@ -76,12 +81,14 @@ def check(dynamodb_port, commands):
     assert {"my-server", "omv-mediaserver"} < servers.keys() and len(servers) == 3, servers
     assert all(server["status"]["S"] == "online" for server in servers.values()), servers
     rows = items(dynamodb_port, "heartbeat-metrics")
-    # Three by curl, one by the agent, and six of the seven events that are accepted have metrics, of which
-    # one names itself.
+    # Three rows come from curl, one from the agent, and six from the events: of the seven that are accepted, one has
+    # no metrics.
     assert len(rows) == 3 + 1 + 6, rows
-    silent = {"server_id": {"S": "silent"}, "status": {"S": "online"}, "last_seen": {"S": "2026-01-18T10:30:00.000000Z"}}
+    seen = {"S": "2026-01-18T10:30:00.000000Z"}
+    silent = {"server_id": {"S": "silent"}, "status": {"S": "online"}, "last_seen": seen}
     call(dynamodb_port, "PutItem", TableName="heartbeat-servers", Item=silent)
-    shell(invoke.replace("invoke heartbeat", "invoke watchdog").replace("--data-file events/heartbeat.json", "--data-ascii '{}'"))
+    sweep = invoke.replace("invoke heartbeat", "invoke watchdog")
+    shell(sweep.replace("--data-file events/heartbeat.json", "--data-ascii '{}'"))
     servers = {server["server_id"]["S"]: server["status"]["S"] for server in items(dynamodb_port, "heartbeat-servers")}
     assert servers.pop("silent") == "offline" and set(servers.values()) == {"online"}, servers
     agent_row = next(row for row in rows if row["server_id"]["S"] not in ("my-server", "omv-mediaserver"))
@@ -89,7 +96,7 @@ def check(dynamodb_port, commands):
 
 
 def check_readme(dynamodb_port, function_port):
-    """The README's section on the tool, typed as it says, on the ports of this test."""
+    """Runs the commands of the README's section on heartbeatctl, with the ports of this test."""
     shell("cargo build --quiet --package heartbeatctl")
     path = f"{ROOT / os.environ.get('CARGO_TARGET_DIR', 'target') / 'debug'}:{os.environ['PATH']}"
     here = f"""
@@ -98,9 +105,9 @@ def check_readme(dynamodb_port, function_port):
     """
     export, commands = README.split("\n", 1)
     revoke = commands.index("heartbeatctl keys revoke")
-    said = shell(f"{export}{here}{commands[:revoke]}\necho $key", PATH=path)
-    assert said.count('"status":"ok"') == 2 and "1 offline" in said, said
-    key = re.search(r"hb_[\w-]{43}$", said.strip())[0]
+    output = shell(f"{export}{here}{commands[:revoke]}\necho $key", PATH=path)
+    assert output.count('"status":"ok"') == 2 and "1 offline" in output, output
+    key = re.search(r"hb_[\w-]{43}$", output.strip())[0]
     shell(f"{export}{here}{commands[revoke:]}", PATH=path)
     servers = [server["server_id"]["S"] for server in items(dynamodb_port, "heartbeat-servers")]
     assert "my-server" not in servers, servers
@@ -110,10 +117,11 @@ def check_readme(dynamodb_port, function_port):
 
 
 def check_log(output):
-    """The watchdog has said what it would announce, and nobody has warned of anything but rejected heartbeats."""
+    """The watchdog has logged its announcement; the only other warnings are about rejected heartbeats."""
     log = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert [line["subject"] for line in log if "subject" in line] == ["silent is offline"], output
-    assert [line for line in log if line["level"] in ("WARN", "ERROR") and line["message"] not in ("rejected", "server offline")] == [], output
+    warnings = [line["message"] for line in log if line["level"] in ("WARN", "ERROR")]
+    assert set(warnings) <= {"rejected", "server offline"}, output
     assert "The sweep failed" not in output, output
 
 
@@ -138,7 +146,7 @@ def main():
             check_readme(dynamodb_port, function_port)
             for port in (dynamodb_port, function_port):
                 with socket.socket() as probe:
-                    assert probe.connect_ex(("127.0.0.2", port)) != 0, f"port {port} is not for 127.0.0.1 alone"
+                    assert probe.connect_ex(("127.0.0.2", port)) != 0, f"port {port} is open beyond 127.0.0.1"
             second = subprocess.run(run, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
             assert second.returncode == 1 and second.stderr.startswith(f"Port {dynamodb_port} is in use."), second
         finally:
@@ -148,7 +156,7 @@ def main():
         check_log(output)
         for port in (dynamodb_port, function_port):
             with socket.socket() as probe:
-                assert probe.connect_ex(("127.0.0.1", port)) != 0, f"port {port} is still served"
+                assert probe.connect_ex(("127.0.0.1", port)) != 0, f"port {port} is still open"
     print("smoke test passed")
 
 

@@ -1,4 +1,4 @@
-//! What is linked, held against `deny.toml` without a network. Advisories need one: `make deny`.
+//! Checks the dependencies against `deny.toml` offline. Advisories need the network: `make deny`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ fn names<'a>(rules: &'a Table, rule: &str) -> BTreeSet<&'a str> {
         .collect()
 }
 
-/// Every package that is compiled for the targets of `deny.toml`, tests included, but the workspace's own.
+/// Every package that is compiled for the targets of `deny.toml`, for tests too, except the workspace's own.
 fn packages() -> Vec<Value> {
     let graph = rules("graph");
     let targets = names(&graph, "targets").into_iter();
@@ -42,11 +42,11 @@ fn packages() -> Vec<Value> {
     let packages: Vec<_> = packages
         .filter(|package| !own.contains(&package["id"]))
         .collect();
-    assert!(packages.len() > 100, "{} packages", packages.len());
+    assert!(packages.len() > 100, "only {} packages", packages.len());
     packages
 }
 
-/// Every version of every package.
+/// The versions of each package, by its name.
 fn versions(packages: &[Value]) -> BTreeMap<&str, Vec<&str>> {
     let mut versions: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for package in packages {
@@ -84,21 +84,21 @@ fn there_is_one_tls_stack_and_no_openssl() {
     let packages = packages();
     let versions = versions(&packages);
     for banned in names(&rules, "deny") {
-        assert!(!versions.contains_key(banned), "{banned}");
+        assert!(!versions.contains_key(banned), "{banned} is banned");
     }
     let tls = ["rustls", "ring", "rustls-webpki"].map(|name| versions[name].len());
-    assert_eq!(tls, [1, 1, 1]);
+    assert_eq!(tls, [1, 1, 1], "versions of rustls, ring and rustls-webpki");
 }
 
-// The list of exceptions is as long as it has to be, and no longer.
+// The list has no stale entries, either.
 #[test]
-fn nothing_is_there_twice_but_what_is_listed() {
+fn only_listed_crates_have_two_versions() {
     let rules = rules("bans");
     let packages = packages();
     let mut versions = versions(&packages);
     versions.retain(|_, versions| versions.len() > 1);
-    let twice: BTreeSet<_> = versions.into_keys().collect();
-    assert_eq!(twice, names(&rules, "skip"));
+    let duplicated: BTreeSet<_> = versions.into_keys().collect();
+    assert_eq!(duplicated, names(&rules, "skip"));
 }
 
 #[test]

@@ -19,9 +19,9 @@ async fn every_answer_is_json_and_never_cached() {
     }
 }
 
-// C6.3: nothing of the fault is told; `log.rs` shows that it is in the log.
+// C6.3: the answer reveals nothing about the fault; `log.rs` shows that the log does.
 #[tokio::test]
-async fn a_missing_table_is_an_internal_error() {
+async fn a_missing_table_is_reported_as_an_internal_error() {
     let app = TestApp::start_with(&[("SERVERS_TABLE", "no-such-table")]).await;
     let answer = app.post(&minimal()).await;
     let body =
@@ -31,7 +31,7 @@ async fn a_missing_table_is_an_internal_error() {
 
 // C6.2
 #[tokio::test]
-async fn an_unreachable_dynamodb_is_unavailable() {
+async fn an_unreachable_dynamodb_is_reported_as_unavailable() {
     let closed = std::net::TcpListener::bind(("127.0.0.1", 0))
         .unwrap()
         .local_addr()
@@ -48,7 +48,7 @@ async fn an_unreachable_dynamodb_is_unavailable() {
 
 // C6.2 C6.4: a database that accepts the request and never answers.
 #[tokio::test]
-async fn a_silent_dynamodb_is_unavailable_within_the_operation_timeout() {
+async fn a_silent_dynamodb_is_reported_as_unavailable_within_the_operation_timeout() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let settings = [
@@ -62,6 +62,6 @@ async fn a_silent_dynamodb_is_unavailable_within_the_operation_timeout() {
     assert_eq!(app.post(&minimal()).await.status, 503);
     assert!(
         started.elapsed().as_millis() < 1_500,
-        "the operation timeout is not in force"
+        "the operation timeout was not applied"
     );
 }

@@ -15,7 +15,7 @@ async fn white_space_around_the_key_is_ignored() {
 
 // C2.1
 #[tokio::test]
-async fn the_key_is_checked_before_the_body_is_looked_at() {
+async fn the_key_is_checked_before_the_body_is_read() {
     let app = TestApp::start().await;
     for body in ["", "{", "[]", "{}", &"x".repeat(70_000)] {
         let mut event = event("wrong-key");
@@ -60,7 +60,7 @@ async fn several_keys_are_accepted_at_once() {
 
 // C2.5
 #[tokio::test]
-async fn a_bound_key_writes_for_its_own_server_alone() {
+async fn a_bound_key_writes_only_for_its_own_server() {
     let digests = format!("{DIGEST}:another,{SECOND_DIGEST}:{SERVER}");
     let app = TestApp::start_with(&[("API_KEY_SHA256", &digests)]).await;
     let answer = app.send(&with_key(KEY)).await;
@@ -75,7 +75,7 @@ async fn a_bound_key_writes_for_its_own_server_alone() {
     assert!(app.server().await.is_some());
 }
 
-// C2.5: each entry of the list stands for itself.
+// C2.5: each entry of the list is independent of the others.
 #[tokio::test]
 async fn a_key_may_be_bound_to_several_servers() {
     let digests = format!("{DIGEST}:another,{DIGEST}:{SERVER}");
@@ -83,9 +83,9 @@ async fn a_key_may_be_bound_to_several_servers() {
     assert_eq!(app.send(&with_key(KEY)).await.status, 200);
 }
 
-// C2.1 C2.5: what a bound key cannot be judged by is judged first.
+// C2.1 C2.5: the body is validated before the binding is checked, because it names the server.
 #[tokio::test]
-async fn a_bound_key_with_a_bad_body_is_told_what_is_bad() {
+async fn a_bad_body_is_reported_before_the_binding_is_checked() {
     let app = TestApp::start_with(&[("API_KEY_SHA256", &format!("{DIGEST}:another"))]).await;
     assert_eq!(app.send(&event("malformed-json")).await.status, 422);
 }

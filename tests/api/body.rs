@@ -63,9 +63,9 @@ async fn the_content_type_does_not_matter() {
     }
 }
 
-// C3.6: what a field is sent as, and what DynamoDB then holds.
+// C3.6: each number as it is sent, and as DynamoDB then holds it.
 #[tokio::test]
-async fn numbers_are_stored_as_they_were_sent() {
+async fn numbers_are_stored_with_the_value_that_was_sent() {
     for (field, sent, stored) in [
         (
             "uptime_seconds",
@@ -109,7 +109,7 @@ async fn numbers_are_stored_as_they_were_sent() {
     }
 }
 
-// C4.4: the ends of what DynamoDB can store. Its own notation is left open, so the numbers are compared.
+// C4.4: the limits of what DynamoDB can store. It may write these numbers differently, so they are parsed and compared.
 #[tokio::test]
 async fn the_largest_and_smallest_numbers_are_stored() {
     for sent in [9.9e125, 1e-130, 1e16, 1e-5, 1.797_693_134_862_315_7e125] {
@@ -175,9 +175,9 @@ async fn a_timestamp_is_stored_in_utc_to_the_microsecond() {
     }
 }
 
-// C3.6 C3.7: what the list of cases leaves out.
+// C3.6 C3.7: cases that contract-cases.jsonl leaves out.
 #[tokio::test]
-async fn what_cannot_be_read_is_rejected_by_its_kind() {
+async fn invalid_numbers_and_timestamps_get_their_error_types() {
     let app = TestApp::start().await;
     for (field, sent, violation) in [
         ("load_1m", json!("nan"), "float_parsing"),
@@ -265,7 +265,7 @@ async fn strings_are_stored_as_they_were_sent() {
 
 // C4.2: pydantic's messages, in the singular and in the plural.
 #[tokio::test]
-async fn a_limit_is_named_with_its_noun() {
+async fn limit_messages_use_the_singular_and_the_plural() {
     let app = TestApp::start().await;
     for (field, sent, message) in [
         (

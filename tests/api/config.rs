@@ -3,12 +3,13 @@ use heartbeat::client;
 use heartbeat::config::{Config, log_level};
 use tracing::Level;
 
+/// The error with which the configuration is rejected if one setting has this value, or "accepted".
 fn rejection(name: &str, value: Option<&str>) -> String {
-    let read = |asked: &str| {
-        if asked == name {
+    let read = |requested: &str| {
+        if requested == name {
             return value.map(str::to_owned);
         }
-        let value = match asked {
+        let value = match requested {
             "API_KEY_SHA256" => DIGEST,
             "SERVERS_TABLE" | "METRICS_TABLE" => "table",
             "AWS_REGION" => "us-east-1",
@@ -25,7 +26,7 @@ fn rejection(name: &str, value: Option<&str>) -> String {
 
 // C2.4
 #[test]
-fn a_digest_that_is_missing_or_malformed_is_named_and_not_echoed() {
+fn a_missing_or_malformed_digest_is_reported_and_not_echoed() {
     let short = &DIGEST[1..];
     let not_hex = DIGEST.replace(&DIGEST[..1], "g");
     for (list, entry) in [
@@ -56,9 +57,9 @@ fn a_digest_that_is_missing_or_malformed_is_named_and_not_echoed() {
     );
 }
 
-// C2.9 C2.11: the defaults, and an empty value is none.
+// C2.9 C2.11: an empty value counts as unset, so the default applies.
 #[test]
-fn a_keys_table_takes_the_place_of_digests() {
+fn a_keys_table_replaces_digests() {
     let settings = |changed: &[(&'static str, &str)]| {
         let mut settings = crate::support::app::settings_for("servers", "metrics");
         let changed = changed.iter();
@@ -135,7 +136,7 @@ fn timeouts_are_nested() {
 
 // The connector would panic on a certificate that it cannot read.
 #[test]
-fn a_ca_bundle_that_cannot_be_used_is_named() {
+fn an_unusable_ca_bundle_is_named() {
     let good = String::from_utf8(client::AMAZON_ROOTS.to_vec()).unwrap();
     let pem = |base64: &str| {
         format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
@@ -173,7 +174,7 @@ fn a_ca_bundle_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn every_level_of_lambda_is_a_level_and_nothing_else_is() {
+fn only_lambdas_log_levels_are_accepted() {
     let level = |value: Option<&str>| {
         log_level(|name| {
             assert_eq!(name, "AWS_LAMBDA_LOG_LEVEL");
@@ -203,7 +204,7 @@ fn every_level_of_lambda_is_a_level_and_nothing_else_is() {
 }
 
 #[test]
-fn an_endpoint_is_an_http_url() {
+fn an_endpoint_must_be_an_http_or_https_url() {
     for url in [
         "http://127.0.0.1:8000",
         "http://[::1]:8000",

@@ -1,6 +1,6 @@
 use crate::support::app::{TestApp, event};
 
-// C1.3: every payload in `events/` gets the answer that its name says.
+// C1.3: every payload in `events/` gets the status that is listed here.
 #[tokio::test]
 async fn every_event_gets_its_answer() {
     let expected = [

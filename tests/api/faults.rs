@@ -11,8 +11,8 @@ use Fault::*;
 
 const JSON: &str = "application/x-amz-json-1.0";
 
-/// Every transient fault, and the status that the agent gets when it strikes a write once: 200 where the SDK
-/// retries the write, 503 where it leaves that to the agent.
+/// Every transient fault, and the status that the agent gets if it affects a write once: 200 if the SDK retries the
+/// write, 503 if it leaves the retry to the agent.
 const TRANSIENT: [(Fault, u16); 26] = [
     (ResetBeforeRequest, 200),
     (ResetMidRequest, 200),
@@ -48,7 +48,7 @@ const TRANSIENT: [(Fault, u16); 26] = [
     (Reject(400, "ReplicatedWriteConflictException"), 200),
 ];
 
-/// The code of every permanent fault.
+/// The error codes of the permanent faults.
 const PERMANENT: [&str; 4] = [
     "ResourceNotFoundException",
     "AccessDeniedException",
@@ -61,14 +61,14 @@ const METRICS_WRITE: &[Call] = &[Call::Metrics];
 const BOTH_WRITES: &[Call] = &[Call::Server, Call::Metrics];
 const TARGETS: [&[Call]; 3] = [SERVER_WRITE, METRICS_WRITE, BOTH_WRITES];
 
-/// Short timeouts, for faults that show only in the time they take.
-const IMPATIENT: [(&str, &str); 3] = [
+/// Short timeouts, for faults that only take time.
+const SHORT_TIMEOUTS: [(&str, &str); 3] = [
     ("CONNECT_TIMEOUT_MS", "700"),
     ("ATTEMPT_TIMEOUT_MS", "700"),
     ("OPERATION_TIMEOUT_MS", "2000"),
 ];
 
-/// A function behind a proxy. Its region is its own, because the SDK's retry budget is shared by region.
+/// A function behind a proxy. It has a region of its own, because the SDK shares its retry budget within a region.
 async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&'static str, &str)]) -> TestApp {
     let behind = [
         ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()),
@@ -79,43 +79,44 @@ async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&'static str, &s
 
 fn settings_for(fault: Fault) -> &'static [(&'static str, &'static str)] {
     if matches!(fault, Silence | Drip) {
-        &IMPATIENT
+        &SHORT_TIMEOUTS
     } else {
         &[]
     }
 }
 
 /// A heartbeat with metrics and an `Idempotency-Key`.
-fn named() -> Value {
+fn idempotent_heartbeat() -> Value {
     event("every-field")
 }
 
-/// Whether both items are there; never more than one row.
+/// Returns whether both items are stored. Panics if there is more than one row.
 async fn is_complete(app: &TestApp) -> bool {
     let rows = app.rows().await.len();
-    assert!(rows <= 1, "{rows} rows");
+    assert!(rows <= 1, "{rows} rows of one heartbeat");
     app.server().await.is_some() && rows == 1
 }
 
-/// One retry completes the heartbeat and says that it registered the server. The next heartbeat does not.
-async fn assert_a_retry_completes(app: &TestApp, context: &str) {
-    let answer = app.send(&named()).await;
+/// Checks that one retry completes the heartbeat and reports the registration, and that the next heartbeat does not
+/// report it.
+async fn assert_retry_completes(app: &TestApp, context: &str) {
+    let answer = app.send(&idempotent_heartbeat()).await;
     assert_eq!(
         (answer.status, &answer.body["server_registered"]),
         (200, &json!(true)),
         "{context}"
     );
     assert!(is_complete(app).await, "{context}");
-    let mut next = named();
+    let mut next = idempotent_heartbeat();
     next["headers"]["idempotency-key"] = "next".into();
     let answer = app.send(&next).await;
     assert_eq!(answer.body["server_registered"], json!(false), "{context}");
 }
 
-// C5.2 C5.7 C6.1 C6.2: the SDK's retry succeeds unnoticed by the agent, or else the agent's own does.
+// C5.2 C5.7 C6.1 C6.2: either the SDK's retry succeeds and the agent notices nothing, or the agent's retry succeeds.
 #[tokio::test]
-async fn a_fault_that_strikes_once_loses_nothing() {
-    for (fault, told) in TRANSIENT {
+async fn a_fault_that_occurs_once_loses_nothing() {
+    for (fault, status) in TRANSIENT {
         join_all(TARGETS.map(|writes| async move {
             let context = format!("{fault:?}, {writes:?}");
             let proxy = Proxy::start(&URL);
@@ -123,25 +124,25 @@ async fn a_fault_that_strikes_once_loses_nothing() {
             let mut left: HashSet<_> = writes.iter().copied().collect();
             proxy.rule(move |write| left.remove(&write).then_some(fault));
 
-            let answer = app.send(&named()).await;
-            assert_eq!(answer.status, told, "{context}");
+            let answer = app.send(&idempotent_heartbeat()).await;
+            assert_eq!(answer.status, status, "{context}");
             assert_eq!(proxy.struck(), writes.len(), "{context}");
-            if told == 200 {
+            if status == 200 {
                 assert_eq!(answer.body["server_registered"], json!(true), "{context}");
                 assert!(is_complete(&app).await, "{context}");
             } else {
                 assert!(answer.headers.contains_key("retry-after"), "{context}");
             }
-            assert_a_retry_completes(&app, &context).await;
+            assert_retry_completes(&app, &context).await;
         }))
         .await;
     }
 }
 
-// C6.2 C6.4 C7: the agent is told in time, no bad line of the log is without its request, and a retry after the
-// fault completes the heartbeat.
+// C6.2 C6.4 C7: the answer is sent in time, every warning and error in the log names its request, and a retry after
+// the fault completes the heartbeat.
 #[tokio::test]
-async fn a_transient_fault_that_goes_on_is_answered_in_time() {
+async fn an_ongoing_transient_fault_is_answered_in_time() {
     for (fault, _) in TRANSIENT {
         join_all(TARGETS.map(|writes| async move {
             let context = format!("{fault:?}, {writes:?}");
@@ -152,11 +153,14 @@ async fn a_transient_fault_that_goes_on_is_answered_in_time() {
             assert_unavailable_in_time(&app, &context).await;
             assert!(proxy.struck() >= writes.len(), "{context}");
             for line in app.log.take() {
-                let is_bad = line["level"] == "WARN" || line["level"] == "ERROR";
-                assert!(!is_bad || line["request_id"].is_string(), "{line}");
+                let is_warning_or_error = line["level"] == "WARN" || line["level"] == "ERROR";
+                assert!(
+                    !is_warning_or_error || line["request_id"].is_string(),
+                    "{line}"
+                );
             }
             proxy.heal();
-            assert_a_retry_completes(&app, &context).await;
+            assert_retry_completes(&app, &context).await;
         }))
         .await;
     }
@@ -164,31 +168,32 @@ async fn a_transient_fault_that_goes_on_is_answered_in_time() {
 
 async fn assert_unavailable_in_time(app: &TestApp, context: &str) {
     let started = Instant::now();
-    let answer = app.send(&named()).await;
+    let answer = app.send(&idempotent_heartbeat()).await;
     assert_eq!(
         (answer.status, &answer.body["detail"]["code"]),
         (503, &json!("UNAVAILABLE")),
         "{context}"
     );
     assert!(answer.headers.contains_key("retry-after"), "{context}");
-    // Far above the operation timeout, for a busy machine; far below for ever.
+    // Far above the operation timeout, so that a busy machine passes, and still far from waiting forever.
     assert!(started.elapsed() < Duration::from_secs(15), "{context}");
 }
 
-// C6.2: both writes, because a rejected connection carries no request to tell them apart by.
+// C6.2: this affects both writes, because a rejected connection carries no request that would tell them apart.
 #[tokio::test]
-async fn rejected_connections_are_answered_with_503_and_a_retry_completes() {
+async fn rejected_connections_are_answered_with_503_and_a_retry_completes_the_heartbeat() {
     let (proxy, closed) = Proxy::start_closed(&URL);
     let app = start_behind(&proxy, "closed", &[]).await;
     assert_unavailable_in_time(&app, "closed").await;
     assert!(!is_complete(&app).await);
     closed.listen();
-    assert_a_retry_completes(&app, "closed").await;
+    assert_retry_completes(&app, "closed").await;
 }
 
-// C6.3: no internals in the answer, the whole chain in the log, and a retry completes once it is mended.
+// C6.3: the answer contains no internals, the log contains the whole chain of causes, and a retry completes the
+// heartbeat once the fault is gone.
 #[tokio::test]
-async fn a_permanent_fault_is_internal() {
+async fn a_permanent_fault_is_reported_as_internal() {
     for code in PERMANENT {
         let fault = Reject(400, code);
         join_all(TARGETS.map(|writes| async move {
@@ -197,7 +202,7 @@ async fn a_permanent_fault_is_internal() {
             let app = start_behind(&proxy, &region(fault), &[]).await;
             proxy.rule(move |write| writes.contains(&write).then_some(fault));
 
-            let answer = app.send(&named()).await;
+            let answer = app.send(&idempotent_heartbeat()).await;
             let body =
                 json!({ "code": "INTERNAL", "message": "The heartbeat could not be stored" });
             assert_eq!(
@@ -214,13 +219,13 @@ async fn a_permanent_fault_is_internal() {
             }
 
             proxy.heal();
-            assert_a_retry_completes(&app, &context).await;
+            assert_retry_completes(&app, &context).await;
         }))
         .await;
     }
 }
 
-// C6.3: of a transient and a permanent fault, the permanent one decides.
+// C6.3: if one write meets a transient fault and the other a permanent one, the permanent one decides.
 #[tokio::test]
 async fn a_permanent_fault_outweighs_a_transient_one() {
     for (server, metrics) in [
@@ -228,7 +233,7 @@ async fn a_permanent_fault_outweighs_a_transient_one() {
         (Silence, Reject(400, PERMANENT[0])),
     ] {
         let proxy = Proxy::start(&URL);
-        let app = start_behind(&proxy, "outweighs", &IMPATIENT).await;
+        let app = start_behind(&proxy, "outweighs", &SHORT_TIMEOUTS).await;
         proxy.rule(move |write| {
             Some(if write == Call::Server {
                 server
@@ -236,13 +241,13 @@ async fn a_permanent_fault_outweighs_a_transient_one() {
                 metrics
             })
         });
-        assert_eq!(app.send(&named()).await.status, 500);
+        assert_eq!(app.send(&idempotent_heartbeat()).await.status, 500);
     }
 }
 
-// C5.9: no fault at all, but the proxy sees what DynamoDB charges.
+// C5.9: there is no fault here; the proxy is used to see what DynamoDB charges.
 #[tokio::test]
-async fn a_heartbeat_costs_two_write_units_and_no_read() {
+async fn a_heartbeat_costs_two_write_units_and_no_read_unit() {
     let proxy = Proxy::start(&URL);
     let app = start_behind(&proxy, "bill", &[]).await;
     for heartbeats in 1..=3 {
@@ -255,29 +260,29 @@ async fn a_heartbeat_costs_two_write_units_and_no_read() {
 
 // C6.1: connections that died while the function was frozen cost each write at most one attempt.
 #[tokio::test]
-async fn idle_connections_that_end_cost_at_most_one_attempt() {
-    type End = fn(&Proxy);
-    let endings: [(&str, End, bool); 2] = [
+async fn dead_idle_connections_cost_at_most_one_attempt() {
+    type Disconnect = fn(&Proxy);
+    let disconnections: [(&str, Disconnect, bool); 2] = [
         ("with a FIN", Proxy::hang_up, false),
         ("without a FIN", Proxy::vanish, true),
     ];
-    for (name, end, is_costly) in endings {
+    for (name, disconnect, is_costly) in disconnections {
         let proxy = Proxy::start(&URL);
-        let app = start_behind(&proxy, "idle", &IMPATIENT).await;
+        let app = start_behind(&proxy, "idle", &SHORT_TIMEOUTS).await;
         for heartbeat in 0..4 {
-            let mut event = named();
+            let mut event = idempotent_heartbeat();
             event["headers"]["idempotency-key"] = format!("{heartbeat}").into();
-            let lost_before = proxy.swallowed();
+            let swallowed_before = proxy.swallowed();
             assert_eq!(app.send(&event).await.status, 200, "{name}");
-            assert!(proxy.swallowed() - lost_before <= 2, "{name}");
-            end(&proxy);
+            assert!(proxy.swallowed() - swallowed_before <= 2, "{name}");
+            disconnect(&proxy);
         }
         assert_eq!(proxy.swallowed() > 0, is_costly, "{name}");
         assert_eq!(app.rows().await.len(), 4, "{name}");
     }
 }
 
-/// The operations of a heartbeat, and over how many connections they came.
+/// The operations of a heartbeat, sorted, and the number of connections that they used.
 fn operations(requests: &[(String, usize)]) -> (Vec<&str>, usize) {
     let mut operations: Vec<_> = requests.iter().map(|(name, _)| name.as_str()).collect();
     operations.sort_unstable();
@@ -285,7 +290,7 @@ fn operations(requests: &[(String, usize)]) -> (Vec<&str>, usize) {
     (operations, connections.len())
 }
 
-// C6.1: a wrong clock costs one attempt of each write, once.
+// C6.1: a wrong clock costs each write one attempt, once.
 #[tokio::test]
 async fn a_wrong_clock_loses_no_heartbeat() {
     const MINUTE: i64 = 60;
@@ -300,7 +305,7 @@ async fn a_wrong_clock_loses_no_heartbeat() {
                 assert_eq!(app.send(&event("heartbeat")).await.status, 200, "{context}");
             }
             proxy.take_requests();
-            // Wrong, and set right again.
+            // The clock becomes wrong, and then right again.
             for offset in [offset, 0] {
                 proxy.set_clock(offset);
                 for expected in [&TWO_EACH[..], &ONE_EACH[..]] {
@@ -310,16 +315,16 @@ async fn a_wrong_clock_loses_no_heartbeat() {
                     assert_eq!(operations(&requests).0, expected, "{context}");
                 }
             }
-            // Stored times are the function's own.
+            // Stored times come from the function's own clock.
             let stored = text(&app.server().await.unwrap()["last_seen"]);
             let stored: DateTime<Utc> = stored.parse().unwrap();
-            let off = (Utc::now() - stored).abs();
-            assert!(off < TimeDelta::minutes(5), "{context}: {stored}");
+            let difference = (Utc::now() - stored).abs();
+            assert!(difference < TimeDelta::minutes(5), "{context}: {stored}");
         }
     }
 }
 
-// C6.2: the SDK closes a connection that has brought a 5xx.
+// C6.2: the SDK closes a connection after a 5xx response.
 #[tokio::test]
 async fn a_retry_after_a_5xx_uses_another_connection() {
     for fault in [
@@ -329,20 +334,24 @@ async fn a_retry_after_a_5xx_uses_another_connection() {
     ] {
         let proxy = Proxy::start(&URL);
         let app = start_behind(&proxy, &format!("closes{}", region(fault)), &[]).await;
-        let mut is_struck = false;
+        let mut has_failed = false;
         proxy.rule(move |write| {
-            let strikes = write == Call::Server && !is_struck;
-            is_struck |= strikes;
-            strikes.then_some(fault)
+            let fails = write == Call::Server && !has_failed;
+            has_failed |= fails;
+            fails.then_some(fault)
         });
-        assert_eq!(app.send(&named()).await.status, 200, "{fault:?}");
+        assert_eq!(
+            app.send(&idempotent_heartbeat()).await.status,
+            200,
+            "{fault:?}"
+        );
         let requests = proxy.take_requests();
         let expected = (vec!["PutItem", "UpdateItem", "UpdateItem"], 3);
         assert_eq!(operations(&requests), expected, "{fault:?}");
     }
 }
 
-// C6.2: of two faults, neither is left out of the log.
+// C6.2: if both writes fail, the log contains both faults.
 #[tokio::test]
 async fn both_faults_are_logged() {
     let proxy = Proxy::start(&URL);
@@ -352,7 +361,7 @@ async fn both_faults_are_logged() {
         Call::Metrics => Some(Reject(400, "TransactionConflictException")),
         Call::Key | Call::Scan => None,
     });
-    assert_eq!(app.send(&named()).await.status, 500);
+    assert_eq!(app.send(&idempotent_heartbeat()).await.status, 500);
     let log = app.log.take();
     let line = log.iter().find(|line| line["level"] == "ERROR").unwrap();
     let reason = line["reason"].as_str().unwrap();
@@ -363,7 +372,7 @@ async fn both_faults_are_logged() {
 
 // C6.1: the warm-up leaves one open connection for each table, and the first heartbeat opens none.
 #[tokio::test]
-async fn the_first_heartbeat_finds_its_connections_open() {
+async fn the_first_heartbeat_uses_the_connections_of_the_warm_up() {
     let proxy = Proxy::start(&URL);
     let app = start_behind(&proxy, "warm", &[]).await;
     assert_eq!(proxy.connections(), 2);
@@ -379,14 +388,14 @@ async fn the_first_heartbeat_finds_its_connections_open() {
     );
 }
 
-// C6.1: without DynamoDB the function starts all the same, and says so once.
+// C6.1: without DynamoDB the function still starts, and logs one warning.
 #[tokio::test]
-async fn a_warm_up_that_fails_is_a_warning() {
+async fn a_failed_warm_up_is_logged_as_a_warning() {
     let (closed, socket) = Proxy::start_closed(&URL);
     let silent = Proxy::start(&URL);
     silent.swallow_unnamed_requests();
     for proxy in [&closed, &silent] {
-        let app = start_behind(proxy, "cold", &IMPATIENT).await;
+        let app = start_behind(proxy, "cold", &SHORT_TIMEOUTS).await;
         let log = app.log.take();
         let [line] = log.as_slice() else {
             panic!("{log:?}")
@@ -396,13 +405,13 @@ async fn a_warm_up_that_fails_is_a_warning() {
         assert!(!line["reason"].as_str().unwrap().is_empty(), "{line}");
     }
     socket.listen();
-    let app = start_behind(&silent, "cold", &IMPATIENT).await;
-    assert_eq!(app.send(&named()).await.status, 200);
+    let app = start_behind(&silent, "cold", &SHORT_TIMEOUTS).await;
+    assert_eq!(app.send(&idempotent_heartbeat()).await.status, 200);
 }
 
 // C5.9: the two writes of a heartbeat never share a connection, and each keeps its own.
 #[tokio::test]
-async fn each_table_has_a_connection_of_its_own() {
+async fn each_table_has_its_own_connection() {
     let proxy = Proxy::start(&URL);
     let app = start_behind(&proxy, "own", &[]).await;
     for _ in 0..5 {
@@ -412,7 +421,7 @@ async fn each_table_has_a_connection_of_its_own() {
     assert_eq!(connections.len(), 2, "{connections:?}");
 }
 
-/// A region for this fault alone.
+/// A region that only this fault uses.
 fn region(fault: Fault) -> String {
     let name = format!("{fault:?}").to_lowercase();
     name.chars().filter(char::is_ascii_alphanumeric).collect()

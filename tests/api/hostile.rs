@@ -4,13 +4,14 @@ use crate::support::app::{
 };
 use serde_json::json;
 
-/// A heartbeat of exactly so many bytes, with something in it that nobody asked for.
+/// A heartbeat of exactly `bytes` bytes, padded with an unknown field.
 fn of_size(bytes: usize) -> String {
     let body = with("padding", json!("")).to_string();
     let padding = format!(r#""padding":"{}""#, "x".repeat(bytes - body.len()));
     body.replace(r#""padding":"""#, &padding)
 }
 
+/// The type and the path of each error.
 fn codes(answer: &Answer) -> Vec<(&str, String)> {
     let errors = answer.body["detail"].as_array().unwrap().iter();
     errors
@@ -22,9 +23,9 @@ fn codes(answer: &Answer) -> Vec<(&str, String)> {
         .collect()
 }
 
-// C2.3: sizes no gateway lets through, and no trouble here.
+// C2.3: these are larger than any gateway allows, and harmless here.
 #[tokio::test]
-async fn large_headers_and_keys_are_just_headers_and_keys() {
+async fn large_headers_and_keys_are_harmless() {
     let app = TestApp::start().await;
     let large = with_header(event("heartbeat"), "x-padding", &"x".repeat(8 * 1024));
     assert_eq!(app.send(&large).await.status, 200);
@@ -34,7 +35,7 @@ async fn large_headers_and_keys_are_just_headers_and_keys() {
 
 // C2.2
 #[tokio::test]
-async fn a_key_may_be_any_text_that_its_digest_is_of() {
+async fn a_key_may_be_any_text() {
     // SHA-256 of `clé-🔑`.
     const DIGEST: &str = "26253e5f26eabf0b67ccfade68b830ef32a1cc9b1f4df6a2fddf59506276ad50";
     let app = TestApp::start_with(&[("API_KEY_SHA256", DIGEST)]).await;
@@ -54,10 +55,10 @@ async fn a_key_may_be_any_text_that_its_digest_is_of() {
     }
 }
 
-// C2.3: payload 2.0 joins what was sent twice with a comma, and that is no key, not even of the right one.
-// Payload 1.0 tells the last one apart, and that one counts.
+// C2.3: payload 2.0 joins repeated headers with a comma. The result is not a key, even if each of its parts is.
+// Payload 1.0 passes on each header, and the last one counts.
 #[tokio::test]
-async fn two_keys_are_not_two_tries() {
+async fn two_keys_are_not_two_attempts() {
     let app = TestApp::start().await;
     for other in [KEY, "another"] {
         let joined = with_header(event("heartbeat"), "x-api-key", &format!("{KEY},{other}"));
@@ -71,9 +72,9 @@ async fn two_keys_are_not_two_tries() {
     }
 }
 
-// C2.1: header names have no case.
+// C2.1: header names are case-insensitive.
 #[tokio::test]
-async fn the_name_of_the_key_may_be_in_any_case() {
+async fn the_name_of_the_key_header_may_be_in_any_case() {
     let app = TestApp::start().await;
     for name in ["X-API-KEY", "X-Api-Key", "x-aPI-kEy"] {
         let mut event = event("missing-key");
@@ -82,9 +83,9 @@ async fn the_name_of_the_key_may_be_in_any_case() {
     }
 }
 
-// C3.1: `body.rs` shows white space; here every byte belongs to the object.
+// C3.1: `body.rs` pads a body with white space; here every byte belongs to the object.
 #[tokio::test]
-async fn the_limit_of_a_body_is_the_same_raw_and_in_base64() {
+async fn the_size_limit_of_a_body_is_the_same_raw_and_in_base64() {
     let app = TestApp::start().await;
     for (size, status) in [(65_536, 200), (65_537, 413)] {
         let body = of_size(size);
@@ -99,7 +100,7 @@ async fn the_limit_of_a_body_is_the_same_raw_and_in_base64() {
 
 // C3.1 C3.4
 #[tokio::test]
-async fn an_object_may_have_as_many_keys_as_a_body_holds() {
+async fn an_object_may_have_as_many_keys_as_fit_into_a_body() {
     let app = TestApp::start().await;
     let crowded = |keys: usize| {
         let keys = (0..keys).map(|key| format!(r#""{key}":0,"#));
@@ -111,9 +112,9 @@ async fn an_object_may_have_as_many_keys_as_a_body_holds() {
     assert_eq!(app.send(&posting(crowded(100_000))).await.status, 413);
 }
 
-// C4.4 C4.5: the parser has a limit, and the stack is never reached.
+// C4.4 C4.5: the parser rejects deep nesting before the stack overflows.
 #[tokio::test]
-async fn nesting_ends_in_a_rejection() {
+async fn deep_nesting_is_rejected() {
     let app = TestApp::start().await;
     let nested = |depth: usize| {
         let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -123,7 +124,7 @@ async fn nesting_ends_in_a_rejection() {
                 .replacen('{', &format!(r#"{{"deep":{value},"#), 1),
         )
     };
-    // The body's own object is one level more.
+    // The body's own object is one more level.
     for (depth, status) in [(1, 200), (126, 200), (127, 422), (30_000, 422)] {
         let answer = app.send(&nested(depth)).await;
         assert_eq!(answer.status, status, "{depth}");
@@ -138,7 +139,7 @@ async fn nesting_ends_in_a_rejection() {
 
 // C3.3 C4.4
 #[tokio::test]
-async fn a_number_of_60_kb_is_one_number() {
+async fn numbers_of_60_kb_are_harmless() {
     let app = TestApp::start().await;
     let nines = "9".repeat(60_000);
     for (field, number, code) in [
@@ -172,9 +173,9 @@ async fn a_number_of_60_kb_is_one_number() {
     }
 }
 
-// C3.4: at every level, and for the name under which a key is bound as well.
+// C3.4: at every level, and for the `server_id` that a key is bound to.
 #[tokio::test]
-async fn of_duplicate_keys_the_last_one_counts() {
+async fn the_last_of_duplicate_keys_counts() {
     let app = TestApp::start_with(&[("API_KEY_SHA256", &format!("{DIGEST}:{SERVER}"))]).await;
     let body = |first: &str, last: &str| {
         posting(format!(
@@ -189,7 +190,7 @@ async fn of_duplicate_keys_the_last_one_counts() {
 
 // C3.3: a pattern's `$` is the end of the string, not of a line.
 #[tokio::test]
-async fn a_server_id_is_nothing_but_its_characters() {
+async fn a_server_id_has_no_other_characters() {
     let app = TestApp::start().await;
     for server_id in [
         "web\n",
@@ -209,10 +210,10 @@ async fn a_server_id_is_nothing_but_its_characters() {
     assert_eq!(app.servers().await, []);
 }
 
-// C2.6 C7: what reaches the log from outside is the server's name and nothing else; a request's id comes
-// from Lambda. Each line is one line, whatever was sent.
+// C2.6 C7: the only text in the log that comes from a caller is the server's name; the request id comes from Lambda.
+// Each entry is one line, whatever was sent.
 #[tokio::test]
-async fn nothing_can_be_written_into_the_log() {
+async fn callers_cannot_forge_log_lines() {
     const FORGED: &str = "\r\n\u{1b}[2K{\"level\":\"ERROR\",\"message\":\"forged\"}\u{2028}";
     let app = TestApp::start().await;
     let visible: String = FORGED
@@ -245,7 +246,7 @@ async fn nothing_can_be_written_into_the_log() {
     }
 }
 
-// C2.6: nor does the gateway's own metadata, or a path.
+// C2.6: neither the answer nor the log repeats the path or the method.
 #[tokio::test]
 async fn a_rejected_path_or_method_is_not_echoed() {
     let app = TestApp::start().await;
@@ -255,14 +256,14 @@ async fn a_rejected_path_or_method_is_not_echoed() {
     method["requestContext"]["http"]["method"] = "FORGED".into();
     for event in [path, method] {
         let answer = app.send(&event).await;
-        let told = format!("{}{:?}", answer.body, app.log.take()).to_lowercase();
-        assert!(!told.contains("forged"), "{told}");
+        let output = format!("{}{:?}", answer.body, app.log.take()).to_lowercase();
+        assert!(!output.contains("forged"), "{output}");
     }
 }
 
-// C1.3: parts that the function never reads cannot stop it, in either payload format.
+// C1.3: parts that the function does not use cannot make it fail, in either payload format.
 #[tokio::test]
-async fn odd_query_strings_and_hosts_do_no_harm() {
+async fn odd_query_strings_and_hosts_are_harmless() {
     let app = TestApp::start().await;
     for query in ["a=\"<>\\^`{|}", "a b", "é", "%", "#", "\u{1}"] {
         let mut event = event("heartbeat");

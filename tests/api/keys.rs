@@ -12,7 +12,7 @@ use serde_json::json;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// A key of the table's form, a different one for each number.
+/// A key in the table's format, a different one for each number.
 fn key(number: u32) -> String {
     format!("hb_{number:043}")
 }
@@ -46,7 +46,7 @@ async fn delete(app: &TestApp, key: &str) {
     delete.send().await.unwrap();
 }
 
-/// The operations that have reached a proxy since the last time, sorted.
+/// The operations that have reached a proxy since the last call, sorted.
 fn operations(proxy: &Proxy) -> Vec<String> {
     let requests = proxy.take_requests().into_iter();
     let mut operations: Vec<_> = requests.map(|(operation, _)| operation).collect();
@@ -66,7 +66,7 @@ async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&'static str, &s
     TestApp::start_with_keys_table(&[&behind, settings].concat()).await
 }
 
-// C2.7: bound to a server, to another one, to none.
+// C2.7: keys that are bound to this server, to another one, and to none.
 #[tokio::test]
 async fn a_key_in_the_table_is_accepted_for_its_server() {
     let app = TestApp::start_with_keys_table(&[]).await;
@@ -102,9 +102,9 @@ async fn an_expired_key_is_rejected() {
     }
 }
 
-// C2.8 C2.9: what is read, and when.
+// C2.8 C2.9: which keys are looked up, and when.
 #[tokio::test]
-async fn only_an_unknown_key_of_the_right_form_is_looked_up() {
+async fn only_an_unknown_key_in_the_right_format_is_looked_up() {
     let proxy = Proxy::start(&URL);
     let app = start_behind(&proxy, "lookups", &[]).await;
     store(&app, &key(1), &[]).await;
@@ -112,29 +112,41 @@ async fn only_an_unknown_key_of_the_right_form_is_looked_up() {
     let send = async |key: &str| app.send(&with_key(key)).await.status;
 
     assert_eq!(send(KEY).await, 200);
-    assert_eq!(operations(&proxy), WRITES, "a key of the environment");
+    assert_eq!(
+        operations(&proxy),
+        WRITES,
+        "a key of the environment is not looked up"
+    );
     for guess in ["guess", "hb_short", &key(1)[1..], &format!("{}=", key(1))] {
         assert_eq!(send(guess).await, 401);
         assert_eq!(operations(&proxy), [""; 0], "{guess}");
     }
     assert_eq!(send(&key(1)).await, 200);
-    assert_eq!(operations(&proxy), LOOKUP_AND_WRITES, "the first time");
+    assert_eq!(
+        operations(&proxy),
+        LOOKUP_AND_WRITES,
+        "a key of the table is looked up at first"
+    );
     assert_eq!(send(&key(1)).await, 200);
-    assert_eq!(operations(&proxy), WRITES, "remembered");
+    assert_eq!(operations(&proxy), WRITES, "an accepted key is remembered");
     for _ in 0..2 {
         assert_eq!(send(&key(2)).await, 401);
-        assert_eq!(operations(&proxy), ["GetItem"], "unknown, never remembered");
+        assert_eq!(
+            operations(&proxy),
+            ["GetItem"],
+            "an unknown key is not remembered"
+        );
     }
     store(&app, &key(2), &[]).await;
-    assert_eq!(send(&key(2)).await, 200, "added a moment ago");
+    assert_eq!(send(&key(2)).await, 200, "a new key is accepted at once");
 
     let lookups = proxy.bill().into_iter();
     let lookups: Vec<_> = lookups
         .filter(|(operation, _)| operation == "GetItem")
         .collect();
-    let half_a_unit = |(_, units): &(String, f64)| *units <= 0.5;
+    let is_half_a_unit = |(_, units): &(String, f64)| *units <= 0.5;
     assert_eq!(lookups.len(), 4, "{lookups:?}");
-    assert!(lookups.iter().all(half_a_unit), "{lookups:?}");
+    assert!(lookups.iter().all(is_half_a_unit), "{lookups:?}");
 }
 
 // C2.9
@@ -160,7 +172,7 @@ async fn three_hundred_keys_are_looked_up_once_each() {
 
 // C2.9
 #[tokio::test]
-async fn a_key_in_both_places_follows_the_environment() {
+async fn the_environment_takes_precedence_over_the_table() {
     let both = digest_of(&key(1));
     let proxy = Proxy::start(&URL);
     let bound = format!("{both}:{SERVER}");
@@ -176,7 +188,7 @@ async fn a_key_in_both_places_follows_the_environment() {
     assert_eq!(app.send(&with_key(&key(1))).await.status, 403);
 }
 
-// C2.9 C2.7: revoked, expired, or with the clock set back, on a clock that the test controls.
+// C2.9 C2.7: a key is revoked, a key expires, and the clock is set back. The test controls the clock.
 #[tokio::test]
 async fn a_remembered_key_is_trusted_for_a_limited_time() {
     let app = TestApp::start_with_keys_table(&[]).await;
@@ -200,12 +212,18 @@ async fn a_remembered_key_is_trusted_for_a_limited_time() {
     assert!(accepts(1, at(0)).await);
     assert!(accepts(2, at(0)).await);
     delete(&app, &key(1)).await;
-    assert!(accepts(1, at(299)).await, "revoked, and remembered");
+    assert!(accepts(1, at(299)).await, "revoked, but still remembered");
     assert!(accepts(2, at(99)).await);
-    assert!(!accepts(2, at(100)).await, "expired, and remembered");
-    assert!(!accepts(1, at(-1)).await, "read in the future");
-    assert!(!accepts(1, at(300)).await, "revoked");
-    assert!(!accepts(1, at(200)).await, "revoked, the clock set back");
+    assert!(!accepts(2, at(100)).await, "expired, although remembered");
+    assert!(!accepts(1, at(-1)).await, "remembered from the future");
+    assert!(
+        !accepts(1, at(300)).await,
+        "revoked, and no longer remembered"
+    );
+    assert!(
+        !accepts(1, at(200)).await,
+        "revoked, and the clock set back"
+    );
 
     store(&app, &key(1), &[]).await;
     assert!(accepts(1, at(301)).await, "added again");
@@ -213,7 +231,7 @@ async fn a_remembered_key_is_trusted_for_a_limited_time() {
 
 // C2.9: KEY_CACHE_SECONDS, as the function reads it.
 #[tokio::test]
-async fn a_revoked_key_is_rejected_after_the_time_that_is_set() {
+async fn a_revoked_key_is_rejected_after_the_configured_time() {
     let app = TestApp::start_with_keys_table(&[("KEY_CACHE_SECONDS", "1")]).await;
     store(&app, &key(1), &[]).await;
     assert_eq!(app.send(&with_key(&key(1))).await.status, 200);
@@ -222,7 +240,7 @@ async fn a_revoked_key_is_rejected_after_the_time_that_is_set() {
     assert_eq!(app.send(&with_key(&key(1))).await.status, 401);
 }
 
-// C2.9 C2.7: only an accepted key is remembered. One that had expired is accepted as soon as it is renewed.
+// C2.9 C2.7: only accepted keys are remembered, so an expired key is accepted as soon as it is renewed.
 #[tokio::test]
 async fn an_expired_key_is_not_remembered() {
     let app = TestApp::start_with_keys_table(&[]).await;
@@ -233,9 +251,9 @@ async fn an_expired_key_is_not_remembered() {
     assert_eq!(app.send(&with_key(&key(1))).await.status, 200);
 }
 
-// C2.9: several heartbeats at once in one environment.
+// C2.9: concurrent heartbeats in one environment.
 #[tokio::test]
-async fn concurrent_heartbeats_share_what_is_remembered() {
+async fn concurrent_heartbeats_share_the_remembered_keys() {
     let proxy = Proxy::start(&URL);
     let app = start_behind(&proxy, "concurrent", &[]).await;
     for number in 0..5 {
@@ -257,10 +275,14 @@ async fn concurrent_heartbeats_share_what_is_remembered() {
     send_all().await;
     let lookups = operations(&proxy);
     let lookups = lookups.iter().filter(|operation| *operation == "GetItem");
-    assert_eq!(lookups.count(), 25, "those of the five unknown keys");
+    assert_eq!(
+        lookups.count(),
+        25,
+        "only the five unknown keys are looked up again"
+    );
 }
 
-// C2.9 C2.10: what needs no lookup does not notice that the table is down.
+// C2.9 C2.10: keys that need no lookup work while the table is down.
 #[tokio::test]
 async fn a_key_that_is_remembered_or_in_the_environment_needs_no_table() {
     let proxy = Proxy::start(&URL);
@@ -274,9 +296,9 @@ async fn a_key_that_is_remembered_or_in_the_environment_needs_no_table() {
     }
 }
 
-// C2.1 C2.5: the key is looked up before the body is looked at, and its server compared after that.
+// C2.1 C2.5: the key is looked up before the body is read, and its server is compared after that.
 #[tokio::test]
-async fn a_key_of_the_table_is_checked_where_any_other_is() {
+async fn a_key_of_the_table_is_checked_in_the_same_order_as_any_other() {
     let proxy = Proxy::start(&URL);
     let app = start_behind(&proxy, "order", &[]).await;
     store(&app, &key(1), &[("server_id", text("another"))]).await;
@@ -296,7 +318,7 @@ async fn a_key_of_the_table_is_checked_where_any_other_is() {
 
 // C2.10: 503, never 401, and nothing is written. The agent's next attempt succeeds.
 #[tokio::test]
-async fn a_table_that_does_not_answer_is_a_503() {
+async fn an_unavailable_keys_table_is_a_503() {
     const TIMEOUTS: [(&str, &str); 3] = [
         ("CONNECT_TIMEOUT_MS", "500"),
         ("ATTEMPT_TIMEOUT_MS", "500"),
@@ -351,7 +373,7 @@ async fn a_table_that_does_not_answer_is_a_503() {
 
 // C2.10
 #[tokio::test]
-async fn a_missing_table_or_permission_is_a_500() {
+async fn a_missing_keys_table_or_permission_is_a_500() {
     let app = TestApp::start_with(&[("KEYS_TABLE", "no-such-table")]).await;
     assert_eq!(app.send(&with_key(&key(1))).await.status, 500);
     let log = app.log.take();
@@ -368,8 +390,8 @@ async fn a_missing_table_or_permission_is_a_500() {
     assert_eq!(app.servers().await, []);
 }
 
-// C2.10 C6.4: the lookup and the writes together take no longer than one operation. Each of the three calls
-// would be given three seconds by itself.
+// C2.10 C6.4: the lookup and the writes together take no longer than one operation. Each of the three calls alone
+// could take three seconds.
 #[tokio::test]
 async fn lookup_and_writes_share_one_timeout() {
     let proxy = Proxy::start(&URL);
@@ -389,7 +411,10 @@ async fn lookup_and_writes_share_one_timeout() {
     let log = json!(app.log.take()).to_string();
     assert!(log.contains("deadline has elapsed"), "{log}");
     let elapsed = started.elapsed();
-    assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}: no lookup");
+    assert!(
+        elapsed >= Duration::from_secs(2),
+        "{elapsed:?}: the lookup was not delayed"
+    );
     assert!(elapsed < Duration::from_millis(4500), "{elapsed:?}");
 }
 
@@ -408,7 +433,7 @@ async fn the_lookup_needs_no_connection_of_its_own() {
 
 // C2.12 C2.6
 #[tokio::test]
-async fn a_malformed_item_lets_nobody_in() {
+async fn a_malformed_item_grants_no_access() {
     let app = TestApp::start_with_keys_table(&[]).await;
     for (attribute, value) in [
         ("server_id", AttributeValue::N("1".into())),
@@ -447,7 +472,7 @@ async fn a_malformed_item_lets_nobody_in() {
     assert_eq!(app.servers().await, []);
 }
 
-// C2.6: whatever becomes of a key, neither it nor its digest is logged.
+// C2.6: neither a key nor its digest is logged, whether the key is accepted or not.
 #[tokio::test]
 async fn no_key_of_the_table_is_logged() {
     let proxy = Proxy::start(&URL);
@@ -470,7 +495,7 @@ async fn no_key_of_the_table_is_logged() {
 
 // C2.11
 #[tokio::test]
-async fn a_function_without_digests_follows_the_table() {
+async fn a_function_without_digests_uses_the_table() {
     let app = TestApp::start_with_keys_table(&[("API_KEY_SHA256", "")]).await;
     store(&app, &key(1), &[]).await;
     assert_eq!(app.send(&with_key(&key(1))).await.status, 200);

@@ -22,7 +22,7 @@ fn assert_line(line: &Value, level: &str, message: &str) {
 
 // C7
 #[tokio::test]
-async fn a_heartbeat_is_logged_and_a_registration_once() {
+async fn each_heartbeat_is_logged_and_the_registration_once() {
     let app = TestApp::start().await;
     let log = log_of(&app, &[event("heartbeat"), event("heartbeat")]).await;
     let [received, registered, again] = log.as_slice() else {
@@ -65,7 +65,7 @@ async fn a_rejection_is_logged_with_status_and_reason() {
 
 // C7 C6.3
 #[tokio::test]
-async fn a_storage_fault_is_logged_with_the_whole_chain() {
+async fn a_storage_fault_is_logged_with_its_chain_of_causes() {
     let app = TestApp::start_with(&[("METRICS_TABLE", "no-such-table")]).await;
     let log = log_of(&app, &[event("heartbeat")]).await;
     let [_, fault] = log.as_slice() else {
@@ -82,9 +82,9 @@ async fn a_storage_fault_is_logged_with_the_whole_chain() {
     );
 }
 
-// C2.6 C7: what a caller sends comes out as part of one escaped line, or not at all.
+// C2.6 C7: what a caller sends is logged as part of one escaped line, or not at all.
 #[tokio::test]
-async fn nothing_that_is_sent_breaks_a_line() {
+async fn a_heartbeat_cannot_break_a_log_line() {
     let app = TestApp::start().await;
     let mut body = minimal();
     body["hostname"] = "a\n{\"level\":\"ERROR\"}\u{1b}[31m".into();

@@ -43,7 +43,7 @@ async fn a_row_holds_what_was_sent() {
 
 // C3.4 C5.6
 #[tokio::test]
-async fn a_row_is_appended_for_metrics_that_are_there() {
+async fn a_row_is_appended_only_if_metrics_are_present() {
     for (metrics, names) in [
         (None, None),
         (Some(Value::Null), None),
@@ -75,15 +75,15 @@ async fn two_heartbeats_with_the_same_timestamp_are_two_rows() {
 
 // C5.6 C5.7
 #[tokio::test]
-async fn a_retried_heartbeat_is_one_row_and_never_overwrites() {
+async fn a_retried_heartbeat_is_one_row_and_overwrites_nothing() {
     let app = TestApp::start().await;
-    let event_with_key = event("every-field");
-    let answers = join_all((0..10).map(|_| app.send(&event_with_key))).await;
+    let idempotent_event = event("every-field");
+    let answers = join_all((0..10).map(|_| app.send(&idempotent_event))).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
     let rows = app.rows().await;
     assert_eq!(rows.len(), 1);
 
-    let mut other = event_with_key;
+    let mut other = idempotent_event;
     other["body"] = other["body"]
         .as_str()
         .unwrap()

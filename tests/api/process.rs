@@ -39,17 +39,17 @@ async fn the_binary_answers_both_payload_formats() {
     assert!(!json!(log).to_string().contains(KEY));
 }
 
-// C6.1: where Lambda runs several heartbeats in one environment, none waits for another. The first attempt of
-// four updates is swallowed: one after the other, the first heartbeat alone would spend three attempts.
+// C6.1: if Lambda runs several heartbeats in one environment, none waits for another. The first four updates get no
+// answer. If the heartbeats ran one after another, these would include all three attempts of the first heartbeat.
 #[tokio::test]
 async fn four_heartbeats_are_in_flight_at_once() {
     let app = TestApp::start().await;
     let proxy = Proxy::start(&URL);
     let mut swallowed = 0;
     proxy.rule(move |write| {
-        let swallows = write == Call::Server && swallowed < 4;
-        swallowed += usize::from(swallows);
-        swallows.then_some(Fault::Silence)
+        let is_swallowed = write == Call::Server && swallowed < 4;
+        swallowed += usize::from(is_swallowed);
+        is_swallowed.then_some(Fault::Silence)
     });
     let api = RuntimeApi::start().await.unwrap();
     let settings = [
@@ -81,7 +81,7 @@ async fn four_heartbeats_are_in_flight_at_once() {
 }
 
 #[tokio::test]
-async fn a_setting_that_cannot_be_used_ends_the_start_and_is_named() {
+async fn an_invalid_setting_stops_the_start_and_is_named() {
     let app = TestApp::start().await;
     let api = RuntimeApi::start().await.unwrap();
     for (name, value) in [

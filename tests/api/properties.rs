@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// Checks a property for this many values, the same ones in each run.
+/// Checks a property for this many values, which are the same in each run.
 fn holds<S: Strategy>(
     cases: u32,
     values: &S,
@@ -28,7 +28,7 @@ fn holds<S: Strategy>(
     }
 }
 
-/// Bytes near a heartbeat and far from one.
+/// Bytes that resemble a heartbeat, and bytes that do not.
 fn any_body() -> impl Strategy<Value = Vec<u8>> {
     let noise = prop::collection::vec(any::<u8>(), 0..300);
     let json_like = prop::collection::vec(select(b"{}[]\",:0e-+.\\untrl d".as_slice()), 0..300);
@@ -44,7 +44,7 @@ fn any_body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![1 => noise, 1 => json_like, 3 => patched]
 }
 
-// C4.1 C6: whatever the bytes, an answer of the contract, and what is rejected is not written.
+// C4.1 C6: any bytes get an answer of the contract, and nothing of a rejected body is written.
 #[test]
 fn any_body_gets_an_answer() {
     let app = &RUNTIME.block_on(TestApp::start());
@@ -59,12 +59,12 @@ fn any_body_gets_an_answer() {
     });
     assert!(
         (50..450).contains(&accepted.get()),
-        "{} accepted",
+        "{} of 500 bodies were accepted",
         accepted.get()
     );
 }
 
-/// Any text of so many characters: controls, emoji and combining marks too.
+/// Any text of `min` to `max` characters, including control characters, emoji and combining marks.
 fn any_text(min: usize, max: usize) -> impl Strategy<Value = String> {
     let awkward = "\0\n\u{7f}\"\\😀\u{301}\u{202e}\u{10ffff}".chars();
     let awkward = select(awkward.collect::<Vec<_>>());
@@ -97,7 +97,7 @@ const COUNTS: [&str; 5] = [
     "uptime_seconds",
 ];
 
-/// Numbers that DynamoDB holds digit for digit. It has 38, a float at most 17.
+/// Numbers that DynamoDB stores digit for digit: it keeps 38 digits, and a float has at most 17.
 fn any_metrics() -> impl Strategy<Value = Value> {
     let wide = (1.0..10.0, -129..125)
         .prop_map(|(digits, exponent): (f64, i32)| digits * 10_f64.powi(exponent));
@@ -115,7 +115,7 @@ fn any_metrics() -> impl Strategy<Value = Value> {
     })
 }
 
-// C5: strings byte for byte, numbers digit for digit.
+// C5: strings are stored byte for byte, and numbers digit for digit.
 #[test]
 fn a_valid_heartbeat_is_stored_as_it_was_sent() {
     let heartbeat = (any_text(1, 255), any_os_info(), any_metrics());
@@ -154,8 +154,8 @@ fn a_valid_heartbeat_is_stored_as_it_was_sent() {
     });
 }
 
-/// One damage to one field of a complete heartbeat: the path to it and what it becomes; null removes it.
-fn any_damage() -> impl Strategy<Value = (Vec<&'static str>, Value)> {
+/// One invalid field of a complete heartbeat: its path and its value. A required field that is null counts as missing.
+fn any_invalid_field() -> impl Strategy<Value = (Vec<&'static str>, Value)> {
     let not_a_value = prop_oneof![Just(json!([])), Just(json!({}))];
     let not_text = prop_oneof![
         not_a_value.clone(),
@@ -166,12 +166,12 @@ fn any_damage() -> impl Strategy<Value = (Vec<&'static str>, Value)> {
     let below = (-1e9..-1e-9).prop_map(|number: f64| json!(number));
     let above = (100.0..1e9).prop_map(|number: f64| json!(number + 0.5));
     let fraction = (0..1_000_000_u32).prop_map(|number| json!(f64::from(number) + 0.5));
-    let words = "[g-z]{1,10}".prop_map(Value::from);
+    let letters = "[g-z]{1,10}".prop_map(Value::from);
     let at = |section: &'static str, names: &'static [&'static str]| {
         select(names).prop_map(move |name| vec![section, name])
     };
     const REQUIRED: [&str; 3] = ["server_id", "hostname", "timestamp"];
-    let number = prop_oneof![not_a_value.clone(), words.clone(), below];
+    let number = prop_oneof![not_a_value.clone(), letters.clone(), below];
     prop_oneof![
         (
             select(&REQUIRED[..]).prop_map(|name| vec![name]),
@@ -195,7 +195,7 @@ fn any_damage() -> impl Strategy<Value = (Vec<&'static str>, Value)> {
         ),
         (
             Just(vec!["timestamp"]),
-            prop_oneof![words.clone(), Just(json!(true))]
+            prop_oneof![letters.clone(), Just(json!(true))]
         ),
         (
             select(vec!["os_info", "metrics"]).prop_map(|name| vec![name]),
@@ -217,15 +217,15 @@ fn any_damage() -> impl Strategy<Value = (Vec<&'static str>, Value)> {
 
 // C4.1 C4.2 C4.3
 #[test]
-fn a_damaged_field_is_named_and_no_other() {
+fn only_the_invalid_field_is_reported() {
     let app = &RUNTIME.block_on(TestApp::start());
-    holds(300, &any_damage(), async |(path, damage)| {
+    holds(300, &any_invalid_field(), async |(path, value)| {
         let mut body: Value =
             serde_json::from_str(event("every-field")["body"].as_str().unwrap()).unwrap();
         let field = path
             .iter()
             .fold(&mut body, |object, name| &mut object[name]);
-        *field = damage;
+        *field = value;
         let answer = app.post(&body).await;
         let errors = answer.body["detail"].as_array().unwrap();
         let loc: Vec<_> = ["body"].into_iter().chain(path).collect();

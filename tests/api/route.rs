@@ -43,9 +43,9 @@ async fn any_other_method_is_not_allowed() {
     assert_eq!(app.servers().await, []);
 }
 
-// C1.1: of payload 1.0 as of 2.0.
+// C1.1: for payload 1.0, too.
 #[tokio::test]
-async fn the_stage_is_taken_off_the_path_of_payload_1_0() {
+async fn the_stage_is_removed_from_the_path_of_payload_1_0() {
     let app = TestApp::start().await;
     for (path, status) in [
         ("/prod/api/v1/agents/heartbeat", 200),
@@ -61,7 +61,7 @@ async fn the_stage_is_taken_off_the_path_of_payload_1_0() {
 
 // C1.1: HTTP APIs name the stage in the path, REST APIs do not.
 #[tokio::test]
-async fn the_stage_is_taken_off_the_path() {
+async fn the_stage_is_removed_from_the_path() {
     let app = TestApp::start().await;
     for (path, status) in [
         ("/prod/api/v1/agents/heartbeat", 200),
@@ -78,9 +78,9 @@ async fn the_stage_is_taken_off_the_path() {
     }
 }
 
-// C1.1: a caller without a key learns that there is no such path, and no more.
+// C1.1: a caller without a key learns that the path does not exist, and nothing else.
 #[tokio::test]
-async fn the_path_is_looked_at_before_the_key() {
+async fn the_path_is_checked_before_the_key() {
     let app = TestApp::start().await;
     let mut event = event("missing-key");
     event["rawPath"] = "/".into();

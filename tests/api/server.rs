@@ -7,9 +7,9 @@ use dev::proxy::{Call, Fault, Proxy};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-/// A minimal heartbeat with this name.
-fn named(name: &str) -> Value {
-    with_header(posting(minimal().to_string()), "idempotency-key", name)
+/// A minimal heartbeat with this `Idempotency-Key`.
+fn with_idempotency_key(key: &str) -> Value {
+    with_header(posting(minimal().to_string()), "idempotency-key", key)
 }
 
 async fn put(app: &TestApp, attributes: &[(&str, &str)]) {
@@ -84,9 +84,9 @@ async fn the_next_heartbeat_updates_the_server() {
     assert!(text(&server["last_seen"]) > text(&first["last_seen"]));
 }
 
-// C5.1: a newer heartbeat has been recorded, and that is no error.
+// C5.1: a newer heartbeat has been recorded already, which is not an error.
 #[tokio::test]
-async fn stale_heartbeat_leaves_the_server_unchanged() {
+async fn a_stale_heartbeat_leaves_the_server_unchanged() {
     let app = TestApp::start().await;
     put(
         &app,
@@ -108,7 +108,7 @@ async fn stale_heartbeat_leaves_the_server_unchanged() {
 
 // C5.2
 #[tokio::test]
-async fn of_a_hundred_first_heartbeats_at_once_one_registers() {
+async fn one_of_a_hundred_concurrent_first_heartbeats_registers_the_server() {
     for _ in 0..20 {
         let app = TestApp::start().await;
         let body = with("metrics", json!({ "cpu_percent": 1 }));
@@ -125,9 +125,9 @@ async fn of_a_hundred_first_heartbeats_at_once_one_registers() {
     }
 }
 
-// C5.2: a retry of the heartbeat that registered the server says so again. No other heartbeat does.
+// C5.2: a retry of the heartbeat that registered the server reports the registration again. No other heartbeat does.
 #[tokio::test]
-async fn a_retried_registration_says_so_again() {
+async fn a_retried_registration_is_reported_again() {
     let app = TestApp::start().await;
     for (name, registered) in [
         ("one", true),
@@ -136,7 +136,7 @@ async fn a_retried_registration_says_so_again() {
         ("one", true),
         ("two", false),
     ] {
-        let answer = app.send(&named(name)).await;
+        let answer = app.send(&with_idempotency_key(name)).await;
         assert_eq!(
             (answer.status, &answer.body["server_registered"]),
             (200, &json!(registered)),
@@ -145,32 +145,32 @@ async fn a_retried_registration_says_so_again() {
     }
 }
 
-// C5.2: also when a newer heartbeat came in between.
+// C5.2: even if a newer heartbeat arrived in between.
 #[tokio::test]
-async fn a_retried_registration_says_so_after_a_newer_heartbeat() {
+async fn a_retried_registration_is_reported_after_a_newer_heartbeat() {
     let app = TestApp::start().await;
-    app.send(&named("one")).await;
+    app.send(&with_idempotency_key("one")).await;
     let mut server = app.server().await.unwrap();
     server.insert(
         "last_seen".into(),
         AttributeValue::S("9000-01-01T00:00:00.000000Z".into()),
     );
     put_item(&app, server).await;
-    let answer = app.send(&named("one")).await;
+    let answer = app.send(&with_idempotency_key("one")).await;
     assert_eq!(
         (answer.status, &answer.body["server_registered"]),
         (200, &json!(true))
     );
 }
 
-// C5.2: a failed condition that comes back without the item.
+// C5.2: DynamoDB reports a failed condition and does not return the item.
 #[tokio::test]
-async fn a_server_of_which_nothing_comes_back_is_known() {
+async fn a_failed_condition_without_an_item_means_a_known_server() {
     let proxy = Proxy::start(&URL);
     let app = TestApp::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
     proxy.rule(|call| {
-        let fails = Fault::Reject(400, "ConditionalCheckFailedException");
-        (call == Call::Server).then_some(fails)
+        let fault = Fault::Reject(400, "ConditionalCheckFailedException");
+        (call == Call::Server).then_some(fault)
     });
     let answer = app.post(&minimal()).await;
     let registered = &answer.body["server_registered"];
@@ -179,25 +179,25 @@ async fn a_server_of_which_nothing_comes_back_is_known() {
 
 // C5.2: what the watchdog and `heartbeatctl silence` add does not change the answer to a retry.
 #[tokio::test]
-async fn a_retried_registration_says_so_whatever_the_watchdog_has_written() {
+async fn a_retried_registration_is_reported_whatever_the_watchdog_has_written() {
     for attribute in ["offline_since", "announced", "silenced_until"] {
         let app = TestApp::start().await;
-        app.send(&named("one")).await;
+        app.send(&with_idempotency_key("one")).await;
         let mut server = app.server().await.unwrap();
         let time = AttributeValue::S("2026-01-18T10:30:00.000000Z".into());
         server.insert(attribute.into(), time);
         put_item(&app, server).await;
         for (name, registered) in [("one", true), ("two", false), ("one", true)] {
-            let answer = app.send(&named(name)).await;
+            let answer = app.send(&with_idempotency_key(name)).await;
             let registered = json!(registered);
             assert_eq!(answer.body["server_registered"], registered, "{attribute}");
         }
     }
 }
 
-// C5.1: what no heartbeat can have written does not block the server.
+// C5.1: a `last_seen` that no heartbeat can have written does not block the server.
 #[tokio::test]
-async fn a_last_seen_that_is_no_time_is_overwritten() {
+async fn an_invalid_last_seen_is_overwritten() {
     for last_seen in [
         AttributeValue::N("99999999999".into()),
         AttributeValue::Bool(true),
@@ -223,12 +223,16 @@ async fn a_last_seen_that_is_no_time_is_overwritten() {
     put(&app, &[("last_seen", "9999-12-31T23:59:59.999999Z")]).await;
     let before = app.server().await;
     assert_eq!(app.post(&minimal()).await.status, 200);
-    assert_eq!(app.server().await, before, "the last time that can be");
+    assert_eq!(
+        app.server().await,
+        before,
+        "the latest possible time is kept"
+    );
 }
 
 // C5.2
 #[tokio::test]
-async fn an_item_that_holds_nothing_but_its_key_is_new() {
+async fn an_item_that_holds_only_its_key_counts_as_new() {
     let app = TestApp::start().await;
     put(&app, &[]).await;
     assert_eq!(
@@ -256,7 +260,7 @@ async fn an_item_made_by_hand_counts_as_existing() {
         let app = TestApp::start().await;
         put(&app, &[by_hand]).await;
         for _ in 0..2 {
-            let answer = app.send(&named("one")).await;
+            let answer = app.send(&with_idempotency_key("one")).await;
             assert_eq!(
                 (answer.status, &answer.body["server_registered"]),
                 (200, &json!(false)),

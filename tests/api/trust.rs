@@ -16,7 +16,7 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// Puts TLS in front of the database, with a certificate for a host by an authority. Returns its port.
+/// Starts a TLS proxy for the database, with a certificate for `host` that `authority` has signed. Returns its port.
 async fn start_tls(host: &str, authority: &CertifiedIssuer<'_, KeyPair>) -> u16 {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new([host.to_owned()]).unwrap();
@@ -53,9 +53,9 @@ fn write(name: &str, pem: &str) -> String {
     path
 }
 
-// C6.2: a heartbeat goes to nobody but a peer with a certificate of a trusted authority, for the endpoint's host.
+// C6.2: heartbeats are sent only to a peer whose certificate is for the endpoint's host and by a trusted authority.
 #[tokio::test]
-async fn only_a_trusted_peer_is_talked_to() {
+async fn heartbeats_are_sent_only_to_a_trusted_peer() {
     let [own, other] = [authority(), authority()];
     let [own_bundle, other_bundle] =
         [("own", &own), ("other", &other)].map(|(name, authority)| write(name, &authority.pem()));
@@ -63,7 +63,7 @@ async fn only_a_trusted_peer_is_talked_to() {
         ("localhost", own_bundle.as_str(), 200),
         ("localhost", &other_bundle, 503),
         ("elsewhere.example", &own_bundle, 503),
-        // Amazon's roots.
+        // Without a bundle, Amazon's roots are trusted.
         ("localhost", "", 503),
     ] {
         let url = format!("https://localhost:{}", start_tls(host, &own).await);
@@ -101,6 +101,6 @@ async fn a_handshake_ends_at_the_connect_timeout() {
     assert_eq!(app.send(&event("heartbeat")).await.status, 503);
     assert!(
         started.elapsed() < Duration::from_secs(15),
-        "far below the attempt timeout"
+        "the connect timeout was not applied"
     );
 }

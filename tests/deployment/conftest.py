@@ -1,4 +1,4 @@
-"""A stack made from the template in moto, and the DynamoDB that its function writes to."""
+"""The stack that moto makes of the template, and the DynamoDB that its functions use."""
 
 import hashlib
 import io
@@ -6,7 +6,7 @@ import json
 import os
 import zipfile
 
-# Before botocore is loaded: nothing here may reach an account.
+# Set before botocore is loaded, so that no test can reach an account.
 os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 import boto3
@@ -16,12 +16,16 @@ from moto.server import ThreadedMotoServer
 from stack import CODE, of_type, read, transform
 
 STACK = "heartbeat"
-PARAMETERS = {"ApiKeySha256": hashlib.sha256(KEY.encode()).hexdigest(), "AlarmEmail": "ops@example.com", "Monitoring": "full"}
+PARAMETERS = {
+    "ApiKeySha256": hashlib.sha256(KEY.encode()).hexdigest(),
+    "AlarmEmail": "ops@example.com",
+    "Monitoring": "full",
+}
 
 
 @pytest.fixture(scope="session")
 def aws():
-    """Makes clients of a pretended AWS."""
+    """Creates clients for a mock AWS."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -45,7 +49,7 @@ def deployed(aws):
         Capabilities=["CAPABILITY_IAM"],
     )
     resources = aws("cloudformation").list_stack_resources(StackName=STACK)["StackResourceSummaries"]
-    # What moto does not know is listed without a name.
+    # moto lists resources that it does not support without a name.
     named = [resource for resource in resources if resource["LogicalResourceId"]]
     return {resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in named}
 
@@ -57,19 +61,19 @@ def environment(aws, name):
 
 @pytest.fixture(scope="session")
 def settings(aws, deployed):
-    """The environment with which the stack runs its function."""
+    """The environment variables that the stack gives the heartbeat function."""
     return environment(aws, deployed["HeartbeatFunction"])
 
 
 @pytest.fixture(scope="session")
 def watchdog_settings(aws, deployed):
-    """The environment with which the stack runs its watchdog."""
+    """The environment variables that the stack gives the watchdog."""
     return environment(aws, deployed["WatchdogFunction"])
 
 
 @pytest.fixture(scope="session")
 def dynamodb(aws, deployed):
-    """The DynamoDB that holds the stack's tables: the one of AWS_ENDPOINT_URL_DYNAMODB, or else moto's."""
+    """The DynamoDB that holds the stack's tables: the one at AWS_ENDPOINT_URL_DYNAMODB, or else moto's."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_DYNAMODB")
     if not endpoint:
         return aws("dynamodb").meta.endpoint_url

@@ -19,22 +19,22 @@ WATCHDOG = ROOT / ".aws-sam/build/WatchdogFunction/bootstrap"
 KEY = "the key of the tests"
 ROUTE = "/api/v1/agents/heartbeat"
 
-# Seconds; a function that takes longer to start or to answer is broken.
-PATIENCE = 15
+# Seconds. A function that takes longer to start or to answer is broken.
+TIMEOUT = 15
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one request after the other on a connection, each in one piece."""
+    """Answers the requests of a connection one after another, each with a single write."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1
 
     def body(self):
-        """What was sent, as JSON."""
+        """The body of the request, read as JSON."""
         return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
 
     def answer(self, status, body=None, **headers):
-        """Sends this status with these headers, and a body of JSON where one is given."""
+        """Sends this status with these headers, and a JSON body if one is given."""
         content = b"" if body is None else json.dumps(body).encode()
         self.send_response(status)
         for name, value in headers.items():
@@ -67,33 +67,33 @@ class Function:
         self._answers = queue.Queue()
         self.log = []
 
-    def post(self, body, key=KEY, **heads):
-        """The answer to a heartbeat as API Gateway hands it over: its status and its body."""
-        answer = self.invoke(event(body, {"x-api-key": key, **heads}))
+    def post(self, body, key=KEY, **headers):
+        """Posts a heartbeat as API Gateway passes it on; returns the status and the body of the answer."""
+        answer = self.invoke(event(body, {"x-api-key": key, **headers}))
         return answer["statusCode"], json.loads(answer["body"])
 
     def invoke(self, payload):
-        """The answer to an event."""
+        """Invokes the function with an event; returns its answer."""
         self._events.put(payload)
-        return self._answers.get(timeout=PATIENCE)
+        return self._answers.get(timeout=TIMEOUT)
 
     def start(self, bootstrap, environment, output):
         """Starts the function with this environment and nothing else."""
         self._process = subprocess.Popen([bootstrap], env=environment, stdout=output, stderr=output)
 
     def stop(self, output):
-        """Ends the function and reads its log."""
+        """Stops the function and reads its log."""
         self._process.kill()
         self._process.wait()
         output.seek(0)
         self.log = [json.loads(line) for line in output]
 
     def exit_status(self):
-        """The status with which a function ends that does not serve."""
-        return self._process.wait(PATIENCE)
+        """The exit status of a function that fails to start."""
+        return self._process.wait(TIMEOUT)
 
     def runtime_api(self):
-        """The handler of the part of the Runtime API that a function uses."""
+        """The handler for the part of the Runtime API that a function uses."""
         events, answers = self._events, self._answers
 
         class RuntimeApi(Handler):
@@ -124,7 +124,13 @@ def event(body, headers):
         "headers": {"content-type": "application/json", **headers},
         "requestContext": {
             "apiId": "api",
-            "http": {"method": "POST", "path": ROUTE, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "test"},
+            "http": {
+                "method": "POST",
+                "path": ROUTE,
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "test",
+            },
             "requestId": "request",
             "routeKey": f"POST {ROUTE}",
             "stage": "$default",
@@ -137,7 +143,10 @@ def event(body, headers):
 
 @contextmanager
 def running(settings, dynamodb, level="INFO", bootstrap=BOOTSTRAP):
-    """What `sam build` made, started with these settings and those that Lambda sets. Its log is there once it has ended."""
+    """Runs a program that `sam build` made, with these settings and those that Lambda sets.
+
+    Its log is available once it has ended.
+    """
     function = Function()
     with serving(function.runtime_api()) as runtime_api, tempfile.TemporaryFile("w+") as output:
         environment = settings | {

@@ -1,4 +1,4 @@
-"""Commands as a reader types them."""
+"""Runs commands as a reader would."""
 
 import os
 import subprocess
@@ -7,10 +7,8 @@ from stack import ROOT
 
 
 def run(command, **environment):
-    """What a command prints."""
-    path = f"{ROOT}/target/tools/bin:{os.environ['PATH']}"
-    result = subprocess.run(
-        ["bash", "-euc", command], cwd=ROOT, env=os.environ | environment | {"PATH": path}, capture_output=True, text=True
-    )
+    """Runs a command in bash; returns its output."""
+    environment = os.environ | environment | {"PATH": f"{ROOT}/target/tools/bin:{os.environ['PATH']}"}
+    result = subprocess.run(["bash", "-euc", command], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -1,37 +1,37 @@
-"""The template as CloudFormation sees it: parsed, and with SAM's part carried out."""
+"""The template as CloudFormation sees it: parsed, and with SAM's transform applied."""
 
 import copy
 import os
 from pathlib import Path
 
-from samtranslator.translator.transform import transform as carry_out
+from samtranslator.translator.transform import transform as sam_transform
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
-# Where cargo puts what it builds for tests.
+# The folder of the debug builds.
 DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 CODE = "s3://code/heartbeat.zip"
 NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 class NoManagedPolicies:
-    """SAM asks for the account's managed policies; the template uses none."""
+    """SAM's translator asks for the account's managed policies; the template uses none."""
 
     def load(self):
         return {}
 
 
 def read():
-    """The template as it is written."""
+    """The template as written."""
     return yaml_parse((ROOT / "template.yaml").read_text())
 
 
 def transform(template):
-    """A template in plain CloudFormation; the one given is left alone."""
+    """The template in plain CloudFormation; the argument is not changed."""
     template = copy.deepcopy(template)
     for name in of_type(template, "AWS::Serverless::Function"):
         template["Resources"][name]["Properties"]["CodeUri"] = CODE
-    return carry_out(template, {}, NoManagedPolicies())
+    return sam_transform(template, {}, NoManagedPolicies())
 
 
 def of_type(stack, kind):
@@ -40,8 +40,8 @@ def of_type(stack, kind):
     return {name: resource.get("Properties", {}) for name, resource in resources if resource["Type"] == kind}
 
 
-def made(stack, **parameters):
-    """What CloudFormation makes of a transformed stack with these parameters: without what a condition leaves out."""
+def resolved(stack, **parameters):
+    """A transformed stack with these parameters applied, without the parts that conditions leave out."""
     values = {name: str(parameter.get("Default", "")) for name, parameter in stack["Parameters"].items()} | parameters
 
     def holds(condition):
@@ -65,8 +65,8 @@ def made(stack, **parameters):
             case {"Fn::If": [condition, yes, no]}:
                 return resolve(yes if holds(stack["Conditions"][condition]) else no)
             case dict():
-                resolved = {key: resolve(value) for key, value in node.items()}
-                return {key: value for key, value in resolved.items() if value != NO_VALUE}
+                entries = {key: resolve(value) for key, value in node.items()}
+                return {key: value for key, value in entries.items() if value != NO_VALUE}
             case list():
                 return [value for value in map(resolve, node) if value != NO_VALUE]
         return node
@@ -82,6 +82,6 @@ def made(stack, **parameters):
 
 
 def single(values):
-    """The only one there is."""
+    """The only one of these values."""
     (value,) = values
     return value

@@ -1,4 +1,4 @@
-"""What `make deploy` asks of SAM, and when it does not deploy."""
+"""What `make deploy` passes to SAM, and when it does not deploy."""
 
 import json
 import os
@@ -16,7 +16,7 @@ HOST = "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64"
 OTHER = "x86_64" if HOST == "arm64" else "arm64"
 COPIED = ["Makefile", "template.yaml", "dev/check_architecture.py", "tests/deployment/requirements.txt"]
 
-# In place of SAM: builds ELF headers, and remembers an architecture as `sam deploy --guided` does.
+# A fake SAM: `build` writes ELF headers, and `deploy` records its arguments.
 SAM = f"""#!{sys.executable}
 import json, os, pathlib, re, shutil, sys
 command, text = sys.argv[1], " ".join(sys.argv)
@@ -27,15 +27,16 @@ if command == "build":
         folder = pathlib.Path(".aws-sam/build", name)
         folder.mkdir(parents=True, exist_ok=True)
         number = {{"x86_64": 62, "arm64": 183}}[built]
-        (folder / "bootstrap").write_bytes(b"\\x7fELF\\x02\\x01".ljust(16, b"\\0") + b"\\3\\0" + number.to_bytes(2, "little"))
+        header = b"\\x7fELF\\x02\\x01".ljust(16, b"\\0") + b"\\3\\0" + number.to_bytes(2, "little")
+        (folder / "bootstrap").write_bytes(header)
     shutil.copy("template.yaml", ".aws-sam/build/template.yaml")
 if command == "deploy":
     pathlib.Path("deployed.json").write_text(json.dumps(sys.argv[2:]))
 """
 
 
-class Workshop:
-    """A folder in which `make deploy` runs as it does in the project, with another SAM and another AWS CLI."""
+class Project:
+    """A folder in which `make deploy` runs as in the real project, with a fake SAM and a fake AWS CLI."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -55,10 +56,11 @@ class Workshop:
         (tools.parent / "ready").touch()
 
     def make(self, *arguments, **environment):
-        """Runs make; what it says, and the arguments of `sam deploy` if it came to that."""
+        """Runs make; returns its output, and the arguments of `sam deploy` if it was called."""
         deployed = self.folder / "deployed.json"
         deployed.unlink(missing_ok=True)
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE", "MFLAGS", "ARCHITECTURE"))}
+        ignored = ("AWS_", "MAKE", "MFLAGS", "ARCHITECTURE")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ignored)}
         result = subprocess.run(
             ["make", *arguments], cwd=self.folder, env=inherited | environment, capture_output=True, text=True
         )
@@ -75,19 +77,20 @@ class Workshop:
 
 
 @pytest.fixture
-def workshop(tmp_path):
-    return Workshop(tmp_path)
+def project(tmp_path):
+    return Project(tmp_path)
 
 
-def test_the_first_time_the_name_the_region_and_the_architecture_are_proposed(workshop):
-    proposed = ["--guided", "--no-fail-on-empty-changeset", "--stack-name", "heartbeat", "--region", "eu-north-1", "--parameter-overrides"]
-    assert workshop.make("deploy")[1] == [*proposed, f"Architecture={HOST}"]
-    assert workshop.make("deploy", f"ARCHITECTURE={OTHER}")[1] == [*proposed, f"Architecture={OTHER}"]
+def test_the_first_deployment_proposes_the_name_the_region_and_the_architecture(project):
+    proposed = ["--guided", "--no-fail-on-empty-changeset", "--stack-name", "heartbeat", "--region", "eu-north-1"]
+    for arguments, architecture in (([], HOST), ([f"ARCHITECTURE={OTHER}"], OTHER)):
+        _, deployed = project.make("deploy", *arguments)
+        assert deployed == [*proposed, "--parameter-overrides", f"Architecture={architecture}"]
 
 
-def test_the_environment_names_the_region_before_the_configuration_does(workshop):
+def test_the_region_of_the_environment_takes_precedence_over_the_configuration(project):
     def region(**environment):
-        arguments = workshop.make("deploy", **environment)[1]
+        arguments = project.make("deploy", **environment)[1]
         return arguments[arguments.index("--region") + 1]
 
     assert region(AWS_DEFAULT_REGION="eu-west-2") == "eu-west-2"
@@ -95,48 +98,51 @@ def test_the_environment_names_the_region_before_the_configuration_does(workshop
 
 
 @pytest.mark.parametrize("architecture", [HOST, OTHER])
-def test_the_next_time_it_builds_for_what_is_remembered_and_hides_nothing_of_it(workshop, architecture):
-    workshop.remember(architecture)
-    said, deployed = workshop.make("deploy")
-    assert f"sam build --parameter-overrides Architecture={architecture}" in said
+def test_later_deployments_use_the_remembered_architecture_and_override_nothing(project, architecture):
+    project.remember(architecture)
+    output, deployed = project.make("deploy")
+    assert f"sam build --parameter-overrides Architecture={architecture}" in output
     assert deployed == ["--guided", "--no-fail-on-empty-changeset"]
 
 
-def test_another_architecture_than_the_remembered_one_is_not_deployed(workshop):
-    workshop.remember(OTHER)
-    said, deployed = workshop.make("deploy", f"ARCHITECTURE={HOST}")
+def test_a_different_architecture_from_the_remembered_one_is_not_deployed(project):
+    project.remember(OTHER)
+    output, deployed = project.make("deploy", f"ARCHITECTURE={HOST}")
     assert deployed is None
-    assert f"is built for {HOST}, but would run on {OTHER}" in said
-    assert "samconfig.toml" in said
+    assert f"is built for {HOST}, but would run on {OTHER}" in output
+    assert "samconfig.toml" in output
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("remembers", [True, False])
-def test_a_bootstrap_for_the_wrong_processor_is_not_deployed(workshop, function, remembers):
+def test_a_bootstrap_for_the_wrong_processor_is_not_deployed(project, function, remembers):
     if remembers:
-        workshop.remember(HOST)
-    said, deployed = workshop.make("deploy", **{f"BUILT_{function}": OTHER})
+        project.remember(HOST)
+    output, deployed = project.make("deploy", **{f"BUILT_{function}": OTHER})
     assert deployed is None
-    assert f".aws-sam/build/{function}/bootstrap is built for {OTHER}, but would run on {HOST}" in said
+    assert f".aws-sam/build/{function}/bootstrap is built for {OTHER}, but would run on {HOST}" in output
 
 
-def test_cloudformation_rejects_another_answer_than_what_is_built(workshop):
-    workshop.make("deploy", f"ARCHITECTURE={OTHER}")
-    built = yaml_parse((workshop.folder / ".aws-sam/build/template.yaml").read_text())
-    original = yaml_parse((workshop.folder / "template.yaml").read_text())
+def test_cloudformation_accepts_only_the_architecture_that_was_built(project):
+    project.make("deploy", f"ARCHITECTURE={OTHER}")
+    built = yaml_parse((project.folder / ".aws-sam/build/template.yaml").read_text())
+    original = yaml_parse((project.folder / "template.yaml").read_text())
     architecture = original["Parameters"]["Architecture"]
     original["Parameters"]["Architecture"] = architecture | {"Default": OTHER, "AllowedValues": [OTHER]}
     assert built == original
 
 
 @pytest.mark.parametrize("target", ["test-deployment", "test-instructions", "budgets"])
-def test_what_is_run_here_is_built_for_this_machine(workshop, target):
-    workshop.remember(OTHER)
-    assert f"Architecture={HOST}" in workshop.make("--dry-run", target)[0]
+def test_what_make_runs_is_built_for_this_machine(project, target):
+    project.remember(OTHER)
+    assert f"Architecture={HOST}" in project.make("--dry-run", target)[0]
 
 
 def prompts(folder, *options):
-    """What SAM's own guided deployment proposes before it asks AWS for anything: the answer to each prompt is Enter."""
+    """Runs the real guided deployment of SAM, answers each prompt with Enter, and returns its output.
+
+    It ends when SAM needs AWS.
+    """
     shutil.copy(ROOT / "template.yaml", folder)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     result = subprocess.run(
@@ -150,14 +156,15 @@ def prompts(folder, *options):
     return result.stdout
 
 
-def test_sam_proposes_what_it_is_told(tmp_path):
-    said = prompts(tmp_path, "--stack-name", "heartbeat", "--region", "eu-north-1", "--parameter-overrides", f"Architecture={OTHER}")
+def test_sam_proposes_the_values_of_its_options(tmp_path):
+    options = ["--stack-name", "heartbeat", "--region", "eu-north-1", "--parameter-overrides", f"Architecture={OTHER}"]
+    output = prompts(tmp_path, *options)
     for proposed in ("Stack Name [heartbeat]", "AWS Region [eu-north-1]", f"Parameter Architecture [{OTHER}]"):
-        assert proposed in said.replace("\033[1m", "").replace("\033[0m", "")
+        assert proposed in output.replace("\033[1m", "").replace("\033[0m", "")
 
 
-def test_sam_proposes_what_it_remembers(tmp_path):
-    Workshop(tmp_path).remember(OTHER)
-    said = prompts(tmp_path)
+def test_sam_proposes_the_remembered_values(tmp_path):
+    Project(tmp_path).remember(OTHER)
+    output = prompts(tmp_path)
     for proposed in ("Stack Name [heartbeat]", "AWS Region [eu-west-1]", f"Parameter Architecture [{OTHER}]"):
-        assert proposed in said.replace("\033[1m", "").replace("\033[0m", "")
+        assert proposed in output.replace("\033[1m", "").replace("\033[0m", "")

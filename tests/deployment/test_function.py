@@ -1,4 +1,4 @@
-"""What `sam build` made, run as Lambda runs it."""
+"""The functions that `sam build` made, run as Lambda runs them."""
 
 import re
 from datetime import datetime, timezone
@@ -9,7 +9,7 @@ import pytest
 from function import BOOTSTRAP, WATCHDOG, Handler, running, serving
 from stack import of_type, read, transform
 
-# What Lambda's level filter knows, from the least severe to the most.
+# The levels that Lambda's log filter knows, from the least severe to the most severe.
 LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
@@ -23,11 +23,11 @@ def heartbeat(server_id, **fields):
 
 
 def kept(log, level):
-    """The lines that Lambda's filter lets through: one without a timestamp or a known level counts as INFO."""
+    """The lines that Lambda's filter keeps at a level. One without a timestamp or a known level counts as INFO."""
 
     def level_of(line):
-        told = TIMESTAMP.fullmatch(line.get("timestamp", "")) and line.get("level") in LEVELS
-        return LEVELS.index(line["level"] if told else "INFO")
+        is_complete = TIMESTAMP.fullmatch(line.get("timestamp", "")) and line.get("level") in LEVELS
+        return LEVELS.index(line["level"] if is_complete else "INFO")
 
     return [line for line in log if level_of(line) >= LEVELS.index(level)]
 
@@ -57,7 +57,7 @@ def test_the_deployed_function_records_a_heartbeat_in_the_deployed_tables(settin
 
 
 def allowed(role, deployed, *services):
-    """What a role allows: actions of these services, each with what it may be done to."""
+    """The actions of these services that a role allows, each with its resource."""
     statements = transform(read())["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
     return {
         (action, deployed[(statement["Resource"].get("Fn::GetAtt") or [statement["Resource"].get("Ref")])[0]])
@@ -67,31 +67,32 @@ def allowed(role, deployed, *services):
     }
 
 
-def test_it_asks_of_dynamodb_what_its_policy_allows_and_nothing_else(settings, deployed):
-    asked = set()
+def test_the_function_calls_exactly_what_its_policy_allows(settings, deployed):
+    calls = set()
 
     class DynamoDb(Handler):
         def do_GET(self):
-            asked.add((self.headers.get("Authorization"), self.path))
+            calls.add((self.headers.get("Authorization"), self.path))
             self.answer(200, {})
 
         def do_POST(self):
             action = self.headers["X-Amz-Target"].partition(".")[2]
-            asked.add((f"dynamodb:{action}", self.body()["TableName"]))
+            calls.add((f"dynamodb:{action}", self.body()["TableName"]))
             self.answer(200, {})
 
     with serving(DynamoDb) as address, running(settings, f"http://{address}") as function:
         accepted, _ = function.post(heartbeat("allowed", metrics={}))
         looked_up, _ = function.post(heartbeat("allowed", metrics={}), key="hb_" + "a" * 43)
     assert (accepted, looked_up) == (200, 401)
-    # The warm-up: requests without credentials, which need no permission.
-    asked.remove((None, "/"))
-    assert asked == allowed("FunctionRole", deployed, "dynamodb")
+    # The warm-up requests have no credentials and need no permission.
+    calls.remove((None, "/"))
+    assert calls == allowed("FunctionRole", deployed, "dynamodb")
 
 
-def test_the_watchdog_asks_what_its_policy_allows_and_nothing_else(watchdog_settings, deployed):
-    asked = set()
-    silent = {"server_id": {"S": "web-1"}, "status": {"S": "online"}, "last_seen": {"S": "2026-01-18T10:00:00.000000Z"}}
+def test_the_watchdog_calls_exactly_what_its_policy_allows(watchdog_settings, deployed):
+    calls = set()
+    seen = {"S": "2026-01-18T10:00:00.000000Z"}
+    silent = {"server_id": {"S": "web-1"}, "status": {"S": "online"}, "last_seen": seen}
 
     class Aws(Handler):
         def do_GET(self):
@@ -100,12 +101,12 @@ def test_the_watchdog_asks_what_its_policy_allows_and_nothing_else(watchdog_sett
         def do_POST(self):
             target = self.headers["X-Amz-Target"]
             if target:
-                asked.add((f"dynamodb:{target.partition('.')[2]}", self.body()["TableName"]))
+                calls.add((f"dynamodb:{target.partition('.')[2]}", self.body()["TableName"]))
                 self.answer(200, {"Items": [silent], "Count": 1} if target.endswith("Scan") else {})
                 return
             length = int(self.headers["Content-Length"])
             form = parse_qs(self.rfile.read(length).decode())
-            asked.add((f"sns:{form['Action'][0]}", form["TopicArn"][0]))
+            calls.add((f"sns:{form['Action'][0]}", form["TopicArn"][0]))
             content = b"<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
@@ -117,7 +118,7 @@ def test_the_watchdog_asks_what_its_policy_allows_and_nothing_else(watchdog_sett
         with running(watchdog_settings | endpoints, f"http://{address}", bootstrap=WATCHDOG) as function:
             answer = function.invoke({"time": "2026-01-18T10:30:00Z"})
     assert answer is None, function.log
-    assert asked == allowed("WatchdogRole", deployed, "dynamodb", "sns")
+    assert calls == allowed("WatchdogRole", deployed, "dynamodb", "sns")
 
 
 def test_the_deployed_watchdog_marks_a_silent_server_and_counts_it(aws, watchdog_settings, dynamodb, deployed):
@@ -136,18 +137,19 @@ def test_the_deployed_watchdog_marks_a_silent_server_and_counts_it(aws, watchdog
     assert sweep[metric["MetricValue"].removeprefix("$.")] >= 1
 
 
-def test_lambda_understands_every_line_of_its_log(settings, dynamodb):
+def test_every_log_line_has_a_timestamp_and_a_level_that_lambda_knows(settings, dynamodb):
     with running(settings, dynamodb, level="DEBUG") as function:
         function.post(heartbeat("logged"))
         function.post(heartbeat("logged"), key="wrong")
-    assert {line["message"] for line in function.log} == {"started", "heartbeat received", "server registered", "rejected"}
+    messages = {line["message"] for line in function.log}
+    assert messages == {"started", "heartbeat received", "server registered", "rejected"}
     for line in function.log:
         assert TIMESTAMP.fullmatch(line["timestamp"]), line
         assert line["level"] in LEVELS, line
     assert [line["level"] for line in function.log if line["message"] == "rejected"] == ["WARN"]
 
 
-def test_a_filter_at_warn_loses_no_rejection_and_no_error(settings, dynamodb):
+def test_a_filter_at_warn_keeps_every_rejection_and_every_error(settings, dynamodb):
     with running(settings | {"METRICS_TABLE": "missing"}, dynamodb, level="WARN") as function:
         rejected, _ = function.post({})
         failed, _ = function.post(heartbeat("filtered", metrics={}))
@@ -167,7 +169,7 @@ def test_a_metric_counts_a_line_that_the_function_writes(settings, dynamodb, nam
     assert [line["message"] for line in function.log].count(message) == 1
 
 
-def test_a_bad_digest_stops_it_at_once_and_is_named(settings, dynamodb):
+def test_an_invalid_digest_stops_the_start_and_is_named(settings, dynamodb):
     with running(settings | {"API_KEY_SHA256": "a" * 64 + ",b"}, dynamodb) as function:
         status = function.exit_status()
     assert status != 0

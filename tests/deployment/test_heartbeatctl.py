@@ -1,4 +1,4 @@
-"""heartbeatctl on a stack in moto, through its real command line: names come from the stack's outputs."""
+"""heartbeatctl on a stack in moto, run from the command line. It finds the tables in the stack's outputs."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from stack import DEBUG, ROOT
 
 @pytest.fixture(scope="module")
 def ctl(aws, deployed):
-    """Runs heartbeatctl with `--stack` against moto alone."""
+    """Runs heartbeatctl with `--stack`, against moto only."""
     subprocess.run(["cargo", "build", "--quiet", "--package", "heartbeatctl"], cwd=ROOT, check=True)
     environment = {
         "AWS_ENDPOINT_URL": aws("dynamodb").meta.endpoint_url,
@@ -53,7 +53,7 @@ def test_a_key_is_added_listed_rotated_and_revoked(ctl, tables):
     assert ctl("keys", "revoke", "web-1", "--yes").returncode == 1
 
 
-def test_a_server_is_seen_silenced_and_forgotten(ctl, tables):
+def test_a_server_is_shown_silenced_and_forgotten(ctl, tables):
     seen = "2026-01-18T10:30:00.000000Z"
     server = {"server_id": "web-1", "status": "offline", "last_seen": seen, "offline_since": seen}
     tables("ServersTable").put_item(Item=server)
@@ -66,6 +66,6 @@ def test_a_server_is_seen_silenced_and_forgotten(ctl, tables):
     assert tables("ServersTable").scan()["Items"] == []
 
 
-def test_a_stack_that_is_not_there_is_named(ctl):
+def test_a_missing_stack_is_named(ctl):
     missing = ctl("keys", "list", stack="nowhere")
     assert missing.returncode == 1 and missing.stderr.startswith("error: the stack nowhere cannot be read"), missing

@@ -1,4 +1,4 @@
-"""The commands of docs/operations.md and of the README's section on deployment, typed as written."""
+"""Runs the commands of docs/operations.md and of the README's section on deployment as they are written."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from function import WATCHDOG, running
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
 from shell import run
-from stack import DEBUG, ROOT, made, of_type, read, transform
+from stack import DEBUG, ROOT, of_type, read, resolved, transform
 
 README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
@@ -22,7 +22,7 @@ COMMANDS = BLOCKS.findall(OPERATIONS)
 
 
 def command(start):
-    """The block that starts with these words, after the mark of what needs an account."""
+    """The block that starts with these words, after the mark † of commands that need an account."""
     (found,) = (command for command in COMMANDS if command.removeprefix("# †\n").startswith(start))
     return found
 
@@ -33,18 +33,19 @@ def seconds_ago(seconds):
 
 @pytest.fixture(scope="module")
 def query(settings, dynamodb, deployed):
-    """Runs the command of this name on a table in which one server has fallen silent and one has not."""
+    """Runs the command for an operation on tables in which one server has fallen silent and one has not."""
     with running(settings, dynamodb) as function:
         for age, load in ((7200, 1), (60, 2)):
-            body = {"server_id": "web-1", "hostname": "web-1", "timestamp": seconds_ago(age), "metrics": {"load_1m": load}}
-            assert function.post(body)[0] == 200
+            body = {"server_id": "web-1", "hostname": "web-1", "timestamp": seconds_ago(age)}
+            assert function.post(body | {"metrics": {"load_1m": load}})[0] == 200
     silent = {"server_id": {"S": "silent"}, "last_seen": {"S": seconds_ago(240)}}
     boto3.client("dynamodb", endpoint_url=dynamodb).put_item(TableName=deployed["ServersTable"], Item=silent)
 
     def run_query(name):
         names = {"SERVERS_TABLE": deployed["ServersTable"], "METRICS_TABLE": deployed["MetricsTable"]}
         table = "METRICS" if name == "query" else "SERVERS"
-        return json.loads(run(command(f'aws dynamodb {name} --table-name "${table}'), AWS_ENDPOINT_URL_DYNAMODB=dynamodb, **names))
+        shell = command(f'aws dynamodb {name} --table-name "${table}')
+        return json.loads(run(shell, AWS_ENDPOINT_URL_DYNAMODB=dynamodb, **names))
 
     return run_query
 
@@ -61,7 +62,7 @@ def test_silent_servers_are_found(query):
     assert [server["server_id"] for server in query("scan")["Items"]] == [{"S": "silent"}]
 
 
-def test_the_tables_names_are_read_from_the_stack(aws, deployed):
+def test_the_names_of_the_tables_are_read_from_the_stack(aws, deployed):
     shell = command("output()") + 'echo "$SERVERS_TABLE $METRICS_TABLE $KEYS_TABLE"'
     names = run(shell, AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url).split()
     assert names == [deployed[name] for name in ("ServersTable", "MetricsTable", "KeysTable")]
@@ -72,14 +73,14 @@ def test_the_tables_names_are_read_from_the_stack(aws, deployed):
 
 @pytest.fixture(scope="session")
 def heartbeatctl():
-    """The folder of the tool."""
+    """The folder that contains heartbeatctl."""
     subprocess.run(["cargo", "build", "--quiet", "--package", "heartbeatctl"], cwd=ROOT, check=True)
     return DEBUG
 
 
 @pytest.fixture
 def server(aws, dynamodb, deployed, heartbeatctl):
-    """Runs a command on a table of servers that holds web-1; the item that is named afterwards."""
+    """Runs a command on a servers table that holds web-1; returns the item of a server afterwards."""
     client = boto3.client("dynamodb", endpoint_url=dynamodb)
     table = deployed["ServersTable"]
     client.put_item(TableName=table, Item={"server_id": {"S": "web-1"}, "status": {"S": "online"}})
@@ -99,16 +100,16 @@ def server(aws, dynamodb, deployed, heartbeatctl):
 
 
 def with_words(*words):
-    """The only block in which all of these are."""
+    """The only block that contains all of these words."""
     (found,) = (command for command in COMMANDS if all(word in command for word in words))
     return found
 
 
-def test_a_server_is_silenced_and_heard_again(server):
-    silence, hear = with_words("heartbeatctl silence").splitlines()
+def test_a_server_is_silenced_and_unsilenced(server):
+    silence, unsilence = with_words("heartbeatctl silence").splitlines()
     until = datetime.fromisoformat(server(silence)["silenced_until"]["S"].replace("Z", "+00:00"))
     assert timedelta(hours=1.9) < until - datetime.now(timezone.utc) <= timedelta(hours=2)
-    assert "silenced_until" not in server(hear)
+    assert "silenced_until" not in server(unsilence)
 
 
 def test_a_server_is_retired(server):
@@ -116,7 +117,7 @@ def test_a_server_is_retired(server):
     assert server(with_words("heartbeatctl forget")) is None
 
 
-def test_the_test_of_the_whole_path_goes_offline(server, aws, watchdog_settings, dynamodb):
+def test_the_server_of_the_end_to_end_test_goes_offline(server, aws, watchdog_settings, dynamodb):
     assert server(with_words("put-item", "test-alert"), "test-alert")["status"] == {"S": "online"}
     endpoints = {"AWS_ENDPOINT_URL_SNS": aws("sns").meta.endpoint_url}
     with running(watchdog_settings | endpoints | {"HOLD_SECONDS": "0"}, dynamodb, bootstrap=WATCHDOG) as function:
@@ -131,7 +132,8 @@ def test_a_queue_gets_the_test_alert(aws, deployed):
     # For SQS, version 1 of the AWS CLI takes the endpoint from the command line only.
     run('aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }; ' + with_words("create-queue"), **environment)
     url = aws("sqs").get_queue_url(QueueName="heartbeat-alerts")["QueueUrl"]
-    policy = json.loads(aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"])
+    attributes = aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]
+    policy = json.loads(attributes["Policy"])
     assert policy["Statement"][0]["Condition"] == {"ArnEquals": {"aws:SourceArn": deployed["AlertTopic"]}}
     assert "heartbeat-alerts" in run(with_words("sns publish"), **environment)
     (message,) = aws("sqs").receive_message(QueueUrl=url)["Messages"]
@@ -141,17 +143,23 @@ def test_a_queue_gets_the_test_alert(aws, deployed):
 # Backup and restore, on tables of the test's own
 
 
+def create(client, name, pattern):
+    """Creates an empty table with the keys of a table of the template, the pattern."""
+    properties = of_type(read(), "AWS::DynamoDB::Table")[pattern]
+    wanted = {key: properties[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")}
+    client.create_table(TableName=name, **wanted)
+
+
 @pytest.fixture
 def tables(dynamodb):
-    """Makes empty tables of these names, with a template's table as the pattern; deletes what is left of them."""
+    """Creates empty tables like one of the template; deletes those that are left at the end."""
     client = boto3.client("dynamodb", endpoint_url=dynamodb)
     names = []
 
     def make(pattern, *wanted):
         names.extend(wanted)
-        properties = of_type(read(), "AWS::DynamoDB::Table")[pattern]
         for name in wanted:
-            client.create_table(TableName=name, **{key: properties[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")})
+            create(client, name, pattern)
         return client
 
     yield make
@@ -161,39 +169,41 @@ def tables(dynamodb):
 
 
 def copy_back(dynamodb):
+    """Runs the command that copies items from the table `restored` to the table `in-use`."""
     try:
-        run(command('aws dynamodb scan --table-name "$RESTORED"'), AWS_ENDPOINT_URL_DYNAMODB=dynamodb, TABLE="in-use", RESTORED="restored")
+        names = {"TABLE": "in-use", "RESTORED": "restored"}
+        run(command('aws dynamodb scan --table-name "$RESTORED"'), AWS_ENDPOINT_URL_DYNAMODB=dynamodb, **names)
         assert not list(ROOT.glob("copy-back-*.json"))
     finally:
-        for left in [*ROOT.glob("copy-back-*.json"), ROOT / "restored.json"]:
-            left.unlink(missing_ok=True)
+        for file in [*ROOT.glob("copy-back-*.json"), ROOT / "restored.json"]:
+            file.unlink(missing_ok=True)
 
 
-def test_what_was_lost_is_copied_back_and_what_is_newer_stays(tables, dynamodb):
+def test_lost_items_are_copied_back_and_newer_values_stay(tables, dynamodb):
     client = tables("ServersTable", "in-use", "restored")
 
     def item(**attributes):
         return {name: {"S": value} for name, value in attributes.items()}
 
-    # More than fit into one transaction.
+    old = item(registered_at="2026-01", registration_id="first", last_seen="2026-02", status="online", rack="a7")
+    # More items than fit into one transaction.
     for number in range(150):
-        old = item(server_id=f"web-{number}", registered_at="2026-01", registration_id="first", last_seen="2026-02", status="online", rack="a7")
-        client.put_item(TableName="restored", Item=old)
-    absent = item(server_id="absent", registered_at="2026-01", last_seen="2026-02", status="offline", offline_since="2026-02", announced="2026-02")
-    client.put_item(TableName="restored", Item=absent)
-    # Nothing that could be copied.
+        client.put_item(TableName="restored", Item=old | item(server_id=f"web-{number}"))
+    absent = item(server_id="absent", registered_at="2026-01", last_seen="2026-02")
+    offline = item(status="offline", offline_since="2026-02", announced="2026-02")
+    client.put_item(TableName="restored", Item=absent | offline)
+    # This item has nothing that could be copied.
     client.put_item(TableName="restored", Item=item(server_id="bare"))
-    newer = item(server_id="web-1", registered_at="2026-03", registration_id="second", last_seen="2026-04", status="offline", rack="b1")
+    newer = item(registered_at="2026-03", registration_id="second", last_seen="2026-04", status="offline", rack="b1")
+    newer |= item(server_id="web-1")
     client.put_item(TableName="in-use", Item=newer)
     client.put_item(TableName="in-use", Item=item(server_id="new", registered_at="2026-03"))
     copy_back(dynamodb)
     servers = {server["server_id"]["S"]: server for server in client.scan(TableName="in-use")["Items"]}
     assert len(servers) == 152
     assert servers["web-1"] == newer | item(registered_at="2026-01", registration_id="first")
-    assert servers["web-2"] == item(
-        server_id="web-2", registered_at="2026-01", registration_id="first", last_seen="2026-02", status="online", rack="a7"
-    )
-    assert servers["absent"] == item(server_id="absent", registered_at="2026-01", last_seen="2026-02", status="online")
+    assert servers["web-2"] == old | item(server_id="web-2")
+    assert servers["absent"] == absent | item(status="online")
     assert servers["new"] == item(server_id="new", registered_at="2026-03")
 
 
@@ -214,10 +224,9 @@ def test_a_table_is_restored_beside_the_one_in_use_and_deleted(aws, deployed):
     assert "heartbeat-restored" not in aws("dynamodb").list_tables()["TableNames"]
 
 
-def test_a_table_that_is_gone_comes_back_under_its_name(aws):
+def test_a_deleted_table_is_restored_under_its_name(aws):
     client = aws("dynamodb")
-    properties = of_type(read(), "AWS::DynamoDB::Table")["ServersTable"]
-    client.create_table(TableName="gone", **{key: properties[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")})
+    create(client, "gone", "ServersTable")
     client.create_backup(TableName="gone", BackupName="older")
     client.put_item(TableName="gone", Item={"server_id": {"S": "web-1"}})
     client.create_backup(TableName="gone", BackupName="newer")
@@ -227,22 +236,23 @@ def test_a_table_that_is_gone_comes_back_under_its_name(aws):
     client.delete_table(TableName="gone")
 
 
-def test_what_a_restore_loses_is_set_again(aws, deployed):
+def test_the_settings_that_a_restore_loses_are_set_again(aws, deployed):
     client = aws("dynamodb")
-    properties = of_type(read(), "AWS::DynamoDB::Table")["KeysTable"]
-    client.create_table(TableName="lost", **{key: properties[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")})
-    run(command('aws dynamodb update-table --table-name "$TABLE" --deletion'), AWS_ENDPOINT_URL_DYNAMODB=client.meta.endpoint_url, TABLE="lost")
+    create(client, "lost", "KeysTable")
+    shell = command('aws dynamodb update-table --table-name "$TABLE" --deletion')
+    run(shell, AWS_ENDPOINT_URL_DYNAMODB=client.meta.endpoint_url, TABLE="lost")
     assert client.describe_table(TableName="lost")["Table"]["DeletionProtectionEnabled"]
     recovery = client.describe_continuous_backups(TableName="lost")["ContinuousBackupsDescription"]
     assert recovery["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED"
     expiry = client.describe_time_to_live(TableName="lost")["TimeToLiveDescription"]
-    assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": properties["TimeToLiveSpecification"]["AttributeName"]}
+    specification = of_type(read(), "AWS::DynamoDB::Table")["KeysTable"]["TimeToLiveSpecification"]
+    assert expiry == {"TimeToLiveStatus": "ENABLED", "AttributeName": specification["AttributeName"]}
 
 
 # Tear down
 
 
-def test_tables_with_deletion_protection_are_deleted_one_after_the_other(tables, dynamodb):
+def test_tables_with_deletion_protection_are_deleted_one_after_another(tables, dynamodb):
     client = tables("ServersTable", "one", "two")
     for name in ("one", "two"):
         client.update_table(TableName=name, DeletionProtectionEnabled=True)
@@ -250,7 +260,7 @@ def test_tables_with_deletion_protection_are_deleted_one_after_the_other(tables,
     assert not {"one", "two"} & set(client.list_tables()["TableNames"])
 
 
-def test_the_tables_names_are_read_before_the_stack_is_deleted(aws, deployed):
+def test_the_names_of_the_tables_are_read_before_the_stack_is_deleted(aws, deployed):
     read_names = command('tables="$(output')
     assert OPERATIONS.index(read_names) < OPERATIONS.rindex("aws cloudformation delete-stack")
     shell = command("output()").splitlines()[1] + "\n" + read_names
@@ -258,22 +268,22 @@ def test_the_tables_names_are_read_before_the_stack_is_deleted(aws, deployed):
     assert sorted(names) == sorted(deployed[name] for name in of_type(read(), "AWS::DynamoDB::Table"))
 
 
-@pytest.mark.parametrize("deletes", [True, False])
-def test_what_sam_remembers_goes_with_the_stack_and_not_before(tmp_path, deletes):
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_samconfig_is_deleted_only_after_the_stack(tmp_path, is_deleted):
     (tmp_path / "samconfig.toml").touch()
     shell = command("# † everything but the three tables")
-    exit_status = "true" if deletes else "false"
-    subprocess.run(["bash", "-c", f"aws() {{ {exit_status}; }}; {shell}"], cwd=tmp_path)
-    assert (tmp_path / "samconfig.toml").exists() != deletes
+    outcome = "true" if is_deleted else "false"
+    subprocess.run(["bash", "-c", f"aws() {{ {outcome}; }}; {shell}"], cwd=tmp_path)
+    assert (tmp_path / "samconfig.toml").exists() != is_deleted
 
 
-def test_what_a_deleted_stack_left_behind_is_found(aws, deployed):
+def test_the_tables_that_a_deleted_stack_left_behind_are_found(aws, deployed):
     left = run(command("aws dynamodb list-tables"), AWS_ENDPOINT_URL_DYNAMODB=aws("dynamodb").meta.endpoint_url).split()
     assert sorted(left) == sorted(deployed[name] for name in of_type(read(), "AWS::DynamoDB::Table"))
 
 
-def test_a_stack_that_was_rolled_back_still_tells_its_tables(aws, deployed):
-    # Up to the deletion.
+def test_a_rolled_back_stack_still_names_its_tables(aws, deployed):
+    # Only the commands before the deletion.
     shell = command("tables=$(aws").split("aws cloudformation delete-stack")[0] + 'echo "$tables"'
     names = run(shell, AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url).split()
     assert sorted(names) == sorted(deployed[name] for name in of_type(read(), "AWS::DynamoDB::Table"))
@@ -282,7 +292,7 @@ def test_a_stack_that_was_rolled_back_still_tells_its_tables(aws, deployed):
 # Keys
 
 
-def test_a_key_is_made_shared_rotated_and_revoked(server, settings, dynamodb, deployed):
+def test_keys_are_created_shared_rotated_and_revoked(server, settings, dynamodb, deployed):
     server(with_words("keys add web-1"))
     keys = boto3.client("dynamodb", endpoint_url=dynamodb).scan(TableName=deployed["KeysTable"])["Items"]
     assert [key["label"]["S"] for key in keys if "server_id" not in key] == ["all agents"]
@@ -301,7 +311,7 @@ def test_the_remembered_architecture_is_changed(tmp_path):
     assert CfnParameterOverridesType().convert((changed,), None, None)["Architecture"] == "arm64"
 
 
-def test_make_key_prints_another_key_each_time_with_its_digest():
+def test_make_key_prints_new_keys_with_their_digests():
     first, second = (re.findall(r"\S+$", run("make --silent --no-print-directory key"), re.MULTILINE) for _ in range(2))
     assert set(first).isdisjoint(second)
     key, digest, key_of_table, its_digest = first
@@ -311,7 +321,7 @@ def test_make_key_prints_another_key_each_time_with_its_digest():
     assert [hashlib.sha256(each.encode()).hexdigest() for each in (key, key_of_table)] == [digest, its_digest]
 
 
-def test_every_parameter_every_alarm_and_every_value_of_a_choice_is_explained():
+def test_every_parameter_every_alarm_and_every_monitoring_level_is_explained():
     template = read()
     names = [*template["Parameters"], *of_type(template, "AWS::CloudWatch::Alarm")]
     assert [name for name in names if f"`{name}`" not in OPERATIONS] == []
@@ -320,8 +330,9 @@ def test_every_parameter_every_alarm_and_every_value_of_a_choice_is_explained():
     assert [name for name in re.findall(r"\$\(output (\w+)\)", OPERATIONS) if name not in template["Outputs"]] == []
 
 
-def test_every_default_in_the_table_is_the_templates():
-    for names, defaults in re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", OPERATIONS.split("## Keys")[0].split("## Parameters")[1], re.MULTILINE):
+def test_every_default_in_the_table_matches_the_template():
+    section = OPERATIONS.split("## Keys")[0].split("## Parameters")[1]
+    for names, defaults in re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", section, re.MULTILINE):
         expected = [str(read()["Parameters"][name]["Default"]) or "empty" for name in re.findall(r"`(\w+)`", names)]
         assert re.findall(r"[^`, ]+", defaults) == expected, names
 
@@ -337,15 +348,16 @@ def test_the_cost_table_adds_up():
     assert f"about ${totals[3]} per month" in OPERATIONS
     metrics = [
         metric
-        for alarm in of_type(made(transform(read())), "AWS::CloudWatch::Alarm").values()
+        for alarm in of_type(resolved(transform(read())), "AWS::CloudWatch::Alarm").values()
         for metric in alarm.get("Metrics", [{"MetricStat": alarm}])
         if "MetricStat" in metric
     ]
     alarms = len(of_type(read(), "AWS::CloudWatch::Alarm"))
-    assert next(row for row in parts if row[0] == "alarms")[1:4] == [f"{alarms} alarms on {len(metrics)} metrics × 0.10", "", f"{len(metrics) / 10:.2f}"]
+    expected = [f"{alarms} alarms on {len(metrics)} metrics × 0.10", "", f"{len(metrics) / 10:.2f}"]
+    assert next(row for row in parts if row[0] == "alarms")[1:4] == expected
 
 
-def test_what_is_needed_is_named():
+def test_the_prerequisites_are_listed():
     needed = OPERATIONS.split("## Deploy")[1].split("```")[0]
     for program in re.findall(r"command -v (\S+)", (ROOT / ".ci/run").read_text()):
         assert f"`{program}`" in needed, program
@@ -353,13 +365,13 @@ def test_what_is_needed_is_named():
         assert name in needed, name
 
 
-def test_no_command_needs_a_tool_that_only_make_has():
+def test_no_command_needs_a_tool_that_only_make_installs():
     tools = ("sam", "cfn-lint", "cargo-lambda", "cargo lambda", "pytest")
     for block in COMMANDS:
         assert [tool for tool in tools if re.search(rf"^\s*{tool} ", block, re.MULTILINE)] == [], block
 
 
-def test_the_readme_leads_here():
+def test_the_readme_links_to_operations():
     deploy = README.split("## Deploy")[1].split("\n## ")[0]
     assert "(docs/operations.md)" in deploy
     (commands,) = BLOCKS.findall(deploy)

@@ -1,4 +1,4 @@
-"""What becomes of the template in moto, which takes the place of AWS as far as it knows CloudFormation."""
+"""The stack that moto makes of the template, as far as it knows CloudFormation."""
 
 import ast
 import json
@@ -7,9 +7,9 @@ import subprocess
 from conftest import PARAMETERS
 from function import running
 from shell import run
-from stack import made, read, transform
+from stack import read, resolved, transform
 
-# Nothing of these is made, so nothing that refers to them is tested here.
+# moto does not make these, so nothing that refers to them is tested here.
 UNKNOWN_TO_MOTO = {
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::Stage",
@@ -21,16 +21,16 @@ UNKNOWN_TO_MOTO = {
 }
 
 
-def test_everything_is_made_that_moto_knows(deployed):
-    resources = made(transform(read()), **PARAMETERS)["Resources"].items()
+def test_moto_makes_every_resource_that_it_knows(deployed):
+    resources = resolved(transform(read()), **PARAMETERS)["Resources"].items()
     assert set(deployed) == {name for name, resource in resources if resource["Type"] not in UNKNOWN_TO_MOTO}
 
 
-def test_the_role_reaches_the_tables_and_the_log_that_were_made(aws, deployed):
+def test_the_role_may_use_the_tables_and_the_log_of_the_stack(aws, deployed):
     policy = aws("iam").get_role_policy(RoleName=deployed["FunctionRole"], PolicyName="heartbeat")["PolicyDocument"]
     names = ("ServersTable", "MetricsTable", "KeysTable")
     tables = [aws("dynamodb").describe_table(TableName=deployed[name])["Table"] for name in names]
-    # moto hands it over as Python would print it.
+    # moto returns it as a Python literal.
     assert [statement["Resource"] for statement in ast.literal_eval(policy)["Statement"]] == [
         *(table["TableArn"] for table in tables),
         # AWS appends the streams, which the role writes to; moto does not.
@@ -38,27 +38,28 @@ def test_the_role_reaches_the_tables_and_the_log_that_were_made(aws, deployed):
     ]
 
 
-def test_the_function_has_its_role_and_its_log_forgets(aws, deployed):
+def test_the_function_has_its_role_and_its_log_expires(aws, deployed):
     function = aws("lambda").get_function_configuration(FunctionName=deployed["HeartbeatFunction"])
     assert function["Role"].endswith(deployed["FunctionRole"])
     assert log_group(aws, deployed["FunctionLog"])["retentionInDays"] == 30
 
 
-def test_the_watchdog_is_told_the_topic_that_was_made(aws, deployed, watchdog_settings):
+def test_the_watchdog_gets_the_arn_of_the_topic(aws, deployed, watchdog_settings):
     (topic,) = aws("sns").list_topics()["Topics"]
     assert watchdog_settings["ALERT_TOPIC_ARN"] == topic["TopicArn"] == deployed["AlertTopic"]
 
 
 def test_make_example_prints_a_heartbeat(aws, settings, dynamodb):
-    example = run("make --silent --no-print-directory example", AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url)
-    # In place of curl something that tells what curl would have been given.
-    told = subprocess.run(
+    endpoint = aws("cloudformation").meta.endpoint_url
+    example = run("make --silent --no-print-directory example", AWS_ENDPOINT_URL=endpoint)
+    # A fake curl that prints the header and the body.
+    printed = subprocess.run(
         ["bash", "-c", f"curl() {{ printf '%s\\n' \"$2\" \"$4\"; }}; API_KEY=secret; {example}"],
         check=True,
         capture_output=True,
         text=True,
     )
-    header, body = told.stdout.splitlines()
+    header, body = printed.stdout.splitlines()
     assert header == "X-API-Key: secret"
     with running(settings, dynamodb) as function:
         status, _ = function.post(json.loads(body))

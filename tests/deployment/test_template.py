@@ -1,22 +1,28 @@
-"""What the template becomes, held against the code and against what AWS knows."""
+"""The transformed template, checked against the code and against the names that AWS publishes."""
 
 import itertools
 import json
 import re
 
 import pytest
-from stack import ROOT, made, of_type, read, single, transform
+from stack import ROOT, of_type, read, resolved, single, transform
 
 # Lambda sets these itself.
-SET_BY_LAMBDA = {"AWS_LAMBDA_LOG_LEVEL", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
-# These lead to another DynamoDB or SNS than AWS's: for tests and other networks.
-FOR_ELSEWHERE = {"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SNS"}
-# What the watchdog alone reads.
+SET_BY_LAMBDA = {
+    "AWS_LAMBDA_LOG_LEVEL",
+    "AWS_REGION",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+}
+# Other endpoints than AWS's, for tests and other networks.
+OTHER_ENDPOINTS = {"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SNS"}
+# Only the watchdog reads these.
 WATCHDOG = {"ALERT_TOPIC_ARN", "OFFLINE_AFTER_SECONDS", "HOLD_SECONDS"}
-# What has no parameter; src/config.rs has the default.
+# These have no parameter; their defaults are in src/config.rs.
 DEFAULTS = {"KEY_CACHE_SECONDS", "CONNECT_TIMEOUT_MS", "ATTEMPT_TIMEOUT_MS", "OPERATION_TIMEOUT_MS", "IDLE_TIMEOUT_MS"}
 
-# What AWS publishes, with the dimensions it is published under.
+# The metrics that AWS publishes, with their dimensions.
 PUBLISHED = {
     ("AWS/ApiGateway", "4xx", "ApiId"),
     ("AWS/ApiGateway", "5xx", "ApiId"),
@@ -30,7 +36,11 @@ PUBLISHED = {
     ("AWS/Lambda", "Invocations", "FunctionName"),
     ("AWS/Lambda", "Throttles", "FunctionName"),
 }
-MEASURED_BY = {"ApiId": "AWS::ApiGatewayV2::Api", "FunctionName": "AWS::Lambda::Function", "TableName": "AWS::DynamoDB::Table"}
+MEASURED_BY = {
+    "ApiId": "AWS::ApiGatewayV2::Api",
+    "FunctionName": "AWS::Lambda::Function",
+    "TableName": "AWS::DynamoDB::Table",
+}
 
 ALARMS = {
     "FunctionErrorAlarm",
@@ -42,7 +52,7 @@ ALARMS = {
     "WriteThrottleAlarm",
 }
 
-OWN_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+CUSTOMER_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +101,7 @@ def test_the_function_may_write_to_its_tables_and_its_log_read_a_key_and_nothing
     assert granted(stack) - needed == set()
 
 
-def test_the_watchdog_may_sweep_over_the_servers_publish_to_one_topic_log_and_nothing_else(stack):
+def test_the_watchdog_may_sweep_the_servers_publish_to_one_topic_log_and_nothing_else(stack):
     needed = on("ServersTable", "dynamodb:Scan", "dynamodb:UpdateItem")
     needed |= {("sns:Publish", json.dumps({"Ref": "AlertTopic"}))}
     needed |= on("WatchdogLog", "logs:CreateLogStream", "logs:PutLogEvents")
@@ -103,7 +113,7 @@ def test_the_schedule_may_invoke_the_watchdog_and_nothing_else(stack):
     assert granted(stack, "WatchdogFunctionEveryMinuteRole") == on("WatchdogFunction", "lambda:InvokeFunction")
 
 
-def test_no_role_has_another_policy_than_the_use_of_ones_own_key(stack):
+def test_the_only_other_policy_is_for_a_customer_managed_key(stack):
     roles = of_type(stack, "AWS::IAM::Role")
     assert set(roles) == {"FunctionRole", "WatchdogRole", "WatchdogFunctionEveryMinuteRole"}
     assert [name for name, role in roles.items() if "ManagedPolicyArns" in role] == []
@@ -113,7 +123,7 @@ def test_no_role_has_another_policy_than_the_use_of_ones_own_key(stack):
     assert not of_type(stack, "AWS::IAM::ManagedPolicy")
 
 
-def test_each_role_is_for_the_service_that_takes_it(stack):
+def test_each_role_trusts_only_its_service(stack):
     principals = {
         name: single(role["AssumeRolePolicyDocument"]["Statement"])["Principal"]["Service"]
         for name, role in of_type(stack, "AWS::IAM::Role").items()
@@ -137,7 +147,7 @@ def test_only_the_route_may_invoke_the_function(stack):
 # Route
 
 
-def test_there_is_one_route_the_one_that_the_function_answers(stack):
+def test_the_only_route_is_the_one_that_the_function_answers(stack):
     path = re.search(r'PATH: &str = "(.+)"', source("handler.rs")).group(1)
     body = single(of_type(stack, "AWS::ApiGatewayV2::Api").values())["Body"]
     assert {path: list(methods) for path, methods in body["paths"].items()} == {path: ["post"]}
@@ -157,13 +167,13 @@ def test_the_stage_is_throttled(stack):
 # Logs
 
 
-def test_every_log_group_forgets(stack):
+def test_every_log_group_has_a_retention(stack):
     groups = of_type(stack, "AWS::Logs::LogGroup")
     assert len(groups) == 3
     assert [name for name, group in groups.items() if "RetentionInDays" not in group] == []
 
 
-def test_the_access_log_tells_who_what_and_how_long_but_no_header(stack):
+def test_the_access_log_has_the_caller_the_result_and_the_latency_but_no_header(stack):
     stage = single(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
     log = stage["AccessLogSettings"]
     assert log["DestinationArn"] == {"Fn::GetAtt": ["AccessLog", "Arn"]}
@@ -219,28 +229,30 @@ def test_servers_and_keys_can_be_restored_and_metrics_and_keys_expire(stack):
 @pytest.mark.parametrize(
     ("key", "specification"),
     [
-        # DynamoDB's own key, for which KMS bills nothing.
+        # DynamoDB's own key, which is free of charge.
         ("none", None),
         ("alias/aws/dynamodb", {"SSEEnabled": True, "SSEType": "KMS"}),
-        (OWN_KEY, {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": {"Ref": "KmsKeyArn"}}),
+        (CUSTOMER_KEY, {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": {"Ref": "KmsKeyArn"}}),
     ],
 )
 def test_tables_are_encrypted_with_the_key_asked_for(stack, key, specification):
     assert re.fullmatch(stack["Parameters"]["KmsKeyArn"]["AllowedPattern"], key)
     assert stack["Parameters"]["KmsKeyArn"]["Default"] == "none"
-    tables = of_type(made(stack, KmsKeyArn=key), "AWS::DynamoDB::Table")
-    assert {name: table.get("SSESpecification") for name, table in tables.items()} == dict.fromkeys(tables, specification)
+    tables = of_type(resolved(stack, KmsKeyArn=key), "AWS::DynamoDB::Table")
+    specifications = {name: table.get("SSESpecification") for name, table in tables.items()}
+    assert specifications == dict.fromkeys(tables, specification)
 
 
-def test_only_a_key_of_ones_own_has_to_be_granted(stack):
+def test_only_a_customer_managed_key_needs_a_policy(stack):
     for key in ("none", "alias/aws/dynamodb"):
-        assert not of_type(made(stack, KmsKeyArn=key), "AWS::IAM::Policy")
-    policy = single(of_type(made(stack, KmsKeyArn=OWN_KEY), "AWS::IAM::Policy").values())
+        assert not of_type(resolved(stack, KmsKeyArn=key), "AWS::IAM::Policy")
+    policy = single(of_type(resolved(stack, KmsKeyArn=CUSTOMER_KEY), "AWS::IAM::Policy").values())
     assert policy["Roles"] == [{"Ref": "FunctionRole"}, {"Ref": "WatchdogRole"}]
     statement = single(policy["PolicyDocument"]["Statement"])
     assert statement["Resource"] == {"Ref": "KmsKeyArn"}
-    assert statement["Action"] == ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"]
-    # Through DynamoDB alone.
+    actions = ["Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey*", "ReEncrypt*"]
+    assert statement["Action"] == [f"kms:{action}" for action in actions]
+    # Only through DynamoDB.
     via = statement["Condition"]["StringLike"]["kms:ViaService"]
     assert via == {"Fn::Sub": "dynamodb.${AWS::Region}.amazonaws.com*"}
 
@@ -248,11 +260,11 @@ def test_only_a_key_of_ones_own_has_to_be_granted(stack):
 # Settings
 
 
-def test_every_setting_that_is_read_is_set_or_has_a_default_for_all(stack):
+def test_every_setting_that_is_read_is_set_or_has_a_default(stack):
     levels = set(stack["Parameters"]["LogLevel"]["AllowedValues"])
     read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source("config.rs"))) - levels
-    assert read_by_code >= SET_BY_LAMBDA | FOR_ELSEWHERE | WATCHDOG | DEFAULTS
-    assert read_by_code - SET_BY_LAMBDA - FOR_ELSEWHERE - WATCHDOG - DEFAULTS - set(settings(stack)) == set()
+    assert read_by_code >= SET_BY_LAMBDA | OTHER_ENDPOINTS | WATCHDOG | DEFAULTS
+    assert read_by_code - SET_BY_LAMBDA - OTHER_ENDPOINTS - WATCHDOG - DEFAULTS - set(settings(stack)) == set()
     assert (WATCHDOG | {"SERVERS_TABLE", "AWS_CA_BUNDLE"}) - set(settings(stack, "WatchdogFunction")) == set()
 
 
@@ -264,26 +276,26 @@ def test_every_setting_that_is_set_is_read(stack):
 
 def test_a_setting_that_is_left_out_is_not_set(stack):
     left_out = {"API_KEY_SHA256", "AWS_CA_BUNDLE"}
-    assert not left_out & set(settings(made(stack)))
-    assert not left_out & set(settings(made(stack, ApiKeySha256="none")))
-    given = settings(made(stack, ApiKeySha256="a" * 64, CaBundle="/etc/pki/tls/certs/ca-bundle.crt"))
+    assert not left_out & set(settings(resolved(stack)))
+    assert not left_out & set(settings(resolved(stack, ApiKeySha256="none")))
+    given = settings(resolved(stack, ApiKeySha256="a" * 64, CaBundle="/etc/pki/tls/certs/ca-bundle.crt"))
     assert given["API_KEY_SHA256"] == {"Ref": "ApiKeySha256"}
     assert given["AWS_CA_BUNDLE"] == {"Ref": "CaBundle"}
-    assert "HOLD_SECONDS" not in settings(made(stack), "WatchdogFunction")
-    assert settings(made(stack, HoldSeconds="0"), "WatchdogFunction")["HOLD_SECONDS"] == {"Ref": "HoldSeconds"}
+    assert "HOLD_SECONDS" not in settings(resolved(stack), "WatchdogFunction")
+    assert settings(resolved(stack, HoldSeconds="0"), "WatchdogFunction")["HOLD_SECONDS"] == {"Ref": "HoldSeconds"}
 
 
-def test_concurrency_is_reserved_where_it_is_asked_for(stack):
-    default = of_type(made(stack), "AWS::Lambda::Function")
+def test_concurrency_is_reserved_only_on_request(stack):
+    default = of_type(resolved(stack), "AWS::Lambda::Function")
     assert [name for name, function in default.items() if "ReservedConcurrentExecutions" in function] == []
-    reserved = of_type(made(stack, ReservedConcurrency="50"), "AWS::Lambda::Function")
+    reserved = of_type(resolved(stack, ReservedConcurrency="50"), "AWS::Lambda::Function")
     assert {name: function["ReservedConcurrentExecutions"] for name, function in reserved.items()} == {
         "HeartbeatFunction": {"Ref": "ReservedConcurrency"},
         "WatchdogFunction": 1,
     }
 
 
-def test_the_function_answers_before_lambda_and_the_api_give_up(stack):
+def test_the_function_answers_before_lambda_and_the_api_time_out(stack):
     config = (ROOT / "src/config.rs").read_text()
     attempt, operation = (
         int(re.search(rf'"{name}_TIMEOUT_MS", ([\d_]+)', config)[1]) for name in ("ATTEMPT", "OPERATION")
@@ -296,18 +308,18 @@ def test_the_function_answers_before_lambda_and_the_api_give_up(stack):
 # The watchdog
 
 
-def test_a_sweep_starts_every_minute_with_the_time_it_was_meant_for(stack):
+def test_a_sweep_starts_every_minute_with_its_scheduled_time(stack):
     schedule = single(of_type(stack, "AWS::Scheduler::Schedule").values())
     assert schedule["ScheduleExpression"] == "rate(1 minute)"
     assert schedule["FlexibleTimeWindow"] == {"Mode": "OFF"}
     assert schedule.get("State", "ENABLED") == "ENABLED"
-    # A name given by us would collide with another stack's.
+    # A fixed name would collide with another stack's.
     assert "Name" not in schedule
     assert schedule["Target"]["Arn"] == {"Fn::GetAtt": ["WatchdogFunction", "Arn"]}
     assert json.loads(schedule["Target"]["Input"]) == {"time": "<aws.scheduler.scheduled-time>"}
 
 
-def test_no_sweep_runs_into_the_next_and_none_is_retried(stack):
+def test_sweeps_do_not_overlap_and_are_not_retried(stack):
     schedule = single(of_type(stack, "AWS::Scheduler::Schedule").values())
     assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
     invocation = single(of_type(stack, "AWS::Lambda::EventInvokeConfig").values())
@@ -318,16 +330,17 @@ def test_no_sweep_runs_into_the_next_and_none_is_retried(stack):
 
 
 def test_each_function_is_built_from_a_binary_of_its_own():
-    functions = {name: resource for name, resource in read()["Resources"].items() if resource["Type"] == "AWS::Serverless::Function"}
+    resources = read()["Resources"].items()
+    functions = {name: resource for name, resource in resources if resource["Type"] == "AWS::Serverless::Function"}
     assert {name: resource["Metadata"] for name, resource in functions.items()} == {
         "HeartbeatFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "heartbeat"}},
         "WatchdogFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "watchdog"}},
     }
 
 
-def test_0_seconds_leave_the_watchdog_out_altogether(stack):
-    full = made(stack, OfflineAfterSeconds="1", Monitoring="full", KmsKeyArn=OWN_KEY)
-    without = made(stack, OfflineAfterSeconds="0", Monitoring="full", KmsKeyArn=OWN_KEY)
+def test_0_seconds_leave_out_the_whole_watchdog(stack):
+    full = resolved(stack, OfflineAfterSeconds="1", Monitoring="full", KmsKeyArn=CUSTOMER_KEY)
+    without = resolved(stack, OfflineAfterSeconds="0", Monitoring="full", KmsKeyArn=CUSTOMER_KEY)
     assert set(full["Resources"]) - set(without["Resources"]) == {
         "OfflineMetric",
         "SweepAlarm",
@@ -341,7 +354,7 @@ def test_0_seconds_leave_the_watchdog_out_altogether(stack):
     assert set(full["Outputs"]) - set(without["Outputs"]) == {"WatchdogLogName"}
 
 
-# What conditions leave out
+# Conditions
 
 
 def references(node):
@@ -366,31 +379,32 @@ def references(node):
 
 @pytest.mark.parametrize("monitoring", ["full", "alarms", "none"])
 @pytest.mark.parametrize("seconds", ["0", "180"])
-@pytest.mark.parametrize("key", ["none", "alias/aws/dynamodb", OWN_KEY])
+@pytest.mark.parametrize("key", ["none", "alias/aws/dynamodb", CUSTOMER_KEY])
 def test_nothing_refers_to_what_is_left_out(stack, monitoring, seconds, key):
     for email in ("none", "ops@example.com"):
-        whole = made(stack, Monitoring=monitoring, OfflineAfterSeconds=seconds, KmsKeyArn=key, AlarmEmail=email)
-        there = set(whole["Resources"]) | set(whole["Parameters"])
+        whole = resolved(stack, Monitoring=monitoring, OfflineAfterSeconds=seconds, KmsKeyArn=key, AlarmEmail=email)
+        present = set(whole["Resources"]) | set(whole["Parameters"])
         named = set(references([whole["Resources"], whole["Outputs"]]))
-        assert {name for name in named if not name.startswith("AWS::")} <= there
+        assert {name for name in named if not name.startswith("AWS::")} <= present
 
 
 @pytest.mark.parametrize(
-    ("monitoring", "alarms", "dashboards", "filters"), [("full", len(ALARMS), 1, 4), ("alarms", len(ALARMS), 0, 0), ("none", 0, 0, 0)]
+    ("monitoring", "alarms", "dashboards", "filters"),
+    [("full", len(ALARMS), 1, 4), ("alarms", len(ALARMS), 0, 0), ("none", 0, 0, 0)],
 )
-def test_alarms_and_the_dashboard_are_there_where_they_are_asked_for(stack, monitoring, alarms, dashboards, filters):
-    kinds = [resource["Type"] for resource in made(stack, Monitoring=monitoring)["Resources"].values()]
-    counts = tuple(kinds.count(kind) for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Logs::MetricFilter"))
-    assert counts == (alarms, dashboards, filters)
+def test_alarms_and_the_dashboard_exist_only_on_request(stack, monitoring, alarms, dashboards, filters):
+    kinds = [resource["Type"] for resource in resolved(stack, Monitoring=monitoring)["Resources"].values()]
+    counted = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Logs::MetricFilter")
+    assert tuple(map(kinds.count, counted)) == (alarms, dashboards, filters)
 
 
-def test_the_topic_is_always_there_and_the_mail_where_an_address_is(stack):
+def test_the_topic_always_exists_and_mail_needs_an_address(stack):
     for parameters in ({}, {"AlarmEmail": "none"}, {"Monitoring": "none", "OfflineAfterSeconds": "0"}):
-        bare = made(stack, **parameters)
+        bare = resolved(stack, **parameters)
         assert "AlertTopic" in bare["Resources"]
         assert not of_type(bare, "AWS::SNS::Subscription")
         assert bare["Outputs"]["AlertTopicArn"]["Value"] == {"Ref": "AlertTopic"}
-    mail = single(of_type(made(stack, AlarmEmail="ops@example.com"), "AWS::SNS::Subscription").values())
+    mail = single(of_type(resolved(stack, AlarmEmail="ops@example.com"), "AWS::SNS::Subscription").values())
     assert mail == {"TopicArn": {"Ref": "AlertTopic"}, "Protocol": "email", "Endpoint": {"Ref": "AlarmEmail"}}
 
 
@@ -414,7 +428,7 @@ def test_each_alarm_watches_a_metric_that_exists(stack):
                 assert dimensions[dimension]["Ref"] in of_type(stack, MEASURED_BY[dimension]), name
 
 
-def test_the_operation_measured_on_a_table_is_the_one_the_function_may_do(stack):
+def test_alarms_on_tables_measure_operations_that_the_function_may_call(stack):
     for name, alarm in of_type(stack, "AWS::CloudWatch::Alarm").items():
         for metric in metrics_of(alarm):
             if metric["Namespace"] == "AWS/DynamoDB":
@@ -423,17 +437,17 @@ def test_the_operation_measured_on_a_table_is_the_one_the_function_may_do(stack)
                 assert (f"dynamodb:{operation}", arn) in granted(stack), name
 
 
-def test_each_alarm_that_calculates_returns_the_result_and_nothing_else(stack):
+def test_each_calculated_alarm_returns_only_its_result(stack):
     for name, alarm in of_type(stack, "AWS::CloudWatch::Alarm").items():
         if "Metrics" in alarm:
             returned = [metric for metric in alarm["Metrics"] if metric.get("ReturnData", True)]
             assert "Expression" in single(returned), name
 
 
-def test_an_alarm_that_counts_starts_at_its_threshold(stack):
+def test_each_alarm_has_its_expression_period_and_threshold(stack):
     alarms = of_type(stack, "AWS::CloudWatch::Alarm")
     expected = {
-        # A share in per cent, and sums: of 1-minute periods, 3 of 5.
+        # A percentage, sums and a latency. Alarms with 1-minute periods need 3 of 5.
         "ServerErrorAlarm": ("100 * failed / answered", 60, 1),
         "WriteThrottleAlarm": ("FILL(servers, 0) + FILL(metrics, 0)", 60, 1),
         "FunctionErrorAlarm": (None, 300, 1),
@@ -446,19 +460,20 @@ def test_an_alarm_that_counts_starts_at_its_threshold(stack):
         assert [metric["Expression"] for metric in metrics if "Expression" in metric] == as_list(expression or []), name
         stats = [metric["MetricStat"] for metric in metrics if "MetricStat" in metric] or [alarm]
         assert {stat["Period"] for stat in stats} == {period}, name
-        assert {stat.get("Stat", stat.get("Statistic", stat.get("ExtendedStatistic"))) for stat in stats} <= {"Sum", "p99"}, name
+        statistics = {stat.get("Stat", stat.get("Statistic", stat.get("ExtendedStatistic"))) for stat in stats}
+        assert statistics <= {"Sum", "p99"}, name
         periods = (alarm["EvaluationPeriods"], alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]))
         assert periods == ((1, 1) if period == 300 else (5, 3)), name
         assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", threshold), name
 
 
-def test_each_alarm_says_why_and_tells_the_topic(stack):
+def test_each_alarm_is_described_and_notifies_the_topic(stack):
     for name, alarm in of_type(stack, "AWS::CloudWatch::Alarm").items():
         assert len(alarm["AlarmDescription"]) > 100, name
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "AlertTopic"}], name
 
 
-def test_silence_of_the_fleet_and_of_the_watchdog_is_five_minutes_without_data_and_nothing_else_is(stack):
+def test_only_the_silence_of_the_fleet_or_the_watchdog_is_an_alarm_without_data(stack):
     alarms = of_type(stack, "AWS::CloudWatch::Alarm")
     for name in ("SilenceAlarm", "SweepAlarm"):
         silence = alarms.pop(name)
@@ -469,7 +484,7 @@ def test_silence_of_the_fleet_and_of_the_watchdog_is_five_minutes_without_data_a
     assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"notBreaching"}
 
 
-def test_a_rejected_heartbeat_does_not_end_the_silence_and_a_failed_sweep_does_not_count(stack):
+def test_rejected_heartbeats_and_failed_sweeps_do_not_end_a_silence(stack):
     def succeeded(name):
         (expression, *metrics) = of_type(stack, "AWS::CloudWatch::Alarm")[name]["Metrics"]
         text = expression["Expression"]
@@ -482,8 +497,8 @@ def test_a_rejected_heartbeat_does_not_end_the_silence_and_a_failed_sweep_does_n
 
 
 def test_the_dashboard_shows_metrics_that_exist(stack):
-    dashboard = single(of_type(made(stack, Monitoring="full"), "AWS::CloudWatch::Dashboard").values())
-    # Names are shared by all regions of an account.
+    dashboard = single(of_type(resolved(stack, Monitoring="full"), "AWS::CloudWatch::Dashboard").values())
+    # All regions of an account share the names of dashboards.
     assert dashboard["DashboardName"] == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
     body, given = dashboard["DashboardBody"]["Fn::Sub"]
     assert given == {"Watchdog": {"Ref": "WatchdogFunction"}}
@@ -506,7 +521,7 @@ def test_the_dashboard_shows_metrics_that_exist(stack):
     assert shown == own
 
 
-def test_log_lines_are_counted_in_the_group_they_are_written_to(stack):
+def test_log_lines_are_counted_in_the_group_that_they_are_written_to(stack):
     filters = of_type(stack, "AWS::Logs::MetricFilter")
     groups = {name: filter["LogGroupName"]["Ref"] for name, filter in filters.items()}
     assert groups == {
@@ -562,7 +577,7 @@ def test_a_list_of_digests_is_checked_before_anything_is_deployed(stack, digests
         ("ReservedConcurrency", ["none", "1", "500"], ["0", "1.5", "-1", ""]),
     ],
 )
-def test_a_whole_number_is_whole(stack, name, accepted, rejected):
+def test_numeric_parameters_accept_only_whole_numbers(stack, name, accepted, rejected):
     parameter = stack["Parameters"][name]
     assert parameter["Type"] == "String"
     assert parameter["Default"] in accepted
@@ -577,14 +592,14 @@ def test_a_whole_number_is_whole(stack, name, accepted, rejected):
         ("CaBundle", ["none", "/opt/roots.pem"], ["", "roots.pem", "/"]),
     ],
 )
-def test_what_can_be_left_out_can_be_emptied_again(stack, name, accepted, rejected):
+def test_optional_parameters_can_be_emptied_again(stack, name, accepted, rejected):
     parameter = stack["Parameters"][name]
     assert "none" in accepted and parameter["Default"] in accepted
     assert [value for value in accepted if not re.fullmatch(parameter["AllowedPattern"], value)] == []
     assert [value for value in rejected if re.fullmatch(parameter["AllowedPattern"], value)] == []
 
 
-def test_each_level_of_lambda_can_be_chosen(stack):
+def test_every_log_level_of_lambda_can_be_chosen(stack):
     assert stack["Parameters"]["LogLevel"]["AllowedValues"] == ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
 
 
@@ -602,7 +617,7 @@ def test_the_longest_environment_fits_into_lambda(stack):
     assert size <= 4096
 
 
-# A change that breaks the stack without breaking the build is found, and named.
+# A deletion that breaks the stack but not the build is noticed, and the failure names it.
 
 
 def places(node, path=()):
@@ -623,7 +638,7 @@ def without(template, place):
 
 
 def breakages():
-    """Everything whose loss must not go unnoticed: its place, its name and the test that notices."""
+    """Everything whose removal a test must catch: its place, its name, and a part of the name of that test."""
     for place, value in places(read()["Resources"]):
         match place:
             case ("FunctionRole" | "WatchdogRole" as role, _, "Policies", *_, "Action"):
@@ -633,7 +648,7 @@ def breakages():
                 else:
                     yield place, value, test
             case (group, "Properties", "RetentionInDays"):
-                yield place, group, "forgets"
+                yield place, group, "has_a_retention"
             case ("HeartbeatFunction" | "WatchdogFunction", *_, "Variables", name):
                 yield place, name, "is_read_is_set"
             case (table, "DeletionPolicy" | "UpdateReplacePolicy") | (table, "Properties", "DeletionProtectionEnabled"):
@@ -642,9 +657,11 @@ def breakages():
                 yield place, alarm, "watches_a_metric"
 
 
-@pytest.mark.parametrize(("place", "name", "test"), [pytest.param(*b, id=".".join(map(str, b[0]))) for b in breakages()])
-def test_what_is_deleted_is_named(place, name, test):
-    noticing = single(function for known, function in globals().items() if known.startswith("test_") and test in known)
+@pytest.mark.parametrize(
+    ("place", "name", "test"), [pytest.param(*breakage, id=".".join(map(str, breakage[0]))) for breakage in breakages()]
+)
+def test_each_deletion_is_noticed_and_named(place, name, test):
+    catching = single(function for known, function in globals().items() if known.startswith("test_") and test in known)
     broken = transform(without(read(), ("Resources", *place)))
     with pytest.raises(AssertionError, match=name):
-        noticing(broken)
+        catching(broken)

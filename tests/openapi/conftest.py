@@ -1,7 +1,7 @@
-"""The function that the description is tried against.
+"""The function that openapi.json is tested against.
 
-It is the one at `HEARTBEAT_URL`, whose key is `HEARTBEAT_API_KEY`; without these, one that is started for
-the tests, on a database of its own.
+It is the one at `HEARTBEAT_URL`, with the key in `HEARTBEAT_API_KEY`. Without these variables, one is started for the
+tests, on a database of its own.
 """
 
 import os
@@ -21,7 +21,7 @@ PATH = "/api/v1/agents/heartbeat"
 
 @dataclass
 class Function:
-    """A running function: where its API begins, and a key to it."""
+    """A running function: its base URL and an API key."""
 
     base_url: str
     api_key: str

@@ -1,11 +1,11 @@
-"""How requests get to a function behind `cargo lambda watch`."""
+"""Adapts requests to `cargo lambda watch`, which runs the function."""
 
 import schemathesis
 
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Sends UTF-8: to any other bytes the emulator answers 500 by itself, without asking the function."""
+    """Sends UTF-8 only: the emulator answers other bytes with a 500 of its own, without calling the function."""
     for name, value in (case.headers or {}).items():
         if isinstance(value, str):
             case.headers[name] = value.encode().decode("latin-1")

@@ -1,4 +1,4 @@
-"""openapi.json is valid, true of the running function, and of use to a common client generator."""
+"""openapi.json is valid, true of the running function, and usable by a common client generator."""
 
 import datetime
 import os
@@ -18,7 +18,7 @@ def test_the_document_is_valid():
 
 
 def test_every_answer_conforms(function, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where schemathesis keeps what it has found
+    monkeypatch.chdir(tmp_path)  # schemathesis writes its findings to the working directory
     run(
         "schemathesis",
         *("--config-file", HERE / "schemathesis.toml"),
@@ -30,7 +30,8 @@ def test_every_answer_conforms(function, tmp_path, monkeypatch):
 
 def test_a_generated_client_sends_a_heartbeat(function, tmp_path, monkeypatch):
     package = tmp_path / "heartbeat_client"
-    run("openapi-python-client", "generate", "--path", DOCUMENT, "--meta", "none", "--output-path", package, "--fail-on-warning")
+    options = ["--meta", "none", "--output-path", package, "--fail-on-warning"]
+    run("openapi-python-client", "generate", "--path", DOCUMENT, *options)
     monkeypatch.syspath_prepend(tmp_path)
     from heartbeat_client import AuthenticatedClient
     from heartbeat_client.api.agents import send_heartbeat
@@ -55,7 +56,7 @@ def test_a_generated_client_sends_a_heartbeat(function, tmp_path, monkeypatch):
 
 
 def run(program, *arguments, **environment):
-    """Runs a program of this Python's environment, which must succeed."""
+    """Runs a program of this Python's environment; it must succeed."""
     directory = os.path.dirname(sys.executable)
     environment = os.environ | {"PATH": f"{directory}:{os.environ['PATH']}"} | environment
     subprocess.run([program, *arguments], env=environment, check=True)

@@ -1,5 +1,5 @@
-//! An agent of the fleet: one heartbeat after the other, each retried until it is acknowledged. Some agents fall
-//! silent for a while, and some for good.
+//! An agent of the fleet: sends one heartbeat after another, and retries each until it is acknowledged. Some agents
+//! fall silent for a while, and some forever.
 
 use crate::KEY;
 use crate::lambda::Gateway;
@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// When agents are silent, counted from the start of the run.
+/// When agents are silent, counted from the start of the run. Those that leave fall silent when it starts.
 const SILENCE: Range<Duration> = Duration::from_secs(10)..Duration::from_secs(40);
 
 pub struct Agent {
@@ -20,7 +20,7 @@ pub struct Agent {
     heartbeats: Heartbeats,
 }
 
-/// Whether an agent falls silent.
+/// Whether an agent falls silent, and whether it returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Habit {
     Steady,
@@ -39,19 +39,19 @@ impl Habit {
     }
 }
 
-/// The server of an agent.
+/// The `server_id` of an agent.
 pub fn name(number: usize) -> String {
     format!("agent-{number}")
 }
 
-/// What an agent knows of its heartbeats at the end, by their `Idempotency-Key`.
+/// The heartbeats of an agent, by their `Idempotency-Key`.
 #[derive(Default)]
 pub struct Heartbeats {
     pub sent: HashSet<String>,
     pub acknowledged: HashSet<String>,
-    /// Those of which the answer said that they registered the server.
+    /// Those whose answer said that they registered the server.
     pub registered: HashSet<String>,
-    /// How often one was sent again.
+    /// The number of retries.
     pub retried: usize,
 }
 
@@ -66,7 +66,7 @@ impl Agent {
         }
     }
 
-    /// Sends heartbeats, and finishes the last one after the end.
+    /// Sends heartbeats until `end`, and completes the last one.
     pub async fn run_until(mut self, end: Instant) -> Heartbeats {
         let started = Instant::now();
         sleep(self.pause.mul_f64(fastrand::f64())).await;
@@ -77,7 +77,7 @@ impl Agent {
                 Habit::Returns if SILENCE.contains(&elapsed) => sleep(SILENCE.end - elapsed).await,
                 _ => {}
             }
-            self.beat(number).await;
+            self.send_heartbeat(number).await;
             let pause = self.pause.mul_f64(0.5 + fastrand::f64());
             if Instant::now() + pause > end {
                 break;
@@ -87,7 +87,7 @@ impl Agent {
         self.heartbeats
     }
 
-    async fn beat(&mut self, number: u64) {
+    async fn send_heartbeat(&mut self, number: u64) {
         let id = format!("{}-{number}", self.name);
         let event = self.event(&id, number);
         self.heartbeats.sent.insert(id.clone());
@@ -101,9 +101,9 @@ impl Agent {
                     self.heartbeats.acknowledged.insert(id);
                     return;
                 }
-                // A lost connection, or an answer that agents retry.
+                // A lost answer, or a status that agents retry.
                 None | Some((429 | 500.., _)) => {}
-                Some((status, body)) => panic!("{status} {body}"),
+                Some((status, body)) => panic!("unexpected answer: {status} {body}"),
             }
             self.heartbeats.retried += 1;
             sleep(ceiling.mul_f64(fastrand::f64())).await;

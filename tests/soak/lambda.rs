@@ -1,4 +1,4 @@
-//! Lambda: processes of a function, and a gateway in front.
+//! A stand-in for Lambda: several processes of a function, and a gateway in front of them.
 
 use dev::runtime_api::RuntimeApi;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-/// Where the processes log, until they end.
+/// The folder of the processes' logs, which are removed at the end.
 const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
 
 pub struct Lambda {
@@ -19,7 +19,7 @@ pub struct Lambda {
 }
 
 impl Lambda {
-    /// Starts processes of a program, with these settings and nothing else in their environment.
+    /// Starts several processes of a program. Their environment holds these settings and those that Lambda sets.
     pub async fn start(
         program: &str,
         processes: usize,
@@ -60,13 +60,13 @@ impl Lambda {
         Gateway(self.api.clone())
     }
 
-    /// Invokes the function; whether it succeeded.
+    /// Invokes the function; returns whether it succeeded.
     pub async fn invoke(&self, event: &'static str) -> bool {
         let answer = self.api.invoke(event).await.unwrap();
         answer.path.ends_with("/response")
     }
 
-    /// Resident memory of each process that lives, KiB.
+    /// The resident memory of each running process, KiB.
     pub fn memory(&self) -> Vec<u64> {
         let resident = |process: &Child| {
             let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()?)).ok()?;
@@ -76,7 +76,7 @@ impl Lambda {
         self.processes.iter().filter_map(resident).collect()
     }
 
-    /// Ends the processes; returns what they logged.
+    /// Stops the processes; returns what they logged.
     pub async fn stop(mut self) -> String {
         for process in &mut self.processes {
             process.kill().await.unwrap();
@@ -90,18 +90,22 @@ impl Lambda {
     }
 }
 
-/// The way in for agents.
+/// The entry point for agents.
 #[derive(Clone)]
 pub struct Gateway(RuntimeApi);
 
 impl Gateway {
-    /// Invokes the function; the status and the body of its answer. One answer in a hundred is lost on its
-    /// way, and one that takes 30 s is given up.
+    /// Invokes the function; returns the status and the body of its answer. One answer in a hundred is lost on its
+    /// way, and none is waited for longer than 30 s.
     pub async fn send(&self, event: &str) -> Option<(u64, Value)> {
-        let answered = self.0.invoke(event.to_owned());
-        let answer = tokio::time::timeout(Duration::from_secs(30), answered).await;
+        let invocation = self.0.invoke(event.to_owned());
+        let answer = tokio::time::timeout(Duration::from_secs(30), invocation).await;
         let answer = answer.ok()??;
-        assert!(answer.path.ends_with("/response"), "{}", answer.path);
+        assert!(
+            answer.path.ends_with("/response"),
+            "the function failed: {}",
+            answer.path
+        );
         if fastrand::u8(..100) == 0 {
             return None;
         }

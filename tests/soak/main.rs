@@ -1,12 +1,14 @@
-//! A fleet against several processes of the function for a while, over a database that throttles and resets.
+//! A fleet sends heartbeats to several processes of the function, over a database that throttles requests and resets
+//! connections.
 //!
 //! ```text
 //! agents ─▶ gateway (Runtime API) ─▶ processes of the function ─▶ proxy (faults) ─▶ DynamoDB Local
 //!                  sweeps ─▶ process of the watchdog ─────────────▶ proxy (faults) ─▶
 //! ```
 //!
-//! At the end: what was acknowledged is there, once; nothing else is; each server registered once; what the
-//! watchdog said last about a server is true; memory is flat. `make soak` runs it, `make soak-short` for a minute.
+//! At the end it checks that every acknowledged heartbeat is stored exactly once and that nothing else is, that each
+//! server registered once, that the last announcement about each server is true, and that memory is flat.
+//! `make soak` runs it for ten minutes, `make soak-short` for one.
 
 #![allow(clippy::unwrap_used)]
 
@@ -29,29 +31,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The key that the agents hold.
+/// The agents' API key.
 const KEY: &str = "local-development-key";
 /// Its digest.
 const DIGEST: &str = "4c88089bdf15cb0dffde5c179461a2f99fa7cfb0bed250a8d87f8aa1d80eaa11";
 const SERVERS: &str = "soak-servers";
 const METRICS: &str = "soak-metrics";
 
-/// Drives a fleet against the function and checks that nothing was lost.
+/// Runs a fleet against the function and checks that no heartbeat was lost.
 #[derive(Parser)]
 struct Options {
-    /// How many agents.
+    /// The number of agents.
     #[arg(long, default_value_t = 500)]
     agents: usize,
-    /// How many processes of the function.
+    /// The number of processes of the function.
     #[arg(long, default_value_t = 4)]
     processes: usize,
-    /// For how long agents begin new heartbeats, seconds; at least 60, for some are silent for half a minute.
+    /// How long agents start new heartbeats, seconds; at least 60, because some are silent for half a minute.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(60..))]
     seconds: u64,
     /// The mean pause between two heartbeats of an agent, seconds.
     #[arg(long, default_value_t = 5.0)]
     pause: f64,
-    /// The database.
+    /// The URL of the database.
     #[arg(long, env = "AWS_ENDPOINT_URL_DYNAMODB")]
     database: String,
 }
@@ -88,7 +90,10 @@ async fn main() {
     let sweeps = watchdog::sweep_until(&watchdog, end);
     let (fleet, memory_early, ()) = tokio::join!(fleet, memory_early, sweeps);
     faults.stop();
-    assert!(watchdog.invoke("{}").await, "a sweep without faults fails");
+    assert!(
+        watchdog.invoke("{}").await,
+        "the last sweep, without faults, failed"
+    );
     let fleet: Vec<_> = fleet.into_iter().map(Result::unwrap).collect();
     let memory_late = lambda.memory();
     let log = lambda.stop().await;
@@ -102,26 +107,29 @@ async fn main() {
         faults.throttles.load(Ordering::Relaxed),
         faults.resets.load(Ordering::Relaxed),
     );
-    let is_sound = report(&fleet, &dynamodb).await;
+    let is_consistent = report(&fleet, &dynamodb).await;
     let is_true = watchdog::report(
         &announcements,
         options.agents,
         &items(&dynamodb, SERVERS).await,
     );
     let is_flat = report_memory(&memory_early, &memory_late);
-    let is_discreet = !log.contains(KEY) && !log.contains(DIGEST) && !log.contains("hostname");
+    let has_no_secrets = !log.contains(KEY) && !log.contains(DIGEST) && !log.contains("hostname");
     println!(
-        "log: {} lines, discreet: {is_discreet}",
+        "log: {} lines, no secrets: {has_no_secrets}",
         log.lines().count()
     );
-    assert!(is_sound && is_true && is_flat && is_discreet);
+    assert!(
+        is_consistent && is_true && is_flat && has_no_secrets,
+        "see the report above"
+    );
 }
 
-/// 5 % throttles, 1 % resets. Most throttles come at once, as DynamoDB's do: if they came one by one, the SDK's
-/// retries would succeed nearly always, and the agent's would hardly be tested.
+/// 5 % throttles, 1 % resets. Most throttles come in bursts, as DynamoDB's do: if they came one by one, the SDK's
+/// retries would nearly always succeed, and the agents' retries would hardly be tested.
 struct Faults {
     started: Instant,
-    is_over: AtomicBool,
+    is_stopped: AtomicBool,
     throttles: AtomicU64,
     resets: AtomicU64,
 }
@@ -130,18 +138,18 @@ impl Faults {
     fn start() -> Self {
         Self {
             started: Instant::now(),
-            is_over: AtomicBool::new(false),
+            is_stopped: AtomicBool::new(false),
             throttles: AtomicU64::new(0),
             resets: AtomicU64::new(0),
         }
     }
 
     fn stop(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
+        self.is_stopped.store(true, Ordering::Relaxed);
     }
 
     fn draw(&self) -> Option<Fault> {
-        if self.is_over.load(Ordering::Relaxed) {
+        if self.is_stopped.load(Ordering::Relaxed) {
             return None;
         }
         let is_burst = self.started.elapsed().as_millis() % 10_000 < 300;
@@ -161,7 +169,7 @@ impl Faults {
     }
 }
 
-/// Compares what the agents know with what the tables hold, and tells.
+/// Compares what the agents know with what the tables hold, and prints the result. Returns whether they agree.
 async fn report(fleet: &[Heartbeats], dynamodb: &Client) -> bool {
     let all = |set: fn(&Heartbeats) -> &HashSet<String>| -> HashSet<&str> {
         fleet.iter().flat_map(set).map(String::as_str).collect()
@@ -181,9 +189,9 @@ async fn report(fleet: &[Heartbeats], dynamodb: &Client) -> bool {
         .filter(|id| !rows_of.contains_key(*id))
         .count();
     let duplicates = rows_of.values().filter(|rows| **rows > 1).count();
-    let strange = rows_of.keys().filter(|id| !sent.contains(*id)).count();
+    let unknown = rows_of.keys().filter(|id| !sent.contains(*id)).count();
     println!(
-        "sent {}, acknowledged {}, retried {retried}, lost {lost}, duplicates {duplicates}, never sent {strange}",
+        "sent {}, acknowledged {}, retried {retried}, lost {lost}, duplicates {duplicates}, never sent {unknown}",
         sent.len(),
         acknowledged.len(),
     );
@@ -193,20 +201,24 @@ async fn report(fleet: &[Heartbeats], dynamodb: &Client) -> bool {
         .iter()
         .map(|server| server["registration_id"].as_s().unwrap().as_str())
         .collect();
-    let told = all(|heartbeats| &heartbeats.registered);
-    let once = fleet
+    let reported = all(|heartbeats| &heartbeats.registered);
+    let registered_once = fleet
         .iter()
         .filter(|heartbeats| heartbeats.registered.len() == 1)
         .count();
-    println!("{} servers, {once} registered exactly once", servers.len());
+    println!(
+        "{} servers, {registered_once} registered exactly once",
+        servers.len()
+    );
 
     acknowledged == sent
-        && (lost, duplicates, strange) == (0, 0, 0)
-        && (servers.len(), once) == (fleet.len(), fleet.len())
-        && registrations == told
+        && (lost, duplicates, unknown) == (0, 0, 0)
+        && (servers.len(), registered_once) == (fleet.len(), fleet.len())
+        && registrations == reported
 }
 
-/// Resident memory of each process at one fifth of the run and at its end, KiB; flat is within 10 %.
+/// Prints the resident memory of each process, KiB, after one fifth of the run and at its end. Returns whether it is
+/// flat, which is a change of at most 10 %.
 fn report_memory(early: &[u64], late: &[u64]) -> bool {
     let growth = |(early, late): (&u64, &u64)| (*late as f64 / *early as f64 - 1.0) * 100.0;
     let growths: Vec<_> = early.iter().zip(late).map(growth).collect();
@@ -226,7 +238,7 @@ fn settings(database: &str) -> HashMap<&'static str, String> {
     ])
 }
 
-/// A client that is patient and meets no fault.
+/// A client with long timeouts that bypasses the proxy.
 fn dynamodb(database: &str) -> Client {
     let mut settings = settings(database);
     settings.insert("ATTEMPT_TIMEOUT_MS", "20000".to_owned());

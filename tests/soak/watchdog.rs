@@ -1,4 +1,4 @@
-//! The watchdog beside the fleet. It has no topic, so its log says what it would announce.
+//! The watchdog beside the fleet. It has no topic, so it logs what it would announce.
 
 use crate::agent::{self, Habit};
 use crate::lambda::Lambda;
@@ -13,7 +13,7 @@ pub async fn start(mut settings: HashMap<&'static str, String>) -> Lambda {
     Lambda::start(env!("CARGO_BIN_EXE_watchdog"), 1, &settings).await
 }
 
-/// Sweeps every two seconds. A sweep may fail, for the watchdog meets the same faults as the function.
+/// Sweeps every two seconds. A sweep may fail, because the watchdog meets the same faults as the function.
 pub async fn sweep_until(watchdog: &Lambda, end: Instant) {
     while Instant::now() < end {
         watchdog.invoke("{}").await;
@@ -21,9 +21,10 @@ pub async fn sweep_until(watchdog: &Lambda, end: Instant) {
     }
 }
 
-/// Compares what was announced with what the agents did and with what the table holds.
+/// Compares the announcements with what the agents did and with what the table holds, and prints the result. Returns
+/// whether none is missing and the last one about each server is true.
 pub fn report(log: &str, agents: usize, servers: &[HashMap<String, AttributeValue>]) -> bool {
-    let mut words: HashMap<String, Vec<&str>> = HashMap::new();
+    let mut announced: HashMap<String, Vec<&str>> = HashMap::new();
     let mut messages = 0;
     for line in log.lines() {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -32,33 +33,35 @@ pub fn report(log: &str, agents: usize, servers: &[HashMap<String, AttributeValu
         };
         messages += 1;
         let announcement: Value = serde_json::from_str(announcement).unwrap();
-        for word in ["back", "offline"] {
-            for server in announcement[word].as_array().unwrap() {
+        for list in ["back", "offline"] {
+            for server in announcement[list].as_array().unwrap() {
                 let server = server["server_id"].as_str().unwrap().to_owned();
-                words.entry(server).or_default().push(word);
+                announced.entry(server).or_default().push(list);
             }
         }
     }
-    let words_of = |server: &str| words.get(server).map_or(&[][..], Vec::as_slice);
+    let announced_about = |server: &str| announced.get(server).map_or(&[][..], Vec::as_slice);
     let is_offline =
         |server: &HashMap<String, AttributeValue>| server["status"].as_s().unwrap() == "offline";
     let untrue = servers
         .iter()
         .filter(|server| {
-            let last = words_of(server["server_id"].as_s().unwrap()).last();
+            let last = announced_about(server["server_id"].as_s().unwrap()).last();
             is_offline(server) != (last == Some(&"offline"))
         })
         .count();
     let missed = (0..agents)
         .filter(|number| match Habit::of(*number) {
             Habit::Steady => false,
-            Habit::Returns => !words_of(&agent::name(*number)).ends_with(&["offline", "back"]),
-            Habit::Leaves => !words_of(&agent::name(*number)).ends_with(&["offline"]),
+            Habit::Returns => {
+                !announced_about(&agent::name(*number)).ends_with(&["offline", "back"])
+            }
+            Habit::Leaves => !announced_about(&agent::name(*number)).ends_with(&["offline"]),
         })
         .count();
     println!(
         "{messages} announcements about {} servers, {missed} missed, {untrue} untrue; {} servers offline",
-        words.len(),
+        announced.len(),
         servers.iter().filter(|server| is_offline(server)).count(),
     );
     (missed, untrue) == (0, 0)

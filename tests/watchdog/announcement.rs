@@ -1,6 +1,6 @@
-//! C8.5, C8.6 and C8.9: what the topic is told.
+//! C8.5, C8.6 and C8.9: what is published.
 
-use crate::support::topic::Mood;
+use crate::support::topic::Behavior;
 use crate::support::{TOPIC_ARN, TestWatchdog, at, lines, state, stored, text};
 use heartbeat::watchdog::{Announcement, Server};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn server(server_id: &str, hostname: Option<&str>) -> Server {
 
 // C8.6
 #[tokio::test]
-async fn a_message_names_who_went_and_who_came_back() {
+async fn a_message_lists_servers_that_went_offline_and_came_back() {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("back", 0).await;
     watchdog.sweep(181).await.unwrap();
@@ -30,7 +30,7 @@ async fn a_message_names_who_went_and_who_came_back() {
     watchdog.sweep(421).await.unwrap();
 
     let [message] = &watchdog.topic.take()[..] else {
-        panic!("one message")
+        panic!("expected one message")
     };
     for (name, value) in [
         ("Action", "Publish"),
@@ -62,7 +62,7 @@ async fn a_message_names_who_went_and_who_came_back() {
     );
 }
 
-// C8.6: one subject for every number of servers, of at most 99 ASCII characters.
+// C8.6: there is a subject for any number of servers. It has at most 99 ASCII characters.
 #[test]
 fn subjects_are_short_and_plain() {
     let one = [server("web-1", None)];
@@ -83,7 +83,7 @@ fn subjects_are_short_and_plain() {
     assert_eq!(Announcement::new(&[], &[], at(0)), None);
 }
 
-// C8.6: nobody forges a line of the mail.
+// C8.6: no host name can forge a line of the mail.
 #[test]
 fn control_characters_in_host_names_are_escaped() {
     let forged = "a\r\nweb-9 is back\u{7}\u{85}\u{61c}\u{2028}\u{202e}\u{feff}é🖥";
@@ -97,9 +97,9 @@ fn control_characters_in_host_names_are_escaped() {
     assert_eq!(default["offline"][0]["hostname"], forged);
 }
 
-// C8.6: however many there are and whatever they are called, the message fits.
+// C8.6: the message fits, regardless of the number of servers and their names.
 #[test]
-fn a_message_never_exceeds_what_sns_takes() {
+fn a_message_never_exceeds_the_limit_of_sns() {
     for hostname in ["x", &"é\u{1}\"\\".repeat(60), &"🖥".repeat(255)] {
         let many: Vec<_> = (0..5_000)
             .map(|number| server(&format!("web-{number}"), Some(hostname)))
@@ -123,7 +123,7 @@ fn a_message_never_exceeds_what_sns_takes() {
     }
 }
 
-// C8.6: what did not fit counts as announced.
+// C8.6: servers that did not fit into the message count as announced.
 #[tokio::test]
 async fn omitted_servers_count_as_announced() {
     let watchdog = TestWatchdog::start_with(&[("HOLD_SECONDS", "0")]).await;
@@ -141,12 +141,12 @@ async fn omitted_servers_count_as_announced() {
     assert_eq!(watchdog.topic.take(), []);
 }
 
-// C8.5: the return of a server is announced with the absence that it ends, also when nobody heard of that.
+// C8.5: the return of a server is announced with the absence that it ends, even if that absence was not announced.
 #[tokio::test]
 async fn a_return_is_announced_even_if_the_absence_was_not() {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("web-1", 0).await;
-    watchdog.topic.is(Mood::Rejects);
+    watchdog.topic.set_behavior(Behavior::Rejects);
     watchdog.sweep(181).await.unwrap_err();
     assert_eq!(
         watchdog.state("web-1").await,
@@ -154,7 +154,7 @@ async fn a_return_is_announced_even_if_the_absence_was_not() {
     );
     watchdog.heartbeat("web-1", 200).await;
     watchdog.sweep(241).await.unwrap_err();
-    watchdog.topic.is(Mood::Takes);
+    watchdog.topic.set_behavior(Behavior::Accepts);
     watchdog.sweep(301).await.unwrap();
     let published = watchdog.topic.take();
     assert_eq!(published.len(), 1);
@@ -183,7 +183,7 @@ async fn a_server_that_is_late_again_is_not_announced_as_back() {
 
 // C8.9
 #[tokio::test]
-async fn without_a_topic_the_log_says_it() {
+async fn without_a_topic_announcements_are_logged() {
     let watchdog = TestWatchdog::start_with(&[("ALERT_TOPIC_ARN", "")]).await;
     watchdog.heartbeat("web-1", 0).await;
     watchdog.sweep(181).await.unwrap();

@@ -1,4 +1,4 @@
-//! C8.11: settings are read and rejected by name.
+//! C8.11: settings are read, and invalid ones are rejected by name.
 
 use crate::support::settings;
 use chrono::TimeDelta;

@@ -1,6 +1,6 @@
-//! C8.8: whatever fails, the next sweep does what is pending.
+//! C8.8: whatever fails, the next sweep completes what is pending.
 
-use crate::support::topic::Mood;
+use crate::support::topic::Behavior;
 use crate::support::{TestWatchdog, lines, state, stored, text};
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
@@ -16,16 +16,16 @@ async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&str, &str)]) ->
 }
 
 #[tokio::test]
-async fn a_failed_scan_judges_nobody() {
+async fn no_server_is_judged_if_the_scan_fails() {
     let watchdog = TestWatchdog::start_with(&[("SERVERS_TABLE", "no-such-table")]).await;
     let error = watchdog.sweep(181).await.unwrap_err().to_string();
     assert!(error.contains("ResourceNotFoundException"), "{error}");
     assert_eq!(watchdog.topic.take(), []);
 }
 
-// C8.2 C8.8: nobody is judged before the scan is complete.
+// C8.2 C8.8: no server is judged before the scan is complete.
 #[tokio::test]
-async fn a_scan_that_fails_later_judges_nobody() {
+async fn no_server_is_judged_if_a_later_page_of_the_scan_fails() {
     let proxy = Proxy::start(&URL);
     let watchdog = start_behind(&proxy, "pages", &[("HOLD_SECONDS", "0")]).await;
     for number in 0..30 {
@@ -49,15 +49,15 @@ async fn a_scan_that_fails_later_judges_nobody() {
 }
 
 #[tokio::test]
-async fn a_failed_verdict_stops_no_other() {
+async fn a_failed_update_does_not_stop_the_others() {
     let proxy = Proxy::start(&URL);
     let watchdog = start_behind(&proxy, "verdicts", &[]).await;
     watchdog.heartbeat("web-1", 0).await;
     watchdog.heartbeat("web-2", 0).await;
-    let mut is_struck = false;
+    let mut has_failed = false;
     proxy.rule(move |call| {
-        let strikes = call == Call::Server && !std::mem::replace(&mut is_struck, true);
-        strikes.then_some(Fault::Reject(400, "AccessDeniedException"))
+        let fails = call == Call::Server && !std::mem::replace(&mut has_failed, true);
+        fails.then_some(Fault::Reject(400, "AccessDeniedException"))
     });
     watchdog.sweep(181).await.unwrap_err();
     let published = watchdog.topic.take();
@@ -84,9 +84,10 @@ async fn a_failed_verdict_stops_no_other() {
     );
 }
 
-// C8.5: publish first, then record. A failed record is followed by the same message again.
+// C8.5: the watchdog publishes first, then records. If recording fails, the next sweep publishes the same message
+// again.
 #[tokio::test]
-async fn a_failed_record_sends_the_message_again() {
+async fn an_unrecorded_announcement_is_published_again() {
     let proxy = Proxy::start(&URL);
     let watchdog = start_behind(&proxy, "records", &[]).await;
     watchdog.heartbeat("web-1", 0).await;
@@ -113,41 +114,41 @@ async fn a_failed_record_sends_the_message_again() {
 }
 
 #[tokio::test]
-async fn what_the_topic_did_not_take_is_said_again() {
-    const IMPATIENT: [(&str, &str); 3] = [
+async fn an_unconfirmed_announcement_is_published_again() {
+    const SHORT_TIMEOUTS: [(&str, &str); 3] = [
         ("CONNECT_TIMEOUT_MS", "1000"),
         ("ATTEMPT_TIMEOUT_MS", "1000"),
         ("OPERATION_TIMEOUT_MS", "1500"),
     ];
-    for (mood, taken) in [
-        (Mood::Rejects, 0),
-        (Mood::Hangs, 0),
-        (Mood::LosesAnswers, 1),
+    for (behavior, accepted) in [
+        (Behavior::Rejects, 0),
+        (Behavior::Hangs, 0),
+        (Behavior::LosesAnswers, 1),
     ] {
-        let watchdog = TestWatchdog::start_with(&IMPATIENT).await;
+        let watchdog = TestWatchdog::start_with(&SHORT_TIMEOUTS).await;
         watchdog.heartbeat("web-1", 0).await;
-        watchdog.topic.is(mood);
+        watchdog.topic.set_behavior(behavior);
         watchdog.sweep(181).await.unwrap_err();
         assert_eq!(
             watchdog.state("web-1").await,
             state("offline", Some(0), None),
-            "{mood:?}"
+            "{behavior:?}"
         );
         let first = watchdog.topic.take();
-        assert_eq!(first.len(), taken, "{mood:?}");
-        assert_eq!(lines(&watchdog.log(), "sweep").len(), 1, "{mood:?}");
-        watchdog.topic.is(Mood::Takes);
+        assert_eq!(first.len(), accepted, "{behavior:?}");
+        assert_eq!(lines(&watchdog.log(), "sweep").len(), 1, "{behavior:?}");
+        watchdog.topic.set_behavior(Behavior::Accepts);
         watchdog.sweep(241).await.unwrap();
         let second = watchdog.topic.take();
-        assert_eq!(second.len(), 1, "{mood:?}");
+        assert_eq!(second.len(), 1, "{behavior:?}");
         assert_eq!(second[0].default["offline"][0]["last_seen"], stored(0));
         if let [first] = &first[..] {
-            assert_eq!(first.default, second[0].default, "{mood:?}");
+            assert_eq!(first.default, second[0].default, "{behavior:?}");
         }
     }
 }
 
-// C8.8: near its deadline a sweep stops judging, and says and records what it has.
+// C8.8: near its deadline a sweep stops judging, and announces and records what it has judged.
 #[tokio::test]
 async fn a_sweep_ends_in_time() {
     const SERVERS: usize = 200;
@@ -160,13 +161,13 @@ async fn a_sweep_ends_in_time() {
     }
     let announced = || {
         let [message] = &watchdog.topic.take()[..] else {
-            panic!("one message")
+            panic!("expected one message")
         };
         let offline = message.default["offline"].as_array().unwrap().iter();
         let names = offline.map(|server| server["server_id"].as_str().unwrap().to_owned());
         names.collect::<HashSet<_>>()
     };
-    // 32 updates at once, each taking a second: in all 7 seconds to judge and as many to record.
+    // The sweep runs 32 updates at once, of one second each. So 200 servers take 7 seconds to judge, and 7 to record.
     proxy.delay(Call::Server, Duration::from_secs(1));
     let started = Instant::now();
     watchdog.sweep_within(181, TIME).await.unwrap();

@@ -1,5 +1,5 @@
-//! The watchdog (C8), from outside: items and a time go in; the items afterwards, what the topic was told and
-//! the log come out.
+//! The watchdog (C8), tested from the outside: items and a time go in; the items afterwards, the published messages and
+//! the log are checked.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! C8.4: when much of the fleet falls silent at once, our own path is the likelier cause.
+//! C8.4: when much of the fleet falls silent at once, a fault on our own path is the likelier cause.
 
 use crate::support::{Item, TestWatchdog, at, lines, state, stored, text};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -31,7 +31,7 @@ fn review(seconds: &[i64], now: i64, rules: Rules, last: Option<i64>) -> Decisio
 
 #[test]
 fn more_than_two_and_at_least_half_are_a_mass_silence() {
-    for (silent, well, is_mass_silence) in [
+    for (silent, healthy, is_mass_silence) in [
         (1, 0, false),
         (2, 0, false),
         (2, 2, false),
@@ -41,13 +41,13 @@ fn more_than_two_and_at_least_half_are_a_mass_silence() {
         (50, 50, true),
         (50, 51, false),
     ] {
-        let seen = [vec![0; silent], vec![200; well]].concat();
+        let seen = [vec![0; silent], vec![200; healthy]].concat();
         let decision = review(&seen, 200, RULES, None);
         assert_eq!(
             decision.is_mass_silence,
             is_mass_silence,
             "{silent} of {}",
-            silent + well
+            silent + healthy
         );
         let (held, offline) = if is_mass_silence {
             (silent, 0)
@@ -58,7 +58,7 @@ fn more_than_two_and_at_least_half_are_a_mass_silence() {
     }
 }
 
-// Overdue, which is late by half, is what counts.
+// A server counts as silent once it is overdue, which is after half of the time after which it is late.
 #[test]
 fn overdue_servers_count_before_they_are_late() {
     for (now, is_mass_silence) in [(90, false), (91, true)] {
@@ -69,7 +69,7 @@ fn overdue_servers_count_before_they_are_late() {
 }
 
 #[test]
-fn nobody_is_judged_shortly_after_a_mass_silence() {
+fn no_server_is_judged_shortly_after_a_mass_silence() {
     let seen = [0, 190, 190, 190];
     for (last, held) in [(None, 0), (Some(20), 1), (Some(19), 0)] {
         let decision = review(&seen, 200, RULES, last);
@@ -83,7 +83,7 @@ fn nobody_is_judged_shortly_after_a_mass_silence() {
 }
 
 #[test]
-fn whoever_stays_silent_is_judged_in_the_end() {
+fn servers_that_stay_silent_are_judged_after_the_hold() {
     let decision = review(&[0, 0, 1], 600, RULES, None);
     assert_eq!((decision.held, decision.offline.len()), (1, 2));
     let switched_off = Rules {
@@ -97,13 +97,13 @@ fn whoever_stays_silent_is_judged_in_the_end() {
     );
 }
 
-// Silenced servers count on neither side.
+// Silenced servers count neither as silent nor as part of the fleet.
 #[test]
 fn silenced_servers_do_not_count() {
     let silence = |item: &mut Item| {
         item.insert("silenced_until".to_owned(), text(&stored(1000)));
     };
-    let decide = |silent_and_silenced: bool, well_and_silenced: bool| {
+    let decide = |silence_the_silent: bool, silence_the_healthy: bool| {
         let mut review = Review::new(RULES, at(200));
         for number in 0..7 {
             let is_silent = number < 3;
@@ -111,7 +111,7 @@ fn silenced_servers_do_not_count() {
                 &format!("web-{number}"),
                 at(if is_silent { 0 } else { 200 }),
             );
-            if (is_silent && silent_and_silenced) || (!is_silent && well_and_silenced) {
+            if (is_silent && silence_the_silent) || (!is_silent && silence_the_healthy) {
                 silence(&mut item);
             }
             review.add(&item);
@@ -138,7 +138,8 @@ async fn a_mass_silence_is_one_warning_and_no_announcement() {
         assert_eq!(lines(&log, "sweep")[0]["held"], 4);
     }
     assert_eq!(watchdog.topic.take(), []);
-    // Three are back; the memory of the mass silence lasts for a while, and then the fourth is judged.
+    // Three are back. The hold goes on for a while after the mass silence, but the fourth server has been silent for
+    // as long as the hold, so it is judged.
     for number in 0..3 {
         watchdog.heartbeat(&format!("web-{number}"), 599).await;
     }
@@ -149,8 +150,9 @@ async fn a_mass_silence_is_one_warning_and_no_announcement() {
     );
 }
 
-/// Sweeps once a minute over a fleet whose heartbeats are spread over the minute and lost for a while.
-/// Returns the servers that were announced as offline, and when.
+/// Sweeps once a minute over a fleet. Each server sends a heartbeat once a minute, at its offset. Heartbeats during the
+/// outage are lost, and a dead server sends none from a given time on. Returns the servers that were judged as offline,
+/// and when.
 fn simulate(
     offsets: &[i64],
     outage: std::ops::Range<i64>,
@@ -187,9 +189,9 @@ fn simulate(
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
-    // An outage of our own path, of up to nine minutes, is no false alarm.
+    // An outage of our own path, of up to nine minutes, raises no false alarm.
     #[test]
-    fn an_outage_of_our_own_raises_no_alarm(
+    fn an_outage_of_our_own_path_raises_no_alarm(
         offsets in prop::collection::vec(0..60_i64, 3..60),
         start in 600..660_i64,
         length in 1..=540_i64,
@@ -198,10 +200,10 @@ proptest! {
         prop_assert_eq!(alarms, vec![]);
     }
 
-    // A server that dies for good is found, outage or not: within five minutes of its death, or else when it has
-    // been silent for the hold.
+    // A server that dies is found, with or without an outage: within five minutes of its death, or else once it has
+    // been silent for as long as the hold.
     #[test]
-    fn a_dead_server_is_found_all_the_same(
+    fn a_dead_server_is_still_found(
         offsets in prop::collection::vec(0..60_i64, 3..60),
         length in prop::sample::select(vec![0, 60, 300, 480]),
         dies in 600..1200_i64,

@@ -1,6 +1,6 @@
 //! Any sequence of heartbeats, silences, sweeps, crashes and failures of the topic, against a model.
 
-use crate::support::topic::Mood;
+use crate::support::topic::Behavior;
 use crate::support::{TestWatchdog, at, stored};
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
@@ -17,36 +17,36 @@ enum Event {
     /// Time passes, seconds.
     Wait(i64),
     Heartbeat(usize),
-    /// For so many seconds from now.
+    /// Silences a server for this many seconds from now.
     Silence(usize, i64),
-    /// A sweep while the topic is in this mood.
-    Sweep(Mood),
-    /// A sweep in which every update fails from the one with this number on, as if it had crashed.
+    /// A sweep while the topic behaves like this.
+    Sweep(Behavior),
+    /// A sweep in which only this many updates succeed, as if the watchdog had crashed then.
     Crash(usize),
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let mood = prop::sample::select(vec![
-        Mood::Takes,
-        Mood::Takes,
-        Mood::Rejects,
-        Mood::LosesAnswers,
+    let behavior = prop::sample::select(vec![
+        Behavior::Accepts,
+        Behavior::Accepts,
+        Behavior::Rejects,
+        Behavior::LosesAnswers,
     ]);
     prop_oneof![
         4 => (30..240_i64).prop_map(Event::Wait),
         4 => (0..SERVERS.len()).prop_map(Event::Heartbeat),
         1 => (0..SERVERS.len(), 0..600_i64).prop_map(|(server, time)| Event::Silence(server, time)),
-        5 => mood.prop_map(Event::Sweep),
+        5 => behavior.prop_map(Event::Sweep),
         2 => (0..4_usize).prop_map(Event::Crash),
     ]
 }
 
-/// What the topic has said about each server, in order.
+/// What was published about each server, in order: whether it is offline, and the time that identifies the absence.
 #[derive(Default)]
-struct Said(HashMap<String, Vec<(bool, String)>>);
+struct Published(HashMap<String, Vec<(bool, String)>>);
 
-impl Said {
-    fn hear(&mut self, message: &Value) {
+impl Published {
+    fn record(&mut self, message: &Value) {
         for (list, is_offline, time) in [
             ("offline", true, "last_seen"),
             ("back", false, "offline_since"),
@@ -67,7 +67,7 @@ impl Said {
     }
 }
 
-/// Runs the events, then lets things settle: all silences end, and these servers come back.
+/// Runs the events, and then lets things settle: all silences end, and these servers come back.
 async fn run(events: Vec<Event>, returning: [bool; SERVERS.len()]) -> Result<(), TestCaseError> {
     let proxy = Proxy::start(&URL);
     let settings = [
@@ -75,12 +75,12 @@ async fn run(events: Vec<Event>, returning: [bool; SERVERS.len()]) -> Result<(),
         ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()),
     ];
     let watchdog = TestWatchdog::start_with(&settings).await;
-    let (mut now, mut said) = (1000, Said::default());
+    let (mut now, mut published) = (1000, Published::default());
     let mut seen: HashMap<_, _> = SERVERS.map(|server| (server, now)).into();
     let mut silenced: HashMap<&str, i64> = HashMap::new();
-    // What a sweep may have announced, and what it must have.
+    // The absences that may have been announced, and those that must have been.
     let (mut real, mut due) = (HashSet::new(), HashSet::new());
-    // What was announced and could not be recorded.
+    // The absences that were announced, but could not be recorded.
     let mut unrecorded = HashSet::new();
     for server in SERVERS {
         watchdog.heartbeat(server, now).await;
@@ -89,12 +89,15 @@ async fn run(events: Vec<Event>, returning: [bool; SERVERS.len()]) -> Result<(),
     let settle = [Event::Wait(700)]
         .into_iter()
         .chain(returning.map(Event::Heartbeat))
-        .chain([Event::Sweep(Mood::Takes), Event::Sweep(Mood::Takes)]);
+        .chain([
+            Event::Sweep(Behavior::Accepts),
+            Event::Sweep(Behavior::Accepts),
+        ]);
     for event in events.into_iter().chain(settle) {
         match event {
             Event::Wait(seconds) => now += seconds,
             Event::Heartbeat(server) => {
-                // A heartbeat is never received at the time of another.
+                // No two heartbeats are received at the same time.
                 now += 1;
                 watchdog.heartbeat(SERVERS[server], now).await;
                 seen.insert(SERVERS[server], now);
@@ -106,23 +109,23 @@ async fn run(events: Vec<Event>, returning: [bool; SERVERS.len()]) -> Result<(),
                     .await;
                 silenced.insert(SERVERS[server], now + time);
             }
-            Event::Sweep(mood) => {
-                watchdog.topic.is(mood);
+            Event::Sweep(behavior) => {
+                watchdog.topic.set_behavior(behavior);
                 let swept = watchdog.sweep(now).await;
                 for server in SERVERS
                     .into_iter()
                     .filter(|server| now - seen[server] > 180)
                 {
                     real.insert((server, seen[server]));
-                    let is_audible = silenced.get(server).is_none_or(|until| *until <= now);
-                    if is_audible && mood == Mood::Takes {
+                    let is_announced = silenced.get(server).is_none_or(|until| *until <= now);
+                    if is_announced && behavior == Behavior::Accepts {
                         prop_assert!(swept.is_ok(), "{swept:?}");
                         due.insert((server, seen[server]));
                     }
                 }
             }
             Event::Crash(after) => {
-                watchdog.topic.is(Mood::Takes);
+                watchdog.topic.set_behavior(Behavior::Accepts);
                 let mut updates = 0;
                 proxy.rule(move |call| {
                     updates += usize::from(call == Call::Server);
@@ -138,7 +141,7 @@ async fn run(events: Vec<Event>, returning: [bool; SERVERS.len()]) -> Result<(),
             }
         }
         for message in watchdog.topic.take() {
-            said.hear(&message.default);
+            published.record(&message.default);
             for server in message.default["offline"].as_array().unwrap() {
                 let server_id = server["server_id"].as_str().unwrap();
                 let since = server["last_seen"].as_str().unwrap();
@@ -150,24 +153,25 @@ async fn run(events: Vec<Event>, returning: [bool; SERVERS.len()]) -> Result<(),
         }
     }
     for server in SERVERS {
-        let announced = said.of(server);
+        let announced = published.of(server);
         for (is_offline, time) in announced {
             let is_real = real
                 .iter()
                 .any(|(late, seen)| *late == server && stored(*seen) == *time);
-            prop_assert!(is_real, "{server}: {is_offline}, {time} never was");
+            prop_assert!(is_real, "{server}: {is_offline}, {time} never happened");
         }
         for (late, seen) in &due {
             let expected = (true, stored(*seen));
             prop_assert!(
                 *late != server || announced.contains(&expected),
-                "{server}: {seen} is missing"
+                "{server}: the absence since {seen} is missing"
             );
         }
         let is_away = now - seen[server] > 180;
         let is_true = match announced.last() {
             None => !is_away,
-            // An announcement that was not recorded counts as none, so a silence may swallow the return (C8.7).
+            // An announcement that was not recorded does not count, so a return within a silence may stay unannounced
+            // (C8.7).
             Some((true, since)) if !is_away => {
                 silenced.contains_key(server)
                     && unrecorded.contains(&(server.to_owned(), since.clone()))
@@ -176,7 +180,7 @@ async fn run(events: Vec<Event>, returning: [bool; SERVERS.len()]) -> Result<(),
         };
         prop_assert!(
             is_true,
-            "{server}: the last word is wrong at {}: {announced:?}",
+            "{server}: the last announcement is wrong at {}: {announced:?}",
             at(now)
         );
     }

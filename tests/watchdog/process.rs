@@ -1,6 +1,6 @@
 //! The binary itself, as Lambda starts it.
 
-use crate::support::topic::Mood;
+use crate::support::topic::Behavior;
 use crate::support::{TestWatchdog, at, lines, settings, state};
 use dev::dynamodb::URL;
 use dev::process;
@@ -22,7 +22,7 @@ fn start(watchdog: &TestWatchdog, api: &RuntimeApi, changed: &[(&str, &str)]) ->
     process::start(env!("CARGO_BIN_EXE_watchdog"), api, &settings)
 }
 
-/// Invokes it with the time at this second; whether that succeeded.
+/// Runs a sweep at this second; returns whether the invocation succeeded.
 async fn sweep(api: &RuntimeApi, seconds: i64) -> bool {
     let event = json!({ "time": at(seconds).to_rfc3339() });
     let answer = api.invoke(event.to_string()).await.unwrap();
@@ -44,7 +44,7 @@ async fn the_binary_sweeps_at_the_time_of_its_event() {
     assert_eq!(watchdog.state("web-1").await, is_announced);
     assert_eq!(watchdog.topic.take().len(), 1);
 
-    // Without a time it is the function's clock, and that server has been back for a while.
+    // An event without a time means the function's own clock, by which the server has come back.
     let now = chrono::Utc::now() - at(0);
     watchdog.heartbeat("web-1", now.num_seconds()).await;
     api.invoke("{}").await.unwrap();
@@ -65,12 +65,12 @@ async fn the_binary_sweeps_at_the_time_of_its_event() {
     assert!(log[1..].iter().all(has_request), "{log:?}");
 }
 
-// C8.8 C7: a sweep that fails is a failed invocation, and one line says why.
+// C8.8 C7: if a sweep fails, the invocation fails, and one line contains the reason.
 #[tokio::test]
 async fn a_failed_sweep_fails_the_invocation() {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("web-1", 0).await;
-    watchdog.topic.is(Mood::Rejects);
+    watchdog.topic.set_behavior(Behavior::Rejects);
     let api = RuntimeApi::start().await.unwrap();
     let process = start(&watchdog, &api, &[]);
     assert!(!sweep(&api, 181).await);
@@ -85,7 +85,7 @@ async fn a_failed_sweep_fails_the_invocation() {
     assert!(reason.contains("AuthorizationError"), "{reason}");
 }
 
-// C8.8: Lambda's deadline is the sweep's.
+// C8.8: a sweep keeps to Lambda's deadline.
 #[tokio::test]
 async fn a_sweep_fails_before_its_deadline() {
     let proxy = Proxy::start(&URL);
@@ -103,7 +103,7 @@ async fn a_sweep_fails_before_its_deadline() {
     assert!(!sweep(&api, 60).await);
     assert!(
         started.elapsed() < Duration::from_secs(10),
-        "far below the attempt timeout"
+        "the deadline was not applied"
     );
     let log = process::kill(process).await;
     let [line] = lines(&log, "sweep failed")[..] else {
@@ -112,12 +112,13 @@ async fn a_sweep_fails_before_its_deadline() {
     assert_eq!(line["reason"], "the scan took too long");
 }
 
-// C8.5: publish first, then record. Whatever kills the function in between, the next one says the same again.
+// C8.5: the watchdog publishes first, then records. If the function is killed in between, the next sweep publishes the
+// same message again.
 #[tokio::test]
-async fn a_function_that_dies_after_publishing_says_it_again() {
+async fn a_function_killed_after_publishing_publishes_again() {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("web-1", 0).await;
-    watchdog.topic.is(Mood::TakesAndHangs);
+    watchdog.topic.set_behavior(Behavior::AcceptsAndHangs);
     let api = RuntimeApi::start().await.unwrap();
     let mut process = start(&watchdog, &api, &[]);
     let published = async {
@@ -130,13 +131,13 @@ async fn a_function_that_dies_after_publishing_says_it_again() {
     };
     let first = tokio::select! {
         message = published => message,
-        _ = sweep(&api, 181) => panic!("the topic has answered"),
+        _ = sweep(&api, 181) => panic!("the sweep ended, although the topic never answers"),
     };
     process.kill().await.unwrap();
     let is_pending = state("offline", Some(0), None);
     assert_eq!(watchdog.state("web-1").await, is_pending);
 
-    watchdog.topic.is(Mood::Takes);
+    watchdog.topic.set_behavior(Behavior::Accepts);
     let api = RuntimeApi::start().await.unwrap();
     let _process = start(&watchdog, &api, &[]);
     assert!(sweep(&api, 241).await);
@@ -148,7 +149,7 @@ async fn a_function_that_dies_after_publishing_says_it_again() {
 
 // `cargo lambda watch` sends a deadline that has long passed.
 #[tokio::test]
-async fn a_deadline_in_the_past_is_none() {
+async fn a_deadline_in_the_past_is_ignored() {
     let watchdog = TestWatchdog::start().await;
     let api = RuntimeApi::start().await.unwrap();
     api.set_deadline(SystemTime::UNIX_EPOCH + Duration::from_secs(600));

@@ -1,8 +1,8 @@
-//! C8.7: servers that somebody silenced.
+//! C8.7: silenced servers.
 
 use crate::support::{TestWatchdog, lines, state, stored};
 
-// C8.7: judged, not announced; afterwards, what is still true is announced.
+// C8.7: a silenced server is judged but not announced. When the silence ends, what is still true is announced.
 #[tokio::test]
 async fn an_absence_is_announced_when_the_silence_ends() {
     let watchdog = TestWatchdog::start().await;
@@ -27,9 +27,9 @@ async fn an_absence_is_announced_when_the_silence_ends() {
     assert_eq!(published[0].default["offline"][0]["server_id"], "web-1");
 }
 
-// C8.7: nobody heard of it, and it is over.
+// C8.7: an unannounced absence that has ended.
 #[tokio::test]
-async fn an_absence_within_the_silence_is_forgotten() {
+async fn an_absence_within_the_silence_is_never_announced() {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("web-1", 0).await;
     watchdog
@@ -56,7 +56,7 @@ async fn announced_then_silenced() -> TestWatchdog {
     watchdog
 }
 
-// C8.7: somebody heard of it, so somebody will hear of its end.
+// C8.7: the end of an announced absence is announced, too.
 #[tokio::test]
 async fn a_return_from_an_announced_absence_is_announced_after_the_silence() {
     let watchdog = announced_then_silenced().await;
@@ -74,7 +74,7 @@ async fn a_return_from_an_announced_absence_is_announced_after_the_silence() {
     assert_eq!(published[0].default["back"][0]["offline_since"], stored(0));
 }
 
-// C8.7 C8.5: of two absences the first was announced and the second was not. The last word must not stay
+// C8.7 C8.5: the first of two absences was announced, the second was not. The last announcement must not stay
 // "offline".
 #[tokio::test]
 async fn a_second_absence_within_the_silence_does_not_hide_the_return() {
@@ -96,7 +96,7 @@ async fn a_second_absence_within_the_silence_does_not_hide_the_return() {
 
 // C8.7
 #[tokio::test]
-async fn an_unreadable_silence_is_none() {
+async fn an_unreadable_silence_is_ignored() {
     let watchdog = TestWatchdog::start().await;
     for (server_id, until) in [("odd-1", "tomorrow"), ("odd-2", "2026-13-01T00:00:00Z")] {
         watchdog.heartbeat(server_id, 0).await;

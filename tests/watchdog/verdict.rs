@@ -1,4 +1,4 @@
-//! C8.1–3: who is judged, and what becomes of it.
+//! C8.1–3: which servers are judged, and the result.
 
 use crate::support::{TestWatchdog, at, lines, state, stored, text};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 // C8.1
 #[test]
-fn the_time_of_a_sweep_is_that_of_its_event() {
+fn a_sweep_uses_the_time_of_its_event() {
     let now = at(0);
     for (event, time) in [
         (json!({ "time": "2026-01-18T10:31:00Z" }), at(60)),
@@ -25,20 +25,20 @@ fn the_time_of_a_sweep_is_that_of_its_event() {
     }
 }
 
-// C8.8: the sweep ends before Lambda does. A deadline in the past, as `cargo lambda watch` sends it, says nothing.
+// C8.8: a sweep ends before Lambda's deadline. A deadline in the past, as `cargo lambda watch` sends it, is ignored.
 #[test]
-fn a_sweep_has_the_time_that_lambda_gives_it() {
+fn a_sweep_has_a_little_less_time_than_lambda_gives_it() {
     let now = SystemTime::now();
     let milliseconds = Duration::from_millis;
     for (left, time) in [(50_000, 49_000), (10_000, 9_000), (2_000, 1_800)] {
         let deadline = now + milliseconds(left);
         assert_eq!(time_for_sweep(deadline, now), milliseconds(time), "{left}");
     }
-    let constant = SystemTime::UNIX_EPOCH + milliseconds(600_000);
-    assert_eq!(time_for_sweep(constant, now), milliseconds(45_000));
+    let past = SystemTime::UNIX_EPOCH + milliseconds(600_000);
+    assert_eq!(time_for_sweep(past, now), milliseconds(45_000));
 }
 
-// C8.1 C8.2: late is later than the threshold, not at it.
+// C8.1 C8.2: a server is late after the threshold, not at it.
 #[tokio::test]
 async fn a_late_server_becomes_offline() {
     let watchdog = TestWatchdog::start().await;
@@ -58,12 +58,12 @@ async fn a_late_server_becomes_offline() {
     assert_eq!(watchdog.topic.take().len(), 1);
 
     watchdog.sweep(241).await.unwrap();
-    assert_eq!(watchdog.topic.take(), [], "told once");
+    assert_eq!(watchdog.topic.take(), [], "announced once");
 }
 
-// C8.1: only what is online and has a readable time is judged. The rest is left as it is.
+// C8.1: only servers that are online and have a readable time are judged. All other items stay as they are.
 #[tokio::test]
-async fn everything_else_in_the_table_is_left_alone() {
+async fn all_other_items_stay_unchanged() {
     let watchdog = TestWatchdog::start().await;
     let online = ("status", text("online"));
     let items: [(&str, Vec<(&str, AttributeValue)>); 9] = [
@@ -122,9 +122,9 @@ async fn everything_else_in_the_table_is_left_alone() {
     );
 }
 
-// C8.2: a heartbeat that comes between the scan and the verdict wins.
+// C8.2: a heartbeat that arrives between the scan and the verdict wins.
 #[tokio::test]
-async fn a_heartbeat_in_between_wins() {
+async fn a_heartbeat_after_the_scan_wins() {
     let proxy = Proxy::start(&URL);
     let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
     watchdog.heartbeat("web-1", 0).await;
@@ -142,10 +142,10 @@ async fn a_heartbeat_in_between_wins() {
     assert_eq!(watchdog.topic.take(), []);
 }
 
-// C8.2 C8.5: a server that is deleted in between does not come back: not by the verdict, not by the record that it was
-// announced, and not by that of its return.
+// C8.2 C8.5: a server that is deleted after the scan is not created again: not by the verdict, and not by recording its
+// announcement or its return.
 #[tokio::test]
-async fn a_deleted_server_does_not_come_back() {
+async fn a_deleted_server_is_not_created_again() {
     for (number, is_away) in [(1, false), (2, false), (1, true)] {
         let proxy = Proxy::start(&URL);
         let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
@@ -168,13 +168,13 @@ async fn a_deleted_server_does_not_come_back() {
     }
 }
 
-// C8.2 C8.5: every update of a sweep leaves alone what has changed since the scan.
+// C8.2 C8.5: no update of a sweep overwrites what has changed since the scan.
 #[tokio::test]
-async fn what_has_changed_in_between_stays() {
+async fn changes_since_the_scan_are_kept() {
     let [retired, offline] = ["retired", "offline"].map(text);
     let other_absence = text(&stored(-900));
     for (number, is_back, attribute, value, after) in [
-        // The verdict, the record that it was announced, and that of its return.
+        // The updates of the verdict, of the announcement, and (twice) of the return.
         (1, false, "status", &retired, state("retired", None, None)),
         (
             2,
@@ -228,23 +228,23 @@ async fn what_has_changed_in_between_stays() {
     }
 }
 
-/// Does something before the update with this number reaches DynamoDB.
+/// Runs an action before the update with this number reaches DynamoDB.
 fn before_update<F: Future>(
     number: usize,
     proxy: &Proxy,
-    deed: impl Fn() -> F + Send + Clone + 'static,
+    action: impl Fn() -> F + Send + Clone + 'static,
 ) {
     let mut updates = 0;
     proxy.rule(move |call| {
         updates += usize::from(call == Call::Server);
         if call == Call::Server && updates == number {
-            let deed = deed.clone();
+            let action = action.clone();
             let thread = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build()
                     .unwrap();
-                runtime.block_on(deed());
+                runtime.block_on(action());
             });
             thread.join().unwrap();
         }
@@ -252,7 +252,7 @@ fn before_update<F: Future>(
     });
 }
 
-// C8.3: a heartbeat brings the server back, and knows nothing of the rest.
+// C8.3: a heartbeat sets the server online and does not touch the watchdog's attributes.
 #[tokio::test]
 async fn a_heartbeat_brings_a_server_back() {
     let watchdog = TestWatchdog::start().await;
@@ -274,10 +274,10 @@ async fn a_heartbeat_brings_a_server_back() {
 
 // C8.10
 #[tokio::test]
-async fn a_sweep_is_one_line_and_each_change_another() {
+async fn a_sweep_and_each_change_are_logged() {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("away", 0).await;
-    watchdog.heartbeat("well", 170).await;
+    watchdog.heartbeat("healthy", 170).await;
     watchdog.sweep(181).await.unwrap();
     let log = watchdog.log();
     let [offline] = lines(&log, "server offline")[..] else {

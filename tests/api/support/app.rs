@@ -1,4 +1,4 @@
-//! The whole function on tables of its own.
+//! The whole function, on tables of its own.
 
 use crate::support::log::Log;
 use aws_sdk_dynamodb::Client;
@@ -36,7 +36,7 @@ pub struct TestApp {
     pub keys_table: String,
 }
 
-/// What comes back for an event.
+/// The answer to an event.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -71,7 +71,7 @@ impl TestApp {
         Self::start_on(true, settings).await
     }
 
-    /// Starts with settings other than the usual ones.
+    /// Starts with settings that differ from the usual ones.
     pub async fn start_with(settings: &[(&'static str, &str)]) -> Self {
         Self::start_on(false, settings).await
     }
@@ -87,21 +87,21 @@ impl TestApp {
         let metrics_table = format!("metrics-{suffix}");
         let keys_table = format!("keys-{suffix}");
 
-        let mut in_force = settings_for(&servers_table, &metrics_table);
+        let mut effective = settings_for(&servers_table, &metrics_table);
         if has_keys_table {
-            in_force.insert("KEYS_TABLE", keys_table.clone());
+            effective.insert("KEYS_TABLE", keys_table.clone());
         }
         let changed = settings.iter();
-        in_force.extend(changed.map(|(name, value)| (*name, (*value).to_owned())));
+        effective.extend(changed.map(|(name, value)| (*name, (*value).to_owned())));
         // DynamoDB Local keeps the tables of each region apart.
-        let dynamodb = dynamodb::client(&dynamodb::URL, &in_force["AWS_REGION"]);
+        let dynamodb = dynamodb::client(&dynamodb::URL, &effective["AWS_REGION"]);
         tables::create(&dynamodb, "ServersTable", &servers_table).await;
         tables::create(&dynamodb, "MetricsTable", &metrics_table).await;
         if has_keys_table {
             tables::create(&dynamodb, "KeysTable", &keys_table).await;
         }
 
-        let config = config(&in_force);
+        let config = config(&effective);
         let log = Log::default();
         let (clients, warm_up) = client::connect(&config.client).unwrap();
         log.during(warm_up.run()).await;
@@ -119,7 +119,7 @@ impl TestApp {
         }
     }
 
-    /// Sends an event, under a request id of its own. Whatever is in it, no secret of it is logged (C2.6).
+    /// Sends an event under a request id of its own, and checks that no secret of it is logged (C2.6).
     pub async fn send(&self, event: &Value) -> Answer {
         static SENT: AtomicU64 = AtomicU64::new(0);
         let mut context = Context::default();
@@ -145,12 +145,12 @@ impl TestApp {
         get.consistent_read(true).send().await.unwrap().item
     }
 
-    /// Every row of metrics there is, oldest first.
+    /// All rows of metrics, oldest first.
     pub async fn rows(&self) -> Vec<Item> {
         self.items(&self.metrics_table).await
     }
 
-    /// Every server there is.
+    /// The items of all servers.
     pub async fn servers(&self) -> Vec<Item> {
         self.items(&self.servers_table).await
     }
@@ -184,7 +184,7 @@ pub fn settings_for(servers_table: &str, metrics_table: &str) -> HashMap<&'stati
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb::URL.clone()),
-        // Patience: many tests share one database, and its first answers take long.
+        // Long timeouts: many tests share one database, which is slow at first.
         ("ATTEMPT_TIMEOUT_MS", "20000".to_owned()),
         ("OPERATION_TIMEOUT_MS", "40000".to_owned()),
     ])
@@ -196,7 +196,7 @@ pub fn event(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The event with a header, in the place of its own.
+/// The event with this header, which replaces one of the same name.
 pub fn with_header(mut event: Value, name: &str, value: &str) -> Value {
     event["headers"][name] = value.into();
     event
@@ -214,7 +214,7 @@ pub fn posting(body: String) -> Value {
     event
 }
 
-/// An event that posts a body in base64, as API Gateway passes on what is not text.
+/// An event that posts a body in base64, which is how API Gateway passes on bodies that are not text.
 pub fn posting_in_base64(body: &[u8]) -> Value {
     let mut event = posting(BASE64_STANDARD.encode(body));
     event["isBase64Encoded"] = true.into();
@@ -226,7 +226,7 @@ pub fn minimal() -> Value {
     json!({ "server_id": SERVER, "hostname": "omv", "timestamp": "2026-01-18T10:30:00Z" })
 }
 
-/// A heartbeat with something in it.
+/// A minimal heartbeat with one more field.
 pub fn with(field: &str, value: Value) -> Value {
     let mut body = minimal();
     body[field] = value;

@@ -1,4 +1,4 @@
-//! What the tests share: a servers table, a topic, and a watchdog between them.
+//! Shared by the tests: a servers table, a topic, and a watchdog between them.
 
 pub mod topic;
 
@@ -29,13 +29,13 @@ pub struct TestWatchdog {
     log: Lines,
 }
 
-/// A moment of the tests' own clock, in seconds after its start.
+/// A time on the tests' own clock, in seconds after its start.
 pub fn at(seconds: i64) -> DateTime<Utc> {
     let start: DateTime<Utc> = "2026-01-18T10:30:00Z".parse().unwrap();
     start + TimeDelta::seconds(seconds)
 }
 
-/// The same as it is stored.
+/// The same time in the form in which it is stored.
 pub fn stored(seconds: i64) -> String {
     at(seconds).format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
@@ -95,11 +95,12 @@ impl TestWatchdog {
         }
     }
 
-    /// A sweep at this second, with plenty of time.
+    /// Sweeps at this second, with plenty of time until the deadline.
     pub async fn sweep(&self, seconds: i64) -> Result<(), SweepError> {
         self.sweep_within(seconds, Duration::from_secs(100)).await
     }
 
+    /// Sweeps at this second, with this much time until the deadline.
     pub async fn sweep_within(&self, seconds: i64, time: Duration) -> Result<(), SweepError> {
         let writer = self.log.clone();
         let subscriber = log::subscriber(tracing::Level::DEBUG, move || writer.clone());
@@ -108,7 +109,7 @@ impl TestWatchdog {
         sweep.with_subscriber(subscriber).await
     }
 
-    /// A heartbeat that was received at this second.
+    /// Writes a heartbeat that is received at this second.
     pub async fn heartbeat(&self, server_id: &str, seconds: i64) {
         self.dynamodb
             .update_item()
@@ -160,7 +161,7 @@ impl TestWatchdog {
             .map(|name| item.get(name).map(|value| value.as_s().unwrap().clone()))
     }
 
-    /// Everything that was logged since the last time.
+    /// Everything that was logged since the last call.
     pub fn log(&self) -> Vec<Value> {
         self.log.take()
     }

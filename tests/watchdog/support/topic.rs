@@ -1,4 +1,4 @@
-//! A topic that keeps what is published to it, and fails when it is told to.
+//! A fake topic that records the messages that it gets, and fails on request.
 
 use axum::Router;
 use axum::extract::State;
@@ -11,17 +11,17 @@ use tokio::net::TcpListener;
 
 /// What the topic does with a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Mood {
+pub enum Behavior {
     #[default]
-    Takes,
-    /// Rejects it for good.
+    Accepts,
+    /// Rejects it permanently.
     Rejects,
     /// Never answers.
     Hangs,
-    /// Takes it, and the answer is lost.
+    /// Accepts it, but its answer is lost.
     LosesAnswers,
-    /// Takes it, and never answers.
-    TakesAndHangs,
+    /// Accepts it, but never answers.
+    AcceptsAndHangs,
 }
 
 pub struct Topic {
@@ -31,7 +31,7 @@ pub struct Topic {
 
 #[derive(Default)]
 struct Shared {
-    mood: Mood,
+    behavior: Behavior,
     published: Vec<Published>,
 }
 
@@ -39,9 +39,9 @@ struct Shared {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Published {
     pub parameters: HashMap<String, String>,
-    /// What programs get.
+    /// The message for programs.
     pub default: Value,
-    /// What people get.
+    /// The message for people.
     pub email: String,
 }
 
@@ -55,26 +55,26 @@ impl Topic {
         Self { url, shared }
     }
 
-    pub fn is(&self, mood: Mood) {
-        self.shared.lock().unwrap().mood = mood;
+    pub fn set_behavior(&self, behavior: Behavior) {
+        self.shared.lock().unwrap().behavior = behavior;
     }
 
-    /// Every message since the last time.
+    /// All messages since the last call.
     pub fn take(&self) -> Vec<Published> {
         std::mem::take(&mut self.shared.lock().unwrap().published)
     }
 }
 
 async fn publish(State(shared): State<Arc<Mutex<Shared>>>, body: String) -> Response {
-    let mood = shared.lock().unwrap().mood;
-    match mood {
-        Mood::Rejects => {
+    let behavior = shared.lock().unwrap().behavior;
+    match behavior {
+        Behavior::Rejects => {
             let error = "<ErrorResponse><Error><Type>Sender</Type><Code>AuthorizationError</Code>\
                          <Message>no</Message></Error></ErrorResponse>";
             return (StatusCode::FORBIDDEN, error).into_response();
         }
-        Mood::Hangs => std::future::pending().await,
-        Mood::Takes | Mood::LosesAnswers | Mood::TakesAndHangs => {}
+        Behavior::Hangs => std::future::pending().await,
+        Behavior::Accepts | Behavior::LosesAnswers | Behavior::AcceptsAndHangs => {}
     }
     let parameters: HashMap<String, String> = form_urlencoded::parse(body.as_bytes())
         .into_owned()
@@ -85,10 +85,10 @@ async fn publish(State(shared): State<Arc<Mutex<Shared>>>, body: String) -> Resp
         email: message["email"].as_str().unwrap().to_owned(),
         parameters,
     });
-    match mood {
-        // Not an error that the SDK would retry.
-        Mood::LosesAnswers => (StatusCode::BAD_REQUEST, "<Lost/>").into_response(),
-        Mood::TakesAndHangs => std::future::pending().await,
+    match behavior {
+        // An error that the SDK does not retry.
+        Behavior::LosesAnswers => (StatusCode::BAD_REQUEST, "<Lost/>").into_response(),
+        Behavior::AcceptsAndHangs => std::future::pending().await,
         _ => "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
             .into_response(),
     }
