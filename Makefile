@@ -1,16 +1,16 @@
-# What the functions are built for: what the last deployment runs on, or else this machine's processor.
+# The architecture that the functions are built for: that of the last deployment, or else this machine's.
 HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 ARCHITECTURE ?= $(or $(call remembered,Architecture[=" \\]+(arm64|x86_64)),$(HOST))
 
-# What `sam deploy --guided` has written into samconfig.toml: the parentheses of a pattern.
+# The capture group of a pattern in samconfig.toml, which `sam deploy --guided` writes.
 remembered = $(shell sed -nE 's/.*$(1).*/\1/p' samconfig.toml 2>/dev/null | head -n 1)
 
-# Tools of the project's own, at pinned versions.
+# The project's own tools, at pinned versions.
 TOOLS := target/tools
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
-# What SAM builds, and Lambda runs.
+# The binary that SAM builds and Lambda runs.
 BOOTSTRAP := .aws-sam/build/HeartbeatFunction/bootstrap
 
 # The stack's name in AWS.
@@ -18,7 +18,7 @@ STACK ?= $(or $(call remembered,^stack_name = "(.*)"),heartbeat)
 
 OPENAPI_TOOLS := target/openapi-tools
 
-# heartbeatctl on what `make run` serves.
+# heartbeatctl, configured for `make run`.
 CTL := env $(shell cat dev/local.env) \
 	$(if $(DYNAMODB_PORT),AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:$(DYNAMODB_PORT)) \
 	$(if $(FUNCTION_PORT),HEARTBEAT_URL=http://127.0.0.1:$(FUNCTION_PORT)/lambda-url/heartbeat/api/v1/agents/heartbeat) \
@@ -32,97 +32,97 @@ PARTS := check deny test-openapi test-deployment test-instructions test-dynamodb
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-run: ## Run the function and a DynamoDB on this machine.
+run: ## Run both functions and a local DynamoDB.
 	@python3 dev/run.py
 
-ctl: ## Run heartbeatctl with ARGS on what `make run` serves.
+ctl: ## Run heartbeatctl with ARGS against `make run`.
 	@$(CTL) $(ARGS)
 
-fleet: ## Print the fleet of `make run`; ARGS goes to `heartbeatctl fleet`.
+fleet: ## Print the fleet of `make run`; ARGS is passed to `heartbeatctl fleet`.
 	@$(CTL) fleet $(ARGS)
 
-check: ## The fast gate: format, lint, `cargo test`.
+check: ## Run the fast gate: format, lint, `cargo test`.
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --test soak -- -D warnings
 	cargo test --workspace
 
-test: ## Everything.
-	@echo "Runs, one after the other: $(PARTS)"
+test: ## Run every check.
+	@echo "Runs, one after another: $(PARTS)"
 	@start=$$(date +%s); for part in $(PARTS); do \
 		echo; echo "== make $$part"; began=$$(date +%s); \
 		$(MAKE) --no-print-directory $$part || exit 1; \
 		echo "== make $$part took $$(($$(date +%s) - began)) s"; \
 	done; echo; echo "All passed in $$(($$(date +%s) - start)) s."
 
-deny: ## Licences, sources, duplicates and advisories of the dependencies.
+deny: ## Check licences, sources, duplicates and advisories of the dependencies.
 	@dev/deny.sh
 
-test-dynamodb-local: ## The contract and heartbeatctl on AWS's DynamoDB Local.
+test-dynamodb-local: ## Test the contract and heartbeatctl on AWS's DynamoDB Local.
 	python3 tests/dynamodb_local.py cargo test --workspace --test api --test watchdog --test heartbeatctl
 
-test-smoke: ## `make run` as a newcomer meets it.
+test-smoke: ## Test `make run` as a newcomer uses it.
 	python3 tests/smoke.py
 
 openapi: ## Write openapi.json.
 	UPDATE_OPENAPI=1 cargo test --quiet --lib openapi
 
-picture: $(OPENAPI_TOOLS)/ready ## Draw the picture of the fleet, while `make run` is up.
+picture: $(OPENAPI_TOOLS)/ready ## Draw the picture of the fleet view, while `make run` is up.
 	@env $(shell cat dev/local.env) $(OPENAPI_TOOLS)/bin/python dev/picture.py
 
-test-deployment: validate build ## The stack, as far as it goes without AWS.
+test-deployment: validate build ## Test the stack, as far as possible without AWS.
 	python3 tests/dynamodb_local.py pytest tests/deployment
 
-test-openapi: $(OPENAPI_TOOLS)/ready ## openapi.json against the running function.
+test-openapi: $(OPENAPI_TOOLS)/ready ## Test openapi.json against the running function.
 	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
 
-soak: ## Ten minutes of a fleet over a failing DynamoDB.
+soak: ## Run a fleet for ten minutes over a failing DynamoDB.
 	python3 tests/dynamodb_local.py cargo test --workspace --test soak -- --seconds 600
 
-soak-short: ## The same for a minute.
+soak-short: ## Run a fleet for one minute over a failing DynamoDB.
 	python3 tests/dynamodb_local.py cargo test --workspace --test soak -- --seconds 60
 
-fuzz: ## Look for a body on which the parser panics (needs cargo-fuzz).
+fuzz: ## Search for a body that makes the parser panic (needs cargo-fuzz).
 	python3 fuzz/seed.py
 	RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none parse -- -max_total_time=600 -max_len=65536 -timeout=10
 
-bench: ## Measure the function beside its floors; the builds take several minutes.
+bench: ## Measure the function against two baselines; the builds take several minutes.
 	cargo build --release --locked
 	cd benches && cargo build --release --locked -p defaults
 	cd benches && cargo build --release --locked -p bare
 	cd benches && cargo run --locked -p bench
 	cd benches && cargo bench --locked -p bench --bench parse
 
-test-instructions: build ## The instruction counts of what is deployed against benches/budgets.json.
+test-instructions: build ## Compare the instruction counts of the deployed binary with benches/budgets.json.
 	cd benches && cargo run --locked -p bench -- check ../$(BOOTSTRAP)
 
-budgets: build ## Record those counts as the budgets.
+budgets: build ## Record the instruction counts of the deployed binary as the budgets.
 	cd benches && cargo run --locked -p bench -- record ../$(BOOTSTRAP)
 
-build: $(TOOLS)/ready ## Build what is deployed, in .aws-sam/build.
+build: $(TOOLS)/ready ## Build the functions for deployment, in .aws-sam/build.
 	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
-validate: $(TOOLS)/ready ## Check the template by SAM's rules and CloudFormation's.
+validate: $(TOOLS)/ready ## Check the template against the rules of SAM and CloudFormation.
 	sam validate --lint --region us-east-1
 	cfn-lint template.yaml
 
-# These run what they build.
+# These targets run what they build, so they build for this machine.
 test-deployment test-instructions budgets: ARCHITECTURE := $(HOST)
 
-# To AWS, asking for what it needs. The first time it proposes the stack's name, the AWS CLI's region and what was
-# built; from then on what samconfig.toml remembers, which these options would hide.
+# Asks for the parameters. The first time, it proposes the stack's name, the AWS CLI's region and the built
+# architecture; after that, the values in samconfig.toml, which these options would override.
 deploy: validate build ## Deploy the stack to AWS.
 	@$(TOOLS)/bin/python dev/check_architecture.py $(ARCHITECTURE)
 	region=$${AWS_REGION:-$${AWS_DEFAULT_REGION:-$$(aws configure get region)}}; \
 	sam deploy --guided --no-fail-on-empty-changeset $(if $(wildcard samconfig.toml),,--stack-name heartbeat $${region:+--region $$region} \
 		--parameter-overrides Architecture=$(ARCHITECTURE))
 
-example: ## Print a curl for the stack that is deployed.
+example: ## Print a curl command for the deployed stack.
 	@aws cloudformation describe-stacks --stack-name $(STACK) --output text \
 		$(addprefix --region ,$(call remembered,^region = "(.*)")) \
 		--query "Stacks[0].Outputs[?OutputKey=='Example'].OutputValue"
 
-key: ## Make an API key in hex and one in the keys table's form, each with its digest; nothing is stored.
+key: ## Generate an API key in hex and one in the keys table's format, each with its digest; nothing is stored.
 	@for key in $$(openssl rand -hex 32) hb_$$(openssl rand -base64 32 | tr /+ _- | tr -d =); do \
 		printf 'key     %s\ndigest  %s\n' $$key $$(printf %s $$key | openssl dgst -sha256 -r | cut -d' ' -f1); \
 	done

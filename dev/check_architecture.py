@@ -1,10 +1,10 @@
-"""Stops a deployment whose functions are built for another processor than they would run on.
+"""Stops a deployment whose functions are built for a different processor from the one they would run on.
 
     target/tools/bin/python dev/check_architecture.py ARCHITECTURE
 
-What will run is the Architecture that samconfig.toml remembers, or else ARCHITECTURE. What is built is read from the ELF
-header of each `bootstrap`. The built template is left with this one architecture, so that CloudFormation rejects another
-answer to `sam deploy --guided`.
+The functions will run on the Architecture in samconfig.toml, or else on ARCHITECTURE. The ELF header of each
+`bootstrap` shows what it is built for. The script restricts the built template to this architecture, so that
+CloudFormation rejects a different answer to `sam deploy --guided`.
 """
 
 import struct
@@ -24,21 +24,21 @@ def machine(bootstrap):
     header = bootstrap.read_bytes()[:20]
     if len(header) < 20 or header[:4] != b"\x7fELF":
         sys.exit(f"{bootstrap} is not a program for Linux.")
-    # Byte 5 tells the byte order; e_machine stands at byte 18.
+    # Byte 5 gives the byte order; e_machine is at offset 18.
     (number,) = struct.unpack_from("<H" if header[5] == 1 else ">H", header, 18)
     return MACHINES.get(number, f"machine {number}")
 
 
 def remembered():
-    """The architecture that SAM will offer, if it remembers one."""
+    """The architecture in samconfig.toml, which SAM will propose, if there is one."""
     parameters = SamConfig(Path.cwd()).get_all(["deploy"], "parameters")
     overrides = CfnParameterOverridesType().convert((parameters.get("parameter_overrides", ""),), None, None)
     return overrides.get("Architecture")
 
 
 def main():
-    asked = sys.argv[1]
-    deployed = remembered() or asked
+    requested = sys.argv[1]
+    deployed = remembered() or requested
     bootstraps = sorted(BUILD.glob("*/bootstrap"))
     if not bootstraps:
         sys.exit(f"There is no {BUILD}/*/bootstrap.")

@@ -3,29 +3,30 @@
     aws dynamodb scan --table-name RESTORED > restored.json
     python3 dev/copy_back.py TABLE < restored.json
 
-Writes copy-back-1.json, copy-back-2.json and so on for `aws dynamodb transact-write-items`. What an item has by now stays; what
-it lacks is added; an item that is gone comes back, unless it held nothing but its key. A server becomes one that was
-registered when the backup says. Its absences are left out: what the watchdog has announced since then is not undone.
+Writes copy-back-1.json, copy-back-2.json and so on for `aws dynamodb transact-write-items`. Current attributes stay,
+missing ones are added, and deleted items come back, except those that held only their key. A server gets the
+registration of the backup. Absences are not copied, so that nothing the watchdog has announced since then is undone.
 """
 
 import itertools
 import json
 import sys
 
-# The most that DynamoDB writes in one transaction.
+# The maximum number of items in one transaction of DynamoDB.
 LIMIT = 100
 FROM_THE_BACKUP = ("registered_at", "registration_id")
 LEFT_OUT = ("offline_since", "announced")
 
 
 def update(table, item):
-    """The update that copies one item; none for an item that holds nothing but its key."""
+    """The update that copies one item; empty for an item that holds only its key."""
     key = "key_sha256" if "key_sha256" in item else "server_id"
     if item.get("status") == {"S": "offline"}:
         item["status"] = {"S": "online"}
     names = [name for name in item if name != key and name not in LEFT_OUT]
     assignments = [
-        f"#{at} = :{at}" if name in FROM_THE_BACKUP else f"#{at} = if_not_exists(#{at}, :{at})" for at, name in enumerate(names)
+        f"#{at} = :{at}" if name in FROM_THE_BACKUP else f"#{at} = if_not_exists(#{at}, :{at})"
+        for at, name in enumerate(names)
     ]
     return names and {
         "Update": {

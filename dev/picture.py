@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Draws the fleet view into docs/fleet.svg: `make picture`, while `make run` is up.
 
-Three servers send an hour of heartbeats to the function, one falls silent, and the view of it is drawn
-as a terminal shows it.
+Sends an hour of heartbeats for three servers to the function, lets one fall silent, and draws the fleet view as a
+terminal shows it.
 """
 
 import fcntl
@@ -34,7 +34,7 @@ SILENT = "backup"
 
 
 def send(name, minutes_ago):
-    """Sends a heartbeat that the server would have sent so many minutes ago."""
+    """Sends the heartbeat that the server would have sent `minutes_ago` minutes ago."""
     server = SERVERS[name]
     wave = math.sin(minutes_ago / 6 + len(name)) * server["cpu"] * 0.6
     heartbeat = {
@@ -55,7 +55,7 @@ def send(name, minutes_ago):
 
 
 def capture(command):
-    """Runs a command on a terminal of its own and returns what it prints."""
+    """Runs a command on its own terminal, and returns what it prints."""
     primary, secondary = pty.openpty()
     fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     with subprocess.Popen(command, stdout=secondary, close_fds=True):
@@ -64,7 +64,7 @@ def capture(command):
         try:
             while chunk := os.read(primary, 4096):
                 printed += chunk
-        except OSError:  # how Linux says that the other end is closed
+        except OSError:  # Linux raises this once the other end is closed.
             pass
     return printed.decode().replace("\r\n", "\n")
 
@@ -80,6 +80,6 @@ fleet = ["cargo", "run", "--quiet", "--package", "heartbeatctl", "--", "fleet", 
 console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"))
 console.print(Text.from_ansi(capture(fleet)))
 svg = console.export_svg(title="make fleet", unique_id="fleet")
-# A picture in a README loads no fonts from elsewhere.
+# A picture in a README must not load remote fonts.
 svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 Path(__file__).parents[1].joinpath("docs/fleet.svg").write_text(svg)

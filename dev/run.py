@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The functions on this machine: `make run`.
+"""Runs the functions on this machine: `make run`.
 
-Starts the embedded DynamoDB and `cargo lambda watch`, waits until both answer, prints what to type next, invokes the
+Starts the embedded DynamoDB and `cargo lambda watch`, waits until both respond, prints what to type next, invokes the
 watchdog every minute, and stops everything on Ctrl-C. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT
-name other ports, LOCAL_DATA another file for the data.
+set other ports, LOCAL_DATA a different file for the data.
 """
 
 import contextlib
@@ -41,11 +41,11 @@ The endpoint is up, and the watchdog sweeps every minute. Send a heartbeat:
 
   curl -i {URL} -H 'X-API-Key: {KEY}' -d '{{"server_id":"my-server","hostname":"my-server.lan","timestamp":"2026-01-18T10:30:00Z","metrics":{{"cpu_percent":23.5}}}}'
 
-one of the events:
+Send one of the sample events:
 
   {CARGO_LAMBDA.relative_to(ROOT)} lambda invoke heartbeat --invoke-address 127.0.0.1 --invoke-port {FUNCTION_PORT} --data-file events/heartbeat.json
 
-this machine's own every minute, a look at the fleet, and a key for one server:
+Send this machine's own heartbeat every minute, show the fleet, and create a key for one server:
 
   make ctl ARGS=agent
   make ctl ARGS=fleet
@@ -55,10 +55,10 @@ Ctrl-C stops it."""
 
 
 def install():
-    """Fetches cargo-lambda into an environment of the project's own, unless it is there."""
+    """Installs cargo-lambda into the project's own environment, unless it is installed."""
     if not CARGO_LAMBDA.exists():
         pinned = next(line for line in PINS.read_text().splitlines() if line.startswith("cargo-lambda=="))
-        print(f"Fetching {pinned} …", flush=True)
+        print(f"Installing {pinned} …", flush=True)
         subprocess.run([sys.executable, "-m", "venv", TOOLS], check=True)
         subprocess.run([TOOLS / "bin" / "pip", "install", "--quiet", pinned], check=True)
 
@@ -69,12 +69,12 @@ def check_port(port, variable):
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            sys.exit(f"Port {port} is in use. Stop what listens there, or name another one: {variable}=… make run")
+            sys.exit(f"Port {port} is in use. Stop the program that uses it, or set another: {variable}=… make run")
 
 
 @contextlib.contextmanager
 def running(*command):
-    """A program with a process group of its own, so that what it starts is stopped with it."""
+    """Runs a program in its own process group, so that the processes that it starts are stopped with it."""
     program = subprocess.Popen(command, cwd=ROOT, env=os.environ | SETTINGS, start_new_session=True)
     try:
         yield program
@@ -87,26 +87,26 @@ def running(*command):
         program.wait()
 
 
-def wait_for(url, status, program, patience):
-    """Waits until a GET of the URL is answered with this status."""
-    until = time.monotonic() + patience
+def wait_for(url, status, program, timeout):
+    """Waits until a GET of the URL returns this status."""
+    until = time.monotonic() + timeout
     while time.monotonic() < until:
         if program.poll() is not None:
-            sys.exit(f"{program.args[0]} stopped before it answered.")
+            sys.exit(f"{program.args[0]} stopped before it responded.")
         try:
-            answered = urllib.request.urlopen(url, timeout=patience).status
+            received = urllib.request.urlopen(url, timeout=timeout).status
         except urllib.error.HTTPError as error:
-            answered = error.code
+            received = error.code
         except OSError:
-            answered = None
-        if answered == status:
+            received = None
+        if received == status:
             return
         time.sleep(0.2)
-    sys.exit(f"{url} did not answer {status} within {patience} s.")
+    sys.exit(f"{url} did not respond with {status} within {timeout} s.")
 
 
 def sweep():
-    """Invokes the watchdog, as the scheduler does on AWS. What it would announce is in its log."""
+    """Invokes the watchdog, as the scheduler does on AWS. Its announcements are logged."""
     body = json.dumps({"time": datetime.datetime.now(datetime.timezone.utc).isoformat()}).encode()
     try:
         urllib.request.urlopen(f"{FUNCTIONS}/2015-03-31/functions/watchdog/invocations", body, timeout=SWEEP_EVERY)
@@ -125,8 +125,8 @@ def main():
     dynamodb = [target / "debug/dev", "--port", str(DYNAMODB_PORT), "--file", DATA]
     function = [CARGO_LAMBDA, "lambda", "watch", "--invoke-address", "127.0.0.1", "--invoke-port", str(FUNCTION_PORT)]
     with running(*dynamodb) as database, running(*function) as watcher:
-        wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, database, patience=30)
-        wait_for(URL, 405, watcher, patience=300)
+        wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, database, timeout=30)
+        wait_for(URL, 405, watcher, timeout=300)
         print(READY, flush=True)
         while watcher.poll() is None:
             sweep()

@@ -1,7 +1,7 @@
-//! API keys: who holds the one that was presented?
+//! Authenticates API keys.
 //!
-//! The environment's digests are tried first, which costs nothing. Then, for a key of the table's form, the
-//! keys table behind a cache. Neither holds a key, only SHA-256 digests.
+//! The digests in the environment are checked first, which needs no call. A key in the table's format is then looked
+//! up in the keys table, behind a cache. Neither place holds keys, only SHA-256 digests.
 
 mod environment;
 mod table;
@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use ring::digest::{Digest, SHA256, digest};
 use tokio::time::Instant;
 
-/// Who is let in.
+/// The keys that are accepted.
 pub struct Auth {
     keys: Keys,
     table: Option<KeysTable>,
@@ -24,42 +24,42 @@ pub struct Auth {
 /// What an accepted key allows.
 pub struct Grant<'a> {
     holder: Holder<'a>,
-    /// When the keys table was asked, if it was.
+    /// When the lookup in the keys table started, if there was one.
     pub asked_at: Option<Instant>,
 }
 
 enum Holder<'a> {
     Environment(&'a Keys, Digest),
-    /// The one server that the key may write for; none means any.
+    /// The only server that the key may write for; `None` means any.
     Table(Option<ServerId>),
 }
 
 impl Auth {
-    /// Lets in who holds one of these keys, or one in the table.
+    /// Accepts these keys, and those in the table if there is one.
     #[must_use]
     pub const fn new(keys: Keys, table: Option<KeysTable>) -> Self {
         Self { keys, table }
     }
 
-    /// Recognises a presented key.
+    /// Authenticates a presented key.
     ///
     /// # Errors
-    /// [`Error::Unauthorized`] or [`Error::MalformedKey`] if nobody is let in with it, and whatever a failed
-    /// lookup becomes.
+    /// Returns [`Error::Unauthorized`] if the key is unknown or has expired, [`Error::MalformedKey`] if its item in the
+    /// table is malformed, and [`Error::Unavailable`] or [`Error::Internal`] if the lookup failed.
     pub async fn authenticate(
         &self,
         presented: &[u8],
         now: DateTime<Utc>,
     ) -> Result<Grant<'_>, Error> {
         let digest = digest(&SHA256, presented);
-        if self.keys.contain(&digest) {
+        if self.keys.contains(&digest) {
             return Ok(Grant {
                 holder: Holder::Environment(&self.keys, digest),
                 asked_at: None,
             });
         }
         match &self.table {
-            Some(table) if table::has_form_of_key(presented) => {
+            Some(table) if table::has_key_format(presented) => {
                 let (server_id, asked_at) = table.find(&digest, now).await?;
                 let holder = Holder::Table(server_id);
                 Ok(Grant { holder, asked_at })
@@ -74,7 +74,7 @@ impl Grant<'_> {
     #[must_use]
     pub fn allows(&self, server_id: &ServerId) -> bool {
         match &self.holder {
-            Holder::Environment(keys, digest) => keys.allow(digest, server_id),
+            Holder::Environment(keys, digest) => keys.allows(digest, server_id),
             Holder::Table(bound) => bound.as_ref().is_none_or(|bound| bound == server_id),
         }
     }

@@ -1,5 +1,5 @@
-//! AWS clients, made of AWS's own parts and configured here: trust, timeouts, retries, and connections that
-//! are open before the first heartbeat.
+//! AWS clients, built from the SDK's own parts. This module configures trust, timeouts and retries, and opens
+//! connections before the first heartbeat.
 
 use crate::config::{ClientConfig, ConfigError};
 use crate::error::SIGNATURE_CODES;
@@ -33,7 +33,7 @@ use rustls::pki_types::pem::PemObject;
 use std::error::Error;
 use std::time::Duration;
 
-/// The roots that DynamoDB's certificates lead to: Amazon Root CA 1 to 4 and Starfield Services Root G2.
+/// The roots that DynamoDB's certificates chain to: Amazon Root CA 1 to 4 and Starfield Services Root G2.
 pub const AMAZON_ROOTS: &[u8] = include_bytes!("client/amazon-roots.pem");
 
 /// The first attempt and two retries.
@@ -42,8 +42,8 @@ const MAX_ATTEMPTS: u32 = 3;
 /// The upper bound of the random pause before the first retry. It doubles for the second.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 
-/// A client for each table that a heartbeat is written to. Each has a connector and therefore a connection of its
-/// own, so that the two writes never wait for each other's handshake.
+/// A client for each table that a heartbeat is written to. Each has its own connector and therefore its own
+/// connection, so that the two writes never wait for each other's handshake.
 pub struct Clients {
     /// For the servers table, and for lookups in the keys table.
     pub servers: Client,
@@ -51,10 +51,10 @@ pub struct Clients {
     pub metrics: Client,
 }
 
-/// Makes the clients, and the warm-up that opens their connections.
+/// Creates the clients, and the warm-up that opens their connections.
 ///
 /// # Errors
-/// `AWS_CA_BUNDLE` names no file with a certificate in it.
+/// If `AWS_CA_BUNDLE` does not name a file that contains certificates.
 pub fn connect(config: &ClientConfig) -> Result<(Clients, WarmUp), ConfigError> {
     let connectors = [connector(config)?, connector(config)?];
     let [servers, metrics] = connectors
@@ -70,10 +70,10 @@ pub fn connect(config: &ClientConfig) -> Result<(Clients, WarmUp), ConfigError> 
     Ok((Clients { servers, metrics }, warm_up))
 }
 
-/// Makes a DynamoDB client with a connection of its own.
+/// Creates a DynamoDB client with its own connection.
 ///
 /// # Errors
-/// `AWS_CA_BUNDLE` names no file with a certificate in it.
+/// If `AWS_CA_BUNDLE` does not name a file that contains certificates.
 pub fn dynamodb(config: &ClientConfig) -> Result<Client, ConfigError> {
     Ok(dynamodb_over(config, connector(config)?))
 }
@@ -88,10 +88,10 @@ fn dynamodb_over(config: &ClientConfig, connector: SharedHttpConnector) -> Clien
     Client::from_conf(sdk.build())
 }
 
-/// Makes an SNS client with a connection of its own, for the region's SNS or that of a URL.
+/// Creates an SNS client with its own connection, for the endpoint `url` or else that of the region.
 ///
 /// # Errors
-/// `AWS_CA_BUNDLE` names no file with a certificate in it.
+/// If `AWS_CA_BUNDLE` does not name a file that contains certificates.
 pub fn sns(config: &ClientConfig, url: Option<&str>) -> Result<aws_sdk_sns::Client, ConfigError> {
     let sdk_config = sdk_config(config, connector(config)?);
     let mut sdk = aws_sdk_sns::config::Builder::from(&sdk_config);
@@ -99,7 +99,7 @@ pub fn sns(config: &ClientConfig, url: Option<&str>) -> Result<aws_sdk_sns::Clie
     Ok(aws_sdk_sns::Client::from_conf(sdk.build()))
 }
 
-/// What all clients have in common.
+/// The configuration that all clients share.
 fn sdk_config(config: &ClientConfig, connector: SharedHttpConnector) -> SdkConfig {
     let connector = SharedHttpConnector::new(NonEmpty(connector));
     let timeouts = TimeoutConfig::builder()
@@ -120,14 +120,14 @@ fn sdk_config(config: &ClientConfig, connector: SharedHttpConnector) -> SdkConfi
         .build()
 }
 
-/// Retries rejected signatures. By itself the SDK retries one only if the clock is wrong, and not if it signed with
-/// the correction of a clock that has been set right since.
+/// Retries rejected signatures. On its own, the SDK retries one only if the clock is wrong, and not if it still
+/// corrects a clock that has been set right since.
 fn rejected_signatures<E>() -> AwsErrorCodeClassifier<E> {
     let codes = AwsErrorCodeClassifier::builder().transient_errors(SIGNATURE_CODES);
     codes.build()
 }
 
-/// Makes a connector: rustls on *ring*, trusting Amazon's roots or those of `AWS_CA_BUNDLE`.
+/// Creates a connector: rustls on *ring*, which trusts Amazon's roots or those of `AWS_CA_BUNDLE`.
 fn connector(config: &ClientConfig) -> Result<SharedHttpConnector, ConfigError> {
     let roots = match &config.ca_bundle {
         Some(path) => read_ca_bundle(path)?,
@@ -150,17 +150,17 @@ fn connector(config: &ClientConfig) -> Result<SharedHttpConnector, ConfigError> 
     Ok(SharedHttpConnector::new(connector))
 }
 
-/// Reads `AWS_CA_BUNDLE` and checks what the connector would otherwise panic on.
+/// Reads `AWS_CA_BUNDLE`, and rejects whatever the connector would panic on.
 fn read_ca_bundle(path: &str) -> Result<Vec<u8>, ConfigError> {
-    let unusable = |reason: &dyn std::fmt::Display| ConfigError::new("AWS_CA_BUNDLE", reason);
-    let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
+    let invalid = |reason: &dyn std::fmt::Display| ConfigError::new("AWS_CA_BUNDLE", reason);
+    let pem = std::fs::read(path).map_err(|error| invalid(&error))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| unusable(&error))?;
-        roots.add(certificate).map_err(|error| unusable(&error))?;
+        let certificate = certificate.map_err(|error| invalid(&error))?;
+        roots.add(certificate).map_err(|error| invalid(&error))?;
     }
     if roots.is_empty() {
-        return Err(unusable(&"it holds no certificate"));
+        return Err(invalid(&"it holds no certificate"));
     }
     Ok(pem)
 }
@@ -173,10 +173,10 @@ pub struct WarmUp {
 }
 
 impl WarmUp {
-    /// Sends one `GET` through each connector, at the same time, and reads the answer to the end. Whatever
-    /// it says, it leaves an open connection in the connector's pool.
+    /// Sends one `GET` through each connector concurrently, and reads the response to the end. Any response leaves an
+    /// open connection in the connector's pool.
     ///
-    /// If DynamoDB does not answer within the attempt timeout, that is a warning and not a failed start: a
+    /// If DynamoDB does not respond within the attempt timeout, this logs a warning instead of failing the start: the
     /// connection is then opened when a write needs it.
     pub async fn run(self) {
         if let Err(reason) = self.open().await {
@@ -196,30 +196,30 @@ impl WarmUp {
             Ok::<_, Box<dyn Error + Send + Sync>>(())
         };
         let [servers, metrics] = &self.connectors;
-        // To the end of both: one that fails does not close the other.
+        // Waits for both, so that the failure of one does not cancel the other.
         let both = async { tokio::join!(get(servers), get(metrics)) };
         let (servers, metrics) = tokio::time::timeout(self.timeout, both).await?;
         servers.and(metrics)
     }
 }
 
-/// A connector that takes an answer without a body for a failed attempt. AWS always sends a body here, and
-/// the SDK would read an empty one as a success. A 5xx is left to the SDK, which then closes the connection.
+/// A connector that treats a response without a body as a failed attempt. AWS always sends a body here, and the SDK
+/// would read an empty one as a success. A 5xx is left to the SDK, which then closes the connection.
 #[derive(Debug)]
 struct NonEmpty(SharedHttpConnector);
 
 impl HttpConnector for NonEmpty {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let answer = self.0.call(request);
+        let response = self.0.call(request);
         HttpConnectorFuture::new(async move {
-            let mut answer = answer.await?;
-            let body = answer.take_body().collect().await;
+            let mut response = response.await?;
+            let body = response.take_body().collect().await;
             let body = body.map_err(ConnectorError::io)?.to_bytes();
-            if body.is_empty() && !answer.status().is_server_error() {
+            if body.is_empty() && !response.status().is_server_error() {
                 return Err(ConnectorError::io("an answer without a body".into()));
             }
-            *answer.body_mut() = SdkBody::from(body);
-            Ok(answer)
+            *response.body_mut() = SdkBody::from(body);
+            Ok(response)
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The only reader of the environment: every setting with its unit, its default and what is wrong with it.
+//! The only reader of the environment: every setting with its unit, default and errors.
 
 use crate::auth::Keys;
 use aws_sdk_dynamodb::config::Credentials;
@@ -14,11 +14,11 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Everything that can be set from outside.
+/// The settings of the heartbeat function.
 pub struct Config {
     /// `API_KEY_SHA256` (optional with `KEYS_TABLE`): SHA-256 digests of accepted keys, see [`Keys::parse`].
     pub keys: Keys,
-    /// The table of further keys, if there is one.
+    /// The table of additional keys, if there is one.
     pub keys_table: Option<KeysTableConfig>,
     /// `SERVERS_TABLE`: the table of servers.
     pub servers_table: String,
@@ -26,7 +26,7 @@ pub struct Config {
     pub metrics_table: String,
     /// `METRICS_RETENTION_DAYS` (default 30): how long metrics are kept, days.
     pub retention: TimeDelta,
-    /// How DynamoDB is reached.
+    /// How to reach DynamoDB.
     pub client: ClientConfig,
 }
 
@@ -34,28 +34,28 @@ pub struct Config {
 pub struct KeysTableConfig {
     /// `KEYS_TABLE`: its name.
     pub name: String,
-    /// `KEY_CACHE_SECONDS` (default 300): how long an accepted key is remembered, seconds.
+    /// `KEY_CACHE_SECONDS` (default 300): how long an accepted key is cached, seconds.
     pub remember_for: TimeDelta,
 }
 
-/// How DynamoDB is reached, and how long for.
+/// How to reach AWS, and its timeouts.
 pub struct ClientConfig {
     /// `AWS_REGION`; Lambda sets it.
     pub region: String,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`; Lambda sets them.
     pub credentials: Credentials,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`: another DynamoDB than the region's.
+    /// `AWS_ENDPOINT_URL_DYNAMODB`: a DynamoDB endpoint other than the region's.
     pub endpoint_url: Option<String>,
-    /// `AWS_CA_BUNDLE`: a PEM file of the trusted roots, in place of Amazon's.
+    /// `AWS_CA_BUNDLE`: a PEM file with the roots to trust instead of Amazon's.
     pub ca_bundle: Option<String>,
-    /// `CONNECT_TIMEOUT_MS` (default 1000): until a connection is open: name, TCP and TLS,
+    /// `CONNECT_TIMEOUT_MS` (default 1000): the time limit for opening a connection: DNS, TCP and TLS,
     /// all addresses of the host together.
     pub connect_timeout: Duration,
-    /// `ATTEMPT_TIMEOUT_MS` (default 1500): until one attempt of a call is answered.
+    /// `ATTEMPT_TIMEOUT_MS` (default 1500): the time limit for one attempt of a call.
     pub attempt_timeout: Duration,
-    /// `OPERATION_TIMEOUT_MS` (default 5000): until a call is answered, with all its attempts.
+    /// `OPERATION_TIMEOUT_MS` (default 5000): the time limit for a call with all its attempts.
     pub operation_timeout: Duration,
-    /// `IDLE_TIMEOUT_MS` (default 45000): after which an unused connection is given up, before the
+    /// `IDLE_TIMEOUT_MS` (default 45000): how long an unused connection is kept. It is closed before the
     /// network drops it.
     pub idle_timeout: Duration,
 }
@@ -64,7 +64,7 @@ impl Config {
     /// Reads every setting from a source of variables: [`environment`], or a map in a test.
     ///
     /// # Errors
-    /// The first setting that is missing or cannot be used.
+    /// Returns the first setting that is missing or invalid.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let source = Source(&variable);
         let keys_table = source.optional("KEYS_TABLE");
@@ -93,25 +93,25 @@ impl Config {
     }
 }
 
-/// Everything that can be set for the watchdog.
+/// The settings of the watchdog.
 pub struct WatchdogConfig {
     /// `SERVERS_TABLE`: the table of servers.
     pub servers_table: String,
-    /// `ALERT_TOPIC_ARN` (optional): the SNS topic that is told.
+    /// `ALERT_TOPIC_ARN` (optional): the SNS topic for announcements.
     pub topic_arn: Option<String>,
     /// `OFFLINE_AFTER_SECONDS` (default 180) and `HOLD_SECONDS` (default: the larger of 600 and twice
     /// `OFFLINE_AFTER_SECONDS`; 0 switches the rule off), seconds.
     pub rules: Rules,
-    /// `AWS_ENDPOINT_URL_SNS`: another SNS than the region's.
+    /// `AWS_ENDPOINT_URL_SNS`: an SNS endpoint other than the region's.
     pub sns_endpoint_url: Option<String>,
-    /// How AWS is reached.
+    /// How to reach AWS.
     pub client: ClientConfig,
 }
 
 /// When a server counts as offline.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// A server is late when it has been silent for longer than this, and overdue after half of it.
+    /// A server is late if it has been silent for longer than this, and overdue after half of it.
     pub offline_after: TimeDelta,
     /// In a mass silence, a late server is judged once it has been silent for this long. Zero switches the
     /// rule off.
@@ -122,7 +122,7 @@ impl WatchdogConfig {
     /// Reads every setting of the watchdog.
     ///
     /// # Errors
-    /// The first setting that is missing or cannot be used.
+    /// Returns the first setting that is missing or invalid.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let source = Source(&variable);
         let topic_arn = source.optional("ALERT_TOPIC_ARN");
@@ -160,11 +160,11 @@ fn is_topic(arn: &str) -> bool {
         && parts.iter().all(|part| !part.is_empty())
 }
 
-/// Reads `AWS_LAMBDA_LOG_LEVEL` (default INFO): the least severe level that is logged. Lambda sets it to one
-/// of its six levels. There is no FATAL here: it means ERROR.
+/// Reads `AWS_LAMBDA_LOG_LEVEL` (default INFO): the lowest level that is logged. Lambda sets it to one of
+/// its six levels. `tracing` has no FATAL, which is read as ERROR.
 ///
 /// # Errors
-/// It is none of Lambda's levels.
+/// If it is not one of Lambda's levels.
 pub fn log_level(variable: impl Fn(&str) -> Option<String>) -> Result<Level, ConfigError> {
     const NAME: &str = "AWS_LAMBDA_LOG_LEVEL";
     let Some(level) = Source(variable).optional(NAME) else {
@@ -184,10 +184,10 @@ pub fn log_level(variable: impl Fn(&str) -> Option<String>) -> Result<Level, Con
 }
 
 impl ClientConfig {
-    /// Reads these settings alone.
+    /// Reads only these settings.
     ///
     /// # Errors
-    /// The first setting that is missing or cannot be used.
+    /// Returns the first setting that is missing or invalid.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let source = Source(variable);
         let client = Self {
@@ -225,7 +225,7 @@ impl ClientConfig {
 struct Source<F>(F);
 
 impl<F: Fn(&str) -> Option<String>> Source<F> {
-    /// A variable that is set and not empty.
+    /// The value of a variable, if it is set and not empty.
     fn optional(&self, name: &str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
@@ -260,7 +260,7 @@ impl<F: Fn(&str) -> Option<String>> Source<F> {
     }
 }
 
-/// Whether a URL names a host to reach over HTTP, with a port in range where it names one.
+/// Whether this is an `http` or `https` URL with a host, and with a valid port if it has one.
 fn is_http_url(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else {
         return false;
@@ -272,7 +272,7 @@ fn is_http_url(url: &str) -> bool {
     host_and_port && matches!(uri.scheme_str(), Some("http" | "https"))
 }
 
-/// A setting with which the function does not start. It never contains the setting's value.
+/// An invalid setting, with which the function does not start. It never contains the setting's value.
 #[derive(Debug)]
 pub struct ConfigError {
     variable: &'static str,

@@ -1,4 +1,4 @@
-//! Everything that can stop a heartbeat, and the answer that each becomes.
+//! Every error of a heartbeat, and the response that it becomes.
 
 use crate::heartbeat::FieldError;
 use crate::response::{self, Code, NoSuchRoute, Reason, Rejection, Unprocessable};
@@ -10,38 +10,37 @@ use lambda_http::{Body, Response};
 use std::error::Error as StdError;
 use std::fmt;
 
-/// Why a request was not answered with 200.
+/// Why a heartbeat was not accepted.
 #[derive(Debug)]
 pub enum Error {
-    /// 404: another path.
+    /// 404: unknown path.
     NotFound,
-    /// 405 with `Allow`: the right path, another method.
+    /// 405 with `Allow`: the right path, but the wrong method.
     MethodNotAllowed,
     /// 401 with `WWW-Authenticate`: no key, or an unknown one.
     Unauthorized,
-    /// 401 as well: the keys table holds the key, in an item with an unreadable attribute of this name.
+    /// 401 as well: the key's item in the keys table has an unreadable attribute with this name.
     MalformedKey(&'static str),
-    /// 403: a key that is bound to another server.
+    /// 403: the key is bound to another server.
     Forbidden,
-    /// 413: a body above the limit.
+    /// 413: the body is larger than the limit.
     PayloadTooLarge,
     /// 422: everything that is wrong with the request.
     Unprocessable(Vec<FieldError>),
-    /// 503 with `Retry-After`: DynamoDB could not be reached, or rejected a call that it may accept a moment
-    /// later.
+    /// 503 with `Retry-After`: at least one call to DynamoDB failed, and none of them permanently.
     Unavailable(Vec<Fault>),
-    /// 500: at least one call failed in a way that no retry can change.
+    /// 500: at least one call failed permanently.
     Internal(Vec<Fault>),
 }
 
-/// A call to DynamoDB that failed: for the log alone, with all its causes.
+/// The error of a failed call to DynamoDB. It is logged with all its causes, and never sent to the caller.
 pub type Fault = Box<dyn StdError + Send + Sync>;
 
 /// Seconds that an agent should wait before its next attempt.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 impl Error {
-    /// The status of the answer.
+    /// The status of the response.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
@@ -56,7 +55,7 @@ impl Error {
         }
     }
 
-    fn answer(&self) -> Response<Body> {
+    fn response(&self) -> Response<Body> {
         let status = self.status();
         let (code, message) = match self {
             Self::NotFound => {
@@ -99,13 +98,13 @@ impl Error {
 
 impl From<&Error> for Response<Body> {
     fn from(error: &Error) -> Self {
-        let mut answer = error.answer();
-        answer.headers_mut().extend(error.header());
-        answer
+        let mut response = error.response();
+        response.headers_mut().extend(error.header());
+        response
     }
 }
 
-/// The reason, for the log: field errors by place and rule, faults with the whole chain of causes.
+/// The reason for the log: field errors with location and rule, faults with all their causes.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -138,8 +137,8 @@ pub(crate) struct Failure {
     fault: Fault,
 }
 
-/// Codes of 4xx answers that a later attempt may not get, beside those that the SDK knows as throttling or
-/// transient. Lambda renews credentials that have expired.
+/// Codes of 4xx responses that are transient, besides those that the SDK knows as throttling or transient. Lambda
+/// renews expired credentials.
 const TRANSIENT_CODES: [&str; 4] = [
     "ExpiredTokenException",
     "ItemCollectionSizeLimitExceededException",
@@ -147,7 +146,7 @@ const TRANSIENT_CODES: [&str; 4] = [
     "TransactionConflictException",
 ];
 
-/// Codes of an answer to a signature that is too old or too new. The SDK corrects the clock by that answer.
+/// Error codes for a signature that is too old or too new. The SDK corrects its clock from the response.
 pub(crate) const SIGNATURE_CODES: &[&str] = &[
     "InvalidSignatureException",
     "RequestExpired",
@@ -158,9 +157,8 @@ pub(crate) const SIGNATURE_CODES: &[&str] = &[
 impl Failure {
     /// Classifies a failure as transient (503) or permanent (500).
     ///
-    /// Permanent is a request that could not be built, and what DynamoDB itself says of one (a missing
-    /// table, denied access). All else, from a rejected connection to an answer that makes no sense, may be
-    /// over in a moment.
+    /// A failure is permanent if the request could not be built, or if DynamoDB rejected it (a missing table, denied
+    /// access). Everything else, from a failed connection to a response that cannot be parsed, is transient.
     pub(crate) fn classify<E>(error: SdkError<E, HttpResponse>) -> Self
     where
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
@@ -190,7 +188,7 @@ impl Failure {
         }
     }
 
-    /// The answer to a heartbeat with these failures: permanent if one of them is.
+    /// Combines failures into one error, which is permanent if one of them is.
     pub(crate) fn join(failures: impl IntoIterator<Item = Self>) -> Error {
         let mut is_permanent = false;
         let faults = failures.into_iter().map(|failure| {

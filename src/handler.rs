@@ -1,4 +1,4 @@
-//! The walk of one request: route → authenticate → parse → record → respond.
+//! The path of one request: route → authenticate → parse → record → respond.
 
 use crate::auth::Auth;
 use crate::error::Error;
@@ -13,26 +13,26 @@ use std::time::Duration;
 use tokio::time::timeout_at;
 use tracing::{debug, error, info, warn};
 
-/// The only path there is.
+/// The only path that exists.
 pub const PATH: &str = "/api/v1/agents/heartbeat";
 
-/// Most bytes of a body, after base64 decoding.
+/// The maximum size of a body after base64 decoding, bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
 /// The header that holds the key.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What every request needs.
+/// The state that all requests share.
 pub struct App {
-    /// Who is let in.
+    /// The keys that are accepted.
     pub auth: Auth,
-    /// Where heartbeats are kept.
+    /// The tables that hold heartbeats.
     pub store: Store,
-    /// How long a lookup of the key and the writes may take together.
+    /// How long the lookup of a key and the writes may take together.
     pub operation_timeout: Duration,
 }
 
-/// Answers one request. Whatever is wrong with it becomes an answer too.
+/// Handles one request. Errors become responses, too.
 pub async fn handle(app: &App, request: Request) -> Response<Body> {
     let request_id = request
         .lambda_context_ref()
@@ -89,7 +89,7 @@ async fn record(
     let recording = app.store.record(&heartbeat, &id, received_at);
     let registration = match grant.asked_at {
         None => recording.await?,
-        // Each call has the whole timeout to itself; together they have no more than that.
+        // Each call alone may take the whole timeout. The lookup and the writes together may not take longer.
         Some(asked_at) => timeout_at(asked_at + app.operation_timeout, recording)
             .await
             .map_err(|elapsed| Error::Unavailable(vec![elapsed.into()]))??,
@@ -117,13 +117,13 @@ fn route(request: &Request) -> Result<(), Error> {
     Ok(())
 }
 
-/// The heartbeat's name: what the agent calls it, or else the request's id.
+/// The heartbeat's id: the agent's `Idempotency-Key`, or else the request id.
 fn identify(request: &Request, request_id: &str) -> Result<HeartbeatId, FieldError> {
     let name = HeaderName::from_static(HeartbeatId::HEADER);
     HeartbeatId::new(single_value(request.headers(), &name), request_id)
 }
 
-/// The value of a header that was sent once, without the white space around it.
+/// The value of a header that was sent once, without surrounding white space.
 fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -1,9 +1,9 @@
-//! What an agent sends: the fields of a heartbeat, and every rule of each.
+//! What an agent sends: the fields of a heartbeat, and the rules for each.
 //!
-//! A field is declared once, in one of the [`object!`] blocks below. Its type carries its limits, and from
-//! that one line come reading, validation, the DynamoDB attribute and the `OpenAPI` schema.
+//! A field is declared once, in one of the [`object!`] blocks below. Its type carries its limits.
+//! Reading, validation, the DynamoDB attribute and the `OpenAPI` schema are all derived from that declaration.
 //!
-//! [`parse`] turns a body into values that cannot be wrong, or into the list of everything that is wrong.
+//! [`parse`] turns a body into valid values, or into a list of everything that is wrong with it.
 
 mod field;
 mod number;
@@ -30,17 +30,17 @@ object! {
         /// When the agent took the readings, by its own clock.
         #[example("2026-01-18T10:30:00Z")]
         timestamp: Timestamp,
-        /// The operating system. Absent or null leaves what is stored.
+        /// The operating system. If absent or null, the stored values stay.
         #[example(OsInfo::example())]
         os_info: Option<OsInfo>,
-        /// The readings. Absent or null appends no row.
+        /// The readings. If absent or null, no row is appended.
         #[example(Metrics::example())]
         metrics: Option<Metrics>,
     }
 }
 
 object! {
-    /// The operating system of a server. Sent, it replaces all four stored values as a block.
+    /// The operating system of a server. If sent, it replaces all four stored values.
     pub struct OsInfo {
         /// The distribution's name.
         #[example("Debian GNU/Linux")]
@@ -105,8 +105,8 @@ object! {
 /// Reads a request body.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the schema's order; [`Violation::JsonInvalid`] alone where the
-/// body is not JSON.
+/// Returns everything that is wrong with the body, in the schema's order, or only [`Violation::JsonInvalid`] if it is
+/// not JSON.
 pub fn parse(body: &[u8]) -> Result<Heartbeat, Vec<FieldError>> {
     let mut report = Report::new("body");
     let heartbeat = match serde_json::from_slice::<Value>(body) {

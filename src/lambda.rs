@@ -1,4 +1,4 @@
-//! Where Lambda meets the crate: an event becomes an HTTP request, and its answer goes back.
+//! Converts Lambda events into HTTP requests, and their responses back.
 
 use crate::auth::{Auth, KeysTable};
 use crate::client::Clients;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-/// The whole function, from its settings and its clients. Several events may be in flight at once.
+/// Builds the function from its settings and clients. It can handle several events at once.
 pub fn function(
     config: Config,
     clients: Clients,
@@ -42,25 +42,25 @@ pub fn function(
         async move { Ok::<_, Infallible>(handler::handle(&app, request).await) }
     }));
     service_fn(move |event: LambdaEvent<LambdaRequest>| {
-        let event = LambdaEvent::new(strip_unread_parts(event.payload), event.context);
+        let event = LambdaEvent::new(remove_unread_parts(event.payload), event.context);
         http.clone().call(event)
     })
 }
 
-/// Strips the parts of an event that this function never reads: the query string, and the headers that name
+/// Removes the parts of an event that this function never reads: the query string, and the headers that name
 /// a host.
 ///
-/// `lambda_http` builds a URL from them, and panics where a caller has sent what no URL can hold:
+/// `lambda_http` builds a URL from them, and panics if a caller sent something that no URL can contain:
 /// <https://github.com/aws/aws-lambda-rust-runtime/issues/515>.
-fn strip_unread_parts(mut event: LambdaRequest) -> LambdaRequest {
-    let strip_host = |headers: &mut HeaderMap| {
+fn remove_unread_parts(mut event: LambdaRequest) -> LambdaRequest {
+    let remove_host = |headers: &mut HeaderMap| {
         headers.remove(header::HOST);
         headers.remove("x-forwarded-proto");
     };
     match &mut event {
-        LambdaRequest::ApiGatewayV1(event) => strip_host(&mut event.headers),
+        LambdaRequest::ApiGatewayV1(event) => remove_host(&mut event.headers),
         LambdaRequest::ApiGatewayV2(event) => {
-            strip_host(&mut event.headers);
+            remove_host(&mut event.headers);
             event.raw_query_string = None;
         }
         _ => {}

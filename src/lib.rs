@@ -1,7 +1,7 @@
 //! Two AWS Lambda functions around DynamoDB: `heartbeat` records what servers send, and `watchdog`
-//! tells somebody when one falls silent.
+//! announces when one falls silent.
 //!
-//! A heartbeat walks through the crate once, front to back. A sweep of the watchdog has a walk of its own:
+//! A heartbeat passes through the crate once, front to back. A sweep of the watchdog takes its own path:
 //!
 //! ```text
 //! API Gateway ─▶ main ─▶ lambda ─▶ handler ─▶ auth ─▶ heartbeat ─▶ store ─▶ DynamoDB
@@ -9,34 +9,34 @@
 //!                        request      ▲                              │
 //!                                     └─────── response ◀── error ◀──┘
 //!
-//! Scheduler ─▶ bin/watchdog ─▶ watchdog ─▶ DynamoDB (scan, conditional updates)
-//!              wires           judge, tell └▶ SNS (one message per sweep)
+//! Scheduler ─▶ bin/watchdog ─▶ watchdog ───────┬▶ DynamoDB (scan, conditional updates)
+//!              wires           judge, announce └▶ SNS (one message per sweep)
 //! ```
 //!
-//! Both stand on the same ground floor: [`config`], [`client`] and [`log`].
+//! Both are built on [`config`], [`client`] and [`log`].
 
-// Who holds the key that was presented: the environment's digests, then the keys table behind a cache.
+// Authenticates API keys: the digests in the environment, then the keys table behind a cache.
 pub mod auth;
-// Clients for AWS, made of AWS's own parts: trust, timeouts, retries, and connections opened in advance.
+// AWS clients, built from the SDK's own parts: trust, timeouts, retries, and connections opened in advance.
 pub mod client;
-// The only reader of the environment: every setting with its unit, its default and its errors.
+// The only reader of the environment: every setting with its unit, default and errors.
 pub mod config;
-// Everything that can stop a heartbeat, and the answer that each becomes.
+// Every error of a heartbeat, and the response that it becomes.
 pub mod error;
-// The walk of one request: route, authenticate, parse, record, respond.
+// The path of one request: route, authenticate, parse, record, respond.
 pub mod handler;
-// What an agent sends: the fields of a heartbeat, and every rule of each.
+// What an agent sends: the fields of a heartbeat, and the rules for each.
 pub mod heartbeat;
-// Where Lambda meets the crate: an event becomes an HTTP request.
+// Converts a Lambda event into an HTTP request.
 pub mod lambda;
-// The form of a log line.
+// The log format.
 pub mod log;
-// `openapi.json`, derived from the types of requests and answers.
+// `openapi.json`, derived from the types of requests and responses.
 #[cfg(test)]
 mod openapi;
-// The answers: what their bodies hold, and how one is made.
+// The response bodies, and how a response is built.
 mod response;
 // The two writes of a heartbeat, their conditions and their outcomes.
 pub mod store;
-// The sweep: who is silent, who is back, and who is told.
+// The sweep: finds servers that fell silent or came back, and announces them.
 pub mod watchdog;

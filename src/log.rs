@@ -7,12 +7,12 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts the log on standard output, at INFO if the level cannot be used, so that the reason is logged too.
+/// Starts the log on standard output. If the level is invalid, the log starts at INFO, so that the error is logged.
 ///
-/// A panic is logged by its place alone, because its message may contain what was sent.
+/// Only the location of a panic is logged, because its message may contain what was sent.
 ///
 /// # Errors
-/// The level cannot be used.
+/// If the level is invalid.
 pub fn init(level: Result<Level, ConfigError>) -> Result<(), ConfigError> {
     subscriber(*level.as_ref().unwrap_or(&Level::INFO), std::io::stdout).init();
     std::panic::set_hook(Box::new(|panic| {
@@ -22,9 +22,9 @@ pub fn init(level: Result<Level, ConfigError>) -> Result<(), ConfigError> {
     level.map(|_| ())
 }
 
-/// Writes this crate's events from a level up, and warnings of the SDK and the runtime: below, they would print
-/// requests. Two of their modules are silent, because they say without a request id what is in a line of ours:
-/// how an invocation failed, and how an attempt did.
+/// Logs this crate's events at `level` and above, but only warnings and errors of the SDK and the runtime, whose lower
+/// levels would log requests. Two of their modules are switched off: they report failed attempts and failed
+/// invocations without a request id, and our own lines report both with one.
 pub fn subscriber(
     level: Level,
     writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,

@@ -1,5 +1,5 @@
-//! The `OpenAPI` 3.1 document, built from the types of requests and answers. Compiled for tests only: one of them
-//! compares the document with `openapi.json`, and writes the file for `make openapi`.
+//! The `OpenAPI` 3.1 document, built from the types of requests and responses. It is compiled only for tests: one
+//! of them compares the document with `openapi.json`, and writes the file for `make openapi`.
 
 use crate::error::Error;
 use crate::handler::{API_KEY, MAX_BODY, PATH};
@@ -19,8 +19,8 @@ fn the_document_in_the_repository_is_up_to_date() {
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
         std::fs::write(path, &document).expect("openapi.json can be written");
     }
-    let kept = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(kept == document, "openapi.json is stale: make openapi");
+    let stored = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(stored == document, "openapi.json is stale: make openapi");
 }
 
 // C3.6, C3.7
@@ -63,7 +63,7 @@ fn document() -> Value {
         },
         "servers": [{
             "url": "{base_url}",
-            "description": "Wherever the stack is deployed.",
+            "description": "The deployed stack.",
             "variables": {
                 "base_url": {
                     "default": "https://api.example.com",
@@ -71,7 +71,7 @@ fn document() -> Value {
                 },
             },
         }],
-        "tags": [{ "name": "agents", "description": "What a fleet's agents call." }],
+        "tags": [{ "name": "agents", "description": "The API for a fleet's agents." }],
         "paths": { PATH: { "post": operation } },
         "components": {
             "schemas": schemas.finish(),
@@ -87,7 +87,7 @@ fn document() -> Value {
     })
 }
 
-/// What is read beyond the schema: a member, what is sent, and how it is read, or the code of its rejection.
+/// Values that the schema does not cover: the member, the value sent, and the value read or the error code.
 const READINGS: [(&str, &str, &str); 14] = [
     ("load_1m", r#""0.5""#, "0.5"),
     ("load_1m", r#"" 1e3 ""#, "1000"),
@@ -125,24 +125,23 @@ fn description() -> String {
     let mut text = String::from(
         "An agent sends one heartbeat every 60 seconds. Retrying one is always safe: an agent retries 429 and \
          every 5xx, with the same `Idempotency-Key`.\n\n\
-         Unknown members are ignored, and of a duplicate member the last counts. The body is read as JSON \
-         whatever its `Content-Type` says.\n\n\
-         ## Lenient readings\n\n\
-         The schemas say what an agent should send. Numbers and date-times are read more leniently than \
-         that, as pydantic's lax mode reads them: a number may be in a string or be a boolean, \
-         and a date-time may lack its time or offset (then it is UTC), or be a Unix time in seconds, or \
-         in milliseconds above 2e10. What cannot be read so is rejected, with the code that stands here \
-         in its place.\n\n\
+         Unknown members are ignored. If a member is duplicated, the last one counts. The body is read as JSON, \
+         whatever its `Content-Type`.\n\n\
+         ## Lenient parsing\n\n\
+         The schemas describe what an agent should send. Numbers and date-times are read more leniently, \
+         as in pydantic's lax mode: a number may be in a string or be a boolean, and a date-time may lack \
+         its time or offset (then it is UTC), or be a Unix time in seconds, or in milliseconds above 2e10. \
+         Anything else is rejected; the table then shows the error code.\n\n\
          | member | sent | read as |\n|---|---|---|\n",
     );
     for (member, sent, read) in READINGS {
         text.push_str(&format!("| `{member}` | `{sent}` | `{read}` |\n"));
     }
     text.push_str(
-        "\n## Answers of the gateway\n\n\
-         API Gateway answers by itself, with `{\"message\":…}`, where it throttles (429), where the function \
-         crashes or times out (500), where it cannot be reached (503), where a request exceeds \
-         the gateway's own limits, or where a path has no route.",
+        "\n## Responses of the gateway\n\n\
+         API Gateway itself responds, with `{\"message\":…}`, if it throttles (429), if the function \
+         crashes or times out (500), if the function cannot be reached (503), if a request exceeds \
+         the gateway's own limits, or if a path has no route.",
     );
     text
 }
@@ -151,14 +150,14 @@ fn operation(schemas: &mut Schemas) -> Value {
     json!({
         "operationId": "sendHeartbeat",
         "summary": "Send a heartbeat",
-        "description": "Marks the server as online, registers it when it is new, and appends its metrics.",
+        "description": "Marks the server as online, registers it if it is new, and appends its metrics.",
         "tags": ["agents"],
         "security": [{ "ApiKey": [] }],
         "parameters": [{
             "name": HeartbeatId::HEADER,
             "in": "header",
-            "description": "The agent's name for this heartbeat, the same for each attempt to send it: \
-                            its metrics are then stored once. Any unique text.",
+            "description": "The agent's id for this heartbeat: any unique text. If it is the same for every \
+                            attempt to send the heartbeat, the metrics are stored once.",
             "schema": HeartbeatId::schema(),
             "example": "1f0c9a52-9f6e-4b8c-8d53-6a3f7f0e2d11",
         }],
@@ -176,7 +175,7 @@ fn operation(schemas: &mut Schemas) -> Value {
     })
 }
 
-/// Every answer: why a caller gets it, and the schema of its body.
+/// Every response: why a caller gets it, and the schema of its body.
 fn responses(schemas: &mut Schemas) -> Map<String, Value> {
     let success = response::json(StatusCode::OK, &HeartbeatResponse::new(true));
     let field_errors = heartbeat::parse(br#"{"server_id":"NAS","hostname":"nas"}"#)
@@ -195,11 +194,11 @@ fn responses(schemas: &mut Schemas) -> Map<String, Value> {
             "The API key is bound to another server. Nothing was written.",
             &rejection,
         ),
-        (Error::NotFound, "Another path.", &no_such_route),
-        (Error::MethodNotAllowed, "Another method.", &no_such_route),
+        (Error::NotFound, "Unknown path.", &no_such_route),
+        (Error::MethodNotAllowed, "Wrong method.", &no_such_route),
         (
             Error::PayloadTooLarge,
-            "The body is above the limit.",
+            "The body is larger than the limit.",
             &rejection,
         ),
         (
@@ -214,15 +213,15 @@ fn responses(schemas: &mut Schemas) -> Map<String, Value> {
         ),
         (
             Error::Unavailable(Vec::new()),
-            "A transient fault. One write may have landed; a retry completes the other. Or, from API \
+            "A transient fault. One write may have succeeded; a retry completes the other. Or, from API \
              Gateway: the function cannot be reached.",
             &rejection,
         ),
     ];
-    let reason = "Both writes are durable, or were already.";
+    let reason = "Both writes are durable, now or from an earlier attempt.";
     let success = response(&success, reason, &schemas.of::<HeartbeatResponse>());
     let throttled = json!({
-        "description": "API Gateway throttles.",
+        "description": "API Gateway throttled the request.",
         "content": { "application/json": {
             "schema": schemas.of::<GatewayMessage>(),
             "example": GatewayMessage { message: "Too Many Requests" },
@@ -233,27 +232,27 @@ fn responses(schemas: &mut Schemas) -> Map<String, Value> {
     responses.insert(StatusCode::TOO_MANY_REQUESTS.as_str().to_owned(), throttled);
     for (error, reason, schema) in errors {
         let mut response = response(&Response::from(&error), reason, schema);
-        let gateways = match error {
+        let message = match error {
             Error::Internal(_) => Some("Internal Server Error"),
             Error::Unavailable(_) => Some("Service Unavailable"),
             _ => None,
         };
-        if let Some(message) = gateways {
-            add_gateways(&mut response, &GatewayMessage { message }, schemas);
+        if let Some(message) = message {
+            add_gateway_response(&mut response, &GatewayMessage { message }, schemas);
         }
         responses.insert(error.status().as_str().to_owned(), response);
     }
     responses
 }
 
-/// An answer of API Gateway's own.
+/// The body of a response of API Gateway itself.
 #[derive(serde::Serialize, JsonSchema)]
 struct GatewayMessage {
     message: &'static str,
 }
 
-/// Adds to the description of an answer the one that API Gateway gives with the same status, without our headers.
-fn add_gateways(response: &mut Value, message: &GatewayMessage, schemas: &mut Schemas) {
+/// Adds the response that API Gateway itself sends with the same status, without our headers.
+fn add_gateway_response(response: &mut Value, message: &GatewayMessage, schemas: &mut Schemas) {
     let content = &mut response["content"]["application/json"];
     let (schema, example) = (content["schema"].take(), content["example"].take());
     *content = json!({
@@ -272,19 +271,19 @@ fn add_gateways(response: &mut Value, message: &GatewayMessage, schemas: &mut Sc
     }
 }
 
-/// The headers of answers.
+/// The headers of responses.
 const HEADERS: [(&str, &str); 4] = [
-    ("Allow", "The only method."),
-    ("Cache-Control", "No answer is ever cached."),
+    ("Allow", "The only allowed method."),
+    ("Cache-Control", "Responses are never cached."),
     ("Retry-After", "Seconds to wait before the next attempt."),
-    ("WWW-Authenticate", "The scheme that is missing."),
+    ("WWW-Authenticate", "The required authentication scheme."),
 ];
 
-/// Describes an answer, with itself as the example.
-fn response(answer: &Response<Body>, reason: &str, schema: &Schema) -> Value {
+/// Describes a response, with its body as the example.
+fn response(response: &Response<Body>, reason: &str, schema: &Schema) -> Value {
     let mut headers = Map::new();
     for (name, meaning) in HEADERS {
-        let Some(value) = answer.headers().get(name) else {
+        let Some(value) = response.headers().get(name) else {
             continue;
         };
         let value = String::from_utf8_lossy(value.as_bytes());
@@ -295,7 +294,7 @@ fn response(answer: &Response<Body>, reason: &str, schema: &Schema) -> Value {
         let header = json!({ "description": meaning, "required": true, "schema": schema });
         headers.insert(name.to_owned(), header);
     }
-    let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+    let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
     json!({
         "description": reason,
         "headers": headers,

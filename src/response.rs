@@ -1,4 +1,4 @@
-//! The answers: what their bodies hold, and how one is made. All are JSON, and none is ever cached.
+//! The response bodies, and how a response is built. All are JSON, and are never cached.
 
 use crate::heartbeat::FieldError;
 use lambda_http::http::{HeaderValue, StatusCode, header};
@@ -7,7 +7,7 @@ use lambda_http::{Body, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// The answer to a heartbeat whose writes are durable.
+/// The response to a heartbeat whose writes are durable.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub(crate) struct HeartbeatResponse {
@@ -20,7 +20,7 @@ pub(crate) struct HeartbeatResponse {
     pending_commands: [(); 0],
 }
 
-/// Nothing answers at this path, or to this method.
+/// The path does not exist, or does not accept the method.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(JsonSchema))]
 pub(crate) struct NoSuchRoute {
@@ -64,7 +64,7 @@ pub(crate) struct Unprocessable<'a> {
 }
 
 impl HeartbeatResponse {
-    /// The answer to a heartbeat that registered its server, or did not.
+    /// The response to a heartbeat that did or did not register its server.
     pub(crate) const fn new(server_registered: bool) -> Self {
         Self {
             status: "ok",
@@ -74,9 +74,9 @@ impl HeartbeatResponse {
     }
 }
 
-/// Makes an answer.
+/// Builds a response.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Body> {
-    let body = serde_json::to_string(body).expect("answers hold nothing that JSON cannot");
+    let body = serde_json::to_string(body).expect("response bodies can always be serialised");
     let mut response = Response::new(Body::Text(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();

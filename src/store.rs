@@ -1,7 +1,7 @@
 //! The two tables and the two writes of a heartbeat.
 //!
-//! Both writes are conditional, and a failed condition is an outcome, not an error: it says that what
-//! this heartbeat would write is there already.
+//! Both writes are conditional, and a failed condition is an outcome, not an error: it means
+//! that this heartbeat, or a newer one, has already been written.
 
 use crate::client::Clients;
 use crate::error::{Error, Failure};
@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// Where heartbeats are kept.
+/// The tables that hold heartbeats.
 pub struct Store {
     clients: Clients,
     servers_table: String,
@@ -22,18 +22,18 @@ pub struct Store {
     retention: TimeDelta,
 }
 
-/// What a heartbeat did for its server.
+/// Whether a heartbeat registered its server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
-    /// It is the one that registered the server, now or when it was sent before.
+    /// It did, now or in an earlier attempt.
     New,
-    /// The server was there already.
+    /// The server was already known.
     Known,
 }
 
 type Item = HashMap<String, AttributeValue>;
 
-/// Every attribute that heartbeats, the watchdog and `heartbeatctl` write to a server, beside its key.
+/// Every attribute that heartbeats, the watchdog and `heartbeatctl` write to a server, besides its key.
 const SERVER_ATTRIBUTES: [&str; 12] = [
     "registration_id",
     "hostname",
@@ -49,10 +49,10 @@ const SERVER_ATTRIBUTES: [&str; 12] = [
     "silenced_until",
 ];
 
-/// The `registration_id` that an item keeps: its own, or else that of the heartbeat that creates it.
+/// The `registration_id` after an update: the item's own, or else the id of the heartbeat that creates the item.
 ///
-/// An item made by hand has none. It is given the value of the first attribute that it does have, so that a
-/// retry of its first heartbeat is not taken for a registration.
+/// An item that was created by hand has none. It gets the value of the first of [`SERVER_ATTRIBUTES`] that it
+/// does have, so that a retry of its first heartbeat is not mistaken for a registration.
 static REGISTRATION_ID: LazyLock<String> = LazyLock::new(|| {
     let names = SERVER_ATTRIBUTES.iter().rev();
     names.fold(":id".to_owned(), |otherwise, name| match *name {
@@ -63,15 +63,15 @@ static REGISTRATION_ID: LazyLock<String> = LazyLock::new(|| {
 
 /// The condition of an update: no newer heartbeat has been recorded.
 ///
-/// DynamoDB takes a comparison with a missing attribute, or with one of another type, as false. So a
-/// `last_seen` that no heartbeat can have written does not block the server.
+/// In DynamoDB, a comparison with a missing attribute, or with one of another type, is false. So a `last_seen` that no
+/// heartbeat can have written does not block the server.
 const IS_CURRENT: &str = "NOT (last_seen > :now AND last_seen <= :latest)";
 
-/// The last moment that a `last_seen` can name.
+/// The latest possible `last_seen`.
 const LATEST: &str = "9999-12-31T23:59:59.999999Z";
 
 impl Store {
-    /// A store in these two tables that keeps metrics for this long.
+    /// A store in these two tables. Metrics expire after `retention`.
     #[must_use]
     pub const fn new(
         clients: Clients,
@@ -90,8 +90,8 @@ impl Store {
     /// Writes a heartbeat to both tables. A retry writes only what is still missing.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if a retry can help, [`Error::Internal`] if none can. Either write may have
-    /// landed.
+    /// Returns [`Error::Unavailable`] if the failure is transient, [`Error::Internal`] if it is permanent. One of the
+    /// writes may have succeeded.
     pub async fn record(
         &self,
         heartbeat: &Heartbeat,
@@ -151,7 +151,7 @@ impl Store {
         match update.update_expression(changes).send().await {
             Ok(output) => Ok(registration(output.attributes.as_ref(), id)),
             Err(error) => match error.as_service_error() {
-                // Without an item in the answer the server is known all the same: it has a newer heartbeat.
+                // Even without an item in the response, the server is known: it has a newer heartbeat.
                 Some(UpdateItemError::ConditionalCheckFailedException(newer)) => Ok(newer
                     .item()
                     .map_or(Registration::Known, |item| registration(Some(item), id))),
@@ -160,7 +160,7 @@ impl Store {
         }
     }
 
-    /// Appends one row, unless this very heartbeat has already done so.
+    /// Appends one row, unless an earlier attempt of this heartbeat has already done so.
     async fn append_metrics(
         &self,
         heartbeat: &Heartbeat,
@@ -227,7 +227,7 @@ fn key(heartbeat: &Heartbeat) -> Item {
     )])
 }
 
-/// Adds the four values to an update: what was sent is set, what was not is removed.
+/// Adds the four values to an update: those that were sent are set, the others are removed.
 fn replace_os_info(
     os_info: &OsInfo,
     mut update: UpdateItemFluentBuilder,
@@ -260,22 +260,22 @@ fn replace_os_info(
     update
 }
 
-/// Whether a heartbeat is the one that registered its server, from the item as it was before the write.
+/// Whether a heartbeat registered its server, judged by the item before the write.
 ///
-/// Attributes that heartbeats do not write show that the item was made by hand.
+/// An attribute outside [`SERVER_ATTRIBUTES`] shows that the item was created by hand.
 fn registration(before: Option<&Item>, id: &HeartbeatId) -> Registration {
     let Some(item) = before else {
         return Registration::New;
     };
-    let mut beside_key = item.keys().filter(|name| *name != "server_id");
+    let mut other_names = item.keys().filter(|name| *name != "server_id");
     let has_own_id = item
         .get("registration_id")
         .and_then(|value| value.as_s().ok())
         .is_some_and(|own| own == id.as_str());
     let is_new = if has_own_id {
-        beside_key.all(|name| SERVER_ATTRIBUTES.contains(&name.as_str()))
+        other_names.all(|name| SERVER_ATTRIBUTES.contains(&name.as_str()))
     } else {
-        beside_key.next().is_none()
+        other_names.next().is_none()
     };
     if is_new {
         Registration::New

@@ -1,7 +1,7 @@
-//! Tells somebody when a server falls silent, and when it is back (C8).
+//! Announces when a server falls silent, and when it comes back (C8).
 //!
-//! A sweep compares what the servers table says with what has been announced, and moves the second towards
-//! the first. All of its state is on the items, so whatever crashes, the next sweep finishes the work:
+//! A sweep compares the servers table with what has been announced, and announces the difference. All of its state
+//! is in the items, so the next sweep finishes the work of one that crashed:
 //!
 //! ```text
 //! scan ─▶ review ─▶ mark as offline ─▶ publish ─▶ record as announced
@@ -20,11 +20,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
 
-/// How long a sweep may take where nothing says when Lambda ends it: less than its timeout in `template.yaml`.
+/// How long a sweep may take if the event has no usable deadline: less than its timeout in `template.yaml`.
 const DEFAULT_TIME: Duration = Duration::from_secs(45);
 
-/// What a sweep leaves of its time for its last log line and its answer, at most.
-const TIME_TO_ANSWER: Duration = Duration::from_secs(1);
+/// The most time that a sweep reserves for its last log line and its response.
+const TIME_TO_RESPOND: Duration = Duration::from_secs(1);
 
 /// The time of a sweep: the event's `time`, which the scheduler fills with its scheduled time, or else the
 /// function's clock.
@@ -33,16 +33,16 @@ pub fn sweep_time(event: &Value, now: DateTime<Utc>) -> DateTime<Utc> {
     event["time"].as_str().and_then(read_time).unwrap_or(now)
 }
 
-/// How long a sweep may take: until shortly before Lambda ends it. A deadline in the past says nothing:
-/// `cargo lambda watch` sends the same one with every event, ten minutes after the Unix epoch.
+/// How long a sweep may take: until shortly before Lambda ends it. A deadline in the past is ignored, because
+/// `cargo lambda watch` sends the same one with every event: ten minutes after the Unix epoch.
 #[must_use]
 pub fn time_for_sweep(deadline: SystemTime, now: SystemTime) -> Duration {
     deadline.duration_since(now).map_or(DEFAULT_TIME, |left| {
-        left.saturating_sub(TIME_TO_ANSWER.min(left / 10))
+        left.saturating_sub(TIME_TO_RESPOND.min(left / 10))
     })
 }
 
-/// Reads a time as the servers table holds it.
+/// Reads a time from the servers table.
 fn read_time(text: &str) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(text).ok()?;
     Some(time.with_timezone(&Utc))

@@ -5,12 +5,11 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
 use aws_smithy_http_client::Builder;
 use std::sync::LazyLock;
 
-/// The DynamoDB that tests talk to: the one that `AWS_ENDPOINT_URL_DYNAMODB` names, or else an embedded one
-/// in this process.
+/// The URL of the DynamoDB for tests: that of `AWS_ENDPOINT_URL_DYNAMODB`, or else of one embedded in this process.
 pub static URL: LazyLock<String> =
     LazyLock::new(|| std::env::var("AWS_ENDPOINT_URL_DYNAMODB").unwrap_or_else(|_| embedded()));
 
-/// A client for the DynamoDB at a URL. Any credentials will do there.
+/// A client for a DynamoDB that accepts any credentials.
 #[must_use]
 pub fn client(url: &str, region: &str) -> Client {
     let config = Config::builder()
@@ -22,7 +21,7 @@ pub fn client(url: &str, region: &str) -> Client {
     Client::from_conf(config.build())
 }
 
-/// Starts an empty DynamoDB in a thread of its own, until the process ends.
+/// Starts an empty DynamoDB in its own thread, where it runs until the process ends.
 fn embedded() -> String {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.set_nonblocking(true).expect("a socket");

@@ -1,6 +1,6 @@
-//! What only development needs. Nothing here is deployed.
+//! Tools for development and tests. Nothing here is deployed.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+#![allow(clippy::unwrap_used, reason = "a failure here fails a test")]
 
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;

@@ -1,10 +1,10 @@
-//! A log that is kept in memory.
+//! A log in memory.
 
 use serde_json::Value;
 use std::io::{Result, Write};
 use std::sync::{Arc, Mutex};
 
-/// Log lines in JSON. Clones share them.
+/// Log lines in JSON. Clones share the same lines.
 #[derive(Clone, Default)]
 pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -19,12 +19,12 @@ impl Write for Lines {
 }
 
 impl Lines {
-    /// Everything that has been logged and not been taken.
+    /// Everything that has been logged since the last [`take`](Self::take).
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
-    /// Takes every line that has been logged since the last call.
+    /// Takes the lines that have been logged since the last call.
     pub fn take(&self) -> Vec<Value> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap());
         let text = String::from_utf8(bytes).unwrap();

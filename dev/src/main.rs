@@ -1,11 +1,9 @@
-//! A DynamoDB on this machine, in one file, with the template's tables in it.
-//!
-//! `make run` starts it. The file is kept between runs.
+//! A local DynamoDB in one file, with the template's tables. `make run` starts it. The file is kept between runs.
 
 use clap::Parser;
 use std::error::Error;
 
-/// Serves a DynamoDB from a file.
+/// Serve a DynamoDB from a file.
 #[derive(Parser)]
 struct Arguments {
     /// The port to listen on, on the loopback address.
@@ -14,13 +12,13 @@ struct Arguments {
     /// The file that holds the data.
     #[arg(long, default_value = "target/local-dynamodb.sqlite")]
     file: String,
-    /// The table of servers.
+    /// The name of the servers table.
     #[arg(long, env, default_value = "heartbeat-servers")]
     servers_table: String,
-    /// The table of metrics.
+    /// The name of the metrics table.
     #[arg(long, env, default_value = "heartbeat-metrics")]
     metrics_table: String,
-    /// The table of keys.
+    /// The name of the keys table.
     #[arg(long, env, default_value = "heartbeat-keys")]
     keys_table: String,
 }

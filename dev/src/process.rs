@@ -1,4 +1,4 @@
-//! The process of a function, started as Lambda does.
+//! The process of a function, started as Lambda starts it.
 
 use crate::runtime_api::RuntimeApi;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-/// Starts a program with these settings. Its environment holds nothing else but what Lambda sets.
+/// Starts a program. Its environment contains only these settings and what Lambda sets.
 pub fn start<'a, K, V>(
     program: &str,
     api: &RuntimeApi,
@@ -33,7 +33,7 @@ where
         .unwrap()
 }
 
-/// Kills a process; returns the lines that it has logged.
+/// Kills a process, and returns the lines that it has logged.
 pub async fn kill(mut process: Child) -> Vec<Value> {
     process.start_kill().unwrap();
     let output = process.wait_with_output().await.unwrap().stdout;

@@ -1,8 +1,8 @@
 //! A proxy between the function and DynamoDB that breaks what passes through it.
 //!
-//! It lives on sockets of its own because the faults do: no crate that is well kept both resets connections
-//! and knows the two writes apart. The SDK's `wire-mock` answers by itself and has no database behind it,
-//! `turmoil` simulates the network instead of using it, ports of Toxiproxy see bytes, not requests.
+//! It works on raw sockets, because the faults do: no well-maintained crate both resets connections and distinguishes
+//! the two writes. The SDK's `wire-mock` has no database behind it, `turmoil` simulates the network, and ports of
+//! Toxiproxy see bytes, not requests.
 
 use aws_smithy_types::body::SdkBody;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// One of the calls of a heartbeat or a sweep, told apart by `X-Amz-Target`.
+/// One of the calls of a heartbeat or a sweep, identified by `X-Amz-Target`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
     /// The lookup in the keys table.
@@ -36,45 +36,45 @@ pub enum Call {
     Scan,
 }
 
-/// What can happen to a request instead of being answered.
+/// What can happen to a request instead of a normal response.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
     /// The connection is reset before a byte of the request is read.
     ResetBeforeRequest,
-    /// The connection is reset when half of the request has been read.
+    /// The connection is reset after half of the request's body has been read.
     ResetMidRequest,
-    /// The request is taken and nothing ever comes back.
+    /// The request is read and never answered.
     Silence,
-    /// Something else answers: status, content type, body.
+    /// Something other than DynamoDB responds: status, content type, body.
     Answer(u16, &'static str, &'static str),
     /// The proxy rejects the request as DynamoDB does: status, code.
     Reject(u16, &'static str),
-    /// DynamoDB's answer is lost: the write has landed, and the connection is reset.
+    /// DynamoDB's response is lost: the write has succeeded, and the connection is reset.
     LoseAnswer,
-    /// The connection is reset when half of DynamoDB's answer has been written.
+    /// The connection is reset after half of DynamoDB's response has been written.
     ResetMidAnswer,
-    /// DynamoDB's answer comes one byte at a time.
+    /// DynamoDB's response arrives one byte at a time.
     Drip,
-    /// DynamoDB's answer comes with half its body, as if that were all.
+    /// DynamoDB's response has only half of its body, with a matching length.
     Truncate,
-    /// What comes back is not HTTP.
+    /// The response is not HTTP.
     Garble,
 }
 
-/// How connections end that wait for their next request.
+/// How idle connections end.
 #[derive(Debug, Clone, Copy)]
 enum Ending {
     /// With a FIN.
     HangUp,
-    /// Without one: whatever is sent from now on is swallowed.
+    /// Without a FIN: everything that is sent afterwards is lost.
     Vanish,
 }
 
 type Rule = Box<dyn FnMut(Call) -> Option<Fault> + Send>;
 
-/// A proxy in front of a DynamoDB.
+/// A proxy in front of DynamoDB.
 pub struct Proxy {
-    /// Where it listens.
+    /// The URL that it listens on.
     pub url: String,
     shared: Arc<Shared>,
 }
@@ -84,17 +84,17 @@ struct Shared {
     client: Client<HttpConnector, SdkBody>,
     rule: Mutex<Rule>,
     ending: watch::Sender<Ending>,
-    /// Connections that serve.
+    /// The number of connections that are being served.
     open: AtomicUsize,
-    /// Requests that a fault has struck.
+    /// The number of requests that have suffered a fault.
     struck: AtomicUsize,
-    /// Requests that were sent into a connection that had vanished.
+    /// The number of requests that were sent on a vanished connection.
     swallowed: AtomicUsize,
-    /// Whether requests that are no operation of DynamoDB are swallowed.
+    /// Whether requests other than DynamoDB operations are never answered.
     swallows_unnamed: AtomicBool,
-    /// How much later the answer to a call comes.
+    /// The delay of each call's response.
     delays: Mutex<HashMap<Call, Duration>>,
-    /// Connections so far.
+    /// The number of connections so far.
     accepted: AtomicUsize,
     /// The operation of each request, and the number of the connection that it came through.
     requests: Mutex<Vec<(String, usize)>>,
@@ -104,7 +104,7 @@ struct Shared {
     bill: Mutex<Vec<(String, f64)>>,
 }
 
-/// Apart from the test's own runtime, so that a test can stop the function's time and not the proxy's.
+/// Separate from the test's own runtime, so that a test can pause the function's clock without pausing the proxy's.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 impl Proxy {
@@ -115,7 +115,7 @@ impl Proxy {
         proxy
     }
 
-    /// Starts a proxy that rejects connections until it is told to listen.
+    /// Starts a proxy that rejects connections until [`Closed::listen`] is called.
     pub fn start_closed(database: &str) -> (Self, Closed) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -142,7 +142,7 @@ impl Proxy {
         (Self { url, shared }, closed)
     }
 
-    /// Decides from now on what happens to each request.
+    /// Sets the rule that decides what happens to each request.
     pub fn rule(&self, rule: impl FnMut(Call) -> Option<Fault> + Send + 'static) {
         *self.shared.rule.lock().unwrap() = Box::new(rule);
     }
@@ -152,32 +152,32 @@ impl Proxy {
         self.rule(|_| None);
     }
 
-    /// How many requests a fault has struck.
+    /// The number of requests that have suffered a fault.
     pub fn struck(&self) -> usize {
         self.shared.struck.load(Ordering::SeqCst)
     }
 
-    /// How many requests went into a connection that had vanished.
+    /// The number of requests that were sent on a vanished connection.
     pub fn swallowed(&self) -> usize {
         self.shared.swallowed.load(Ordering::SeqCst)
     }
 
-    /// From now on, answers to this call come so much later.
+    /// Delays the responses to this call from now on.
     pub fn delay(&self, call: Call, delay: Duration) {
         self.shared.delays.lock().unwrap().insert(call, delay);
     }
 
-    /// How many connections have been accepted.
+    /// The number of connections that have been accepted.
     pub fn connections(&self) -> usize {
         self.shared.accepted.load(Ordering::SeqCst)
     }
 
-    /// From now on, a request that is no operation of DynamoDB (a warm-up) is never answered.
+    /// From now on, requests other than DynamoDB operations (the warm-up) are never answered.
     pub fn swallow_unnamed_requests(&self) {
         self.shared.swallows_unnamed.store(true, Ordering::SeqCst);
     }
 
-    /// Every request since the last call: its operation, and the number of its connection.
+    /// Takes every request since the last call: its operation, and the number of its connection.
     pub fn take_requests(&self) -> Vec<(String, usize)> {
         std::mem::take(&mut self.shared.requests.lock().unwrap())
     }
@@ -191,7 +191,7 @@ impl Proxy {
     /// What DynamoDB has charged so far: each operation with its capacity units, by name.
     pub fn bill(&self) -> Vec<(String, f64)> {
         let mut bill = self.shared.bill.lock().unwrap().clone();
-        bill.sort_by(|(one, _), (other, _)| one.cmp(other));
+        bill.sort_by(|(left, _), (right, _)| left.cmp(right));
         bill
     }
 
@@ -205,7 +205,7 @@ impl Proxy {
         self.end(Ending::Vanish);
     }
 
-    /// Blocks, so that the function does not move meanwhile: it is frozen, as Lambda freezes it.
+    /// Blocks the thread, so that the function is frozen in the meantime, as Lambda freezes it.
     fn end(&self, ending: Ending) {
         self.shared.ending.send_replace(ending);
         for _ in 0..10_000 {
@@ -218,14 +218,14 @@ impl Proxy {
     }
 }
 
-/// A port that is taken and on which nobody listens.
+/// A bound port that is not listening.
 pub struct Closed {
     socket: TcpSocket,
     shared: Arc<Shared>,
 }
 
 impl Closed {
-    /// Listens from now on.
+    /// Starts to listen.
     pub fn listen(self) {
         let _guard = RUNTIME.enter();
         let listener = self.socket.listen(1024).unwrap();
@@ -252,7 +252,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 impl Shared {
-    /// Serves a connection to its end; hands it back where that end is to vanish.
+    /// Serves a connection until it ends; returns it if it is to vanish.
     async fn serve(&self, mut peer: TcpStream, number: usize) -> Result<Option<TcpStream>> {
         peer.set_nodelay(true)?;
         let mut ending = self.ending.subscribe();
@@ -286,9 +286,9 @@ impl Shared {
             }
             peer.read_exact(&mut body).await?;
             let now = Utc::now() + TimeDelta::seconds(self.clock_offset.load(Ordering::SeqCst));
-            let mut answer = match fault {
-                None if head.is_signed_off(now) => {
-                    Answer::rejection(400, "InvalidSignatureException")
+            let mut response = match fault {
+                None if head.is_clock_skewed(now) => {
+                    Response::rejection(400, "InvalidSignatureException")
                 }
                 Some(Fault::Silence) => {
                     swallow(&mut peer).await;
@@ -300,36 +300,36 @@ impl Shared {
                     return Ok(None);
                 }
                 Some(Fault::Answer(status, content_type, body)) => {
-                    Answer::of_type(content_type, status, body.into())
+                    Response::of_type(content_type, status, body.into())
                 }
-                Some(Fault::Reject(status, code)) => Answer::rejection(status, code),
-                _ => self.ask(&head_bytes, body).await?,
+                Some(Fault::Reject(status, code)) => Response::rejection(status, code),
+                _ => self.forward(&head_bytes, body).await?,
             };
             let delays = self.delays.lock().unwrap().clone();
             if let Some(delay) = head.call().and_then(|call| delays.get(&call)) {
                 tokio::time::sleep(*delay).await;
             }
             let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-            answer.headers.insert(header::DATE, date.parse().unwrap());
+            response.headers.insert(header::DATE, date.parse().unwrap());
             match fault {
                 Some(Fault::LoseAnswer) => return reset(peer),
                 Some(Fault::ResetMidAnswer) => {
-                    let bytes = answer.bytes();
+                    let bytes = response.bytes();
                     peer.write_all(&bytes[..bytes.len() / 2]).await?;
                     return reset(peer);
                 }
                 Some(Fault::Truncate) => {
-                    let half = answer.body[..answer.body.len() / 2].to_vec();
-                    let answer = Answer::new(answer.status, answer.headers, half);
-                    peer.write_all(&answer.bytes()).await?;
+                    let half = response.body[..response.body.len() / 2].to_vec();
+                    let response = Response::new(response.status, response.headers, half);
+                    peer.write_all(&response.bytes()).await?;
                 }
                 Some(Fault::Drip) => {
-                    for byte in answer.bytes() {
+                    for byte in response.bytes() {
                         peer.write_all(&[byte]).await?;
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 }
-                _ => peer.write_all(&answer.bytes()).await?,
+                _ => peer.write_all(&response.bytes()).await?,
             }
         }
     }
@@ -341,8 +341,8 @@ impl Shared {
         Some(fault)
     }
 
-    /// Passes a request on to DynamoDB, and asks what it costs.
-    async fn ask(&self, head: &[u8], body: Vec<u8>) -> Result<Answer> {
+    /// Forwards a request to DynamoDB, and records the capacity that it used.
+    async fn forward(&self, head: &[u8], body: Vec<u8>) -> Result<Response> {
         let head = String::from_utf8_lossy(head);
         let method = head.split(' ').next().unwrap_or_default();
         let mut request = Request::builder().method(method).uri(&self.database);
@@ -367,7 +367,7 @@ impl Shared {
             let mut bill = self.bill.lock().unwrap_or_else(PoisonError::into_inner);
             bill.push((target(&head).unwrap_or_default().to_owned(), units));
         }
-        Ok(Answer::new(
+        Ok(Response::new(
             parts.status.as_u16(),
             parts.headers,
             body.into(),
@@ -375,7 +375,7 @@ impl Shared {
     }
 }
 
-/// What the proxy has to know of a request.
+/// What the proxy needs to know about a request.
 struct Head {
     length: usize,
     content_length: usize,
@@ -384,7 +384,7 @@ struct Head {
 }
 
 impl Head {
-    /// Looks at the next request without taking it off the socket.
+    /// Reads the head of the next request without removing it from the socket.
     async fn peek(peer: &TcpStream) -> Result<Self> {
         let mut bytes = vec![0; 16 * 1024];
         loop {
@@ -423,10 +423,10 @@ impl Head {
         }
     }
 
-    /// Whether the signature is too old or too new for the service's clock.
-    fn is_signed_off(&self, now: DateTime<Utc>) -> bool {
-        let is_off = |at: DateTime<Utc>| (at - now).abs() > TimeDelta::minutes(5);
-        self.signed_at.is_some_and(is_off)
+    /// Whether the signature is too old or too new by the service's clock.
+    fn is_clock_skewed(&self, now: DateTime<Utc>) -> bool {
+        let is_skewed = |at: DateTime<Utc>| (at - now).abs() > TimeDelta::minutes(5);
+        self.signed_at.is_some_and(is_skewed)
     }
 }
 
@@ -441,18 +441,18 @@ fn field<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
     fields(head).find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then_some(value))
 }
 
-/// The name of the operation that is asked for.
+/// The name of the requested operation.
 fn target(head: &str) -> Option<&str> {
     field(head, "x-amz-target")?.rsplit('.').next()
 }
 
-struct Answer {
+struct Response {
     status: u16,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     fn new(status: u16, mut headers: HeaderMap, body: Vec<u8>) -> Self {
         headers.remove(header::TRANSFER_ENCODING);
         headers.remove(header::CONNECTION);
@@ -496,13 +496,13 @@ impl Answer {
     }
 }
 
-/// Ends a connection with a RST.
+/// Closes a connection with a RST.
 fn reset(peer: TcpStream) -> Result<Option<TcpStream>> {
     peer.set_zero_linger()?;
     Ok(None)
 }
 
-/// Takes what comes and answers nothing, until the peer gives up.
+/// Reads and discards everything until the peer closes the connection.
 async fn swallow(peer: &mut TcpStream) {
     let mut bytes = [0; 4096];
     while matches!(peer.read(&mut bytes).await, Ok(1..)) {}

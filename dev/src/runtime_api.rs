@@ -1,4 +1,4 @@
-//! The part of Lambda that a function talks to: it hands out events and takes answers.
+//! A local Lambda Runtime API: hands out events, and collects responses.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, oneshot};
 
-/// Lambda's own timeout, as in `template.yaml`.
+/// The timeout of the heartbeat function in `template.yaml`.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A Runtime API for any number of processes. Clones share it.
@@ -27,42 +27,42 @@ pub struct RuntimeApi {
     lambda: Arc<Lambda>,
 }
 
-/// What a function has posted.
+/// What a function posted.
 pub struct Answer {
-    /// Where to: an answer ends in `/response`, a failure in `/error`.
+    /// The path, which ends in `/response` for a response and in `/error` for a failure.
     pub path: String,
-    /// What.
+    /// The posted body.
     pub body: Bytes,
-    /// When.
+    /// When it arrived.
     pub at: Instant,
 }
 
 struct Lambda {
     events: UnboundedSender<(String, Bytes)>,
     pending: Mutex<UnboundedReceiver<(String, Bytes)>>,
-    asks: UnboundedSender<Instant>,
-    asked: Mutex<UnboundedReceiver<Instant>>,
+    polls: UnboundedSender<Instant>,
+    polled: Mutex<UnboundedReceiver<Instant>>,
     running: Mutex<HashMap<String, oneshot::Sender<Answer>>>,
     invocations: AtomicU64,
-    /// The deadline of every event, where one was set.
+    /// The deadline of every event, if one is set.
     deadline: std::sync::Mutex<Option<SystemTime>>,
 }
 
 impl RuntimeApi {
-    /// Starts the API, for as long as the runtime lives.
+    /// Starts the API, which runs as long as the runtime.
     ///
     /// # Errors
-    /// No port is free.
+    /// If no port is free.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?.to_string();
         let (events, pending) = unbounded_channel();
-        let (asks, asked) = unbounded_channel();
+        let (polls, polled) = unbounded_channel();
         let lambda = Arc::new(Lambda {
             events,
             pending: Mutex::new(pending),
-            asks,
-            asked: Mutex::new(asked),
+            polls,
+            polled: Mutex::new(polled),
             running: Mutex::default(),
             invocations: AtomicU64::new(0),
             deadline: std::sync::Mutex::default(),
@@ -71,25 +71,25 @@ impl RuntimeApi {
         Ok(Self { address, lambda })
     }
 
-    /// Gives every event this deadline from now on, instead of the time at which it is handed out plus Lambda's
-    /// timeout.
+    /// Sets the deadline of every event from now on. By default, an event's deadline is the time at which it is handed
+    /// out plus Lambda's timeout.
     pub fn set_deadline(&self, deadline: SystemTime) {
         *self.lambda.deadline.lock().unwrap() = Some(deadline);
     }
 
-    /// Waits until a process asks for an event, once for each time that one does.
+    /// Waits for the next request for an event, and returns its time.
     pub async fn next(&self) -> Option<Instant> {
-        self.lambda.asked.lock().await.recv().await
+        self.lambda.polled.lock().await.recv().await
     }
 
-    /// Hands over an event, and waits for its answer.
+    /// Hands out an event, and waits for the response to it.
     pub async fn invoke(&self, event: impl Into<Bytes>) -> Option<Answer> {
         let number = self.lambda.invocations.fetch_add(1, Ordering::Relaxed);
         let id = format!("00000000-0000-4000-8000-{number:012}");
-        let (answer, answered) = oneshot::channel();
-        self.lambda.running.lock().await.insert(id.clone(), answer);
+        let (sender, receiver) = oneshot::channel();
+        self.lambda.running.lock().await.insert(id.clone(), sender);
         self.lambda.events.send((id, event.into())).ok()?;
-        answered.await.ok()
+        receiver.await.ok()
     }
 }
 
@@ -106,13 +106,13 @@ impl Lambda {
         http1::Builder::new()
             .serve_connection(
                 TokioIo::new(tcp),
-                service_fn(|request| self.answer(request)),
+                service_fn(|request| self.handle(request)),
             )
             .await
             .map_err(Error::other)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
+    async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
         if request.method() == Method::GET {
             return self.hand_out().await;
         }
@@ -122,9 +122,9 @@ impl Lambda {
         let body = body.map_err(Error::other)?.to_bytes();
         let id = path.rsplit('/').nth(1).unwrap_or_default();
         match self.running.lock().await.remove(id) {
-            // Whoever has sent the event may have given up.
+            // The sender of the event may have given up.
             Some(waiting) => drop(waiting.send(Answer { path, body, at })),
-            None => eprintln!("the function says {path}: {body:?}"),
+            None => eprintln!("the function posted to {path}: {body:?}"),
         }
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::ACCEPTED;
@@ -132,7 +132,7 @@ impl Lambda {
     }
 
     async fn hand_out(&self) -> Result<Response<Full<Bytes>>> {
-        self.asks.send(Instant::now()).map_err(Error::other)?;
+        self.polls.send(Instant::now()).map_err(Error::other)?;
         let next = self.pending.lock().await.recv().await;
         let (id, event) = next.ok_or_else(|| Error::other("no more events"))?;
         let deadline = *self.deadline.lock().unwrap();

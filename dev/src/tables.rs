@@ -1,4 +1,4 @@
-//! The tables as `template.yaml` defines them, so that what is tested is what is deployed.
+//! Creates the tables as `template.yaml` defines them, so that tests use the tables that are deployed.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
@@ -8,8 +8,7 @@ use saphyr::{LoadableYamlNode, Yaml};
 
 const TEMPLATE: &str = include_str!("../../template.yaml");
 
-/// Makes the table that the template defines under this logical id, under a name of its own, unless it
-/// is there.
+/// Creates the table that the template defines under this logical id, with the given name, unless it exists.
 pub async fn create(client: &Client, logical_id: &str, name: &str) {
     let template = &Yaml::load_from_str(TEMPLATE).expect("template.yaml is YAML")[0];
     let properties = &template["Resources"][logical_id]["Properties"];
@@ -37,6 +36,6 @@ pub async fn create(client: &Client, logical_id: &str, name: &str) {
         .await;
     match created.map_err(SdkError::into_service_error) {
         Ok(_) | Err(CreateTableError::ResourceInUseException(_)) => {}
-        Err(error) => panic!("{name} cannot be made: {}", DisplayErrorContext(error)),
+        Err(error) => panic!("{name} cannot be created: {}", DisplayErrorContext(error)),
     }
 }

@@ -1,4 +1,5 @@
-//! Any bytes as a body: no panic, and what is accepted keeps the limits that DynamoDB and the contract set.
+//! Parses any bytes as a body: it must not panic, and accepted values must be within the limits of DynamoDB and the
+//! contract.
 
 #![no_main]
 

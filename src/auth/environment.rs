@@ -11,7 +11,7 @@ pub struct Keys(Vec<Key>);
 
 struct Key {
     digest: [u8; 32],
-    /// The one server that the key may write for; none means any.
+    /// The only server that the key may write for; `None` means any.
     server_id: Option<ServerId>,
 }
 
@@ -20,7 +20,7 @@ impl Keys {
     /// `<hex>:<server_id>`.
     ///
     /// # Errors
-    /// No digest at all, or which entry is not one.
+    /// If the list is empty, or if an entry is malformed.
     pub fn parse(list: &str) -> Result<Self, KeyError> {
         if list.trim().is_empty() {
             return Err(KeyError::Empty);
@@ -35,12 +35,12 @@ impl Keys {
     }
 
     /// Whether the digest is among these. Takes the same time whichever digest matches, or if none does.
-    pub(super) fn contain(&self, digest: &Digest) -> bool {
+    pub(super) fn contains(&self, digest: &Digest) -> bool {
         self.any(digest, |_| true)
     }
 
-    /// Whether the digest is here as that of a key that may write for this server.
-    pub(super) fn allow(&self, digest: &Digest, server_id: &ServerId) -> bool {
+    /// Whether a key with this digest may write for this server.
+    pub(super) fn allows(&self, digest: &Digest, server_id: &ServerId) -> bool {
         self.any(digest, |key| {
             key.server_id
                 .as_ref()
@@ -48,7 +48,7 @@ impl Keys {
         })
     }
 
-    /// Whether the digest is that of a key that fulfils a condition. Always looks at all of them.
+    /// Whether a key with this digest meets a condition. Always compares every key.
     fn any(&self, digest: &Digest, condition: impl Fn(&Key) -> bool) -> bool {
         let matches = |key: &Key| {
             key.digest.as_slice().ct_eq(digest.as_ref()) & Choice::from(u8::from(condition(key)))
@@ -56,7 +56,7 @@ impl Keys {
         self.0
             .iter()
             .map(matches)
-            .fold(Choice::from(0), |any, one| any | one)
+            .fold(Choice::from(0), |left, right| left | right)
             .into()
     }
 }
@@ -76,14 +76,14 @@ impl Key {
     }
 }
 
-/// Why a list of digests cannot be used. It never contains the list.
+/// Why a list of digests is invalid. It never contains the list.
 #[derive(Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// There is none.
+    /// The list is empty.
     Empty,
     /// An entry, counted from 1, is not `<64 hex digits>` or `<64 hex digits>:<server_id>`.
     Malformed {
-        /// Its place in the list.
+        /// Its position in the list.
         entry: usize,
     },
 }
@@ -95,7 +95,7 @@ impl fmt::Display for KeyError {
             Self::Malformed { entry } => {
                 write!(
                     f,
-                    "entry {entry} is not 64 hex digits, alone or with :server_id behind them"
+                    "entry {entry} is not 64 hex digits, alone or followed by :server_id"
                 )
             }
         }
@@ -125,7 +125,7 @@ mod tests {
                 true
             });
             assert_eq!((compared.get(), matches), (3, is_known), "{presented}");
-            assert_eq!(keys.contain(&digest), is_known, "{presented}");
+            assert_eq!(keys.contains(&digest), is_known, "{presented}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Keys in a table of their own (`KEYS_TABLE`): one for every server, made and revoked without a deployment.
+//! Keys in a table of their own (`KEYS_TABLE`): one for each server, created and revoked without a deployment.
 
 use crate::error::{Error, Failure};
 use crate::heartbeat::ServerId;
@@ -10,34 +10,34 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 
-/// How a key in the table begins.
+/// The prefix of a key in the table.
 const PREFIX: &[u8] = b"hb_";
 
-/// The length of what follows: 256 bits in base64url.
+/// The length of the rest of a key: 256 bits in base64url.
 const SECRET_LENGTH: usize = 43;
 
-/// Keys that are remembered at most, about half a megabyte of them.
+/// The maximum number of cached keys, about half a megabyte.
 const CAPACITY: usize = 4096;
 
-/// The keys table, and the accepted keys that are remembered.
+/// The keys table, and a cache of accepted keys.
 pub struct KeysTable {
     client: Client,
     name: String,
-    remember_for: TimeDelta,
+    cache_for: TimeDelta,
     accepted: Mutex<HashMap<[u8; 32], Accepted>>,
 }
 
 /// A key that the table holds.
 #[derive(Clone)]
 struct Accepted {
-    /// The one server that the key may write for; none means any.
+    /// The only server that the key may write for; `None` means any.
     server_id: Option<ServerId>,
     expires_at: Option<DateTime<Utc>>,
     read_at: DateTime<Utc>,
 }
 
-/// Whether a key looks like those in the table. Nothing else is ever looked up, so other guesses cost no read.
-pub(super) fn has_form_of_key(presented: &[u8]) -> bool {
+/// Whether a key has the format of those in the table. Only such keys are looked up, so other guesses cost no read.
+pub(super) fn has_key_format(presented: &[u8]) -> bool {
     presented.strip_prefix(PREFIX).is_some_and(|secret| {
         let is_base64url = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
         secret.len() == SECRET_LENGTH && secret.iter().all(is_base64url)
@@ -45,19 +45,19 @@ pub(super) fn has_form_of_key(presented: &[u8]) -> bool {
 }
 
 impl KeysTable {
-    /// The table of this name. An accepted key is remembered for this long, an unknown one is not.
+    /// A table with this name. Accepted keys are cached for `cache_for`; unknown keys are not cached.
     #[must_use]
-    pub fn new(client: Client, name: String, remember_for: TimeDelta) -> Self {
+    pub fn new(client: Client, name: String, cache_for: TimeDelta) -> Self {
         Self {
             client,
             name,
-            remember_for,
+            cache_for,
             accepted: Mutex::default(),
         }
     }
 
-    /// Finds a key by its digest: the one server that it may write for, and when the table was asked, if it
-    /// was.
+    /// Finds a key by its digest. Returns the only server that it may write for, and when the lookup started if there
+    /// was one.
     pub(super) async fn find(
         &self,
         digest: &Digest,
@@ -65,7 +65,7 @@ impl KeysTable {
     ) -> Result<(Option<ServerId>, Option<Instant>), Error> {
         let mut digest_bytes = [0; 32];
         digest_bytes.copy_from_slice(digest.as_ref());
-        let (key, asked_at) = match self.recall(&digest_bytes, now) {
+        let (key, asked_at) = match self.cached(&digest_bytes, now) {
             Some(key) => (key, None),
             None => {
                 let asked_at = Instant::now();
@@ -77,7 +77,7 @@ impl KeysTable {
             return Err(Error::Unauthorized);
         }
         if asked_at.is_some() {
-            self.remember(digest_bytes, key.clone());
+            self.cache(digest_bytes, key.clone());
         }
         Ok((key.server_id, asked_at))
     }
@@ -109,21 +109,22 @@ impl KeysTable {
         })
     }
 
-    /// A key that was read less than `remember_for` ago. One that was read later than now is not trusted:
-    /// the clock has been set back since. What is not trusted is forgotten, so that no clock revives it.
-    fn recall(&self, digest: &[u8; 32], now: DateTime<Utc>) -> Option<Accepted> {
+    /// Returns a cached key that was read less than `cache_for` ago. A key that was read in the future is not trusted,
+    /// because the clock has been set back since. Keys that are not trusted are evicted, so that no later clock change
+    /// makes them valid again.
+    fn cached(&self, digest: &[u8; 32], now: DateTime<Utc>) -> Option<Accepted> {
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         let key = accepted.get(digest)?;
         let age = now - key.read_at;
-        if TimeDelta::zero() <= age && age < self.remember_for {
+        if TimeDelta::zero() <= age && age < self.cache_for {
             return Some(key.clone());
         }
         accepted.remove(digest);
         None
     }
 
-    /// Remembers a key; forgets the one that was read first when there are too many.
-    fn remember(&self, digest: [u8; 32], key: Accepted) {
+    /// Caches a key, and evicts the oldest one if the cache is full.
+    fn cache(&self, digest: [u8; 32], key: Accepted) {
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         if accepted.len() >= CAPACITY && !accepted.contains_key(&digest) {
             let oldest = accepted.iter().min_by_key(|(_, key)| key.read_at);
@@ -141,9 +142,9 @@ mod tests {
 
     // C2.8
     #[test]
-    fn only_what_looks_like_a_key_of_the_table_is_looked_up() {
+    fn only_keys_in_the_table_format_are_looked_up() {
         let secret = "Az09-_".repeat(7) + "x";
-        for (presented, has_form) in [
+        for (presented, is_looked_up) in [
             (format!("hb_{secret}"), true),
             (format!("hb_{secret}x"), false),
             (format!("hb_{}", &secret[1..]), false),
@@ -157,16 +158,16 @@ mod tests {
             (String::new(), false),
         ] {
             assert_eq!(
-                has_form_of_key(presented.as_bytes()),
-                has_form,
+                has_key_format(presented.as_bytes()),
+                is_looked_up,
                 "{presented}"
             );
         }
     }
 
-    // C2.9: bounded memory. The oldest key makes room.
+    // C2.9: memory is bounded, and the oldest key is evicted.
     #[tokio::test]
-    async fn no_more_keys_are_remembered_than_fit() {
+    async fn the_cache_is_bounded() {
         let config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(aws_sdk_dynamodb::config::BehaviorVersion::latest())
             .build();
@@ -185,10 +186,10 @@ mod tests {
                 expires_at: None,
                 read_at: start + TimeDelta::seconds(number.into()),
             };
-            table.remember(digest(number), key);
+            table.cache(digest(number), key);
         }
         let now = start + TimeDelta::seconds(many.into());
-        let recalled = (0..many).filter(|number| table.recall(&digest(*number), now).is_some());
-        assert_eq!(recalled.collect::<Vec<_>>(), (10..many).collect::<Vec<_>>());
+        let cached = (0..many).filter(|number| table.cached(&digest(*number), now).is_some());
+        assert_eq!(cached.collect::<Vec<_>>(), (10..many).collect::<Vec<_>>());
     }
 }

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::parse_x509_certificate;
 
-/// Long enough to replace a root and to deploy the function everywhere.
+/// Enough time to replace a root and deploy the function everywhere.
 const NOTICE: Duration = Duration::from_secs(180 * 24 * 60 * 60);
 
-/// Each root by its common name, and when it expires.
+/// The common name and the expiry of each root.
 fn roots() -> Vec<(String, SystemTime)> {
     let root = |pem: Result<CertificateDer<'_>, _>| {
         let der = pem.expect("PEM");
@@ -42,7 +42,7 @@ fn all_of_amazons_roots_are_trusted() {
     );
 }
 
-/// Fails 180 days before the first of them expires.
+/// Fails 180 days before the first root expires.
 #[test]
 fn no_root_expires_soon() {
     for (name, expiry) in roots() {
@@ -53,7 +53,7 @@ fn no_root_expires_soon() {
     }
 }
 
-/// A connector that keeps each request and answers none.
+/// A connector that records each request and answers none.
 #[derive(Debug, Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<HttpRequest>>>);
 
@@ -64,7 +64,7 @@ impl HttpConnector for Recorder {
     }
 }
 
-/// What `aws-sigv4` says of a request that is sent to this URL.
+/// The `Authorization` header that `aws-sigv4` computes for a request to this URL.
 fn signature(url: &str, request: &HttpRequest) -> String {
     let date = request.headers().get("x-amz-date").expect("a date");
     let date = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ").expect("in this format");
@@ -95,7 +95,7 @@ fn signature(url: &str, request: &HttpRequest) -> String {
     authorization.expect("a signature").value().to_owned()
 }
 
-/// An HTTP client sends no default port in `Host`, so none may be signed.
+/// HTTP clients leave the default port out of `Host`, so it must not be signed.
 #[tokio::test]
 async fn an_explicit_default_port_is_not_signed() {
     for (url, host) in [

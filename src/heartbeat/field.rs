@@ -1,11 +1,11 @@
-//! What a field is, what can be wrong with one, and the macro that declares an object of them.
+//! Fields of a heartbeat, the rules that one can break, and the macro that declares an object of fields.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// A type whose values can be sent in a heartbeat.
+/// The type of a field in a heartbeat.
 pub trait Field: Sized {
     /// Whether the field must be sent.
     const REQUIRED: bool = true;
@@ -13,12 +13,12 @@ pub trait Field: Sized {
     /// Reads a value that was sent, or reports what is wrong with it.
     fn read(value: &Value, report: &mut Report) -> Option<Self>;
 
-    /// The value of a field that was not sent; or reports that it is missing.
+    /// Returns the value of a field that was not sent, or reports that it is missing.
     fn absent(report: &mut Report) -> Option<Self> {
         report.reject(Violation::Missing)
     }
 
-    /// The value as DynamoDB stores it; none where there is nothing to store.
+    /// The value as DynamoDB stores it; `None` if there is nothing to store.
     fn attribute(&self) -> Option<AttributeValue>;
 
     /// The JSON Schema of the values that are accepted.
@@ -54,7 +54,7 @@ impl<T: Field> Field for Option<T> {
     }
 }
 
-/// Everything found wrong so far, and the field that is being read.
+/// The violations so far, and the path of the field that is being read.
 #[derive(Debug)]
 pub struct Report {
     path: Vec<&'static str>,
@@ -69,14 +69,14 @@ impl Report {
         }
     }
 
-    /// Notes a violation by the field that is being read.
+    /// Records a violation in the field that is being read.
     pub(super) fn reject<T>(&mut self, violation: Violation) -> Option<T> {
         self.errors
             .push(FieldError::new(self.path.clone(), &violation));
         None
     }
 
-    /// Passes a valid value on and notes a violation.
+    /// Returns a valid value, or records the violation.
     pub(super) fn check<T>(&mut self, value: Result<T, Violation>) -> Option<T> {
         value.map_or_else(|violation| self.reject(violation), Some)
     }
@@ -97,18 +97,18 @@ impl Report {
     }
 }
 
-/// One thing that is wrong with the request. It never contains what was sent.
+/// A rule that the request breaks. It never contains what was sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FieldError {
-    /// Pydantic's code for the rule that is broken.
+    /// Pydantic's code for the rule.
     #[serde(rename = "type")]
     #[cfg_attr(test, schemars(example = &"string_too_long"))]
     pub code: &'static str,
-    /// Where: `body` or `header`, then the path to the field.
+    /// The location: `body` or `header`, then the path to the field.
     #[cfg_attr(test, schemars(length(min = 1), example = ["body", "metrics", "cpu_percent"]))]
     pub loc: Vec<&'static str>,
-    /// The rule, for people.
+    /// The rule, as a message for people.
     pub msg: String,
 }
 
@@ -131,9 +131,9 @@ impl fmt::Display for FieldError {
 /// A rule of the contract that a value breaks. [`Display`](fmt::Display) is its message to the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Violation {
-    /// The body is not JSON; holds where and why.
+    /// The body is not JSON. Holds the position and the reason.
     JsonInvalid(String),
-    /// Not an object where one belongs.
+    /// Not an object where one is required.
     ModelAttributesType,
     /// A required field was not sent.
     Missing,
@@ -147,28 +147,28 @@ pub enum Violation {
     StringPatternMismatch(&'static str),
     /// Neither a number nor a string.
     FloatType,
-    /// A string that is no number.
+    /// A string that is not a number.
     FloatParsing,
     /// Neither a number nor a string.
     IntType,
-    /// A string that is no whole number.
+    /// A string that is not a whole number.
     IntParsing,
     /// A number with a fraction.
     IntFromFloat,
-    /// Below the limit, which is 0 everywhere.
+    /// Below the limit, which is always 0.
     GreaterThanEqual,
     /// Above this limit.
     LessThanEqual(String),
     /// Neither a string nor a number.
     DatetimeType,
-    /// A string that is no date-time.
+    /// A string that is not a date-time.
     DatetimeFromDateParsing,
     /// A point in time outside the years 1 to 9999.
     DatetimeParsing,
 }
 
 impl Violation {
-    /// Pydantic's code for it: the `type` of a FastAPI error.
+    /// Pydantic's code for the rule: the `type` of a FastAPI error.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -243,7 +243,7 @@ const fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// Declares an object of the contract: a struct, how it is read, stored and described.
+/// Declares an object of the contract: its struct, and how it is read, stored and described.
 macro_rules! object {
     (
         $(#[doc = $doc:literal])+
@@ -271,7 +271,7 @@ macro_rules! object {
                 serde_json::json!({ $(stringify!($member): $example),+ })
             }
 
-            /// Every member that holds a value, under its own name.
+            /// Every member that has a value, by name.
             #[must_use]
             pub fn attributes(&self) -> std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue> {
                 [$((stringify!($member), $crate::heartbeat::Field::attribute(&self.$member))),+]

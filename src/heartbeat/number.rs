@@ -1,4 +1,4 @@
-//! Numbers, read as leniently as pydantic's lax mode does and kept exactly as they were sent.
+//! Numbers, read as leniently as in pydantic's lax mode and stored exactly as they were sent.
 
 use super::field::{Field, Report, Violation};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Percent(f64);
 
-/// A quantity: 0 to 9.9e125. DynamoDB holds numbers up to 9.99…e125, of 38 digits.
+/// A quantity: 0 to 9.9e125. DynamoDB stores numbers up to 9.99…e125, with 38 digits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Amount(f64);
 
-/// A whole number of things: 0 to 2^64-1.
+/// A whole number: 0 to 2^64-1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count(u64);
 
-/// Makes a type a float field from 0 to a maximum.
+/// Implements [`Field`] for a float from 0 to a maximum.
 macro_rules! float_field {
     ($name:ident, $max:expr) => {
         impl Field for $name {
@@ -74,7 +74,7 @@ fn bounded(float: f64, max: f64) -> Result<f64, Violation> {
     }
 }
 
-/// The number in a string. Names (`nan`, `inf`) are none here.
+/// Parses the number in a string. `nan` and `inf` are not numbers here.
 fn float_from_text(text: &str) -> Option<f64> {
     let text = text.trim();
     let plain = text
@@ -111,7 +111,7 @@ fn whole(float: f64) -> Result<u64, Violation> {
     }
 }
 
-/// The whole number in a string: digits, signed or not, with or without a zero fraction.
+/// Parses the whole number in a string: digits with an optional sign, and an optional fraction of zeros.
 fn integer_from_text(text: &str) -> Result<u64, Violation> {
     let text = text.trim();
     let (negative, unsigned) = match text.strip_prefix('-') {
@@ -134,8 +134,8 @@ fn integer_from_text(text: &str) -> Result<u64, Violation> {
         .map_err(|_| Violation::LessThanEqual(u64::MAX.to_string()))
 }
 
-/// The shortest decimal that reads back as the same float, in DynamoDB's notation. What is closer to
-/// zero than DynamoDB's smallest number is zero.
+/// The shortest decimal that reads back as the same float, in DynamoDB's notation. A value
+/// that is closer to zero than DynamoDB's smallest number becomes zero.
 fn decimal(float: f64) -> String {
     if float < 1e-130 {
         "0".to_owned()

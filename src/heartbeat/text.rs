@@ -1,4 +1,4 @@
-//! Strings with limits. Lengths count Unicode characters.
+//! Strings with limits. Lengths are in Unicode characters.
 
 use super::field::{Field, FieldError, Report, Violation};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -43,7 +43,7 @@ impl<const MIN: usize, const MAX: usize> Field for Text<MIN, MAX> {
     }
 }
 
-/// The name of a server: 1 to 100 characters out of `a-z`, `0-9` and `-`.
+/// The name of a server: 1 to 100 characters from `a-z`, `0-9` and `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerId(Text<1, 100>);
 
@@ -53,7 +53,7 @@ impl ServerId {
     /// Checks a name.
     ///
     /// # Errors
-    /// The first rule that it breaks.
+    /// Returns the first rule that the name breaks.
     pub fn new(text: &str) -> Result<Self, Violation> {
         let text = Text::new(text)?;
         if text
@@ -96,35 +96,35 @@ impl Field for ServerId {
     }
 }
 
-/// The name of one heartbeat, the same for each attempt to send it.
+/// The id of one heartbeat, the same for every attempt to send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeartbeatId(String);
 
 impl HeartbeatId {
-    /// The header in which an agent names its heartbeat.
+    /// The header in which an agent sends its own id for a heartbeat.
     pub const HEADER: &str = "idempotency-key";
     const MAX: usize = 64;
     const PATTERN: &str = "^[!-~]+$";
 
-    /// Takes the name that the agent sent, 1 to 64 visible ASCII characters, or else the request's id.
+    /// Uses the id that the agent sent (1 to 64 visible ASCII characters), or else the request id.
     ///
     /// # Errors
-    /// The rule that the agent's name breaks.
+    /// Returns the rule that the agent's id breaks.
     pub fn new(sent: Option<&[u8]>, request_id: &str) -> Result<Self, FieldError> {
         let violation = match sent {
             None => return Ok(Self(request_id.to_owned())),
             Some([]) => Violation::StringTooShort(1),
-            Some(name) if !name.iter().all(u8::is_ascii_graphic) => {
+            Some(id) if !id.iter().all(u8::is_ascii_graphic) => {
                 Violation::StringPatternMismatch(Self::PATTERN)
             }
-            Some(name) if name.len() > Self::MAX => Violation::StringTooLong(Self::MAX),
-            Some(name) => return Ok(Self(name.iter().copied().map(char::from).collect())),
+            Some(id) if id.len() > Self::MAX => Violation::StringTooLong(Self::MAX),
+            Some(id) => return Ok(Self(id.iter().copied().map(char::from).collect())),
         };
         let loc = vec!["header", Self::HEADER];
         Err(FieldError::new(loc, &violation))
     }
 
-    /// The name itself.
+    /// The id itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,4 +1,4 @@
-//! Points in time, read as leniently as pydantic's lax mode does.
+//! Points in time, read as leniently as in pydantic's lax mode.
 
 use super::field::{Field, Report, Violation};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -9,7 +9,8 @@ use std::fmt;
 
 /// A point in time, to the microsecond.
 ///
-/// Displayed as `2026-01-18T10:30:00.000000Z`: UTC, of fixed width, so that text order is time order.
+/// Displayed as `2026-01-18T10:30:00.000000Z`: UTC, with a fixed width, so that
+/// alphabetical order is chronological order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(DateTime<Utc>);
 
@@ -75,11 +76,10 @@ fn from_text(text: &str) -> Result<Timestamp, Violation> {
     }
 }
 
-/// Reads a date-time, and cuts its fraction to microseconds.
+/// Reads a date-time, and truncates its fraction to microseconds.
 fn from_date_time(text: &str) -> Result<speedate::DateTime, speedate::ParseError> {
-    let cut = MicrosecondsPrecisionOverflowBehavior::Truncate;
     let config = TimeConfig {
-        microseconds_precision_overflow_behavior: cut,
+        microseconds_precision_overflow_behavior: MicrosecondsPrecisionOverflowBehavior::Truncate,
         unix_timestamp_offset: None,
     };
     speedate::DateTime::parse_bytes_rfc3339_with_config(text.as_bytes(), &config)
@@ -97,7 +97,7 @@ fn from_number(number: &Number) -> Result<Timestamp, Violation> {
         .ok_or(Violation::DatetimeParsing)
 }
 
-/// A string that is nothing but a decimal number.
+/// Reads a Unix time from a string that consists only of a decimal number.
 fn unix_time_from_text(text: &str) -> Option<DateTime<Utc>> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     if !unsigned
@@ -116,8 +116,8 @@ fn float_unix_time(float: f64) -> Option<DateTime<Utc>> {
     unix_time(float.floor() as i128, float - float.floor())
 }
 
-/// Seconds since the epoch, or milliseconds above 2e10, within the years 0 to 9999. The fraction, 0 to 1,
-/// is of the same unit.
+/// Converts seconds since the Unix epoch, or milliseconds if the number is above 2e10, into a time within the years
+/// 0 to 9999. The fraction, 0 to 1, has the same unit.
 fn unix_time(whole: i128, fraction: f64) -> Option<DateTime<Utc>> {
     let magnitude = (whole as f64 + fraction).abs();
     let micros_per_unit: u32 = if magnitude > 2e10 { 1_000 } else { 1_000_000 };

@@ -1,4 +1,4 @@
-//! What is said to the topic: one message per sweep.
+//! The message to the topic, one per sweep.
 
 use super::read_time;
 use super::review::Server;
@@ -7,19 +7,19 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// Bytes of a message, below SNS's limit of 256 KiB.
+/// The maximum size of a message, below SNS's limit of 256 KiB, bytes.
 const MAX_BYTES: usize = 250 * 1024;
 
-/// Bytes that are kept for what is around the servers.
+/// Bytes reserved for everything except the entries of servers.
 const FRAME_BYTES: usize = 1024;
 
-/// Characters of a subject, of which SNS takes 99.
+/// The longest subject that SNS accepts, characters.
 const MAX_SUBJECT: usize = 99;
 
 /// A message that names the servers that went offline and those that came back.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Announcement {
-    /// What mail shows in its list, at most 99 ASCII characters.
+    /// The subject of the mail, at most 99 ASCII characters.
     pub subject: String,
     /// The message for programs, as JSON.
     pub default: String,
@@ -27,7 +27,7 @@ pub struct Announcement {
     pub email: String,
 }
 
-/// What programs hear of a server that went offline.
+/// The JSON entry of a server that went offline.
 #[derive(Serialize)]
 struct Offline<'a> {
     server_id: &'a str,
@@ -35,7 +35,7 @@ struct Offline<'a> {
     last_seen: Option<&'a str>,
 }
 
-/// What programs hear of a server that came back.
+/// The JSON entry of a server that came back.
 #[derive(Serialize)]
 struct Back<'a> {
     server_id: &'a str,
@@ -45,13 +45,13 @@ struct Back<'a> {
 }
 
 impl Announcement {
-    /// Writes the message of a sweep at this time. There is none if there is nothing to say.
+    /// Builds the message of a sweep at this time; `None` if there is nothing to announce.
     #[must_use]
     pub fn new(offline: &[Server], back: &[Server], time: DateTime<Utc>) -> Option<Self> {
         if offline.is_empty() && back.is_empty() {
             return None;
         }
-        let mut left = MAX_BYTES - FRAME_BYTES;
+        let mut bytes_left = MAX_BYTES - FRAME_BYTES;
         let (mut offline_entries, mut offline_lines) = (Vec::new(), String::new());
         for server in offline {
             let entry = json!(Offline {
@@ -62,7 +62,7 @@ impl Announcement {
             let seen = server.last_seen.as_deref();
             let away = duration(seen, Some(time));
             let line = paragraph(server, &format!("silent since {}, {away}", moment(seen)));
-            if fits(&mut left, &entry, &line) {
+            if fits(&mut bytes_left, &entry, &line) {
                 offline_entries.push(entry);
                 offline_lines += &line;
             }
@@ -81,7 +81,7 @@ impl Announcement {
                 server,
                 &format!("was silent since {}, {away}", moment(since)),
             );
-            if fits(&mut left, &entry, &line) {
+            if fits(&mut bytes_left, &entry, &line) {
                 back_entries.push(entry);
                 back_lines += &line;
             }
@@ -108,19 +108,19 @@ impl Announcement {
         })
     }
 
-    /// The message as SNS takes it with `MessageStructure: json`.
+    /// The message in the format of SNS's `MessageStructure: json`.
     #[must_use]
     pub fn message(&self) -> String {
         json!({ "default": self.default, "email": self.email }).to_string()
     }
 }
 
-/// Whether a server still fits into the message. Takes its bytes off what is left.
-fn fits(left: &mut usize, entry: &Value, line: &str) -> bool {
-    // As a string within a string: the JSON for programs is itself a value of the message.
+/// Whether a server still fits into the message. If so, subtracts its size from the bytes that are left.
+fn fits(bytes_left: &mut usize, entry: &Value, line: &str) -> bool {
+    // The JSON for programs is escaped, because it is itself a string in the message.
     let bytes = json!(entry.to_string()).to_string().len() + json!(line).to_string().len();
-    let rest = left.checked_sub(bytes);
-    *left = rest.unwrap_or(*left);
+    let rest = bytes_left.checked_sub(bytes);
+    *bytes_left = rest.unwrap_or(*bytes_left);
     rest.is_some()
 }
 
@@ -166,7 +166,7 @@ fn paragraph(server: &Server, what: &str) -> String {
     format!("{}\n  {what}\n", escape(&name))
 }
 
-/// Escapes what could start a line of its own or turn the direction of the text.
+/// Escapes characters that could start a new line or change the direction of the text.
 fn escape(text: &str) -> String {
     let is_harmless = |char: char| {
         !char.is_control()
@@ -183,7 +183,7 @@ fn escape(text: &str) -> String {
     escaped
 }
 
-/// A time as a person reads it.
+/// A stored time, formatted for people.
 fn moment(stored: Option<&str>) -> String {
     stored.and_then(read_time).map_or_else(
         || "an unknown time".to_owned(),
@@ -191,7 +191,8 @@ fn moment(stored: Option<&str>) -> String {
     )
 }
 
-/// How long a server has been away at most: from its last heartbeat before to the first that is known after.
+/// The longest time for which a server can have been away: from its last heartbeat before the absence to the first
+/// known one after it.
 fn duration(since: Option<&str>, until: Option<DateTime<Utc>>) -> String {
     let Some((since, until)) = since.and_then(read_time).zip(until) else {
         return "away for an unknown time".to_owned();

@@ -1,4 +1,4 @@
-//! What a sweep decides, from the items and a time alone.
+//! The decisions of a sweep, based only on the items and a time.
 
 use super::read_time;
 use crate::config::Rules;
@@ -6,23 +6,23 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 
-/// A server that a sweep has something to do for.
+/// A server that a sweep has to update or announce.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// Its key.
     pub server_id: String,
-    /// What its last heartbeat called it.
+    /// The host name in its last heartbeat.
     pub hostname: Option<String>,
     /// When its last heartbeat was received, as stored.
     pub last_seen: Option<String>,
-    /// The `last_seen` before the absence that it is in, or that it has returned from, as stored.
+    /// The `last_seen` before its current absence, or before the one that it has returned from, as stored.
     pub offline_since: Option<String>,
-    /// Whether somebody silenced it until later than now: it is judged and not announced.
+    /// Whether it is silenced now. A silenced server is judged, but not announced.
     pub is_silenced: bool,
 }
 
 impl Server {
-    /// The server as it is once it has been marked as offline.
+    /// The server after it has been marked as offline.
     #[must_use]
     pub fn marked_offline(&self) -> Self {
         Self {
@@ -32,8 +32,8 @@ impl Server {
     }
 }
 
-/// A review of the fleet at one time. Memory grows with the servers that there is something to do for, not
-/// with the fleet.
+/// A review of the fleet at one time. Memory grows with the number of servers to update or announce, not with the
+/// fleet.
 pub struct Review {
     rules: Rules,
     time: DateTime<Utc>,
@@ -43,30 +43,30 @@ pub struct Review {
     overdue: usize,
 }
 
-/// What a sweep is to do.
+/// The actions of a sweep, and the counts for its log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Decision {
     /// Servers in the table.
     pub servers: usize,
     /// Servers that are online and late.
     pub late: usize,
-    /// Late servers that are not judged, because our own path is the likelier cause of their silence.
+    /// Late servers that are not judged, because a fault on our own path is the more likely cause.
     pub held: usize,
     /// Servers whose stored status is `offline`.
     pub away: usize,
     /// Items with a time that cannot be read.
     pub malformed: usize,
-    /// Whether so many servers are overdue at once that our own path is the likelier cause.
+    /// Whether so many servers are overdue at once that a fault on our own path is the more likely cause.
     pub is_mass_silence: bool,
     /// Whether late servers are held, in a mass silence or shortly after it.
     pub is_holding: bool,
     /// Servers to mark as offline.
     pub offline: Vec<Server>,
-    /// Servers that are marked as offline, and not announced yet.
+    /// Servers that are marked as offline, but not announced yet.
     pub unannounced: Vec<Server>,
-    /// Servers that have returned, and whose return is to be announced.
+    /// Servers whose return is to be announced.
     pub back: Vec<Server>,
-    /// Servers that were silenced during the whole of an absence that nobody heard of: it is forgotten.
+    /// Servers that returned, while silenced, from an absence that was never announced; its record is removed.
     pub forgotten: Vec<Server>,
 }
 
@@ -84,7 +84,7 @@ impl Review {
         }
     }
 
-    /// Takes an item of the servers table into account.
+    /// Adds an item of the servers table.
     pub fn add(&mut self, item: &HashMap<String, AttributeValue>) {
         self.decision.servers += 1;
         let text = |name: &str| item.get(name)?.as_s().ok();
@@ -124,7 +124,7 @@ impl Review {
             if silence > self.rules.offline_after {
                 self.late.push((server(), silence));
             } else if offline_since.is_some() {
-                // `announced` says that the last word about the server was "offline".
+                // `announced` means that the last announcement about the server was "offline".
                 match (is_silenced, item.contains_key("announced")) {
                     (false, _) => self.decision.back.push(server()),
                     (true, false) => self.decision.forgotten.push(server()),
@@ -134,8 +134,7 @@ impl Review {
         }
     }
 
-    /// Decides, once every item has been added. `last_mass_silence` is the time of the last sweep that met
-    /// one.
+    /// Decides, after every item has been added. `last_mass_silence` is the time of the last sweep that detected one.
     #[must_use]
     pub fn conclude(self, last_mass_silence: Option<DateTime<Utc>>) -> Decision {
         let Self {

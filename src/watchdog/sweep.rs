@@ -1,4 +1,4 @@
-//! The sweep around the review: it reads the table, and writes and says what was decided.
+//! The sweep: reads the table, applies the decisions of the review, and announces them.
 
 use super::announcement::Announcement;
 use super::review::{Decision, Review, Server};
@@ -17,14 +17,14 @@ use std::time::Instant;
 use tokio::time::timeout_at;
 use tracing::{error, info, warn};
 
-/// Updates in flight at once.
+/// The maximum number of concurrent updates.
 const CONCURRENCY: usize = 32;
 
-/// The share of a sweep's time that the scan may take, in per cent.
+/// The share of a sweep's time that the scan may take, in percent.
 const SCAN_SHARE: u32 = 70;
 
-/// The share of the time after the scan in which servers are judged, in per cent. Recording what was announced
-/// takes as many updates again, and publishing needs a moment, too.
+/// The share of the time after the scan in which servers are judged, in percent. Publishing needs
+/// some of the rest, and recording the announcements takes as many updates again.
 const JUDGING_SHARE: u32 = 40;
 
 /// The attributes that a sweep reads.
@@ -45,7 +45,7 @@ struct Topic {
     arn: String,
 }
 
-/// Why a sweep failed. What it could not do, the next sweep will.
+/// Why a sweep failed. The next sweep does what is left.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SweepError(String);
 
@@ -57,13 +57,14 @@ impl fmt::Display for SweepError {
 
 impl std::error::Error for SweepError {}
 
-/// What became of updates.
+/// The outcome of a batch of updates.
 #[derive(Default)]
 struct Outcome<'a> {
-    /// Servers whose update was made.
-    made: Vec<&'a Server>,
+    /// Servers that were updated.
+    updated: Vec<&'a Server>,
+    /// The number of updates that failed.
     failed: usize,
-    /// Updates that were not begun, because there was no time.
+    /// The number of updates that were not started, for lack of time.
     skipped: usize,
 }
 
@@ -80,11 +81,10 @@ impl Watchdog {
         }
     }
 
-    /// One sweep, as of this time. It has until the deadline for everything.
+    /// Runs one sweep as of this time, within the deadline.
     ///
     /// # Errors
-    /// The scan failed, an update failed, or the topic did not take the message. What is pending is done by
-    /// the next sweep.
+    /// If the scan failed, an update failed, or the topic did not accept the message. The next sweep does what is left.
     pub async fn sweep(
         &self,
         time: DateTime<Utc>,
@@ -96,14 +96,14 @@ impl Watchdog {
         let decision = timeout_at(scan_until.into(), self.review(time))
             .await
             .map_err(|_| SweepError("the scan took too long".to_owned()))??;
-        warn_of(&decision, request_id);
+        warn_about(&decision, request_id);
 
         let judge_until = part_of_time_left(JUDGING_SHARE, deadline);
         let late = decision.offline.iter().collect();
         let marked = self
             .update_all(Self::mark_offline, late, judge_until, deadline, request_id)
             .await;
-        for server in &marked.made {
+        for server in &marked.updated {
             let (server_id, last_seen) = (&server.server_id, &server.last_seen);
             warn!(request_id, server_id, last_seen, "server offline");
         }
@@ -115,8 +115,8 @@ impl Watchdog {
             );
         }
 
-        let audible = marked.made.iter().filter(|server| !server.is_silenced);
-        let mut offline: Vec<_> = audible.map(|server| server.marked_offline()).collect();
+        let announceable = marked.updated.iter().filter(|server| !server.is_silenced);
+        let mut offline: Vec<_> = announceable.map(|server| server.marked_offline()).collect();
         offline.extend(decision.unannounced);
         let published = timeout_at(
             deadline.into(),
@@ -143,7 +143,7 @@ impl Watchdog {
         let ended = self
             .update_all(Self::end_absence, over, deadline, deadline, request_id)
             .await;
-        for server in &ended.made {
+        for server in &ended.updated {
             let (server_id, offline_since) = (&server.server_id, &server.offline_since);
             info!(request_id, server_id, offline_since, "server back");
         }
@@ -152,10 +152,10 @@ impl Watchdog {
             request_id,
             servers = decision.servers,
             late = decision.late,
-            offline = marked.made.len(),
-            back = ended.made.len(),
+            offline = marked.updated.len(),
+            back = ended.updated.len(),
             held = decision.held,
-            away = decision.away + marked.made.len(),
+            away = decision.away + marked.updated.len(),
             milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "sweep"
         );
@@ -166,7 +166,7 @@ impl Watchdog {
         }
     }
 
-    /// Scans the table. Eventually consistent reads will do: every update has a condition.
+    /// Scans the table. Eventually consistent reads are enough, because every update has a condition.
     async fn review(&self, time: DateTime<Utc>) -> Result<Decision, SweepError> {
         let mut review = Review::new(self.rules, time);
         let mut pages = self
@@ -192,7 +192,7 @@ impl Watchdog {
         Ok(decision)
     }
 
-    /// Marks a server as offline, unless a heartbeat has come in between.
+    /// Marks a server as offline, unless a heartbeat has arrived since the scan.
     fn mark_offline(&self, server: &Server) -> UpdateItemFluentBuilder {
         self.update(server)
             .update_expression("SET #status = :offline, offline_since = :seen")
@@ -203,7 +203,7 @@ impl Watchdog {
             .expression_attribute_values(":seen", text(&server.last_seen))
     }
 
-    /// Records that an absence was announced, unless it is another one by now.
+    /// Records that an absence was announced, unless another one has begun.
     fn record_announced(&self, server: &Server) -> UpdateItemFluentBuilder {
         self.update(server)
             .update_expression("SET announced = :since")
@@ -211,7 +211,7 @@ impl Watchdog {
             .expression_attribute_values(":since", text(&server.offline_since))
     }
 
-    /// Takes the end of an absence off the item, unless the server is in another one by now.
+    /// Removes an ended absence from the item, unless another one has begun.
     fn end_absence(&self, server: &Server) -> UpdateItemFluentBuilder {
         self.update(server)
             .update_expression("REMOVE offline_since, announced")
@@ -221,8 +221,8 @@ impl Watchdog {
             .expression_attribute_values(":since", text(&server.offline_since))
     }
 
-    /// Makes an update of each server, many at once. One that fails stops no other. None is begun after `begin_until`,
-    /// and none goes on after the deadline.
+    /// Updates the servers concurrently. A failed update does not stop the others. No update starts after
+    /// `begin_until`, and none continues after the deadline.
     async fn update_all<'a>(
         &self,
         update: fn(&Self, &Server) -> UpdateItemFluentBuilder,
@@ -241,7 +241,7 @@ impl Watchdog {
             }
             match in_flight.next().await {
                 None => break,
-                Some((server, Ok(true))) => outcome.made.push(server),
+                Some((server, Ok(true))) => outcome.updated.push(server),
                 Some((_, Ok(false))) => {}
                 Some((server, Err(reason))) => {
                     outcome.failed += 1;
@@ -296,8 +296,8 @@ impl Watchdog {
     }
 }
 
-/// Warns of what somebody should look at, in one line each.
-fn warn_of(decision: &Decision, request_id: &str) {
+/// Logs one warning for each condition that needs attention.
+fn warn_about(decision: &Decision, request_id: &str) {
     if decision.malformed > 0 {
         let items = decision.malformed;
         warn!(request_id, items, "items hold a time that cannot be read");
@@ -311,20 +311,20 @@ fn warn_of(decision: &Decision, request_id: &str) {
     }
 }
 
-/// When this share of the time until a deadline has passed, in per cent.
+/// The time at which `share` percent of the time until the deadline has passed.
 fn part_of_time_left(share: u32, deadline: Instant) -> Instant {
     let now = Instant::now();
     now + deadline.saturating_duration_since(now) * share / 100
 }
 
-/// Sends an update for a server. Returns whether it was made: where its condition failed, a heartbeat or a person was
-/// faster.
+/// Sends an update for a server. Returns whether it was applied: a failed condition means that a heartbeat or a person
+/// was faster.
 async fn send(
     server: &Server,
     update: UpdateItemFluentBuilder,
     deadline: Instant,
 ) -> (&Server, Result<bool, String>) {
-    let made = match timeout_at(deadline.into(), update.send()).await {
+    let updated = match timeout_at(deadline.into(), update.send()).await {
         Ok(Ok(_)) => Ok(true),
         Ok(Err(error)) => match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
@@ -332,7 +332,7 @@ async fn send(
         },
         Err(elapsed) => Err(elapsed.to_string()),
     };
-    (server, made)
+    (server, updated)
 }
 
 fn text(value: &Option<String>) -> AttributeValue {

@@ -1,4 +1,4 @@
-//! Reading and checking a body, alone.
+//! Parsing and validating a body, and nothing else.
 
 use divan::Bencher;
 use heartbeat::heartbeat::parse;

@@ -1,27 +1,27 @@
-//! Instructions, counted by callgrind: they hardly vary, however busy the machine is.
+//! Instruction counts by callgrind, which hardly vary, however busy the machine is.
 
-use crate::function::{Function, Stage};
+use crate::function::{Function, Setup};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
 use tokio::process::Command;
 
-/// What a program executes, instructions.
+/// The instructions that a program executes.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Instructions {
-    /// From its start to the answer to its first heartbeat.
+    /// From its start to the response to its first heartbeat.
     pub first: u64,
     /// For each heartbeat after that.
     pub warm: u64,
 }
 
 impl Instructions {
-    /// Heartbeats over which the warm figure is taken.
+    /// The number of heartbeats that the warm figure is averaged over.
     const HEARTBEATS: u64 = 100;
 
-    /// Counts, or returns none where there is no valgrind.
-    pub async fn count(stage: &Stage, program: &Path) -> Result<Option<Self>> {
+    /// Counts the instructions; `None` if valgrind is not installed.
+    pub async fn count(setup: &Setup, program: &Path) -> Result<Option<Self>> {
         if Command::new("valgrind")
             .arg("--version")
             .output()
@@ -30,8 +30,8 @@ impl Instructions {
         {
             return Ok(None);
         }
-        let first = run(stage, program, 1).await?;
-        let all = run(stage, program, 1 + Self::HEARTBEATS).await?;
+        let first = run(setup, program, 1).await?;
+        let all = run(setup, program, 1 + Self::HEARTBEATS).await?;
         Ok(Some(Self {
             first,
             warm: (all - first) / Self::HEARTBEATS,
@@ -39,14 +39,14 @@ impl Instructions {
     }
 }
 
-async fn run(stage: &Stage, program: &Path, heartbeats: u64) -> Result<u64> {
-    let out = stage.file("callgrind.out");
+async fn run(setup: &Setup, program: &Path, heartbeats: u64) -> Result<u64> {
+    let out = setup.file("callgrind.out");
     let mut command = Command::new("valgrind");
     command
         .args(["--tool=callgrind", "--quiet"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(program);
-    let mut function = Function::start(stage, command).await?;
+    let mut function = Function::start(setup, command).await?;
     for _ in 0..heartbeats {
         function.invoke().await?;
     }

@@ -4,17 +4,17 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lambda gives a whole core at 1769 MB, and a part in proportion below.
+/// Lambda gives a function a whole core at 1769 MB, and a proportional share below.
 const SHARE: f64 = 128.0 / 1769.0;
 
-/// Microseconds after which the share begins anew.
+/// The period of the share, microseconds.
 const PERIOD: u32 = 20_000;
 
-/// A cgroup with 128 MB's share of a core, for as long as it is held.
+/// A cgroup with 128 MB's share of a core. Dropping it removes the cgroup.
 pub struct CpuShare(PathBuf);
 
 impl CpuShare {
-    /// Makes the cgroup, version 1 or 2, below the bench's own.
+    /// Creates the cgroup, version 1 or 2, below the bench's own.
     pub fn new() -> Result<Self> {
         let own = fs::read_to_string("/proc/self/cgroup")?;
         let own = |controllers: &str| {
@@ -39,7 +39,7 @@ impl CpuShare {
         }
     }
 
-    /// Puts a process under the share.
+    /// Moves a process into the cgroup.
     pub fn admit(&self, process: u32) -> Result<()> {
         self.set("cgroup.procs", &process.to_string())
     }
@@ -57,7 +57,7 @@ impl CpuShare {
 
 impl Drop for CpuShare {
     fn drop(&mut self) {
-        // What is left behind is an empty cgroup.
+        // On failure, an empty cgroup is left behind.
         let _ = fs::remove_dir(&self.0);
     }
 }

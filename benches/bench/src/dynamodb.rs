@@ -1,5 +1,5 @@
-//! A DynamoDB over TLS that accepts every write, knows every key and holds a fleet, and an SNS beside it. It counts
-//! handshakes and calls.
+//! A stub of DynamoDB and SNS over TLS. It accepts every write, every key and every message, returns a fleet for a
+//! scan, and counts handshakes and calls.
 
 use anyhow::Result;
 use http_body_util::{BodyExt, Full};
@@ -18,15 +18,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-/// Who the stub says it is.
+/// The stub's TLS identity.
 pub struct Identity {
-    /// The authority that vouches for it, as PEM.
+    /// The certificate of its authority, as PEM.
     pub authority: String,
     tls: TlsAcceptor,
 }
 
 impl Identity {
-    /// Makes an authority and a certificate for `localhost`.
+    /// Creates an authority and a certificate for `localhost`.
     pub fn new() -> Result<Self> {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -46,9 +46,9 @@ impl Identity {
     }
 }
 
-/// The stub, up for as long as it is held.
+/// The stub. Dropping it stops it.
 pub struct DynamoDb {
-    /// Where it listens.
+    /// The URL that it listens on.
     pub url: String,
     state: Arc<State>,
     _server: JoinSet<()>,
@@ -58,7 +58,7 @@ pub struct DynamoDb {
 struct State {
     handshakes: AtomicUsize,
     calls: AtomicUsize,
-    /// The answers to a scan of the servers table, page by page.
+    /// The responses to a scan of the servers table, page by page.
     pages: RwLock<Vec<Bytes>>,
 }
 
@@ -78,9 +78,9 @@ impl DynamoDb {
     }
 
     /// Fills the servers table.
-    pub fn hold(&self, pages: Vec<Bytes>) {
-        let mut held = self.state.pages.write();
-        **held.as_mut().unwrap_or_else(PoisonError::get_mut) = pages;
+    pub fn fill(&self, pages: Vec<Bytes>) {
+        let mut current = self.state.pages.write();
+        **current.as_mut().unwrap_or_else(PoisonError::get_mut) = pages;
     }
 
     /// TLS handshakes so far.
@@ -103,15 +103,15 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, state: Arc<State>) {
 
 async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<State>) -> Result<()> {
     tcp.set_nodelay(true)?;
-    // Counted as it begins: the client may be done with it before this end is.
+    // Counted at the start, because the client may finish the handshake before the server does.
     state.handshakes.fetch_add(1, Ordering::SeqCst);
     let stream = tls.accept(tcp).await?;
-    let answer = service_fn(move |request| {
+    let service = service_fn(move |request| {
         state.calls.fetch_add(1, Ordering::SeqCst);
-        answer(request, state.clone())
+        respond(request, state.clone())
     });
     http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), answer)
+        .serve_connection(TokioIo::new(stream), service)
         .await?;
     Ok(())
 }
@@ -119,11 +119,11 @@ async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<State>) -> Result<()
 /// An item of the keys table, for the server in the event.
 const KEY: &str = r#"{"Item":{"key_sha256":{"S":"4c88089bdf15cb0dffde5c179461a2f99fa7cfb0bed250a8d87f8aa1d80eaa11"},"server_id":{"S":"omv-mediaserver"},"label":{"S":"omv-mediaserver"},"created_at":{"S":"2026-01-18T10:30:00.000000Z"},"expires_at":{"N":"32503680000"}}}"#;
 
-/// SNS's answer to a message.
+/// SNS's response to a message.
 const PUBLISHED: &str = r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult><MessageId>567910cd-659e-55d4-8ccb-5aaf14679dc0</MessageId></PublishResult></PublishResponse>"#;
 
-/// Answers a write that returns nothing, a lookup of a key, a scan, a message for a topic, and a GET.
-async fn answer(
+/// Responds to a write that returns nothing, the lookup of a key, a scan, a message to a topic, or a GET.
+async fn respond(
     request: Request<Incoming>,
     state: Arc<State>,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
@@ -158,7 +158,7 @@ async fn answer(
 }
 
 impl State {
-    /// The page that a scan asks for: its start is the number of the page.
+    /// The requested page of a scan, whose start key is the number of the page.
     fn page(&self, request: &[u8]) -> Bytes {
         let request: Value = serde_json::from_slice(request).unwrap_or_default();
         let start = request["ExclusiveStartKey"]["server_id"]["S"].as_str();

@@ -1,20 +1,20 @@
-//! What is measured of a program, and the table of it.
+//! The measurements of a program, and the table that shows them.
 
 use crate::callgrind::Instructions;
 use crate::cpu_share::CpuShare;
-use crate::function::{Function, Stage};
+use crate::function::{Function, Setup};
 use anyhow::Result;
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::process::Command;
 
-/// Heartbeats of a function after its first.
+/// The number of heartbeats that a function receives after its first.
 const WARM: u32 = 100;
 
-/// One program and its figures, a sample for each round.
+/// One program and its figures, with a sample for each round.
 pub struct Figures {
-    /// What it is called in the table.
+    /// Its name in the table.
     pub name: &'static str,
     program: PathBuf,
     /// Cold starts with a whole core.
@@ -26,7 +26,7 @@ pub struct Figures {
     calls: usize,
     peak_memory: u64,
     binary: u64,
-    /// Instruction counts; none without valgrind.
+    /// Instruction counts; `None` without valgrind.
     pub instructions: Option<Instructions>,
 }
 
@@ -34,14 +34,14 @@ pub struct Figures {
 pub struct Cold {
     /// Spawn → the first `next`.
     pub init: Duration,
-    /// The first event → its answer.
+    /// The first event → its response.
     pub first: Duration,
     handshakes_in_init: usize,
     handshakes_in_first: usize,
 }
 
 impl Figures {
-    /// No figures yet.
+    /// A program without figures.
     pub fn new(name: &'static str, program: PathBuf) -> Result<Self> {
         Ok(Self {
             name,
@@ -57,9 +57,9 @@ impl Figures {
         })
     }
 
-    /// Takes one sample of everything that time tells.
-    pub async fn sample(&mut self, stage: &Stage, share: Option<&CpuShare>) -> Result<()> {
-        let mut function = Function::start(stage, Command::new(&self.program)).await?;
+    /// Takes one sample of all timings, and of memory.
+    pub async fn sample(&mut self, setup: &Setup, share: Option<&CpuShare>) -> Result<()> {
+        let mut function = Function::start(setup, Command::new(&self.program)).await?;
         self.cold.push(Cold::sample(&mut function).await?);
         let before = function.cpu_time()?;
         let calls_before = function.calls();
@@ -72,15 +72,15 @@ impl Figures {
         function.stop().await?;
 
         let Some(share) = share else { return Ok(()) };
-        let mut function = Function::start(stage, Command::new(&self.program)).await?;
+        let mut function = Function::start(setup, Command::new(&self.program)).await?;
         share.admit(function.id()?)?;
         self.capped.push(Cold::sample(&mut function).await?);
         function.stop().await
     }
 
     /// Counts instructions.
-    pub async fn count(&mut self, stage: &Stage) -> Result<()> {
-        self.instructions = Instructions::count(stage, &self.program).await?;
+    pub async fn count(&mut self, setup: &Setup) -> Result<()> {
+        self.instructions = Instructions::count(setup, &self.program).await?;
         Ok(())
     }
 }
@@ -103,12 +103,12 @@ impl Cold {
     }
 }
 
-/// The middle of what a field of the samples is.
+/// The median of a field of the samples.
 pub fn median(samples: &[Cold], field: impl Fn(&Cold) -> Duration) -> Option<Duration> {
     percentile(samples.iter().map(field), 50)
 }
 
-/// The sample that this many percent of the others come before.
+/// A percentile of the samples.
 pub fn percentile(samples: impl Iterator<Item = Duration>, percent: usize) -> Option<Duration> {
     let mut samples: Vec<_> = samples.collect();
     samples.sort();
@@ -184,7 +184,7 @@ impl Display for Table<'_> {
         })?;
         self.row(f, "peak memory, MB", |it| Some(millions(it.peak_memory)))?;
         self.row(f, "binary, MB", |it| Some(millions(it.binary)))?;
-        self.row(f, "instructions, start → first answer, million", |it| {
+        self.row(f, "instructions, start → first response, million", |it| {
             it.instructions.map(|count| millions(count.first))
         })?;
         self.row(f, "instructions for a warm heartbeat, million", |it| {

@@ -1,4 +1,4 @@
-//! A function's process, from its start to its end.
+//! The process of a function, from start to end.
 
 use crate::dynamodb::{DynamoDb, Identity};
 use anyhow::{Context, Result, ensure};
@@ -13,20 +13,20 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// Everything that the functions have in common.
-pub struct Stage {
+/// The event and the files that all functions share.
+pub struct Setup {
     event: Bytes,
     api_key_sha256: String,
     identity: Identity,
     files: TempDir,
 }
 
-impl Stage {
+impl Setup {
     const CA_BUNDLE: &str = "ca-bundle.pem";
     const TRUST_STORE: &str = "trust-store.pem";
 
-    /// Sets the stage below the repository's root: the event, and whom the functions trust. That is the
-    /// stub, among as many others as in production: Amazon's roots, or the system's trust store.
+    /// Reads the event, and writes two trust stores. As in production, they contain many certificates: Amazon's roots or
+    /// the system's trust store, and that of the stub's authority.
     pub fn new(root: &Path) -> Result<Self> {
         let event = fs::read(root.join("events/heartbeat.json"))?;
         let json: Value = serde_json::from_slice(&event)?;
@@ -49,7 +49,8 @@ impl Stage {
         })
     }
 
-    /// The event with another key, or with its own. Written in the same way, so that both cost the same to read.
+    /// The event with another key, or with its own. Both are serialised in the same way, so that parsing them takes the
+    /// same time.
     pub fn event_with(&self, key: Option<String>) -> Result<Bytes> {
         let mut event: Value = serde_json::from_slice(&self.event)?;
         if let Some(key) = key {
@@ -58,13 +59,13 @@ impl Stage {
         Ok(event.to_string().into())
     }
 
-    /// A file of the stage.
+    /// The path of a shared file.
     pub fn file(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
     }
 }
 
-/// A running function that waits for an event.
+/// A running function that is waiting for an event.
 pub struct Function {
     /// Spawn → the first `next`.
     pub init: Duration,
@@ -75,10 +76,10 @@ pub struct Function {
 }
 
 impl Function {
-    /// Starts a program, in an environment as Lambda makes it, and waits until it asks for an event.
-    pub async fn start(stage: &Stage, mut command: Command) -> Result<Self> {
+    /// Starts a program in an environment like Lambda's, and waits until it requests an event.
+    pub async fn start(setup: &Setup, mut command: Command) -> Result<Self> {
         let runtime_api = RuntimeApi::start().await?;
-        let dynamodb = DynamoDb::start(&stage.identity).await?;
+        let dynamodb = DynamoDb::start(&setup.identity).await?;
         command
             .env_clear()
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
@@ -93,66 +94,69 @@ impl Function {
                 "AWS_SECRET_ACCESS_KEY",
                 "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             )
-            // As long as the real ones are: it is hashed with every signature.
+            // As long as a real one, because every signature hashes it.
             .env("AWS_SESSION_TOKEN", "x".repeat(700))
             .env("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb.url)
             .env("AWS_ENDPOINT_URL_SNS", &dynamodb.url)
-            .env("AWS_CA_BUNDLE", stage.file(Stage::CA_BUNDLE))
-            .env("SSL_CERT_FILE", stage.file(Stage::TRUST_STORE))
+            .env("AWS_CA_BUNDLE", setup.file(Setup::CA_BUNDLE))
+            .env("SSL_CERT_FILE", setup.file(Setup::TRUST_STORE))
             // Under callgrind on a busy machine, everything takes a hundred times as long.
             .env("CONNECT_TIMEOUT_MS", "60000")
             .env("ATTEMPT_TIMEOUT_MS", "60000")
             .env("OPERATION_TIMEOUT_MS", "120000")
-            .env("API_KEY_SHA256", &stage.api_key_sha256)
+            .env("API_KEY_SHA256", &setup.api_key_sha256)
             .env("SERVERS_TABLE", "servers")
             .env("METRICS_TABLE", "metrics")
             .env("KEYS_TABLE", "keys")
-            .env("ALERT_TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:alerts")
+            .env(
+                "ALERT_TOPIC_ARN",
+                "arn:aws:sns:us-east-1:123456789012:alerts",
+            )
             .stdout(std::process::Stdio::null())
             .kill_on_drop(true);
         let start = Instant::now();
         let child = command
             .spawn()
             .with_context(|| format!("{:?}", command.as_std().get_program()))?;
-        let next = within_patience(runtime_api.next()).await?;
+        let next = with_timeout(runtime_api.next()).await?;
         Ok(Self {
             init: next - start,
-            event: stage.event.clone(),
+            event: setup.event.clone(),
             child,
             runtime_api,
             dynamodb,
         })
     }
 
-    /// One heartbeat: event → answer. Returns when the function waits for the next event.
+    /// Sends one heartbeat, and waits for the request for the next event. Returns the time from event to response.
     pub async fn invoke(&mut self) -> Result<Duration> {
         self.invoke_with(self.event.clone()).await
     }
 
-    /// The same with another event.
+    /// Like [`invoke`](Self::invoke), with another event.
     pub async fn invoke_with(&mut self, event: Bytes) -> Result<Duration> {
-        let (time, body) = self.answer(event).await?;
+        let (time, body) = self.call(event).await?;
         ensure!(body["statusCode"] == 200, "{body}");
         Ok(time)
     }
 
-    /// One sweep of the watchdog over the fleet that DynamoDB holds.
+    /// Runs one sweep of the watchdog over the fleet in DynamoDB.
     pub async fn sweep(&mut self, time: &str) -> Result<Duration> {
-        let (time, body) = self.answer(json!({ "time": time }).to_string()).await?;
+        let (time, body) = self.call(json!({ "time": time }).to_string()).await?;
         ensure!(body.is_null(), "{body}");
         Ok(time)
     }
 
-    async fn answer(&mut self, event: impl Into<Bytes>) -> Result<(Duration, Value)> {
+    async fn call(&mut self, event: impl Into<Bytes>) -> Result<(Duration, Value)> {
         let start = Instant::now();
-        let answer = within_patience(self.runtime_api.invoke(event)).await?;
-        within_patience(self.runtime_api.next()).await?;
-        Ok((answer.at - start, serde_json::from_slice(&answer.body)?))
+        let response = with_timeout(self.runtime_api.invoke(event)).await?;
+        with_timeout(self.runtime_api.next()).await?;
+        Ok((response.at - start, serde_json::from_slice(&response.body)?))
     }
 
     /// Fills the servers table.
-    pub fn hold(&self, pages: Vec<Bytes>) {
-        self.dynamodb.hold(pages);
+    pub fn fill(&self, pages: Vec<Bytes>) {
+        self.dynamodb.fill(pages);
     }
 
     /// TLS handshakes so far.
@@ -160,17 +164,17 @@ impl Function {
         self.dynamodb.handshakes()
     }
 
-    /// Calls to DynamoDB so far, the warm-up's among them.
+    /// Calls to DynamoDB so far, including the warm-up's.
     pub fn calls(&self) -> usize {
         self.dynamodb.calls()
     }
 
-    /// The process.
+    /// The id of the process.
     pub fn id(&self) -> Result<u32> {
         self.child.id().context("the function has ended")
     }
 
-    /// CPU time so far, of all threads that are still there.
+    /// CPU time so far, of all threads that still exist.
     pub fn cpu_time(&self) -> Result<Duration> {
         let mut nanos = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.id()?))? {
@@ -184,7 +188,7 @@ impl Function {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// The most memory that was ever resident, bytes.
+    /// Peak resident memory, bytes.
     pub fn peak_memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()?))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -199,14 +203,14 @@ impl Function {
         let id = Pid::from_raw(self.id()?.try_into()?).context("no process")?;
         kill_process(id, Signal::TERM)?;
         let status = self.child.wait().await?;
-        ensure!(!status.success(), "the function ended by itself");
+        ensure!(!status.success(), "the function ended on its own");
         Ok(())
     }
 }
 
-/// Waits for the function, longer than anything takes, under callgrind too.
-async fn within_patience<T>(step: impl Future<Output = Option<T>>) -> Result<T> {
+/// Waits for the function, for longer than any step takes, even under callgrind.
+async fn with_timeout<T>(step: impl Future<Output = Option<T>>) -> Result<T> {
     let step = tokio::time::timeout(Duration::from_secs(120), step).await;
-    step.context("the function is silent")?
+    step.context("the function does not respond")?
         .context("the Runtime API is down")
 }

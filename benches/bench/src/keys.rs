@@ -1,42 +1,42 @@
-//! What a key in the keys table costs, beside one in the environment.
+//! The cost of a key in the keys table, compared with one in the environment.
 
 use crate::ROUNDS;
 use crate::figures::percentile;
-use crate::function::{Function, Stage};
+use crate::function::{Function, Setup};
 use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;
 use tokio::process::Command;
 
-/// Heartbeats of one sample.
+/// The number of heartbeats in a sample.
 const HEARTBEATS: u32 = 100;
 
-/// A function whose heartbeats carry one sort of key, and a sample of them for each round.
-struct Sort {
+/// A function whose heartbeats carry one kind of key, with a sample for each round.
+struct Kind {
     name: &'static str,
-    /// The key of a heartbeat, by its number; the environment's without one.
+    /// The key of the n-th heartbeat; `None` is the environment's key.
     key: fn(u32) -> Option<String>,
     function: Function,
     /// Heartbeats so far.
     sent: u32,
-    /// Calls to DynamoDB for the last sample.
+    /// Calls to DynamoDB in the last sample.
     calls: usize,
-    /// CPU for a heartbeat, a figure for each sample.
+    /// CPU time per heartbeat, a figure for each sample.
     cpu: Vec<Duration>,
-    /// From an event to its answer, a figure for each heartbeat.
+    /// Time from event to response, a figure for each heartbeat.
     times: Vec<Duration>,
 }
 
-impl Sort {
+impl Kind {
     /// Starts a function and sends its first heartbeat, which is not measured.
     async fn start(
-        stage: &Stage,
+        setup: &Setup,
         program: &Path,
         name: &'static str,
         key: fn(u32) -> Option<String>,
     ) -> Result<Self> {
-        let function = Function::start(stage, Command::new(program)).await?;
-        let mut sort = Self {
+        let function = Function::start(setup, Command::new(program)).await?;
+        let mut kind = Self {
             name,
             key,
             function,
@@ -45,21 +45,21 @@ impl Sort {
             cpu: Vec::new(),
             times: Vec::new(),
         };
-        sort.send(stage).await?;
-        Ok(sort)
+        kind.send(setup).await?;
+        Ok(kind)
     }
 
-    async fn send(&mut self, stage: &Stage) -> Result<Duration> {
-        let event = stage.event_with((self.key)(self.sent))?;
+    async fn send(&mut self, setup: &Setup) -> Result<Duration> {
+        let event = setup.event_with((self.key)(self.sent))?;
         self.sent += 1;
         self.function.invoke_with(event).await
     }
 
-    async fn sample(&mut self, stage: &Stage) -> Result<()> {
+    async fn sample(&mut self, setup: &Setup) -> Result<()> {
         let calls = self.function.calls();
         let cpu = self.function.cpu_time()?;
         for _ in 0..HEARTBEATS {
-            let time = self.send(stage).await?;
+            let time = self.send(setup).await?;
             self.times.push(time);
         }
         self.cpu
@@ -69,42 +69,42 @@ impl Sort {
     }
 }
 
-/// Prints a table of the sorts of keys. The rounds are interleaved, so what slows the machine slows them all;
-/// the CPU beside the environment's is the median of what the rounds say.
-pub async fn measure(stage: &Stage, program: &Path) -> Result<()> {
-    let mut sorts = [
-        Sort::start(stage, program, "in the environment", |_| None).await?,
-        Sort::start(stage, program, "in the table, remembered", |_| key(0)).await?,
-        Sort::start(stage, program, "in the table, looked up", key).await?,
+/// Prints a table of the kinds of keys. The rounds are interleaved, so that load on the machine affects all kinds
+/// equally. The relative CPU time is the median over the rounds.
+pub async fn measure(setup: &Setup, program: &Path) -> Result<()> {
+    let mut kinds = [
+        Kind::start(setup, program, "in the environment", |_| None).await?,
+        Kind::start(setup, program, "in the table, cached", |_| key(0)).await?,
+        Kind::start(setup, program, "in the table, looked up", key).await?,
     ];
     for _ in 0..ROUNDS {
-        for sort in &mut sorts {
-            sort.sample(stage).await?;
+        for kind in &mut kinds {
+            kind.sample(setup).await?;
         }
     }
-    println!("\n| key | calls | CPU, µs | CPU beside the environment's, % | p50, µs |");
+    println!("\n| key | calls | CPU, µs | CPU relative to the environment's, % | p50, µs |");
     println!("| --- | ---: | ---: | ---: | ---: |");
-    let environment = sorts[0].cpu.clone();
-    for sort in sorts {
-        let ratios = sort.cpu.iter().zip(&environment);
+    let environment = kinds[0].cpu.clone();
+    for kind in kinds {
+        let ratios = kind.cpu.iter().zip(&environment);
         let mut ratios: Vec<_> = ratios
             .map(|(cpu, environment)| cpu.as_secs_f64() / environment.as_secs_f64())
             .collect();
         ratios.sort_by(f64::total_cmp);
         println!(
             "| {} | {:.2} | {} | {:+.1} | {} |",
-            sort.name,
-            sort.calls as f64 / f64::from(HEARTBEATS),
-            micros(&sort.cpu),
+            kind.name,
+            kind.calls as f64 / f64::from(HEARTBEATS),
+            micros(&kind.cpu),
             (ratios[ratios.len() / 2] - 1.0) * 100.0,
-            micros(&sort.times),
+            micros(&kind.times),
         );
-        sort.function.stop().await?;
+        kind.function.stop().await?;
     }
     Ok(())
 }
 
-/// A key of the table's form, a different one for each number.
+/// A key in the table's format, a different one for each number.
 fn key(number: u32) -> Option<String> {
     Some(format!("hb_{number:043}"))
 }

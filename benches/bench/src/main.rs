@@ -1,8 +1,8 @@
-//! Measures the release binary beside two floors, then keys of either kind, then the watchdog's sweep.
+//! Measures the release binary against two baselines (in `floors/`), then the kinds of keys, then the watchdog's sweep.
 //!
 //! `bench` prints the tables and draws the first heartbeat; `bench keys PROGRAM` and `bench sweep PROGRAM` print
-//! one table only. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
-//! build's counts with the recorded ones, `bench record PROGRAM` records them.
+//! only one table. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
+//! build's counts with the recorded ones, and `bench record PROGRAM` records them.
 
 mod budget;
 mod callgrind;
@@ -18,67 +18,71 @@ use anyhow::{Result, bail};
 use callgrind::Instructions;
 use cpu_share::CpuShare;
 use figures::{Figures, Table};
-use function::Stage;
+use function::Setup;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Samples of each program, taken in turns.
+/// The number of rounds. Each takes one sample of every program.
 const ROUNDS: usize = 20;
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let root: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let stage = Stage::new(&root)?;
+    let setup = Setup::new(&root)?;
     let function = root.join("target/release/heartbeat");
     let budgets = root.join("benches/budgets.json");
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     match *arguments {
-        [] => measure(&stage, &root, function).await,
-        ["count", ref programs @ ..] => count(&stage, programs).await,
-        ["keys", program] => keys::measure(&stage, Path::new(program)).await,
-        ["sweep", program] => sweep::measure(&stage, Path::new(program)).await,
-        ["check", program] => budget::check(&stage, Path::new(program), &budgets).await,
-        ["record", program] => budget::record(&stage, Path::new(program), &budgets).await,
-        _ => bail!("bench [count PROGRAM… | keys PROGRAM | sweep PROGRAM | check PROGRAM | record PROGRAM]"),
+        [] => measure(&setup, &root, function).await,
+        ["count", ref programs @ ..] => count(&setup, programs).await,
+        ["keys", program] => keys::measure(&setup, Path::new(program)).await,
+        ["sweep", program] => sweep::measure(&setup, Path::new(program)).await,
+        ["check", program] => budget::check(&setup, Path::new(program), &budgets).await,
+        ["record", program] => budget::record(&setup, Path::new(program), &budgets).await,
+        _ => bail!(
+            "bench [count PROGRAM… | keys PROGRAM | sweep PROGRAM | check PROGRAM | record PROGRAM]"
+        ),
     }
 }
 
-async fn measure(stage: &Stage, root: &Path, function: PathBuf) -> Result<()> {
-    let floors = root.join("benches/target/release");
+async fn measure(setup: &Setup, root: &Path, function: PathBuf) -> Result<()> {
+    let baselines = root.join("benches/target/release");
     let mut all = [
         Figures::new("heartbeat", function.clone())?,
-        Figures::new("bare", floors.join("bare"))?,
-        Figures::new("SDK defaults", floors.join("defaults"))?,
+        Figures::new("bare", baselines.join("bare"))?,
+        Figures::new("SDK defaults", baselines.join("defaults"))?,
     ];
     let share = CpuShare::new()
-        .inspect_err(|reason| println!("128 MB's share of a core cannot be had here: {reason:#}\n"))
+        .inspect_err(|reason| {
+            println!("skipped: the CPU cannot be limited to 128 MB's share of a core: {reason:#}\n")
+        })
         .ok();
     for _ in 0..ROUNDS {
         for figures in &mut all {
-            figures.sample(stage, share.as_ref()).await?;
+            figures.sample(setup, share.as_ref()).await?;
         }
     }
     for figures in &mut all {
-        figures.count(stage).await?;
+        figures.count(setup).await?;
     }
     println!("{}\n\n{}", machine(), Table(&all));
-    keys::measure(stage, &function).await?;
-    sweep::measure(stage, &root.join("target/release/watchdog")).await?;
+    keys::measure(setup, &function).await?;
+    sweep::measure(setup, &root.join("target/release/watchdog")).await?;
     plot::draw(&all, &root.join("benches/first-heartbeat.svg"))
 }
 
-async fn count(stage: &Stage, programs: &[&str]) -> Result<()> {
+async fn count(setup: &Setup, programs: &[&str]) -> Result<()> {
     for program in programs {
-        match Instructions::count(stage, Path::new(program)).await? {
+        match Instructions::count(setup, Path::new(program)).await? {
             Some(Instructions { first, warm }) => println!("{first:>12} {warm:>10} {program}"),
-            None => bail!("there is no valgrind here"),
+            None => bail!("valgrind is not installed"),
         }
     }
     Ok(())
 }
 
-/// What this runs on, as far as Linux tells.
+/// The date and the machine, according to Linux.
 fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models: Vec<_> = cpus

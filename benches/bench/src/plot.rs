@@ -1,4 +1,4 @@
-//! The first heartbeat, drawn.
+//! Draws the first heartbeat.
 
 use crate::figures::{Cold, Figures, median};
 use anyhow::{Context, Result};
@@ -9,7 +9,7 @@ use std::time::Duration;
 const INIT: RGBColor = RGBColor(176, 190, 197);
 const FIRST: RGBColor = RGBColor(2, 119, 189);
 
-/// Draws a bar for each program: init, and the first heartbeat behind it.
+/// Draws a bar for each program: init, followed by the first heartbeat.
 pub fn draw(all: &[Figures], file: &Path) -> Result<()> {
     let capped = all.iter().all(|figures| !figures.capped.is_empty());
     let millis = |figures: &Figures, field: fn(&Cold) -> Duration| {

@@ -1,7 +1,7 @@
-//! What a sweep of the watchdog costs, by the size of the fleet.
+//! The cost of a sweep of the watchdog, by the size of the fleet.
 
 use crate::figures::percentile;
-use crate::function::{Function, Stage};
+use crate::function::{Function, Setup};
 use anyhow::Result;
 use bytes::Bytes;
 use serde_json::json;
@@ -9,17 +9,17 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::process::Command;
 
-/// Sweeps of each fleet, each by a process of its own.
+/// The number of sweeps of each fleet, each in its own process.
 const SWEEPS: usize = 5;
 
-/// Servers of 400 bytes in a page of a scan, which holds 1 MiB.
+/// The number of servers of 400 bytes in a page of a scan, which holds 1 MiB.
 const PAGE: usize = 1024 * 1024 / 400;
 
 /// The time of the sweeps.
 const NOW: &str = "2026-01-18T10:30:00Z";
 
-/// Prints a table of sweeps over fleets of several sizes, in which no server is late or one in a hundred.
-pub async fn measure(stage: &Stage, program: &Path) -> Result<()> {
+/// Prints a table of sweeps over fleets of several sizes, with no late server and with one in a hundred late.
+pub async fn measure(setup: &Setup, program: &Path) -> Result<()> {
     println!("\n| servers | late | time, ms | CPU, ms | peak memory, MB | calls |");
     println!("| ---: | ---: | ---: | ---: | ---: | ---: |");
     for servers in [1_000, 10_000, 100_000] {
@@ -27,8 +27,8 @@ pub async fn measure(stage: &Stage, program: &Path) -> Result<()> {
             let (mut times, mut cpu) = (Vec::new(), Vec::new());
             let (mut calls, mut peak) = (0, 0);
             for _ in 0..SWEEPS {
-                let mut watchdog = Function::start(stage, Command::new(program)).await?;
-                watchdog.hold(fleet(servers, late));
+                let mut watchdog = Function::start(setup, Command::new(program)).await?;
+                watchdog.fill(fleet(servers, late));
                 let calls_before = watchdog.calls();
                 let cpu_before = watchdog.cpu_time()?;
                 times.push(watchdog.sweep(NOW).await?);
@@ -48,7 +48,7 @@ pub async fn measure(stage: &Stage, program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The pages of a scan over this many servers, of which so many are late.
+/// The pages of a scan over `servers` servers, `late` of which are late.
 fn fleet(servers: usize, late: usize) -> Vec<Bytes> {
     let numbers: Vec<_> = (0..servers).collect();
     let pages = numbers.chunks(PAGE);

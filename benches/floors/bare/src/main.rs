@@ -1,5 +1,5 @@
-//! Floor: the same two requests, signed with `aws-sigv4` and sent by hand over two open connections. It
-//! checks nothing, retries nothing and has no timeouts: no function does less.
+//! Baseline: the same two requests, signed with `aws-sigv4` and sent by hand over two open connections. It validates
+//! nothing, retries nothing and has no timeouts: no function can do less.
 
 use anyhow::{Context, Result, ensure};
 use aws_credential_types::Credentials;
@@ -176,13 +176,13 @@ impl Function {
             SignableRequest::new("POST", &connection.url, headers, SignableBody::Bytes(&body))?;
         let (instructions, _) = sign(signable, &params)?.into_parts();
         instructions.apply_to_request_http1x(&mut request);
-        let (status, answer) = connection.send(request).await?;
+        let (status, body) = connection.send(request).await?;
         ensure!(status == StatusCode::OK, "{status}");
-        Ok(serde_json::from_slice(&answer)?)
+        Ok(serde_json::from_slice(&body)?)
     }
 }
 
-/// One connection, open from the start.
+/// A connection that is open from the start.
 struct Connection {
     url: String,
     host: String,

@@ -1,4 +1,4 @@
-//! Floor: the same function behind the SDK's default clients, with nothing opened before it is needed.
+//! Baseline: the same function with the SDK's default client, whose connections are opened only when they are needed.
 
 use heartbeat::client::Clients;
 use heartbeat::config::{self, Config};
