@@ -35,7 +35,7 @@ pub struct KeysTableConfig {
     /// `KEYS_TABLE`: its name.
     pub name: String,
     /// `KEY_CACHE_SECONDS` (default 300): how long an accepted key is cached, seconds.
-    pub remember_for: TimeDelta,
+    pub cache_for: TimeDelta,
 }
 
 /// How to reach AWS, and its timeouts.
@@ -83,7 +83,7 @@ impl Config {
             keys,
             keys_table: keys_table.map(|name| KeysTableConfig {
                 name,
-                remember_for: TimeDelta::seconds(cache_seconds.into()),
+                cache_for: TimeDelta::seconds(cache_seconds.into()),
             }),
             servers_table: source.required("SERVERS_TABLE")?,
             metrics_table: source.required("METRICS_TABLE")?,

@@ -108,8 +108,8 @@ impl From<&Error> for Response<Body> {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound => f.write_str("another path"),
-            Self::MethodNotAllowed => f.write_str("another method"),
+            Self::NotFound => f.write_str("unknown path"),
+            Self::MethodNotAllowed => f.write_str("wrong method"),
             Self::Unauthorized => f.write_str("missing or unknown API key"),
             Self::MalformedKey(attribute) => {
                 write!(f, "{attribute} of an item in the keys table cannot be read")

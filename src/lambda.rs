@@ -25,7 +25,7 @@ pub fn function(
 + Send {
     let table = config.keys_table.map(|table| {
         let client = clients.servers.clone();
-        KeysTable::new(client, table.name, table.remember_for)
+        KeysTable::new(client, table.name, table.cache_for)
     });
     let app = Arc::new(App {
         auth: Auth::new(config.keys, table),

@@ -276,7 +276,7 @@ impl Watchdog {
             let (subject, announcement) = (announcement.subject, announcement.default);
             info!(
                 request_id,
-                subject, announcement, "nobody to tell: ALERT_TOPIC_ARN is not set"
+                subject, announcement, "not published: ALERT_TOPIC_ARN is not set"
             );
             return Ok(());
         };
@@ -306,7 +306,8 @@ fn warn_about(decision: &Decision, request_id: &str) {
         let held = decision.held;
         warn!(
             request_id,
-            held, "mass silence: our own path is the likelier cause, nobody is judged early"
+            held,
+            "mass silence: a fault on our own path is more likely, so no server is judged early"
         );
     }
 }

@@ -74,7 +74,7 @@ fn a_keys_table_replaces_digests() {
         ]);
         let table = config.ok().unwrap().keys_table.unwrap();
         assert_eq!(table.name, "keys");
-        assert_eq!(table.remember_for.num_seconds(), expected, "{seconds}");
+        assert_eq!(table.cache_for.num_seconds(), expected, "{seconds}");
     }
     assert!(settings(&[]).ok().unwrap().keys_table.is_none());
     assert_eq!(

@@ -40,8 +40,8 @@ async fn a_rejection_is_logged_with_status_and_reason() {
     let app = TestApp::start().await;
     for (name, status, reason) in [
         ("missing-key", 401, "missing or unknown API key"),
-        ("wrong-path", 404, "another path"),
-        ("wrong-method", 405, "another method"),
+        ("wrong-path", 404, "unknown path"),
+        ("wrong-method", 405, "wrong method"),
         ("too-large", 413, "body above the limit"),
         ("malformed-json", 422, "body: json_invalid"),
         (

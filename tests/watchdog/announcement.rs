@@ -192,7 +192,7 @@ async fn without_a_topic_announcements_are_logged() {
         state("offline", Some(0), Some(0))
     );
     let log = watchdog.log();
-    let [line] = lines(&log, "nobody to tell: ALERT_TOPIC_ARN is not set")[..] else {
+    let [line] = lines(&log, "not published: ALERT_TOPIC_ARN is not set")[..] else {
         panic!("{log:?}")
     };
     assert_eq!(line["subject"], "web-1 is offline");
