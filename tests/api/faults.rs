@@ -3,6 +3,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -113,57 +114,63 @@ async fn assert_retry_completes(app: &TestApp, context: &str) {
     assert_eq!(answer.body["server_registered"], json!(false), "{context}");
 }
 
+/// Checks every transient fault in every target, several at once, because most of the checks only wait.
+async fn for_each_fault(check: impl AsyncFn(Fault, u16, &'static [Call])) {
+    let cases = TRANSIENT
+        .into_iter()
+        .flat_map(|(fault, status)| TARGETS.map(|writes| (fault, status, writes)));
+    stream::iter(cases)
+        .for_each_concurrent(9, |(fault, status, writes)| check(fault, status, writes))
+        .await;
+}
+
 // C5.2 C5.7 C6.1 C6.2: either the SDK's retry succeeds and the agent notices nothing, or the agent's retry succeeds.
 #[tokio::test]
 async fn a_fault_that_occurs_once_loses_nothing() {
-    for (fault, status) in TRANSIENT {
-        join_all(TARGETS.map(|writes| async move {
-            let context = format!("{fault:?}, {writes:?}");
-            let proxy = Proxy::start(&URL);
-            let app = start_behind(&proxy, &region(fault), settings_for(fault)).await;
-            let mut left: HashSet<_> = writes.iter().copied().collect();
-            proxy.rule(move |write| left.remove(&write).then_some(fault));
+    for_each_fault(async |fault, status, writes| {
+        let context = format!("{fault:?}, {writes:?}");
+        let proxy = Proxy::start(&URL);
+        let app = start_behind(&proxy, &region(fault), settings_for(fault)).await;
+        let mut left: HashSet<_> = writes.iter().copied().collect();
+        proxy.rule(move |write| left.remove(&write).then_some(fault));
 
-            let answer = app.send(&idempotent_heartbeat()).await;
-            assert_eq!(answer.status, status, "{context}");
-            assert_eq!(proxy.struck(), writes.len(), "{context}");
-            if status == 200 {
-                assert_eq!(answer.body["server_registered"], json!(true), "{context}");
-                assert!(is_complete(&app).await, "{context}");
-            } else {
-                assert!(answer.headers.contains_key("retry-after"), "{context}");
-            }
-            assert_retry_completes(&app, &context).await;
-        }))
-        .await;
-    }
+        let answer = app.send(&idempotent_heartbeat()).await;
+        assert_eq!(answer.status, status, "{context}");
+        assert_eq!(proxy.struck(), writes.len(), "{context}");
+        if status == 200 {
+            assert_eq!(answer.body["server_registered"], json!(true), "{context}");
+            assert!(is_complete(&app).await, "{context}");
+        } else {
+            assert!(answer.headers.contains_key("retry-after"), "{context}");
+        }
+        assert_retry_completes(&app, &context).await;
+    })
+    .await;
 }
 
 // C6.2 C6.4 C7: the answer is sent in time, every warning and error in the log names its request, and a retry after
 // the fault completes the heartbeat.
 #[tokio::test]
 async fn an_ongoing_transient_fault_is_answered_in_time() {
-    for (fault, _) in TRANSIENT {
-        join_all(TARGETS.map(|writes| async move {
-            let context = format!("{fault:?}, {writes:?}");
-            let proxy = Proxy::start(&URL);
-            let app = start_behind(&proxy, &region(fault), settings_for(fault)).await;
-            proxy.rule(move |write| writes.contains(&write).then_some(fault));
+    for_each_fault(async |fault, _, writes| {
+        let context = format!("{fault:?}, {writes:?}");
+        let proxy = Proxy::start(&URL);
+        let app = start_behind(&proxy, &region(fault), settings_for(fault)).await;
+        proxy.rule(move |write| writes.contains(&write).then_some(fault));
 
-            assert_unavailable_in_time(&app, &context).await;
-            assert!(proxy.struck() >= writes.len(), "{context}");
-            for line in app.log.take() {
-                let is_warning_or_error = line["level"] == "WARN" || line["level"] == "ERROR";
-                assert!(
-                    !is_warning_or_error || line["request_id"].is_string(),
-                    "{line}"
-                );
-            }
-            proxy.heal();
-            assert_retry_completes(&app, &context).await;
-        }))
-        .await;
-    }
+        assert_unavailable_in_time(&app, &context).await;
+        assert!(proxy.struck() >= writes.len(), "{context}");
+        for line in app.log.take() {
+            let is_warning_or_error = line["level"] == "WARN" || line["level"] == "ERROR";
+            assert!(
+                !is_warning_or_error || line["request_id"].is_string(),
+                "{line}"
+            );
+        }
+        proxy.heal();
+        assert_retry_completes(&app, &context).await;
+    })
+    .await;
 }
 
 async fn assert_unavailable_in_time(app: &TestApp, context: &str) {

@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
 use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use heartbeat::auth::{Auth, Keys, KeysTable};
 use heartbeat::client;
 use heartbeat::error::Error;
@@ -324,7 +325,7 @@ async fn an_unavailable_keys_table_is_a_503() {
         ("ATTEMPT_TIMEOUT_MS", "500"),
         ("OPERATION_TIMEOUT_MS", "1500"),
     ];
-    for fault in [
+    let faults = [
         Fault::ResetBeforeRequest,
         Fault::ResetMidRequest,
         Fault::ResetMidAnswer,
@@ -339,7 +340,8 @@ async fn an_unavailable_keys_table_is_a_503() {
         Fault::Reject(400, "ThrottlingException"),
         Fault::Reject(400, "ProvisionedThroughputExceededException"),
         Fault::Reject(400, "ExpiredTokenException"),
-    ] {
+    ];
+    let check = async |fault| {
         let proxy = Proxy::start(&URL);
         let name = format!("{fault:?}").to_lowercase();
         let region: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -368,7 +370,8 @@ async fn an_unavailable_keys_table_is_a_503() {
         assert_eq!(written, (0, 0), "{fault:?}");
         proxy.heal();
         assert_eq!(app.send(&with_key(&key(1))).await.status, 200, "{fault:?}");
-    }
+    };
+    stream::iter(faults).for_each_concurrent(7, check).await;
 }
 
 // C2.10
