@@ -43,7 +43,7 @@ def test_a_generated_client_sends_a_heartbeat(function, tmp_path, monkeypatch):
         body=Heartbeat(
             server_id="generated-client",
             hostname="generated-client.example",
-            timestamp=datetime.datetime.now(datetime.UTC),
+            timestamp=datetime.datetime.now(datetime.timezone.utc),
             os_info=OsInfo(distribution="Debian GNU/Linux", version="12 (bookworm)"),
             metrics=Metrics(cpu_percent=23.5, uptime_seconds=86400, load_1m=None),
         ),
