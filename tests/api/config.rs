@@ -128,6 +128,7 @@ fn timeouts_are_nested() {
         rejection("CONNECT_TIMEOUT_MS", Some("1501")),
         "CONNECT_TIMEOUT_MS: it is above ATTEMPT_TIMEOUT_MS"
     );
+    assert_eq!(rejection("CONNECT_TIMEOUT_MS", Some("1500")), "accepted");
     assert_eq!(
         rejection("ATTEMPT_TIMEOUT_MS", Some("5000")),
         "ATTEMPT_TIMEOUT_MS: it is not below OPERATION_TIMEOUT_MS"
