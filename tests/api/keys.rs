@@ -197,6 +197,7 @@ async fn a_remembered_key_is_trusted_for_a_limited_time() {
     let at = |seconds| start + TimeDelta::seconds(seconds);
     store(&app, &key(1), &[]).await;
     store(&app, &key(2), &[("expires_at", seconds(at(100)))]).await;
+    store(&app, &key(3), &[]).await;
     let config = config(&settings_for(&app.servers_table, &app.metrics_table));
     let (clients, _) = client::connect(&config.client).unwrap();
     let table = KeysTable::new(
@@ -212,8 +213,11 @@ async fn a_remembered_key_is_trusted_for_a_limited_time() {
     };
     assert!(accepts(1, at(0)).await);
     assert!(accepts(2, at(0)).await);
+    assert!(accepts(3, at(0)).await);
     delete(&app, &key(1)).await;
+    delete(&app, &key(3)).await;
     assert!(accepts(1, at(299)).await, "revoked, but still remembered");
+    assert!(!accepts(3, at(300)).await, "no longer remembered");
     assert!(accepts(2, at(99)).await);
     assert!(!accepts(2, at(100)).await, "expired, although remembered");
     assert!(!accepts(1, at(-1)).await, "remembered from the future");
