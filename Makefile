@@ -10,6 +10,9 @@ TOOLS := target/tools
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
+# Most tests wait for a timeout, so it pays to run more of them at once than there are processors.
+export RUST_TEST_THREADS ?= 6
+
 # The binary that SAM builds and Lambda runs.
 BOOTSTRAP := .aws-sam/build/HeartbeatFunction/bootstrap
 
