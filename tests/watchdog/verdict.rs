@@ -303,6 +303,11 @@ async fn a_sweep_and_each_change_are_logged() {
     }
     assert!(sweep["milliseconds"].is_u64(), "{sweep}");
 
+    watchdog.sweep(190).await.unwrap();
+    let log = watchdog.log();
+    let sweep = lines(&log, "sweep")[0];
+    assert_eq!((&sweep["offline"], &sweep["away"]), (&json!(0), &json!(1)));
+
     watchdog.heartbeat("away", 200).await;
     watchdog.sweep(241).await.unwrap();
     let log = watchdog.log();
