@@ -2,22 +2,23 @@
 
 use crate::runtime_api::RuntimeApi;
 use serde_json::Value;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-/// Starts a program. Its environment contains only these settings and what Lambda sets.
-pub fn start<'a, K, V>(
+/// A command that runs a program. Its environment contains only these settings and what Lambda sets.
+pub fn command<K, V>(
     program: &str,
     api: &RuntimeApi,
-    settings: impl IntoIterator<Item = &'a (K, V)>,
-) -> Child
+    settings: impl IntoIterator<Item = (K, V)>,
+) -> Command
 where
-    K: AsRef<str> + 'a,
-    V: AsRef<str> + 'a,
+    K: AsRef<OsStr>,
+    V: AsRef<OsStr>,
 {
-    let settings = settings.into_iter();
-    Command::new(program)
+    let mut command = Command::new(program);
+    command
         .env_clear()
         .env("AWS_LAMBDA_RUNTIME_API", &api.address)
         .env(
@@ -26,11 +27,23 @@ where
         )
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
-        .envs(settings.map(|(name, value)| (name.as_ref(), value.as_ref())))
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+        .envs(settings)
+        .kill_on_drop(true);
+    command
+}
+
+/// Starts a program whose log [`kill`] returns.
+pub fn start<K, V>(
+    program: &str,
+    api: &RuntimeApi,
+    settings: impl IntoIterator<Item = (K, V)>,
+) -> Child
+where
+    K: AsRef<OsStr>,
+    V: AsRef<OsStr>,
+{
+    let mut command = command(program, api, settings);
+    command.stdout(Stdio::piped()).spawn().unwrap()
 }
 
 /// Kills a process, and returns the lines that it has logged.

@@ -12,7 +12,6 @@ fn start(app: &TestApp, api: &RuntimeApi, changed: &[(&'static str, &str)]) -> C
     let mut settings = settings_for(&app.servers_table, &app.metrics_table);
     let changed = changed.iter();
     settings.extend(changed.map(|(name, value)| (*name, (*value).to_owned())));
-    let settings: Vec<_> = settings.into_iter().collect();
     process::start(env!("CARGO_BIN_EXE_heartbeat"), api, &settings)
 }
 

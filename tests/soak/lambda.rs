@@ -1,5 +1,6 @@
 //! A stand-in for Lambda: several processes of a function, and a gateway in front of them.
 
+use dev::process;
 use dev::runtime_api::RuntimeApi;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -7,7 +8,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 /// The folder of the processes' logs, which are removed at the end.
 const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
@@ -34,17 +35,10 @@ impl Lambda {
             .collect();
         let process = |log: &String| {
             let log = File::create(log).unwrap();
-            Command::new(program)
-                .env_clear()
-                .envs(settings)
-                .env("AWS_LAMBDA_RUNTIME_API", &api.address)
-                .env("AWS_LAMBDA_FUNCTION_NAME", "heartbeat")
-                .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-                .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
+            process::command(program, &api, settings)
                 .env("AWS_LAMBDA_LOG_LEVEL", "DEBUG")
                 .stderr(Stdio::from(log.try_clone().unwrap()))
                 .stdout(log)
-                .kill_on_drop(true)
                 .spawn()
                 .unwrap()
         };

@@ -18,7 +18,6 @@ fn start(watchdog: &TestWatchdog, api: &RuntimeApi, changed: &[(&str, &str)]) ->
     let concurrency = [("AWS_LAMBDA_MAX_CONCURRENCY", "1")];
     let changed = concurrency.iter().chain(changed);
     settings.extend(changed.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    let settings: Vec<_> = settings.into_iter().collect();
     process::start(env!("CARGO_BIN_EXE_watchdog"), api, &settings)
 }
 
