@@ -21,22 +21,25 @@ STACK ?= $(or $(call remembered,^stack_name = "(.*)"),heartbeat)
 
 OPENAPI_TOOLS := target/openapi-tools
 
+# What the functions are measured against: a workspace of its own.
+BASELINES := crates/bench/baselines/Cargo.toml
+
 # heartbeatctl, configured for `make run`.
-CTL := env $(shell cat dev/local.env) \
+CTL := env $(shell cat crates/dev/local.env) \
 	$(if $(DYNAMODB_PORT),AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:$(DYNAMODB_PORT)) \
 	$(if $(FUNCTION_PORT),HEARTBEAT_URL=http://127.0.0.1:$(FUNCTION_PORT)/lambda-url/heartbeat/api/v1/agents/heartbeat) \
 	cargo run --quiet --package heartbeatctl --
 
 # The parts of `make test`, cheap ones first.
-PARTS := check deny test-openapi test-deployment test-instructions test-dynamodb-local soak-short test-smoke
+PARTS := check deny test-openapi test-deployment instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run ctl fleet picture openapi check test $(PARTS) soak fuzz bench budgets build validate deploy example key
+.PHONY: help run ctl fleet picture openapi check test test-all $(PARTS) soak fuzz bench budgets build validate deploy example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: ## Run both functions and a local DynamoDB.
-	@python3 dev/run.py
+	@python3 crates/dev/run.py
 
 ctl: ## Run heartbeatctl with ARGS against `make run`.
 	@$(CTL) $(ARGS)
@@ -46,11 +49,13 @@ fleet: ## Print the fleet of `make run`; ARGS is passed to `heartbeatctl fleet`.
 
 check: ## Run the fast gate: format, lint, `cargo test`.
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy --workspace --test soak -- -D warnings
-	cargo test --workspace
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --test soak -- -D warnings
+	cargo check --locked --manifest-path $(BASELINES)
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	cargo test --locked --workspace
 
-test: ## Run every check.
+test: ## Run every check, except those of test-all.
 	@echo "Runs, one after another: $(PARTS)"
 	@start=$$(date +%s); for part in $(PARTS); do \
 		echo; echo "== make $$part"; began=$$(date +%s); \
@@ -58,8 +63,11 @@ test: ## Run every check.
 		echo "== make $$part took $$(($$(date +%s) - began)) s"; \
 	done; echo; echo "All passed in $$(($$(date +%s) - start)) s."
 
-deny: ## Check licences, sources, duplicates and advisories of the dependencies.
-	@dev/deny.sh
+test-all: test soak ## Run also what takes long and rarely changes.
+
+deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny).
+	@if command -v cargo-deny >/dev/null; then cargo deny --workspace --locked check; \
+	else echo "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)"; fi
 
 test-dynamodb-local: ## Test the contract and heartbeatctl on AWS's DynamoDB Local.
 	python3 tests/dynamodb_local.py cargo test --workspace --test api --test watchdog --test heartbeatctl
@@ -71,7 +79,7 @@ openapi: ## Write openapi.json.
 	UPDATE_OPENAPI=1 cargo test --quiet --lib openapi
 
 picture: $(OPENAPI_TOOLS)/ready ## Draw the picture of the fleet view, while `make run` is up.
-	@env $(shell cat dev/local.env) $(OPENAPI_TOOLS)/bin/python dev/picture.py
+	@env $(shell cat crates/dev/local.env) $(OPENAPI_TOOLS)/bin/python crates/dev/picture.py
 
 test-deployment: validate build ## Test the stack, as far as possible without AWS.
 	python3 tests/dynamodb_local.py pytest tests/deployment
@@ -80,27 +88,27 @@ test-openapi: $(OPENAPI_TOOLS)/ready ## Test openapi.json against the running fu
 	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
 
 soak: ## Run a fleet for ten minutes over a failing DynamoDB.
-	python3 tests/dynamodb_local.py cargo test --workspace --test soak -- --seconds 600
+	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 600
 
 soak-short: ## Run a fleet for one minute over a failing DynamoDB.
-	python3 tests/dynamodb_local.py cargo test --workspace --test soak -- --seconds 60
+	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 60
 
+# The profile of the functions would take minutes to build, and hide overflows.
 fuzz: ## Search for a body that makes the parser panic (needs cargo-fuzz).
 	python3 fuzz/seed.py
-	RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none parse -- -max_total_time=600 -max_len=65536 -timeout=10
+	RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off cargo fuzz run --sanitizer none parse -- -max_total_time=600 -max_len=65536 -timeout=10
 
-bench: ## Measure the function against two baselines; the builds take several minutes.
+bench: ## Measure the functions against two baselines; the builds take several minutes.
 	cargo build --release --locked
-	cd benches && cargo build --release --locked -p defaults
-	cd benches && cargo build --release --locked -p bare
-	cd benches && cargo run --locked -p bench
-	cd benches && cargo bench --locked -p bench --bench parse
+	cargo build --release --locked --manifest-path $(BASELINES)
+	cargo run --locked -p bench
+	cargo bench --locked -p bench --bench parse
 
-test-instructions: build ## Compare the instruction counts of the deployed binary with benches/budgets.json.
-	cd benches && cargo run --locked -p bench -- check ../$(BOOTSTRAP)
+instructions: build ## Compare the instruction counts of the deployed binary with crates/bench/budgets.json.
+	cargo run --locked -p bench -- check $(BOOTSTRAP)
 
 budgets: build ## Record the instruction counts of the deployed binary as the budgets.
-	cd benches && cargo run --locked -p bench -- record ../$(BOOTSTRAP)
+	cargo run --locked -p bench -- record $(BOOTSTRAP)
 
 build: $(TOOLS)/ready ## Build the functions for deployment, in .aws-sam/build.
 	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
@@ -110,12 +118,12 @@ validate: $(TOOLS)/ready ## Check the template against the rules of SAM and Clou
 	cfn-lint template.yaml
 
 # These targets run what they build, so they build for this machine.
-test-deployment test-instructions budgets: ARCHITECTURE := $(HOST)
+test-deployment instructions budgets: ARCHITECTURE := $(HOST)
 
 # Asks for the parameters. The first time, it proposes the stack's name, the AWS CLI's region and the built
 # architecture; after that, the values in samconfig.toml, which these options would override.
 deploy: validate build ## Deploy the stack to AWS.
-	@$(TOOLS)/bin/python dev/check_architecture.py $(ARCHITECTURE)
+	@$(TOOLS)/bin/python crates/dev/check_architecture.py $(ARCHITECTURE)
 	region=$${AWS_REGION:-$${AWS_DEFAULT_REGION:-$$(aws configure get region)}}; \
 	sam deploy --guided --no-fail-on-empty-changeset $(if $(wildcard samconfig.toml),,--stack-name heartbeat $${region:+--region $$region} \
 		--parameter-overrides Architecture=$(ARCHITECTURE))

@@ -1,6 +1,8 @@
 //! The log: one JSON line per event, with the `timestamp` and `level` by which Lambda filters.
 
-use crate::config::ConfigError;
+use crate::settings::{InvalidSetting, Settings};
+use std::fmt::Display;
+use std::process::ExitCode;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -13,13 +15,24 @@ use tracing_subscriber::util::SubscriberInitExt;
 ///
 /// # Errors
 /// If the level is invalid.
-pub fn init(level: Result<Level, ConfigError>) -> Result<(), ConfigError> {
+pub fn init(level: Result<Level, InvalidSetting>) -> Result<(), InvalidSetting> {
     subscriber(*level.as_ref().unwrap_or(&Level::INFO), std::io::stdout).init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "panic");
     }));
     level.map(|_| ())
+}
+
+/// The exit code of a function, which logs why it could not start or had to stop.
+pub fn exit_code(run: Result<(), impl Display>) -> ExitCode {
+    match run {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            tracing::error!(%reason, "could not start");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Logs this crate's events at `level` and above, but only warnings and errors of the SDK and the runtime, whose lower
@@ -42,4 +55,27 @@ pub fn subscriber(
         .with_target(false)
         .with_writer(writer);
     tracing_subscriber::registry().with(lines).with(levels)
+}
+
+/// Reads `AWS_LAMBDA_LOG_LEVEL` (default INFO): the lowest level that is logged. Lambda sets it to one of
+/// its six levels. `tracing` has no FATAL, which is read as ERROR.
+///
+/// # Errors
+/// If it is not one of Lambda's levels.
+pub fn level(variable: impl Fn(&str) -> Option<String>) -> Result<Level, InvalidSetting> {
+    const NAME: &str = "AWS_LAMBDA_LOG_LEVEL";
+    let Some(level) = Settings(variable).optional(NAME) else {
+        return Ok(Level::INFO);
+    };
+    match level.to_ascii_uppercase().as_str() {
+        "TRACE" => Ok(Level::TRACE),
+        "DEBUG" => Ok(Level::DEBUG),
+        "INFO" => Ok(Level::INFO),
+        "WARN" => Ok(Level::WARN),
+        "ERROR" | "FATAL" => Ok(Level::ERROR),
+        _ => Err(InvalidSetting::new(
+            NAME,
+            "it is not TRACE, DEBUG, INFO, WARN, ERROR or FATAL",
+        )),
+    }
 }

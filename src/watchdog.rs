@@ -9,16 +9,19 @@
 //! ```
 
 mod announcement;
+mod config;
 mod review;
 mod sweep;
 
 pub use self::announcement::Announcement;
-pub use self::review::{Decision, Review, Server};
+pub use self::config::{Config, Rules};
+pub use self::review::{Decision, Review};
 pub use self::sweep::{SweepError, Watchdog};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::time::{Duration, SystemTime};
+use tables::time;
 
 /// How long a sweep may take if the event has no usable deadline: less than its timeout in `template.yaml`.
 const DEFAULT_TIME: Duration = Duration::from_secs(45);
@@ -29,21 +32,15 @@ const TIME_TO_RESPOND: Duration = Duration::from_secs(1);
 /// The time of a sweep: the event's `time`, which the scheduler fills with its scheduled time, or else the
 /// function's clock.
 #[must_use]
-pub fn sweep_time(event: &Value, now: DateTime<Utc>) -> DateTime<Utc> {
-    event["time"].as_str().and_then(read_time).unwrap_or(now)
+pub fn as_of(event: &Value, now: DateTime<Utc>) -> DateTime<Utc> {
+    event["time"].as_str().and_then(time::parse).unwrap_or(now)
 }
 
 /// How long a sweep may take: until shortly before Lambda ends it. A deadline in the past is ignored, because
 /// `cargo lambda watch` sends the same one with every event: ten minutes after the Unix epoch.
 #[must_use]
-pub fn time_for_sweep(deadline: SystemTime, now: SystemTime) -> Duration {
+pub fn time_budget(deadline: SystemTime, now: SystemTime) -> Duration {
     deadline.duration_since(now).map_or(DEFAULT_TIME, |left| {
         left.saturating_sub(TIME_TO_RESPOND.min(left / 10))
     })
-}
-
-/// Reads a time from the servers table.
-fn read_time(text: &str) -> Option<DateTime<Utc>> {
-    let time = DateTime::parse_from_rfc3339(text).ok()?;
-    Some(time.with_timezone(&Utc))
 }

@@ -16,13 +16,13 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).parent.parent
-LOCAL = dict(line.split("=", 1) for line in (ROOT / "dev/local.env").read_text().splitlines())
+LOCAL = dict(line.split("=", 1) for line in (ROOT / "crates/dev/local.env").read_text().splitlines())
 # The status that each event gets, as tests/api/event.rs lists it.
 STATUS = {
     name: int(status) for name, status in re.findall(r'\("(\S+)", (\d{3})\)', (ROOT / "tests/api/event.rs").read_text())
 }
 # The commands of the README's section on heartbeatctl, except its installation.
-README = re.search(r"^cargo install .*\n(export (?:.*\n)+?)```", (ROOT / "README.md").read_text(), re.MULTILINE)[1]
+README = re.search(r"^cargo install .*heartbeatctl\n(ctl\(\) (?:.*\n)+?)```", (ROOT / "README.md").read_text(), re.MULTILINE)[1]
 
 
 def free_port():
@@ -99,21 +99,21 @@ def check_readme(dynamodb_port, function_port):
     """Runs the commands of the README's section on heartbeatctl, with the ports of this test."""
     shell("cargo build --quiet --package heartbeatctl")
     path = f"{ROOT / os.environ.get('CARGO_TARGET_DIR', 'target') / 'debug'}:{os.environ['PATH']}"
-    here = f"""
-        export AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:{dynamodb_port}
-        export HEARTBEAT_URL=${{HEARTBEAT_URL/9000/{function_port}}}
-    """
-    export, commands = README.split("\n", 1)
-    revoke = commands.index("heartbeatctl keys revoke")
-    output = shell(f"{export}{here}{commands[:revoke]}\necho $key", PATH=path)
+    here = LOCAL | {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{dynamodb_port}"}
+    settings = "\n".join(f"{name}={value}" for name, value in here.items()).replace(":9000", f":{function_port}")
+    commands = README.replace("$(cat crates/dev/local.env)", f"$(cat <<END\n{settings}\nEND\n)")
+    commands = commands.replace(":9000", f":{function_port}")
+    ctl, commands = commands.split("\n\n", 1)
+    revoke = commands.index("ctl keys revoke")
+    output = shell(f"{ctl}\n{commands[:revoke]}\necho $key", PATH=path)
     assert output.count('"status":"ok"') == 2 and "1 offline" in output, output
     key = re.search(r"hb_[\w-]{43}$", output.strip())[0]
-    shell(f"{export}{here}{commands[revoke:]}", PATH=path)
+    shell(f"{ctl}\n{commands[revoke:]}", PATH=path)
     servers = [server["server_id"]["S"] for server in items(dynamodb_port, "heartbeat-servers")]
     assert "my-server" not in servers, servers
     time.sleep(float(LOCAL["KEY_CACHE_SECONDS"]))
     rejected = commands[commands.index("curl") : revoke].replace("curl ", "curl -i ")
-    assert "401" in shell(f"{export}{here}key={key}\n{rejected}", PATH=path)
+    assert "401" in shell(f"key={key}\n{rejected}")
 
 
 def check_log(output):
@@ -130,7 +130,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         ports = {"DYNAMODB_PORT": str(dynamodb_port), "FUNCTION_PORT": str(function_port)}
         environment = os.environ | ports | {"LOCAL_DATA": f"{folder}/data.sqlite"}
-        run = [sys.executable, "dev/run.py"]
+        run = [sys.executable, "crates/dev/run.py"]
         stack = subprocess.Popen(run, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         try:
             commands = []

@@ -1,8 +1,8 @@
 //! The watchdog function: its cold start.
 
-use heartbeat::config::{self, WatchdogConfig};
-use heartbeat::watchdog::{Watchdog, sweep_time, time_for_sweep};
-use heartbeat::{client, log};
+use heartbeat::settings::environment;
+use heartbeat::watchdog::{Config, Watchdog, as_of, time_budget};
+use heartbeat::{VERSION, aws, log};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use std::process::ExitCode;
@@ -11,28 +11,22 @@ use std::time::{Instant, SystemTime};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            tracing::error!(%reason, "could not start");
-            ExitCode::FAILURE
-        }
-    }
+    log::exit_code(run().await)
 }
 
 async fn run() -> Result<(), Error> {
-    log::init(config::log_level(config::environment))?;
-    let config = WatchdogConfig::read(config::environment)?;
-    let dynamodb = client::dynamodb(&config.client)?;
-    let sns = client::sns(&config.client, config.sns_endpoint_url.as_deref())?;
+    log::init(log::level(environment))?;
+    let config = Config::read(environment)?;
+    let dynamodb = aws::dynamodb(&config.aws)?;
+    let sns = aws::sns(&config.aws, config.sns_endpoint_url.as_deref())?;
     let watchdog = Arc::new(Watchdog::new(config, dynamodb, sns));
-    tracing::info!("started");
+    tracing::info!(version = VERSION, "started");
     lambda_runtime::run_concurrent(service_fn(move |event| sweep(watchdog.clone(), event))).await
 }
 
 async fn sweep(watchdog: Arc<Watchdog>, event: LambdaEvent<Value>) -> Result<(), Error> {
-    let time = sweep_time(&event.payload, chrono::Utc::now());
-    let deadline = Instant::now() + time_for_sweep(event.context.deadline(), SystemTime::now());
+    let time = as_of(&event.payload, chrono::Utc::now());
+    let deadline = Instant::now() + time_budget(event.context.deadline(), SystemTime::now());
     let request_id = &event.context.request_id;
     let swept = watchdog.sweep(time, deadline, request_id).await;
     if let Err(reason) = &swept {

@@ -1,11 +1,11 @@
 //! The message to the topic, one per sweep.
 
-use super::read_time;
-use super::review::Server;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use tables::server::Server;
+use tables::time::Stored;
 
 /// The maximum size of a message, below SNS's limit of 256 KiB, bytes.
 const MAX_BYTES: usize = 250 * 1024;
@@ -57,9 +57,9 @@ impl Announcement {
             let entry = json!(Offline {
                 server_id: &server.server_id,
                 hostname: server.hostname.as_deref(),
-                last_seen: server.last_seen.as_deref(),
+                last_seen: as_stored(&server.last_seen),
             });
-            let seen = server.last_seen.as_deref();
+            let seen = server.last_seen.as_ref();
             let away = duration(seen, Some(time));
             let line = paragraph(server, &format!("silent since {}, {away}", moment(seen)));
             if fits(&mut bytes_left, &entry, &line) {
@@ -72,11 +72,11 @@ impl Announcement {
             let entry = json!(Back {
                 server_id: &server.server_id,
                 hostname: server.hostname.as_deref(),
-                offline_since: server.offline_since.as_deref(),
-                last_seen: server.last_seen.as_deref(),
+                offline_since: as_stored(&server.offline_since),
+                last_seen: as_stored(&server.last_seen),
             });
-            let since = server.offline_since.as_deref();
-            let away = duration(since, server.last_seen.as_deref().and_then(read_time));
+            let since = server.offline_since.as_ref();
+            let away = duration(since, server.last_seen.as_ref().map(|seen| seen.time));
             let line = paragraph(
                 server,
                 &format!("was silent since {}, {away}", moment(since)),
@@ -183,21 +183,25 @@ fn escape(text: &str) -> String {
     escaped
 }
 
+fn as_stored(time: &Option<Stored>) -> Option<&str> {
+    time.as_ref().map(|time| time.text.as_str())
+}
+
 /// A stored time, formatted for people.
-fn moment(stored: Option<&str>) -> String {
-    stored.and_then(read_time).map_or_else(
+fn moment(stored: Option<&Stored>) -> String {
+    stored.map_or_else(
         || "an unknown time".to_owned(),
-        |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        |stored| stored.time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
     )
 }
 
 /// The longest time for which a server can have been away: from its last heartbeat before the absence to the first
 /// known one after it.
-fn duration(since: Option<&str>, until: Option<DateTime<Utc>>) -> String {
-    let Some((since, until)) = since.and_then(read_time).zip(until) else {
+fn duration(since: Option<&Stored>, until: Option<DateTime<Utc>>) -> String {
+    let Some((since, until)) = since.zip(until) else {
         return "away for an unknown time".to_owned();
     };
-    let seconds = (until - since).num_seconds().max(0);
+    let seconds = (until - since.time).num_seconds().max(0);
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     let duration = match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),

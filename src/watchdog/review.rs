@@ -1,36 +1,9 @@
 //! The decisions of a sweep, based only on the items and a time.
 
-use super::read_time;
-use crate::config::Rules;
-use aws_sdk_dynamodb::types::AttributeValue;
+use super::config::Rules;
 use chrono::{DateTime, TimeDelta, Utc};
-use std::collections::HashMap;
-
-/// A server that a sweep has to update or announce.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
-    /// Its key.
-    pub server_id: String,
-    /// The host name in its last heartbeat.
-    pub hostname: Option<String>,
-    /// When its last heartbeat was received, as stored.
-    pub last_seen: Option<String>,
-    /// The `last_seen` before its current absence, or before the one that it has returned from, as stored.
-    pub offline_since: Option<String>,
-    /// Whether it is silenced now. A silenced server is judged, but not announced.
-    pub is_silenced: bool,
-}
-
-impl Server {
-    /// The server after it has been marked as offline.
-    #[must_use]
-    pub fn marked_offline(&self) -> Self {
-        Self {
-            offline_since: self.last_seen.clone(),
-            ..self.clone()
-        }
-    }
-}
+use tables::Item;
+use tables::server::{Server, Status};
 
 /// A review of the fleet at one time. Memory grows with the number of servers to update or announce, not with the
 /// fleet.
@@ -85,53 +58,46 @@ impl Review {
     }
 
     /// Adds an item of the servers table.
-    pub fn add(&mut self, item: &HashMap<String, AttributeValue>) {
+    pub fn add(&mut self, item: &Item) {
         self.decision.servers += 1;
-        let text = |name: &str| item.get(name)?.as_s().ok();
-        let is_readable = |name: &str| text(name).is_some_and(|text| read_time(text).is_some());
-        let is_malformed = |name: &str| item.contains_key(name) && !is_readable(name);
-        let is_online = text("status").is_some_and(|status| status == "online");
-        let is_offline = text("status").is_some_and(|status| status == "offline");
-        let times = ["last_seen", "offline_since", "silenced_until"];
-        if (is_online || is_offline) && times.into_iter().any(is_malformed) {
-            self.decision.malformed += 1;
-        }
-        let Some(server_id) = text("server_id") else {
+        let Some(server) = Server::read(item) else {
             return;
         };
-        let silenced_until = text("silenced_until").and_then(|text| read_time(text));
-        let offline_since = text("offline_since").filter(|_| is_readable("offline_since"));
-        let is_silenced = silenced_until.is_some_and(|until| until > self.time);
-        let server = || Server {
-            server_id: server_id.clone(),
-            hostname: text("hostname").cloned(),
-            last_seen: text("last_seen").cloned(),
-            offline_since: offline_since.cloned(),
-            is_silenced,
+        let Some(status) = server.status else {
+            return;
         };
-        if is_offline {
-            self.decision.away += 1;
-            let is_announced = text("announced") == offline_since;
-            if offline_since.is_some() && !is_announced && !is_silenced {
-                self.decision.unannounced.push(server());
+        self.decision.malformed += usize::from(server.is_malformed);
+        let is_silenced = self.is_silenced(&server);
+        match (status, &server.last_seen) {
+            (Status::Offline, _) => {
+                self.decision.away += 1;
+                if server.offline_since.is_some() && !server.is_announced() && !is_silenced {
+                    self.decision.unannounced.push(server);
+                }
             }
-        } else if is_online && let Some(seen) = text("last_seen").and_then(|text| read_time(text)) {
-            let silence = self.time - seen;
-            if !is_silenced {
-                self.online += 1;
-                self.overdue += usize::from(silence * 2 > self.rules.offline_after);
-            }
-            if silence > self.rules.offline_after {
-                self.late.push((server(), silence));
-            } else if offline_since.is_some() {
-                // `announced` means that the last announcement about the server was "offline".
-                match (is_silenced, item.contains_key("announced")) {
-                    (false, _) => self.decision.back.push(server()),
-                    (true, false) => self.decision.forgotten.push(server()),
-                    (true, true) => {}
+            (Status::Online, None) => {}
+            (Status::Online, Some(seen)) => {
+                let silence = self.time - seen.time;
+                if !is_silenced {
+                    self.online += 1;
+                    self.overdue += usize::from(silence * 2 > self.rules.offline_after);
+                }
+                if silence > self.rules.offline_after {
+                    self.late.push((server, silence));
+                } else if server.offline_since.is_some() {
+                    // `announced` means that the last announcement about the server was "offline".
+                    match (is_silenced, server.announced.is_some()) {
+                        (false, _) => self.decision.back.push(server),
+                        (true, false) => self.decision.forgotten.push(server),
+                        (true, true) => {}
+                    }
                 }
             }
         }
+    }
+
+    fn is_silenced(&self, server: &Server) -> bool {
+        server.silenced_until.is_some_and(|until| until > self.time)
     }
 
     /// Decides, after every item has been added. `last_mass_silence` is the time of the last sweep that detected one.

@@ -1,19 +1,20 @@
 //! The sweep: reads the table, applies the decisions of the review, and announces them.
 
 use super::announcement::Announcement;
-use super::review::{Decision, Review, Server};
-use crate::config::{Rules, WatchdogConfig};
+use super::config::{Config, Rules};
+use super::review::{Decision, Review};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+use tables::server::{self, Server};
+use tables::time::Stored;
 use tokio::time::timeout_at;
 use tracing::{error, info, warn};
 
@@ -26,10 +27,6 @@ const SCAN_SHARE: u32 = 70;
 /// The share of the time after the scan in which servers are judged, in percent. Publishing needs
 /// some of the rest, and recording the announcements takes as many updates again.
 const JUDGING_SHARE: u32 = 40;
-
-/// The attributes that a sweep reads.
-const PROJECTION: &str =
-    "server_id, hostname, #status, last_seen, offline_since, announced, silenced_until";
 
 /// Watches over one servers table.
 pub struct Watchdog {
@@ -71,7 +68,7 @@ struct Outcome<'a> {
 impl Watchdog {
     /// A watchdog with these settings and clients.
     #[must_use]
-    pub fn new(config: WatchdogConfig, dynamodb: Client, sns: aws_sdk_sns::Client) -> Self {
+    pub fn new(config: Config, dynamodb: Client, sns: aws_sdk_sns::Client) -> Self {
         Self {
             dynamodb,
             servers_table: config.servers_table,
@@ -101,10 +98,16 @@ impl Watchdog {
         let judge_until = part_of_time_left(JUDGING_SHARE, deadline);
         let late = decision.offline.iter().collect();
         let marked = self
-            .update_all(Self::mark_offline, late, judge_until, deadline, request_id)
+            .update_all(
+                Server::mark_offline,
+                late,
+                judge_until,
+                deadline,
+                request_id,
+            )
             .await;
         for server in &marked.updated {
-            let (server_id, last_seen) = (&server.server_id, &server.last_seen);
+            let (server_id, last_seen) = (&server.server_id, as_stored(&server.last_seen));
             warn!(request_id, server_id, last_seen, "server offline");
         }
         if marked.skipped > 0 {
@@ -115,8 +118,11 @@ impl Watchdog {
             );
         }
 
-        let announceable = marked.updated.iter().filter(|server| !server.is_silenced);
-        let mut offline: Vec<_> = announceable.map(|server| server.marked_offline()).collect();
+        let is_silenced = |server: &Server| server.silenced_until.is_some_and(|until| until > time);
+        let marked_servers = marked.updated.iter().filter(|server| !is_silenced(server));
+        let mut offline: Vec<_> = marked_servers
+            .map(|server| server.marked_offline())
+            .collect();
         offline.extend(decision.unannounced);
         let published = timeout_at(
             deadline.into(),
@@ -132,7 +138,7 @@ impl Watchdog {
         let announced = announced.iter().collect();
         let recorded = self
             .update_all(
-                Self::record_announced,
+                Server::record_announced,
                 announced,
                 deadline,
                 deadline,
@@ -141,10 +147,10 @@ impl Watchdog {
             .await;
         let over = returned.iter().chain(&decision.forgotten).collect();
         let ended = self
-            .update_all(Self::end_absence, over, deadline, deadline, request_id)
+            .update_all(Server::end_absence, over, deadline, deadline, request_id)
             .await;
         for server in &ended.updated {
-            let (server_id, offline_since) = (&server.server_id, &server.offline_since);
+            let (server_id, offline_since) = (&server.server_id, as_stored(&server.offline_since));
             info!(request_id, server_id, offline_since, "server back");
         }
 
@@ -169,14 +175,8 @@ impl Watchdog {
     /// Scans the table. Eventually consistent reads are enough, because every update has a condition.
     async fn review(&self, time: DateTime<Utc>) -> Result<Decision, SweepError> {
         let mut review = Review::new(self.rules, time);
-        let mut pages = self
-            .dynamodb
-            .scan()
-            .table_name(&self.servers_table)
-            .projection_expression(PROJECTION)
-            .expression_attribute_names("#status", "status")
-            .into_paginator()
-            .send();
+        let scan = self.dynamodb.scan().table_name(&self.servers_table);
+        let mut pages = server::scan(scan).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| {
                 SweepError(format!("the scan failed: {}", DisplayErrorContext(error)))
@@ -192,40 +192,11 @@ impl Watchdog {
         Ok(decision)
     }
 
-    /// Marks a server as offline, unless a heartbeat has arrived since the scan.
-    fn mark_offline(&self, server: &Server) -> UpdateItemFluentBuilder {
-        self.update(server)
-            .update_expression("SET #status = :offline, offline_since = :seen")
-            .condition_expression("last_seen = :seen AND #status = :online")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":offline", AttributeValue::S("offline".into()))
-            .expression_attribute_values(":online", AttributeValue::S("online".into()))
-            .expression_attribute_values(":seen", text(&server.last_seen))
-    }
-
-    /// Records that an absence was announced, unless another one has begun.
-    fn record_announced(&self, server: &Server) -> UpdateItemFluentBuilder {
-        self.update(server)
-            .update_expression("SET announced = :since")
-            .condition_expression("offline_since = :since")
-            .expression_attribute_values(":since", text(&server.offline_since))
-    }
-
-    /// Removes an ended absence from the item, unless another one has begun.
-    fn end_absence(&self, server: &Server) -> UpdateItemFluentBuilder {
-        self.update(server)
-            .update_expression("REMOVE offline_since, announced")
-            .condition_expression("offline_since = :since AND #status = :online")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":online", AttributeValue::S("online".into()))
-            .expression_attribute_values(":since", text(&server.offline_since))
-    }
-
     /// Updates the servers concurrently. A failed update does not stop the others. No update starts after
     /// `begin_until`, and none continues after the deadline.
     async fn update_all<'a>(
         &self,
-        update: fn(&Self, &Server) -> UpdateItemFluentBuilder,
+        update: fn(&Server, UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
         servers: Vec<&'a Server>,
         begin_until: Instant,
         deadline: Instant,
@@ -237,7 +208,7 @@ impl Watchdog {
         loop {
             while in_flight.len() < CONCURRENCY && Instant::now() < begin_until {
                 let Some(server) = servers.next() else { break };
-                in_flight.push(send(server, update(self, server), deadline));
+                in_flight.push(send(server, update(server, self.update()), deadline));
             }
             match in_flight.next().await {
                 None => break,
@@ -254,11 +225,8 @@ impl Watchdog {
         outcome
     }
 
-    fn update(&self, server: &Server) -> UpdateItemFluentBuilder {
-        self.dynamodb
-            .update_item()
-            .table_name(&self.servers_table)
-            .key("server_id", AttributeValue::S(server.server_id.clone()))
+    fn update(&self) -> UpdateItemFluentBuilder {
+        self.dynamodb.update_item().table_name(&self.servers_table)
     }
 
     /// Publishes one message, or logs it if there is no topic.
@@ -294,6 +262,10 @@ impl Watchdog {
                 SweepError(format!("the topic failed: {}", DisplayErrorContext(error)))
             })
     }
+}
+
+fn as_stored(time: &Option<Stored>) -> Option<&str> {
+    time.as_ref().map(|time| time.text.as_str())
 }
 
 /// Logs one warning for each condition that needs attention.
@@ -334,8 +306,4 @@ async fn send(
         Err(elapsed) => Err(elapsed.to_string()),
     };
     (server, updated)
-}
-
-fn text(value: &Option<String>) -> AttributeValue {
-    AttributeValue::S(value.clone().unwrap_or_default())
 }

@@ -66,6 +66,7 @@ async fn the_content_type_does_not_matter() {
 // C3.6: each number as it is sent, and as DynamoDB then holds it.
 #[tokio::test]
 async fn numbers_are_stored_with_the_value_that_was_sent() {
+    let app = TestApp::start().await;
     for (field, sent, stored) in [
         (
             "uptime_seconds",
@@ -96,7 +97,7 @@ async fn numbers_are_stored_with_the_value_that_was_sent() {
         ("cpu_percent", "5e-324", "0"),
         ("cpu_percent", "100.0", "100"),
     ] {
-        let app = TestApp::start().await;
+        app.tables.clear().await;
         let body = minimal()
             .to_string()
             .replace("{", &format!(r#"{{"metrics":{{"{field}":{sent}}},"#));
@@ -112,8 +113,9 @@ async fn numbers_are_stored_with_the_value_that_was_sent() {
 // C4.4: the limits of what DynamoDB can store. It may write these numbers differently, so they are parsed and compared.
 #[tokio::test]
 async fn the_largest_and_smallest_numbers_are_stored() {
+    let app = TestApp::start().await;
     for sent in [9.9e125, 1e-130, 1e16, 1e-5, 1.797_693_134_862_315_7e125] {
-        let app = TestApp::start().await;
+        app.tables.clear().await;
         assert_eq!(
             app.post(&with("metrics", json!({ "load_1m": sent })))
                 .await
@@ -128,6 +130,7 @@ async fn the_largest_and_smallest_numbers_are_stored() {
 // C3.7
 #[tokio::test]
 async fn a_timestamp_is_stored_in_utc_to_the_microsecond() {
+    let app = TestApp::start().await;
     for (sent, stored) in [
         (json!("2026-01-18T10:30:00Z"), "2026-01-18T10:30:00.000000Z"),
         (json!("2026-01-18"), "2026-01-18T00:00:00.000000Z"),
@@ -167,7 +170,7 @@ async fn a_timestamp_is_stored_in_utc_to_the_microsecond() {
             "9999-12-31T23:59:59.999000Z",
         ),
     ] {
-        let app = TestApp::start().await;
+        app.tables.clear().await;
         let mut body = with("metrics", json!({}));
         body["timestamp"] = sent.clone();
         assert_eq!(app.post(&body).await.status, 200, "{sent}");

@@ -1,6 +1,6 @@
 use crate::support::app::DIGEST;
-use heartbeat::client;
-use heartbeat::config::{Config, log_level};
+use heartbeat::endpoint::Config;
+use heartbeat::{aws, log};
 use tracing::Level;
 
 /// The error with which the configuration is rejected if one setting has this value, or "accepted".
@@ -138,7 +138,7 @@ fn timeouts_are_nested() {
 // The connector would panic on a certificate that it cannot read.
 #[test]
 fn an_unusable_ca_bundle_is_named() {
-    let good = String::from_utf8(client::AMAZON_ROOTS.to_vec()).unwrap();
+    let good = String::from_utf8(aws::AMAZON_ROOTS.to_vec()).unwrap();
     let pem = |base64: &str| {
         format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
     };
@@ -168,7 +168,7 @@ fn an_unusable_ca_bundle_is_named() {
         let mut settings = crate::support::app::settings_for("servers", "metrics");
         settings.insert("AWS_CA_BUNDLE", path.to_owned());
         let config = crate::support::app::config(&settings);
-        let rejection = client::connect(&config.client).err().unwrap().to_string();
+        let rejection = aws::clients(&config.aws).err().unwrap().to_string();
         let reasons = rejection.strip_prefix("AWS_CA_BUNDLE: ").unwrap();
         assert!(reasons.contains(reason), "{reason}: {rejection}");
     }
@@ -177,7 +177,7 @@ fn an_unusable_ca_bundle_is_named() {
 #[test]
 fn only_lambdas_log_levels_are_accepted() {
     let level = |value: Option<&str>| {
-        log_level(|name| {
+        log::level(|name| {
             assert_eq!(name, "AWS_LAMBDA_LOG_LEVEL");
             value.map(str::to_owned)
         })

@@ -3,11 +3,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
+use dev::tables::text;
 use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
-use heartbeat::auth::{Auth, Keys, KeysTable};
-use heartbeat::client;
-use heartbeat::error::Error;
+
+use heartbeat::aws;
+use heartbeat::endpoint::auth::{Auth, AuthError, EnvironmentKeys, TableKeys};
 use ring::digest::{SHA256, digest};
 use serde_json::json;
 use std::collections::HashMap;
@@ -22,10 +23,6 @@ fn digest_of(key: &str) -> String {
     hex::encode(digest(&SHA256, key.as_bytes()))
 }
 
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.into())
-}
-
 fn seconds(time: DateTime<Utc>) -> AttributeValue {
     AttributeValue::N(time.timestamp().to_string())
 }
@@ -37,12 +34,12 @@ async fn store(app: &TestApp, key: &str, attributes: &[(&str, AttributeValue)]) 
         .map(|(name, value)| ((*name).to_owned(), value.clone()))
         .collect();
     item.insert("key_sha256".into(), text(&digest_of(key)));
-    let put = app.dynamodb.put_item().table_name(&app.keys_table);
+    let put = app.tables.client.put_item().table_name(&app.tables.keys);
     put.set_item(Some(item)).send().await.unwrap();
 }
 
 async fn delete(app: &TestApp, key: &str) {
-    let delete = app.dynamodb.delete_item().table_name(&app.keys_table);
+    let delete = app.tables.client.delete_item().table_name(&app.tables.keys);
     let delete = delete.key("key_sha256", text(&digest_of(key)));
     delete.send().await.unwrap();
 }
@@ -198,18 +195,18 @@ async fn a_remembered_key_is_trusted_for_a_limited_time() {
     store(&app, &key(1), &[]).await;
     store(&app, &key(2), &[("expires_at", seconds(at(100)))]).await;
     store(&app, &key(3), &[]).await;
-    let config = config(&settings_for(&app.servers_table, &app.metrics_table));
-    let (clients, _) = client::connect(&config.client).unwrap();
-    let table = KeysTable::new(
+    let config = config(&settings_for(&app.tables.servers, &app.tables.metrics));
+    let (clients, _) = aws::clients(&config.aws).unwrap();
+    let table = TableKeys::new(
         clients.servers,
-        app.keys_table.clone(),
+        app.tables.keys.clone(),
         TimeDelta::seconds(300),
     );
-    let auth = Auth::new(Keys::default(), Some(table));
+    let auth = Auth::new(EnvironmentKeys::default(), Some(table));
     let accepts = async |number, now| match auth.authenticate(key(number).as_bytes(), now).await {
         Ok(_) => true,
-        Err(Error::Unauthorized) => false,
-        Err(error) => panic!("{error}"),
+        Err(AuthError::Unknown) => false,
+        Err(error) => panic!("{error:?}"),
     };
     assert!(accepts(1, at(0)).await);
     assert!(accepts(2, at(0)).await);

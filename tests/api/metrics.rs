@@ -44,6 +44,7 @@ async fn a_row_holds_what_was_sent() {
 // C3.4 C5.6
 #[tokio::test]
 async fn a_row_is_appended_only_if_metrics_are_present() {
+    let app = TestApp::start().await;
     for (metrics, names) in [
         (None, None),
         (Some(Value::Null), None),
@@ -53,7 +54,7 @@ async fn a_row_is_appended_only_if_metrics_are_present() {
             Some(1),
         ),
     ] {
-        let app = TestApp::start().await;
+        app.tables.clear().await;
         let body = metrics
             .clone()
             .map_or_else(minimal, |metrics| with("metrics", metrics));

@@ -9,7 +9,7 @@ use tokio::process::Child;
 
 /// Starts the binary on the tables of an app.
 fn start(app: &TestApp, api: &RuntimeApi, changed: &[(&'static str, &str)]) -> Child {
-    let mut settings = settings_for(&app.servers_table, &app.metrics_table);
+    let mut settings = settings_for(&app.tables.servers, &app.tables.metrics);
     let changed = changed.iter();
     settings.extend(changed.map(|(name, value)| (*name, (*value).to_owned())));
     process::start(env!("CARGO_BIN_EXE_heartbeat"), api, &settings)

@@ -14,7 +14,7 @@ from stack import ROOT
 FUNCTIONS = ["HeartbeatFunction", "WatchdogFunction"]
 HOST = "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64"
 OTHER = "x86_64" if HOST == "arm64" else "arm64"
-COPIED = ["Makefile", "template.yaml", "dev/check_architecture.py", "tests/deployment/requirements.txt"]
+COPIED = ["Makefile", "template.yaml", "crates/dev/check_architecture.py", "tests/deployment/requirements.txt"]
 
 # A fake SAM: `build` writes ELF headers, and `deploy` records its arguments.
 SAM = f"""#!{sys.executable}

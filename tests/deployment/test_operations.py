@@ -1,4 +1,4 @@
-"""Runs the commands of docs/operations.md and of the README's section on deployment as they are written."""
+"""Runs the commands of docs/*.md and of the README's section on deployment as they are written."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from shell import run
 from stack import DEBUG, ROOT, of_type, read, resolved, transform
 
 README = (ROOT / "README.md").read_text()
-OPERATIONS = (ROOT / "docs/operations.md").read_text()
+OPERATIONS = "".join((ROOT / f"docs/{page}.md").read_text() for page in ("deploy", "run", "recover", "cost"))
 BLOCKS = re.compile(r"```sh\n(.+?)```", re.DOTALL)
 COMMANDS = BLOCKS.findall(OPERATIONS)
 
@@ -358,8 +358,8 @@ def test_the_cost_table_adds_up():
 
 
 def test_the_prerequisites_are_listed():
-    needed = OPERATIONS.split("## Deploy")[1].split("```")[0]
-    for program in re.findall(r"command -v (\S+)", (ROOT / ".ci/run").read_text()):
+    needed = OPERATIONS.split("# Deploy")[1].split("```")[0]
+    for program in re.findall(r"command -v (\S+)", (ROOT / ".ci/install").read_text()):
         assert f"`{program}`" in needed, program
     for name in ("Rust", "Python", "pip", "venv", "AWS CLI version 2", "`make`"):
         assert name in needed, name
@@ -373,7 +373,7 @@ def test_no_command_needs_a_tool_that_only_make_installs():
 
 def test_the_readme_links_to_operations():
     deploy = README.split("## Deploy")[1].split("\n## ")[0]
-    assert "(docs/operations.md)" in deploy
+    assert "(docs/deploy.md)" in deploy
     (commands,) = BLOCKS.findall(deploy)
     assert [line.split("#")[0].strip() for line in commands.splitlines()] == ["make key", "make deploy", "make example"]
 

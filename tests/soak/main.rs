@@ -17,14 +17,11 @@ mod lambda;
 mod watchdog;
 
 use agent::{Agent, Heartbeats};
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::AttributeValue;
 use clap::Parser;
+use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
-use dev::tables;
+use dev::tables::Tables;
 use futures_util::future::join_all;
-use heartbeat::client;
-use heartbeat::config::Config;
 use lambda::Lambda;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -35,8 +32,6 @@ use std::time::{Duration, Instant};
 const KEY: &str = "local-development-key";
 /// Its digest.
 const DIGEST: &str = "4c88089bdf15cb0dffde5c179461a2f99fa7cfb0bed250a8d87f8aa1d80eaa11";
-const SERVERS: &str = "soak-servers";
-const METRICS: &str = "soak-metrics";
 
 /// Runs a fleet against the function and checks that no heartbeat was lost.
 #[derive(Parser)]
@@ -53,24 +48,19 @@ struct Options {
     /// The mean pause between two heartbeats of an agent, seconds.
     #[arg(long, default_value_t = 5.0)]
     pause: f64,
-    /// The URL of the database.
-    #[arg(long, env = "AWS_ENDPOINT_URL_DYNAMODB")]
-    database: String,
 }
 
 #[tokio::main]
 async fn main() {
     let options = Options::parse();
-    let dynamodb = dynamodb(&options.database);
-    tables::create(&dynamodb, "ServersTable", SERVERS).await;
-    tables::create(&dynamodb, "MetricsTable", METRICS).await;
-    let proxy = Proxy::start(&options.database);
+    let tables = Tables::create().await;
+    let proxy = Proxy::start(&URL);
     let faults = Arc::new(Faults::start());
     proxy.rule({
         let faults = faults.clone();
         move |_: Call| faults.draw()
     });
-    let settings = settings(&proxy.url);
+    let settings = settings(&tables, &proxy.url);
     let program = env!("CARGO_BIN_EXE_heartbeat");
     let lambda = Lambda::start(program, options.processes, &settings).await;
     let watchdog = watchdog::start(settings).await;
@@ -107,11 +97,11 @@ async fn main() {
         faults.throttles.load(Ordering::Relaxed),
         faults.resets.load(Ordering::Relaxed),
     );
-    let is_consistent = report(&fleet, &dynamodb).await;
+    let is_consistent = report(&fleet, &tables).await;
     let is_true = watchdog::report(
         &announcements,
         options.agents,
-        &items(&dynamodb, SERVERS).await,
+        &tables.items(&tables.servers).await,
     );
     let is_flat = report_memory(&memory_early, &memory_late);
     let has_no_secrets = !log.contains(KEY) && !log.contains(DIGEST) && !log.contains("hostname");
@@ -170,7 +160,7 @@ impl Faults {
 }
 
 /// Compares what the agents know with what the tables hold, and prints the result. Returns whether they agree.
-async fn report(fleet: &[Heartbeats], dynamodb: &Client) -> bool {
+async fn report(fleet: &[Heartbeats], tables: &Tables) -> bool {
     let all = |set: fn(&Heartbeats) -> &HashSet<String>| -> HashSet<&str> {
         fleet.iter().flat_map(set).map(String::as_str).collect()
     };
@@ -178,7 +168,7 @@ async fn report(fleet: &[Heartbeats], dynamodb: &Client) -> bool {
     let acknowledged = all(|heartbeats| &heartbeats.acknowledged);
     let retried: usize = fleet.iter().map(|heartbeats| heartbeats.retried).sum();
 
-    let rows = items(dynamodb, METRICS).await;
+    let rows = tables.items(&tables.metrics).await;
     let mut rows_of: HashMap<&str, usize> = HashMap::new();
     for row in &rows {
         let (_, id) = row["recorded_at"].as_s().unwrap().split_once('#').unwrap();
@@ -196,7 +186,7 @@ async fn report(fleet: &[Heartbeats], dynamodb: &Client) -> bool {
         acknowledged.len(),
     );
 
-    let servers = items(dynamodb, SERVERS).await;
+    let servers = tables.items(&tables.servers).await;
     let registrations: HashSet<&str> = servers
         .iter()
         .map(|server| server["registration_id"].as_s().unwrap().as_str())
@@ -226,29 +216,12 @@ fn report_memory(early: &[u64], late: &[u64]) -> bool {
     early.len() == late.len() && growths.iter().all(|growth| growth.abs() <= 10.0)
 }
 
-fn settings(database: &str) -> HashMap<&'static str, String> {
-    HashMap::from([
-        ("API_KEY_SHA256", DIGEST.to_owned()),
-        ("SERVERS_TABLE", SERVERS.to_owned()),
-        ("METRICS_TABLE", METRICS.to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ("AWS_ENDPOINT_URL_DYNAMODB", database.to_owned()),
-    ])
-}
-
-/// A client with long timeouts that bypasses the proxy.
-fn dynamodb(database: &str) -> Client {
-    let mut settings = settings(database);
-    settings.insert("ATTEMPT_TIMEOUT_MS", "20000".to_owned());
-    settings.insert("OPERATION_TIMEOUT_MS", "40000".to_owned());
-    let config = Config::read(|name| settings.get(name).cloned()).unwrap();
-    client::dynamodb(&config.client).unwrap()
-}
-
-async fn items(dynamodb: &Client, table: &str) -> Vec<HashMap<String, AttributeValue>> {
-    let scan = dynamodb.scan().table_name(table).consistent_read(true);
-    let items = scan.into_paginator().items().send();
-    items.collect::<Result<_, _>>().await.unwrap()
+/// The timeouts are those of a deployed function.
+fn settings(tables: &Tables, database: &str) -> HashMap<&'static str, String> {
+    let mut settings = tables.settings();
+    settings.remove("ATTEMPT_TIMEOUT_MS");
+    settings.remove("OPERATION_TIMEOUT_MS");
+    settings.insert("API_KEY_SHA256", DIGEST.to_owned());
+    settings.insert("AWS_ENDPOINT_URL_DYNAMODB", database.to_owned());
+    settings
 }

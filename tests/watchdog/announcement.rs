@@ -2,16 +2,18 @@
 
 use crate::support::topic::Behavior;
 use crate::support::{TOPIC_ARN, TestWatchdog, at, lines, state, stored, text};
-use heartbeat::watchdog::{Announcement, Server};
+use heartbeat::watchdog::Announcement;
 use serde_json::{Value, json};
+use tables::server::Server;
+use tables::time::Stored;
 
 fn server(server_id: &str, hostname: Option<&str>) -> Server {
     Server {
         server_id: server_id.to_owned(),
         hostname: hostname.map(str::to_owned),
-        last_seen: Some(stored(0)),
-        offline_since: Some(stored(-600)),
-        is_silenced: false,
+        last_seen: Stored::read(stored(0)),
+        offline_since: Stored::read(stored(-600)),
+        ..Server::default()
     }
 }
 

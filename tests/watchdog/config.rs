@@ -2,9 +2,9 @@
 
 use crate::support::settings;
 use chrono::TimeDelta;
-use heartbeat::config::WatchdogConfig;
+use heartbeat::watchdog::Config;
 
-fn read(changed: &[(&str, Option<&str>)]) -> Result<WatchdogConfig, String> {
+fn read(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
     let mut settings = settings("servers", "http://127.0.0.1:1");
     for (name, value) in changed {
         match value {
@@ -12,7 +12,7 @@ fn read(changed: &[(&str, Option<&str>)]) -> Result<WatchdogConfig, String> {
             None => settings.remove(*name),
         };
     }
-    WatchdogConfig::read(|name| settings.get(name).cloned()).map_err(|error| error.to_string())
+    Config::read(|name| settings.get(name).cloned()).map_err(|error| error.to_string())
 }
 
 #[test]

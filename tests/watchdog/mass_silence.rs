@@ -2,8 +2,7 @@
 
 use crate::support::{Item, TestWatchdog, at, lines, state, stored, text};
 use chrono::{DateTime, TimeDelta, Utc};
-use heartbeat::config::Rules;
-use heartbeat::watchdog::{Decision, Review};
+use heartbeat::watchdog::{Decision, Review, Rules};
 use proptest::prelude::*;
 
 const RULES: Rules = Rules {
@@ -12,11 +11,13 @@ const RULES: Rules = Rules {
 };
 
 fn item(server_id: &str, last_seen: DateTime<Utc>) -> Item {
-    let last_seen = last_seen.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string();
     Item::from([
         ("server_id".to_owned(), text(server_id)),
         ("status".to_owned(), text("online")),
-        ("last_seen".to_owned(), text(&last_seen)),
+        (
+            "last_seen".to_owned(),
+            text(&dev::tables::stored(last_seen)),
+        ),
     ])
 }
 

@@ -5,7 +5,7 @@ use crate::support::{TestWatchdog, at, stored};
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use tokio::runtime::Runtime;
@@ -191,8 +191,14 @@ async fn run(events: Vec<Event>, returning: [bool; SERVERS.len()]) -> Result<(),
 #[test]
 fn announcements_are_complete_and_true_in_the_end() {
     let runtime = Runtime::new().unwrap();
+    let seed = std::env::var("SEED").map_or_else(
+        |_| fastrand::u64(..),
+        |seed| seed.parse().expect("a number"),
+    );
+    println!("SEED={seed}");
     let config = Config {
         cases: 48,
+        rng_seed: RngSeed::Fixed(seed),
         max_shrink_iters: 200,
         failure_persistence: None,
         ..Config::default()

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 /// Starts the binary on the table and the topic of a watchdog.
 fn start(watchdog: &TestWatchdog, api: &RuntimeApi, changed: &[(&str, &str)]) -> Child {
-    let mut settings = settings(&watchdog.table, &watchdog.topic.url);
+    let mut settings = settings(&watchdog.tables.servers, &watchdog.topic.url);
     // As `cargo lambda watch` sets it.
     let concurrency = [("AWS_LAMBDA_MAX_CONCURRENCY", "1")];
     let changed = concurrency.iter().chain(changed);

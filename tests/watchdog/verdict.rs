@@ -4,7 +4,7 @@ use crate::support::{TestWatchdog, at, lines, state, stored, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
-use heartbeat::watchdog::{sweep_time, time_for_sweep};
+use heartbeat::watchdog::{as_of, time_budget};
 use serde_json::json;
 use std::time::{Duration, SystemTime};
 
@@ -21,7 +21,7 @@ fn a_sweep_uses_the_time_of_its_event() {
         (json!(null), now),
         (json!([]), now),
     ] {
-        assert_eq!(sweep_time(&event, now), time, "{event}");
+        assert_eq!(as_of(&event, now), time, "{event}");
     }
 }
 
@@ -32,10 +32,10 @@ fn a_sweep_has_a_little_less_time_than_lambda_gives_it() {
     let milliseconds = Duration::from_millis;
     for (left, time) in [(50_000, 49_000), (10_000, 9_000), (2_000, 1_800)] {
         let deadline = now + milliseconds(left);
-        assert_eq!(time_for_sweep(deadline, now), milliseconds(time), "{left}");
+        assert_eq!(time_budget(deadline, now), milliseconds(time), "{left}");
     }
     let past = SystemTime::UNIX_EPOCH + milliseconds(600_000);
-    assert_eq!(time_for_sweep(past, now), milliseconds(45_000));
+    assert_eq!(time_budget(past, now), milliseconds(45_000));
 }
 
 // C8.1 C8.2: a server is late after the threshold, not at it.
@@ -128,7 +128,10 @@ async fn a_heartbeat_after_the_scan_wins() {
     let proxy = Proxy::start(&URL);
     let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
     watchdog.heartbeat("web-1", 0).await;
-    let (dynamodb, table) = (watchdog.dynamodb.clone(), watchdog.table.clone());
+    let (dynamodb, table) = (
+        watchdog.tables.client.clone(),
+        watchdog.tables.servers.clone(),
+    );
     before_update(1, &proxy, move || {
         let update = dynamodb.update_item().table_name(&table);
         let update = update.key("server_id", text("web-1"));
@@ -155,7 +158,10 @@ async fn a_deleted_server_is_not_created_again() {
                 .set("web-1", "offline_since", Some(&stored(-500)))
                 .await;
         }
-        let (dynamodb, table) = (watchdog.dynamodb.clone(), watchdog.table.clone());
+        let (dynamodb, table) = (
+            watchdog.tables.client.clone(),
+            watchdog.tables.servers.clone(),
+        );
         before_update(number, &proxy, move || {
             let delete = dynamodb.delete_item().table_name(&table);
             delete.key("server_id", text("web-1")).send()
@@ -205,7 +211,10 @@ async fn changes_since_the_scan_are_kept() {
             let since = stored(-500);
             watchdog.set("web-1", "offline_since", Some(&since)).await;
         }
-        let (dynamodb, table) = (watchdog.dynamodb.clone(), watchdog.table.clone());
+        let (dynamodb, table) = (
+            watchdog.tables.client.clone(),
+            watchdog.tables.servers.clone(),
+        );
         let value = value.clone();
         before_update(number, &proxy, move || {
             let update = dynamodb.update_item().table_name(&table);

@@ -1,21 +1,20 @@
 //! The whole function, on tables of its own.
 
 use crate::support::log::Log;
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::prelude::{BASE64_STANDARD, Engine};
-use dev::{dynamodb, tables};
+use dev::tables::Tables;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use heartbeat::config::Config;
-use heartbeat::{client, lambda};
+use heartbeat::aws;
+use heartbeat::endpoint::{self, Config};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Context, LambdaEvent, Service};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub type Item = HashMap<String, AttributeValue>;
+pub use dev::tables::Item;
 
 /// The key that the events carry.
 pub const KEY: &str = "local-development-key";
@@ -30,10 +29,7 @@ type Function = Box<dyn Fn(LambdaEvent<LambdaRequest>) -> BoxFuture<'static, Val
 pub struct TestApp {
     function: Function,
     pub log: Log,
-    pub dynamodb: Client,
-    pub servers_table: String,
-    pub metrics_table: String,
-    pub keys_table: String,
+    pub tables: Tables,
 }
 
 /// The answer to an event.
@@ -77,45 +73,26 @@ impl TestApp {
     }
 
     async fn start_on(has_keys_table: bool, settings: &[(&'static str, &str)]) -> Self {
-        static STARTED: AtomicU64 = AtomicU64::new(0);
-        let suffix = format!(
-            "{}-{}",
-            std::process::id(),
-            STARTED.fetch_add(1, Ordering::Relaxed)
-        );
-        let servers_table = format!("servers-{suffix}");
-        let metrics_table = format!("metrics-{suffix}");
-        let keys_table = format!("keys-{suffix}");
-
-        let mut effective = settings_for(&servers_table, &metrics_table);
+        let region = settings.iter().find(|(name, _)| *name == "AWS_REGION");
+        let tables = Tables::create_in(region.map_or("us-east-1", |(_, region)| region)).await;
+        let mut effective = settings_for(&tables.servers, &tables.metrics);
         if has_keys_table {
-            effective.insert("KEYS_TABLE", keys_table.clone());
+            effective.insert("KEYS_TABLE", tables.keys.clone());
         }
         let changed = settings.iter();
         effective.extend(changed.map(|(name, value)| (*name, (*value).to_owned())));
-        // DynamoDB Local keeps the tables of each region apart.
-        let dynamodb = dynamodb::client(&dynamodb::URL, &effective["AWS_REGION"]);
-        tables::create(&dynamodb, "ServersTable", &servers_table).await;
-        tables::create(&dynamodb, "MetricsTable", &metrics_table).await;
-        if has_keys_table {
-            tables::create(&dynamodb, "KeysTable", &keys_table).await;
-        }
-
         let config = config(&effective);
         let log = Log::default();
-        let (clients, warm_up) = client::connect(&config.client).unwrap();
+        let (clients, warm_up) = aws::clients(&config.aws).unwrap();
         log.during(warm_up.run()).await;
-        let function = lambda::function(config, clients);
+        let function = endpoint::function(config, clients);
         Self {
             function: Box::new(move |event| {
                 let answer = function.clone().call(event);
                 async { serde_json::to_value(answer.await.unwrap()).unwrap() }.boxed()
             }),
             log,
-            dynamodb,
-            servers_table,
-            metrics_table,
-            keys_table,
+            tables,
         }
     }
 
@@ -136,36 +113,17 @@ impl TestApp {
 
     /// The item of the events' server.
     pub async fn server(&self) -> Option<Item> {
-        let key = AttributeValue::S(SERVER.into());
-        let get = self
-            .dynamodb
-            .get_item()
-            .table_name(&self.servers_table)
-            .key("server_id", key);
-        get.consistent_read(true).send().await.unwrap().item
+        self.tables.server(SERVER).await
     }
 
     /// All rows of metrics, oldest first.
     pub async fn rows(&self) -> Vec<Item> {
-        self.items(&self.metrics_table).await
+        self.tables.items(&self.tables.metrics).await
     }
 
     /// The items of all servers.
     pub async fn servers(&self) -> Vec<Item> {
-        self.items(&self.servers_table).await
-    }
-
-    async fn items(&self, table: &str) -> Vec<Item> {
-        let scan = self.dynamodb.scan().table_name(table).consistent_read(true);
-        let mut items = scan
-            .into_paginator()
-            .items()
-            .send()
-            .collect::<Result<Vec<_>, _>>()
-            .await
-            .unwrap();
-        items.sort_by_key(|item| item.get("recorded_at").map(text));
-        items
+        self.tables.items(&self.tables.servers).await
     }
 }
 
@@ -174,20 +132,11 @@ pub fn config(settings: &HashMap<&'static str, String>) -> Config {
     Config::read(|name| settings.get(name).cloned()).unwrap()
 }
 
-/// The settings of a function on these tables.
-pub fn settings_for(servers_table: &str, metrics_table: &str) -> HashMap<&'static str, String> {
-    HashMap::from([
-        ("API_KEY_SHA256", DIGEST.to_owned()),
-        ("SERVERS_TABLE", servers_table.to_owned()),
-        ("METRICS_TABLE", metrics_table.to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb::URL.clone()),
-        // Long timeouts: many tests share one database, which is slow at first.
-        ("ATTEMPT_TIMEOUT_MS", "20000".to_owned()),
-        ("OPERATION_TIMEOUT_MS", "40000".to_owned()),
-    ])
+/// The settings of a function on tables with these names.
+pub fn settings_for(servers: &str, metrics: &str) -> HashMap<&'static str, String> {
+    let mut settings = dev::tables::settings(servers, metrics);
+    settings.insert("API_KEY_SHA256", DIGEST.to_owned());
+    settings
 }
 
 /// The event in `events/` of this name.

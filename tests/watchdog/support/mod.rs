@@ -2,29 +2,25 @@
 
 pub mod topic;
 
-use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use dev::log::Lines;
-use dev::{dynamodb, tables};
-use heartbeat::config::WatchdogConfig;
-use heartbeat::watchdog::{SweepError, Watchdog};
-use heartbeat::{client, log};
+use dev::tables::Tables;
+use heartbeat::watchdog::{Config, SweepError, Watchdog};
+use heartbeat::{aws, log};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use topic::Topic;
 use tracing::instrument::WithSubscriber;
 
-pub type Item = HashMap<String, AttributeValue>;
+pub use dev::tables::{Item, text};
 
 pub const TOPIC_ARN: &str = "arn:aws:sns:us-east-1:123456789012:alerts";
 
 pub struct TestWatchdog {
     watchdog: Watchdog,
-    pub dynamodb: Client,
-    pub table: String,
+    pub tables: Tables,
     pub topic: Topic,
     log: Lines,
 }
@@ -37,34 +33,24 @@ pub fn at(seconds: i64) -> DateTime<Utc> {
 
 /// The same time in the form in which it is stored.
 pub fn stored(seconds: i64) -> String {
-    at(seconds).format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    dev::tables::stored(at(seconds))
 }
 
-pub fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-/// The settings of a watchdog on this table and topic.
-pub fn settings(table: &str, sns: &str) -> HashMap<String, String> {
-    let settings = [
-        ("SERVERS_TABLE", table),
+/// The settings of a watchdog on this table and this topic.
+pub fn settings(servers: &str, sns: &str) -> HashMap<String, String> {
+    let own = [
         ("ALERT_TOPIC_ARN", TOPIC_ARN),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb::URL),
         ("AWS_ENDPOINT_URL_SNS", sns),
-        ("ATTEMPT_TIMEOUT_MS", "20000"),
-        ("OPERATION_TIMEOUT_MS", "40000"),
     ];
-    let settings = settings.iter();
+    let settings = dev::tables::settings(servers, "").into_iter();
     settings
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .chain(own.map(|(name, value)| (name, value.to_owned())))
+        .map(|(name, value)| (name.to_owned(), value))
         .collect()
 }
 
-pub fn read(settings: &HashMap<String, String>) -> WatchdogConfig {
-    WatchdogConfig::read(|name| settings.get(name).cloned()).unwrap()
+pub fn read(settings: &HashMap<String, String>) -> Config {
+    Config::read(|name| settings.get(name).cloned()).unwrap()
 }
 
 impl TestWatchdog {
@@ -73,23 +59,18 @@ impl TestWatchdog {
     }
 
     pub async fn start_with(changed: &[(&str, &str)]) -> Self {
-        static STARTED: AtomicU64 = AtomicU64::new(0);
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let table = format!("watched-{}-{number}", std::process::id());
+        let tables = Tables::create().await;
         let topic = Topic::start().await;
-        let mut settings = settings(&table, &topic.url);
+        let mut settings = settings(&tables.servers, &topic.url);
         for (name, value) in changed {
             settings.insert((*name).to_owned(), (*value).to_owned());
         }
-        let dynamodb = dynamodb::client(&dynamodb::URL, &settings["AWS_REGION"]);
-        tables::create(&dynamodb, "ServersTable", &table).await;
         let config = read(&settings);
-        let client = client::dynamodb(&config.client).unwrap();
-        let sns = client::sns(&config.client, config.sns_endpoint_url.as_deref()).unwrap();
+        let client = aws::dynamodb(&config.aws).unwrap();
+        let sns = aws::sns(&config.aws, config.sns_endpoint_url.as_deref()).unwrap();
         Self {
             watchdog: Watchdog::new(config, client, sns),
-            dynamodb,
-            table,
+            tables,
             topic,
             log: Lines::default(),
         }
@@ -111,9 +92,10 @@ impl TestWatchdog {
 
     /// Writes a heartbeat that is received at this second.
     pub async fn heartbeat(&self, server_id: &str, seconds: i64) {
-        self.dynamodb
+        self.tables
+            .client
             .update_item()
-            .table_name(&self.table)
+            .table_name(&self.tables.servers)
             .key("server_id", text(server_id))
             .update_expression("SET #status = :online, last_seen = :now, hostname = :hostname")
             .expression_attribute_names("#status", "status")
@@ -126,18 +108,17 @@ impl TestWatchdog {
     }
 
     pub async fn put(&self, server_id: &str, attributes: &[(&str, AttributeValue)]) {
-        let attributes = attributes.iter();
-        let mut item: Item = attributes
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect();
-        item.insert("server_id".into(), text(server_id));
-        let put = self.dynamodb.put_item().table_name(&self.table);
-        put.set_item(Some(item)).send().await.unwrap();
+        let attributes = attributes.iter().cloned();
+        self.tables.put_server(server_id, attributes).await;
     }
 
     /// Sets or removes one attribute.
     pub async fn set(&self, server_id: &str, name: &str, value: Option<&str>) {
-        let update = self.dynamodb.update_item().table_name(&self.table);
+        let update = self
+            .tables
+            .client
+            .update_item()
+            .table_name(&self.tables.servers);
         let update = update.key("server_id", text(server_id));
         let update = match value {
             Some(value) => update
@@ -149,9 +130,7 @@ impl TestWatchdog {
     }
 
     pub async fn item(&self, server_id: &str) -> Option<Item> {
-        let get = self.dynamodb.get_item().table_name(&self.table);
-        let get = get.key("server_id", text(server_id)).consistent_read(true);
-        get.send().await.unwrap().item
+        self.tables.server(server_id).await
     }
 
     /// `status`, `offline_since` and `announced` of a server.

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Runs the functions on this machine: `make run`.
+
+Starts the embedded DynamoDB and `cargo lambda watch`, waits until both respond, prints what to type next, invokes the
+watchdog every minute, and stops everything on Ctrl-C. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT
+set other ports, LOCAL_DATA a different file for the data.
+"""
+
+import contextlib
+import datetime
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+ROOT = pathlib.Path(__file__).parents[2]
+TOOLS = ROOT / "target" / "tools"
+CARGO_LAMBDA = TOOLS / "bin" / "cargo-lambda"
+PINS = ROOT / "tests" / "deployment" / "requirements.txt"
+LOCAL = dict(line.split("=", 1) for line in (ROOT / "crates" / "dev" / "local.env").read_text().splitlines())
+DYNAMODB_PORT = int(os.environ.get("DYNAMODB_PORT", "8000"))
+FUNCTION_PORT = int(os.environ.get("FUNCTION_PORT", "9000"))
+DATA = os.environ.get("LOCAL_DATA", "target/local-dynamodb.sqlite")
+FUNCTIONS = f"http://127.0.0.1:{FUNCTION_PORT}"
+URL = LOCAL["HEARTBEAT_URL"].replace(":9000", f":{FUNCTION_PORT}")
+KEY = LOCAL["HEARTBEAT_API_KEY"]
+SETTINGS = LOCAL | {
+    "API_KEY_SHA256": hashlib.sha256(KEY.encode()).hexdigest(),
+    "AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{DYNAMODB_PORT}",
+}
+SWEEP_EVERY = 60  # seconds
+READY = f"""
+The endpoint is up, and the watchdog sweeps every minute. Send a heartbeat:
+
+  curl -i {URL} -H 'X-API-Key: {KEY}' -d '{{"server_id":"my-server","hostname":"my-server.lan","timestamp":"2026-01-18T10:30:00Z","metrics":{{"cpu_percent":23.5}}}}'
+
+Send one of the sample events:
+
+  {CARGO_LAMBDA.relative_to(ROOT)} lambda invoke heartbeat --invoke-address 127.0.0.1 --invoke-port {FUNCTION_PORT} --data-file events/heartbeat.json
+
+Send this machine's own heartbeat every minute, show the fleet, and create a key for one server:
+
+  make ctl ARGS=agent
+  make ctl ARGS=fleet
+  make ctl ARGS='keys add my-server'
+
+Ctrl-C stops it."""
+
+
+def install():
+    """Installs cargo-lambda into the project's own environment, unless it is installed."""
+    if not CARGO_LAMBDA.exists():
+        pinned = next(line for line in PINS.read_text().splitlines() if line.startswith("cargo-lambda=="))
+        print(f"Installing {pinned} …", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", TOOLS], check=True)
+        subprocess.run([TOOLS / "bin" / "pip", "install", "--quiet", pinned], check=True)
+
+
+def check_port(port, variable):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            sys.exit(f"Port {port} is in use. Stop the program that uses it, or set another: {variable}=… make run")
+
+
+@contextlib.contextmanager
+def running(*command):
+    """Runs a program in its own process group, so that the processes that it starts are stopped with it."""
+    program = subprocess.Popen(command, cwd=ROOT, env=os.environ | SETTINGS, start_new_session=True)
+    try:
+        yield program
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                program.wait(5)
+            os.killpg(program.pid, signal.SIGKILL)
+        program.wait()
+
+
+def wait_for(url, status, program, timeout):
+    """Waits until a GET of the URL returns this status."""
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        if program.poll() is not None:
+            sys.exit(f"{program.args[0]} stopped before it responded.")
+        try:
+            received = urllib.request.urlopen(url, timeout=timeout).status
+        except urllib.error.HTTPError as error:
+            received = error.code
+        except OSError:
+            received = None
+        if received == status:
+            return
+        time.sleep(0.2)
+    sys.exit(f"{url} did not respond with {status} within {timeout} s.")
+
+
+def sweep():
+    """Invokes the watchdog, as the scheduler does on AWS. Its announcements are logged."""
+    body = json.dumps({"time": datetime.datetime.now(datetime.timezone.utc).isoformat()}).encode()
+    try:
+        urllib.request.urlopen(f"{FUNCTIONS}/2015-03-31/functions/watchdog/invocations", body, timeout=SWEEP_EVERY)
+    except OSError as error:
+        print(f"The sweep failed: {error}", flush=True)
+
+
+def main():
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
+    check_port(DYNAMODB_PORT, "DYNAMODB_PORT")
+    check_port(FUNCTION_PORT, "FUNCTION_PORT")
+    install()
+    subprocess.run(["cargo", "build", "--package", "dev", "--package", "heartbeat"], cwd=ROOT, check=True)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+    dynamodb = [target / "debug/dev", "--port", str(DYNAMODB_PORT), "--file", DATA]
+    function = [CARGO_LAMBDA, "lambda", "watch", "--invoke-address", "127.0.0.1", "--invoke-port", str(FUNCTION_PORT)]
+    with running(*dynamodb) as database, running(*function) as watcher:
+        wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, database, timeout=30)
+        wait_for(URL, 405, watcher, timeout=300)
+        print(READY, flush=True)
+        while watcher.poll() is None:
+            sweep()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                watcher.wait(SWEEP_EVERY)
+        sys.exit("cargo lambda watch has stopped.")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        pass
+    except subprocess.CalledProcessError as failure:
+        sys.exit(f"{failure.cmd[0]} failed.")

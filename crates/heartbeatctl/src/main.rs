@@ -1,0 +1,74 @@
+//! `heartbeatctl`: the agent, the fleet view, and the operators' commands for servers and keys.
+
+mod agent;
+mod aws;
+mod fleet;
+mod keys;
+mod servers;
+mod stop;
+mod target;
+mod terminal;
+mod time;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The agent, the fleet view and key management for a heartbeat endpoint.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "\
+Exit codes: 0 success, 1 failure, 2 wrong usage.
+
+Tables and URL are named by flags, by the environment, or by a stack's outputs:
+  heartbeatctl --stack heartbeat fleet
+Flags precede the environment, and a name precedes the stack.
+The URL ends in /api/v1/agents/heartbeat.
+Credentials, profiles, regions and single sign-on are those of the AWS CLI."
+)]
+struct Arguments {
+    #[command(flatten)]
+    target: target::Target,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Agent(agent::Agent),
+    Fleet(fleet::Fleet),
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    Silence(servers::Silence),
+    Forget(servers::Forget),
+}
+
+fn main() -> ExitCode {
+    let Arguments { target, command } = Arguments::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(error.into()),
+    };
+    let done = runtime.block_on(async {
+        match command {
+            Command::Agent(agent) => agent.run(&target).await,
+            Command::Fleet(fleet) => fleet.run(&target).await,
+            Command::Keys(keys) => keys.run(&target).await,
+            Command::Silence(silence) => silence.run(&target).await,
+            Command::Forget(forget) => forget.run(&target).await,
+        }
+    });
+    // An agent that was told to stop does not wait for the request that it is sending.
+    runtime.shutdown_background();
+    done.map_or_else(fail, |()| ExitCode::SUCCESS)
+}
+
+fn fail(error: anyhow::Error) -> ExitCode {
+    match error.downcast::<clap::Error>() {
+        Ok(wrong_usage) => wrong_usage.exit(),
+        Err(error) => {
+            eprintln!("error: {}", terminal::printable(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}

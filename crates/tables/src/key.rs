@@ -1,0 +1,159 @@
+//! The keys table: digests of the keys that are accepted, and what each of them allows.
+
+use crate::{Item, SERVER_ID, ServerId, text};
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
+use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+use chrono::{DateTime, Utc};
+
+/// The start of every key. 43 characters of base64url follow: 256 random bits.
+pub const PREFIX: &str = "hb_";
+const SECRET_LENGTH: usize = 43;
+
+const KEY_SHA256: &str = "key_sha256";
+const EXPIRES_AT: &str = "expires_at";
+
+/// Whether a key has the format of those in the table. Only such keys are looked up, so other guesses cost no read.
+#[must_use]
+pub fn has_format(presented: &[u8]) -> bool {
+    presented
+        .strip_prefix(PREFIX.as_bytes())
+        .is_some_and(|secret| {
+            let is_base64url = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+            secret.len() == SECRET_LENGTH && secret.iter().all(is_base64url)
+        })
+}
+
+/// A key as the table holds it.
+#[derive(Debug, Clone)]
+pub struct StoredKey {
+    /// The digest of the key, in hex.
+    pub key_sha256: String,
+    /// The only server that it may write for; `None` means any.
+    pub server_id: Option<ServerId>,
+    pub label: Option<String>,
+    pub created_at: Option<String>,
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The attributes that cannot be read. If there is one, the key grants no access.
+    pub malformed: Vec<&'static str>,
+}
+
+impl StoredKey {
+    /// Reads an item. What cannot be read is left out, and named in `malformed`.
+    #[must_use]
+    pub fn read(item: &Item) -> Self {
+        let server_id = text(item, SERVER_ID).and_then(|id| ServerId::new(&id).ok());
+        let expires_at = item.get(EXPIRES_AT).and_then(|value| {
+            let seconds = value.as_n().ok()?.parse().ok()?;
+            DateTime::from_timestamp(seconds, 0)
+        });
+        let is_read = [
+            (SERVER_ID, server_id.is_some()),
+            (EXPIRES_AT, expires_at.is_some()),
+        ];
+        let unread = is_read.into_iter().filter(|(_, is_read)| !is_read);
+        let malformed = unread
+            .map(|(name, _)| name)
+            .filter(|name| item.contains_key(*name));
+        Self {
+            malformed: malformed.collect(),
+            key_sha256: text(item, KEY_SHA256).unwrap_or_default(),
+            server_id,
+            label: text(item, "label"),
+            created_at: text(item, "created_at"),
+            expires_at,
+        }
+    }
+
+    /// Whether the item has a server that cannot be read.
+    #[must_use]
+    pub fn has_malformed_server(&self) -> bool {
+        self.malformed.contains(&SERVER_ID)
+    }
+
+    /// Whether the item has an expiry that cannot be read.
+    #[must_use]
+    pub fn has_malformed_expiry(&self) -> bool {
+        self.malformed.contains(&EXPIRES_AT)
+    }
+
+    /// Finds a key by its digest, in hex.
+    #[must_use]
+    pub fn find(get: GetItemFluentBuilder, key_sha256: String) -> GetItemFluentBuilder {
+        get.key(KEY_SHA256, S(key_sha256))
+    }
+
+    /// Stores a new key.
+    #[must_use]
+    pub fn add(&self, put: PutItemFluentBuilder) -> PutItemFluentBuilder {
+        let server_id = self.server_id.as_ref().map(|id| S(id.to_string()));
+        let expires_at = self.expires_at.map(|at| N(at.timestamp().to_string()));
+        let attributes = [
+            (KEY_SHA256, Some(S(self.key_sha256.clone()))),
+            (SERVER_ID, server_id),
+            ("label", self.label.clone().map(S)),
+            ("created_at", self.created_at.clone().map(S)),
+            (EXPIRES_AT, expires_at),
+        ];
+        let present = attributes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        put.set_item(Some(present.collect()))
+            .condition_expression("attribute_not_exists(key_sha256)")
+    }
+
+    /// Deletes the key.
+    #[must_use]
+    pub fn revoke(&self, delete: DeleteItemFluentBuilder) -> DeleteItemFluentBuilder {
+        delete.key(KEY_SHA256, S(self.key_sha256.clone()))
+    }
+
+    /// Sets the expiry of the key, on condition that the key exists and does not expire earlier.
+    #[must_use]
+    pub fn expire(
+        &self,
+        update: UpdateItemFluentBuilder,
+        at: DateTime<Utc>,
+    ) -> UpdateItemFluentBuilder {
+        update
+            .key(KEY_SHA256, S(self.key_sha256.clone()))
+            .update_expression("SET expires_at = :at")
+            .condition_expression(
+                "attribute_exists(key_sha256) AND \
+                 (attribute_not_exists(expires_at) OR expires_at > :at)",
+            )
+            .expression_attribute_values(":at", N(at.timestamp().to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C2.8
+    #[test]
+    fn only_keys_in_the_table_format_are_looked_up() {
+        let secret = "Az09-_".repeat(7) + "x";
+        for (presented, is_looked_up) in [
+            (format!("hb_{secret}"), true),
+            (format!("hb_{secret}x"), false),
+            (format!("hb_{}", &secret[1..]), false),
+            (format!("HB_{secret}"), false),
+            (format!(" hb_{secret}"), false),
+            (format!("hb_{}+", &secret[1..]), false),
+            (format!("hb_{}=", &secret[1..]), false),
+            (format!("hb_{}é", &secret[2..]), false),
+            (secret.clone(), false),
+            ("hb_".to_owned(), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(
+                has_format(presented.as_bytes()),
+                is_looked_up,
+                "{presented}"
+            );
+        }
+    }
+}

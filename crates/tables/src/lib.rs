@@ -1,0 +1,33 @@
+//! The three tables: every attribute, item, status, id and format, and the table of metrics.
+//!
+//! Every program reads and writes items through this crate, so an attribute's name stands in one file: [`server`],
+//! [`row`] or [`key`]. It never calls AWS: it completes requests that a program sends, and reads what a program got.
+
+mod id;
+#[cfg(feature = "items")]
+pub mod key;
+pub mod metric;
+mod number;
+#[cfg(feature = "items")]
+pub mod row;
+#[cfg(feature = "items")]
+pub mod server;
+pub mod time;
+
+pub use id::{HeartbeatId, InvalidId, ServerId};
+pub use metric::{METRICS, Metric, Metrics};
+pub use number::Number;
+
+/// An item of a table: its attributes by name.
+#[cfg(feature = "items")]
+pub type Item = std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>;
+
+/// The partition key of the servers and the metrics table, and the server that a key is bound to.
+#[cfg(feature = "items")]
+const SERVER_ID: &str = "server_id";
+
+/// An attribute that is a string.
+#[cfg(feature = "items")]
+fn text(item: &Item, name: &str) -> Option<String> {
+    item.get(name)?.as_s().ok().cloned()
+}

@@ -1,0 +1,165 @@
+//! The table of metrics. Parsing, validation, the stored items and the API's schema are loops over it, and so are the
+//! columns, charts, limits and names that are derived from it.
+
+use crate::Number::{self, Float, Whole};
+
+/// One metric.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its name in a heartbeat, and the name of its attribute.
+    pub name: &'static str,
+    pub rule: Rule,
+    pub unit: Unit,
+    /// Whether it counts up from the machine's start, so that only its rate says something.
+    pub is_counter: bool,
+    pub description: &'static str,
+    pub example: Number,
+}
+
+/// The values that a metric may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// A share of a whole: 0 to 100.
+    Percent,
+    /// A quantity: 0 to [`MAX_AMOUNT`].
+    Amount,
+    /// A whole number: 0 to 2^64-1.
+    Count,
+}
+
+/// The largest amount. DynamoDB stores numbers up to 9.99…e125, with 38 digits.
+pub const MAX_AMOUNT: f64 = 9.9e125;
+
+/// What a metric is measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    Percent,
+    /// 2^20 bytes.
+    Megabytes,
+    /// 2^30 bytes.
+    Gigabytes,
+    Bytes,
+    Seconds,
+    None,
+}
+
+impl Unit {
+    /// How the unit is written after a number.
+    #[must_use]
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Percent => "%",
+            Self::Megabytes => "MB",
+            Self::Gigabytes => "GB",
+            Self::Bytes => "B",
+            Self::Seconds => "s",
+            Self::None => "",
+        }
+    }
+}
+
+/// Every metric, in the order of the contract (C3.3).
+#[rustfmt::skip]
+pub const METRICS: [Metric; 13] = [
+    gauge("cpu_percent", Rule::Percent, Unit::Percent, "CPU in use, percent.", Float(23.5)),
+    gauge("memory_percent", Rule::Percent, Unit::Percent, "Memory in use, percent.", Float(67.2)),
+    gauge("memory_total_mb", Rule::Count, Unit::Megabytes, "Memory installed, MB.", Whole(16384)),
+    gauge("memory_used_mb", Rule::Count, Unit::Megabytes, "Memory in use, MB.", Whole(11010)),
+    gauge("disk_percent", Rule::Percent, Unit::Percent, "Disk space in use, percent.", Float(82.1)),
+    gauge("disk_total_gb", Rule::Amount, Unit::Gigabytes, "Disk space, GB.", Float(500.0)),
+    gauge("disk_used_gb", Rule::Amount, Unit::Gigabytes, "Disk space in use, GB.", Float(410.5)),
+    counter("network_rx_bytes", Unit::Bytes, "Bytes received since boot.", 1_234_567_890),
+    counter("network_tx_bytes", Unit::Bytes, "Bytes sent since boot.", 987_654_321),
+    gauge("load_1m", Rule::Amount, Unit::None, "Load average over one minute.", Float(0.5)),
+    gauge("load_5m", Rule::Amount, Unit::None, "Load average over five minutes.", Float(0.75)),
+    gauge("load_15m", Rule::Amount, Unit::None, "Load average over fifteen minutes.", Float(0.6)),
+    gauge("uptime_seconds", Rule::Count, Unit::Seconds, "Time since boot, seconds.", Whole(86400)),
+];
+
+const fn gauge(
+    name: &'static str,
+    rule: Rule,
+    unit: Unit,
+    description: &'static str,
+    example: Number,
+) -> Metric {
+    Metric {
+        name,
+        rule,
+        unit,
+        is_counter: false,
+        description,
+        example,
+    }
+}
+
+const fn counter(
+    name: &'static str,
+    unit: Unit,
+    description: &'static str,
+    example: u64,
+) -> Metric {
+    Metric {
+        is_counter: true,
+        ..gauge(name, Rule::Count, unit, description, Whole(example))
+    }
+}
+
+impl Metric {
+    /// Finds a metric by its name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        METRICS.iter().find(|metric| metric.name == name)
+    }
+}
+
+/// The values of one reading, in the order of [`METRICS`]. A metric that was not sent has none.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Metrics([Option<Number>; METRICS.len()]);
+
+impl Metrics {
+    /// Takes a value for each metric.
+    pub fn from_fn(mut value: impl FnMut(&'static Metric) -> Option<Number>) -> Self {
+        let mut values = [None; METRICS.len()];
+        for (metric, slot) in METRICS.iter().zip(&mut values) {
+            *slot = value(metric);
+        }
+        Self(values)
+    }
+
+    /// The values that there are.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Metric, Number)> {
+        let values = METRICS.iter().zip(self.0);
+        values.filter_map(|(metric, value)| Some((metric, value?)))
+    }
+
+    /// The value of the metric with this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Number> {
+        self.iter()
+            .find(|(metric, _)| metric.name == name)
+            .map(|(_, value)| value)
+    }
+}
+
+#[cfg(feature = "items")]
+mod items {
+    use super::{Metrics, Number};
+    use crate::Item;
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    impl Metrics {
+        /// Reads the metrics among an item's attributes. What cannot be read is left out.
+        #[must_use]
+        pub fn read(item: &Item) -> Self {
+            Self::from_fn(|metric| Number::parse(item.get(metric.name)?.as_n().ok()?))
+        }
+
+        /// The metrics as attributes.
+        pub(crate) fn attributes(&self) -> impl Iterator<Item = (String, AttributeValue)> {
+            self.iter().map(|(metric, value)| {
+                (metric.name.to_owned(), AttributeValue::N(value.to_string()))
+            })
+        }
+    }
+}

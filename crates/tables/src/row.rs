@@ -1,0 +1,71 @@
+//! The metrics table: one row for each heartbeat that had metrics, under its server and the time of its reading.
+
+use crate::{HeartbeatId, Item, Metrics, SERVER_ID, ServerId, text, time};
+use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// The sort key: `<the agent's timestamp>#<the heartbeat's id>`.
+const RECORDED_AT: &str = "recorded_at";
+
+/// One row.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// When the agent took the reading, by its own clock.
+    pub timestamp: DateTime<Utc>,
+    pub received_at: DateTime<Utc>,
+    pub metrics: Metrics,
+}
+
+impl Row {
+    /// Appends the row of a heartbeat, unless it is there. It expires after `retention`.
+    #[must_use]
+    pub fn append(
+        &self,
+        put: PutItemFluentBuilder,
+        server_id: &ServerId,
+        id: &HeartbeatId,
+        retention: TimeDelta,
+    ) -> PutItemFluentBuilder {
+        let timestamp = time::format(self.timestamp);
+        let recorded_at = format!("{timestamp}#{}", id.as_str());
+        let expires_at = self.received_at.timestamp() + retention.num_seconds();
+        let mut item: Item = self.metrics.attributes().collect();
+        for (name, value) in [
+            (SERVER_ID, S(server_id.as_str().to_owned())),
+            (RECORDED_AT, S(recorded_at)),
+            ("timestamp", S(timestamp)),
+            ("received_at", S(time::format(self.received_at))),
+            ("expires_at", N(expires_at.to_string())),
+        ] {
+            item.insert(name.to_owned(), value);
+        }
+        put.set_item(Some(item))
+            .condition_expression("attribute_not_exists(server_id)")
+    }
+
+    /// Selects the rows of a server between two times by its own clock, with these metrics only.
+    #[must_use]
+    pub fn select(
+        query: QueryFluentBuilder,
+        server_id: &str,
+        [since, until]: [DateTime<Utc>; 2],
+        metrics: &[&str],
+    ) -> QueryFluentBuilder {
+        query
+            .key_condition_expression(
+                "server_id = :server AND recorded_at BETWEEN :since AND :until",
+            )
+            .expression_attribute_values(":server", S(server_id.to_owned()))
+            .expression_attribute_values(":since", S(time::format(since)))
+            .expression_attribute_values(":until", S(time::format(until)))
+            .projection_expression(format!("{RECORDED_AT}, {}", metrics.join(", ")))
+    }
+
+    /// The agent's timestamp in the key of a row.
+    #[must_use]
+    pub fn recorded_at(item: &Item) -> Option<DateTime<Utc>> {
+        time::parse(text(item, RECORDED_AT)?.split('#').next()?)
+    }
+}

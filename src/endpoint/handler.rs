@@ -1,0 +1,134 @@
+//! The path of one request: route → authenticate → parse → record → respond.
+
+use super::auth::Auth;
+use super::error::{Accepted, Error, respond};
+use super::heartbeat::{self, FieldError};
+use super::store::{Registration, Store};
+use crate::fault::Fault;
+use chrono::Utc;
+use lambda_http::http::{HeaderMap, HeaderName, Method, StatusCode};
+use lambda_http::request::RequestContext;
+use lambda_http::{Body, Request, RequestExt, Response};
+use std::time::Duration;
+use tables::HeartbeatId;
+use tokio::time::timeout_at;
+use tracing::{debug, error, info, warn};
+
+/// The only path that exists.
+pub const PATH: &str = "/api/v1/agents/heartbeat";
+
+/// The maximum size of a body after base64 decoding, bytes.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// The header that holds the key.
+pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The state that all requests share.
+pub struct App {
+    /// The keys that are accepted.
+    pub auth: Auth,
+    /// The tables that hold heartbeats.
+    pub store: Store,
+    /// How long the lookup of a key and the writes may take together.
+    pub operation_timeout: Duration,
+}
+
+/// Handles one request. Errors become responses, too.
+pub async fn handle(app: &App, request: Request) -> Response<Body> {
+    let request_id = request
+        .lambda_context_ref()
+        .map_or("", |context| &context.request_id);
+    match record(app, &request, request_id).await {
+        Ok(response) => respond(StatusCode::OK, &response),
+        Err(error) => {
+            let status = error.status().as_u16();
+            match error {
+                Error::Storage(_) => {
+                    error!(request_id, status, reason = %error, "storage fault");
+                }
+                Error::MalformedKey(_) => {
+                    error!(request_id, status, reason = %error, "malformed key");
+                }
+                _ => warn!(request_id, status, reason = %error, "rejected"),
+            }
+            Response::from(&error)
+        }
+    }
+}
+
+async fn record(app: &App, request: &Request, request_id: &str) -> Result<Accepted, Error> {
+    let received_at = Utc::now();
+    route(request)?;
+    let key = single_value(request.headers(), &API_KEY).ok_or(Error::Unauthorized)?;
+    let grant = app.auth.authenticate(key, received_at).await?;
+    if request.body().len() > MAX_BODY {
+        return Err(Error::PayloadTooLarge);
+    }
+    let (id, heartbeat) = match (
+        identify(request, request_id),
+        heartbeat::parse(request.body()),
+    ) {
+        (Ok(id), Ok(heartbeat)) => (id, heartbeat),
+        (id, heartbeat) => {
+            let errors = id
+                .err()
+                .into_iter()
+                .chain(heartbeat.err().into_iter().flatten());
+            return Err(Error::Unprocessable(errors.collect()));
+        }
+    };
+    let server_id = &heartbeat.server_id;
+    if !grant.allows(server_id) {
+        return Err(Error::Forbidden);
+    }
+    debug!(request_id, %server_id, "heartbeat received");
+    let recording = app.store.record(&heartbeat, &id, received_at);
+    let registration = match grant.asked_at {
+        None => recording.await,
+        // Each call alone may take the whole timeout. The lookup and the writes together may not take longer.
+        Some(asked_at) => timeout_at(asked_at + app.operation_timeout, recording)
+            .await
+            .unwrap_or_else(|elapsed| Err(vec![Fault::Transient(elapsed.into())])),
+    };
+    let registration = registration.map_err(Error::Storage)?;
+    if registration == Registration::New {
+        info!(request_id, %server_id, "server registered");
+    }
+    Ok(Accepted::new(registration == Registration::New))
+}
+
+fn route(request: &Request) -> Result<(), Error> {
+    let stage = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => context.stage.as_deref(),
+        Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
+        _ => None,
+    };
+    let path = request.raw_http_path();
+    let after_stage = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
+    if path != PATH && after_stage != Some(PATH) {
+        return Err(Error::NotFound);
+    }
+    if request.method() != Method::POST {
+        return Err(Error::MethodNotAllowed);
+    }
+    Ok(())
+}
+
+/// The heartbeat's id: the agent's `Idempotency-Key`, or else the request id.
+fn identify(request: &Request, request_id: &str) -> Result<HeartbeatId, FieldError> {
+    let name = HeaderName::from_static(HeartbeatId::HEADER);
+    match single_value(request.headers(), &name) {
+        None => Ok(HeartbeatId::of_request(request_id)),
+        Some(sent) => HeartbeatId::new(sent)
+            .map_err(|rule| FieldError::in_header(HeartbeatId::HEADER, &rule.into())),
+    }
+}
+
+/// The value of a header that was sent once, without surrounding white space.
+fn single_value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value.as_bytes().trim_ascii()),
+        _ => None,
+    }
+}

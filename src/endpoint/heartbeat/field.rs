@@ -1,0 +1,321 @@
+//! Fields of a heartbeat, the rules that one can break, and the macro that declares an object of fields.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::fmt;
+use tables::InvalidId;
+
+/// The type of a field in a heartbeat.
+pub trait Field: Sized {
+    /// Whether the field must be sent.
+    const REQUIRED: bool = true;
+
+    /// Reads a value that was sent, or reports what is wrong with it.
+    fn read(value: &Value, report: &mut Report) -> Option<Self>;
+
+    /// Returns the value of a field that was not sent, or reports that it is missing.
+    fn absent(report: &mut Report) -> Option<Self> {
+        report.reject(Violation::Missing)
+    }
+
+    /// The JSON Schema of the values that are accepted.
+    fn schema() -> Value;
+}
+
+impl<T: Field> Field for Option<T> {
+    const REQUIRED: bool = false;
+
+    fn read(value: &Value, report: &mut Report) -> Option<Self> {
+        if value.is_null() {
+            Some(None)
+        } else {
+            T::read(value, report).map(Some)
+        }
+    }
+
+    fn absent(_: &mut Report) -> Option<Self> {
+        Some(None)
+    }
+
+    fn schema() -> Value {
+        nullable(T::schema())
+    }
+}
+
+/// A schema that also allows null.
+pub(super) fn nullable(mut schema: Value) -> Value {
+    match schema.get_mut("type") {
+        Some(name) => *name = json!([name, "null"]),
+        None => schema = json!({ "anyOf": [schema, { "type": "null" }] }),
+    }
+    schema
+}
+
+/// The violations so far, and the path of the field that is being read.
+#[derive(Debug)]
+pub struct Report {
+    path: Vec<&'static str>,
+    pub(super) errors: Vec<FieldError>,
+}
+
+impl Report {
+    pub(super) fn new(root: &'static str) -> Self {
+        Self {
+            path: vec![root],
+            errors: Vec::new(),
+        }
+    }
+
+    /// Records a violation in the field that is being read.
+    pub(super) fn reject<T>(&mut self, violation: Violation) -> Option<T> {
+        self.errors
+            .push(FieldError::new(self.path.clone(), &violation));
+        None
+    }
+
+    /// Returns a valid value, or records the violation.
+    pub(super) fn check<T>(&mut self, value: Result<T, Violation>) -> Option<T> {
+        value.map_or_else(|violation| self.reject(violation), Some)
+    }
+
+    /// Reads the member with this name.
+    pub(super) fn member<T>(&mut self, name: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.path.push(name);
+        let member = read(self);
+        self.path.pop();
+        member
+    }
+}
+
+/// A rule that the request breaks. It never contains what was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Pydantic's code for the rule.
+    #[serde(rename = "type")]
+    pub code: &'static str,
+    /// The location: `body` or `header`, then the path to the field.
+    pub loc: Vec<&'static str>,
+    /// The rule, as a message for people.
+    pub msg: String,
+}
+
+impl FieldError {
+    /// A rule that a header breaks.
+    pub fn in_header(name: &'static str, violation: &Violation) -> Self {
+        Self::new(vec!["header", name], violation)
+    }
+
+    fn new(loc: Vec<&'static str>, violation: &Violation) -> Self {
+        Self {
+            code: violation.code(),
+            loc,
+            msg: violation.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.loc.join("."), self.code)
+    }
+}
+
+/// A rule of the contract that a value breaks. [`Display`](fmt::Display) is its message to the caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Violation {
+    /// The body is not JSON. Holds the position and the reason.
+    JsonInvalid(String),
+    /// Not an object where one is required.
+    ModelAttributesType,
+    /// A required field was not sent.
+    Missing,
+    /// Not a string.
+    StringType,
+    /// Fewer characters than this.
+    StringTooShort(usize),
+    /// More characters than this.
+    StringTooLong(usize),
+    /// Characters outside this pattern.
+    StringPatternMismatch(&'static str),
+    /// Neither a number nor a string.
+    FloatType,
+    /// A string that is not a number.
+    FloatParsing,
+    /// Neither a number nor a string.
+    IntType,
+    /// A string that is not a whole number.
+    IntParsing,
+    /// A number with a fraction.
+    IntFromFloat,
+    /// Below the limit, which is always 0.
+    GreaterThanEqual,
+    /// Above this limit.
+    LessThanEqual(String),
+    /// Neither a string nor a number.
+    DatetimeType,
+    /// A string that is not a date-time.
+    DatetimeFromDateParsing,
+    /// A point in time outside the years 1 to 9999.
+    DatetimeParsing,
+}
+
+impl From<InvalidId> for Violation {
+    fn from(rule: InvalidId) -> Self {
+        match rule {
+            InvalidId::Empty => Self::StringTooShort(1),
+            InvalidId::TooLong(max) => Self::StringTooLong(max),
+            InvalidId::Pattern(pattern) => Self::StringPatternMismatch(pattern),
+        }
+    }
+}
+
+impl Violation {
+    /// Pydantic's code for the rule: the `type` of a FastAPI error.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::JsonInvalid(_) => "json_invalid",
+            Self::ModelAttributesType => "model_attributes_type",
+            Self::Missing => "missing",
+            Self::StringType => "string_type",
+            Self::StringTooShort(_) => "string_too_short",
+            Self::StringTooLong(_) => "string_too_long",
+            Self::StringPatternMismatch(_) => "string_pattern_mismatch",
+            Self::FloatType => "float_type",
+            Self::FloatParsing => "float_parsing",
+            Self::IntType => "int_type",
+            Self::IntParsing => "int_parsing",
+            Self::IntFromFloat => "int_from_float",
+            Self::GreaterThanEqual => "greater_than_equal",
+            Self::LessThanEqual(_) => "less_than_equal",
+            Self::DatetimeType => "datetime_type",
+            Self::DatetimeFromDateParsing => "datetime_from_date_parsing",
+            Self::DatetimeParsing => "datetime_parsing",
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::JsonInvalid(reason) => write!(f, "JSON decode error: {reason}"),
+            Self::ModelAttributesType => {
+                f.write_str("Input should be a valid dictionary or object to extract fields from")
+            }
+            Self::Missing => f.write_str("Field required"),
+            Self::StringType => f.write_str("Input should be a valid string"),
+            Self::StringTooShort(min) => write!(
+                f,
+                "String should have at least {min} character{}",
+                plural(*min)
+            ),
+            Self::StringTooLong(max) => write!(
+                f,
+                "String should have at most {max} character{}",
+                plural(*max)
+            ),
+            Self::StringPatternMismatch(pattern) => {
+                write!(f, "String should match pattern '{pattern}'")
+            }
+            Self::FloatType => f.write_str("Input should be a valid number"),
+            Self::FloatParsing => {
+                f.write_str("Input should be a valid number, unable to parse string as a number")
+            }
+            Self::IntType => f.write_str("Input should be a valid integer"),
+            Self::IntParsing => {
+                f.write_str("Input should be a valid integer, unable to parse string as an integer")
+            }
+            Self::IntFromFloat => {
+                f.write_str("Input should be a valid integer, got a number with a fractional part")
+            }
+            Self::GreaterThanEqual => f.write_str("Input should be greater than or equal to 0"),
+            Self::LessThanEqual(max) => write!(f, "Input should be less than or equal to {max}"),
+            Self::DatetimeType => f.write_str("Input should be a valid datetime"),
+            Self::DatetimeFromDateParsing => {
+                f.write_str("Input should be a valid datetime or date")
+            }
+            Self::DatetimeParsing => {
+                f.write_str("Input should be a valid datetime, within the years 1 to 9999")
+            }
+        }
+    }
+}
+
+const fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// Declares an object of the contract: its struct, and how it is read, stored and described.
+macro_rules! object {
+    (
+        $(#[doc = $doc:literal])+
+        pub struct $name:ident {
+            $(
+                $(#[doc = $member_doc:literal])+
+                #[example($example:expr)]
+                $member:ident: $type:ty,
+            )+
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $name {
+            $(
+                $(#[doc = $member_doc])+
+                pub $member: $type,
+            )+
+        }
+
+        impl $name {
+            /// A complete example, as JSON.
+            #[must_use]
+            pub fn example() -> serde_json::Value {
+                serde_json::json!({ $(stringify!($member): $example),+ })
+            }
+
+            /// The JSON Schema to which [`Field::schema`](crate::endpoint::heartbeat::Field::schema) refers.
+            #[must_use]
+            pub fn definition() -> serde_json::Value {
+                let mut properties = serde_json::Map::new();
+                let mut required = Vec::new();
+                $(
+                    let mut schema = <$type as $crate::endpoint::heartbeat::Field>::schema();
+                    schema["description"] = concat!($($member_doc),+).trim().into();
+                    schema["examples"] = serde_json::json!([$example]);
+                    properties.insert(stringify!($member).to_owned(), schema);
+                    if <$type as $crate::endpoint::heartbeat::Field>::REQUIRED {
+                        required.push(stringify!($member));
+                    }
+                )+
+                serde_json::json!({
+                    "type": "object",
+                    "description": concat!($($doc),+).trim(),
+                    "properties": properties,
+                    "required": required,
+                })
+            }
+        }
+
+        impl $crate::endpoint::heartbeat::Field for $name {
+            fn read(value: &serde_json::Value, report: &mut $crate::endpoint::heartbeat::field::Report) -> Option<Self> {
+                let serde_json::Value::Object(object) = value else {
+                    return report.reject($crate::endpoint::heartbeat::Violation::ModelAttributesType);
+                };
+                $(
+                    let $member = report.member(stringify!($member), |report| {
+                        match object.get(stringify!($member)) {
+                            Some(value) => $crate::endpoint::heartbeat::Field::read(value, report),
+                            None => $crate::endpoint::heartbeat::Field::absent(report),
+                        }
+                    });
+                )+
+                Some(Self { $($member: $member?),+ })
+            }
+
+            fn schema() -> serde_json::Value {
+                serde_json::json!({ "$ref": concat!("#/components/schemas/", stringify!($name)) })
+            }
+        }
+    };
+}
+pub(super) use object;

@@ -1,0 +1,54 @@
+//! Strings with limits. Lengths are in Unicode characters.
+
+use super::field::{Field, Report, Violation};
+use serde_json::{Value, json};
+use tables::ServerId;
+
+/// A string of `MIN` to `MAX` characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text<const MIN: usize, const MAX: usize>(String);
+
+impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
+    fn new(text: &str) -> Result<Self, Violation> {
+        match text.chars().count() {
+            length if length < MIN => Err(Violation::StringTooShort(MIN)),
+            length if length > MAX => Err(Violation::StringTooLong(MAX)),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> Field for Text<MIN, MAX> {
+    fn read(value: &Value, report: &mut Report) -> Option<Self> {
+        report.check(string(value).and_then(Self::new))
+    }
+
+    fn schema() -> Value {
+        let mut schema = json!({ "type": "string", "maxLength": MAX });
+        if MIN > 0 {
+            schema["minLength"] = MIN.into();
+        }
+        schema
+    }
+}
+
+impl Field for ServerId {
+    fn read(value: &Value, report: &mut Report) -> Option<Self> {
+        report.check(string(value).and_then(|text| Ok(Self::new(text)?)))
+    }
+
+    fn schema() -> Value {
+        let mut schema = Text::<1, { Self::MAX_LENGTH }>::schema();
+        schema["pattern"] = Self::PATTERN.into();
+        schema
+    }
+}
+
+fn string(value: &Value) -> Result<&str, Violation> {
+    value.as_str().ok_or(Violation::StringType)
+}

@@ -1,0 +1,376 @@
+//! The `OpenAPI` 3.1 document, built from the types of requests and responses. It is compiled only for tests: one
+//! of them compares the document with `openapi.json`, and writes the file for `make openapi`.
+
+use super::error::{Accepted, Error, respond};
+use super::handler::{API_KEY, MAX_BODY, PATH};
+use super::heartbeat::{self, Heartbeat, OsInfo, metrics};
+use crate::fault::Fault;
+use lambda_http::http::StatusCode;
+use lambda_http::{Body, Response};
+use serde_json::{Map, Value, json};
+use tables::{HeartbeatId, time};
+
+#[test]
+fn the_document_in_the_repository_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    let document = format!("{:#}\n", document());
+    if std::env::var_os("UPDATE_OPENAPI").is_some() {
+        std::fs::write(path, &document).expect("openapi.json can be written");
+    }
+    let stored = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(stored == document, "openapi.json is stale: make openapi");
+}
+
+// C3.6, C3.7
+#[test]
+fn values_are_read_as_the_description_says() {
+    for (member, sent, expected) in READINGS {
+        let sent: Value = serde_json::from_str(sent).expect("JSON");
+        let mut body = Heartbeat::example();
+        let object = match member {
+            "timestamp" => &mut body,
+            _ => &mut body["metrics"],
+        };
+        object[member] = sent;
+        let read = match heartbeat::parse(body.to_string().as_bytes()) {
+            Err(errors) => errors[0].code.to_owned(),
+            Ok(Heartbeat { timestamp, .. }) if member == "timestamp" => time::format(timestamp),
+            Ok(Heartbeat { metrics, .. }) => {
+                let value = metrics.and_then(|metrics| metrics.get(member));
+                value.expect("a value").to_string()
+            }
+        };
+        assert_eq!(read, expected, "{member}");
+    }
+}
+
+fn document() -> Value {
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": env!("CARGO_PKG_NAME"),
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": env!("CARGO_PKG_DESCRIPTION"),
+            "description": description(),
+            "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
+        },
+        "servers": [{
+            "url": "{base_url}",
+            "description": "The deployed stack.",
+            "variables": {
+                "base_url": {
+                    "default": "https://api.example.com",
+                    "description": format!("The stack's `HeartbeatUrl`, up to `{PATH}`."),
+                },
+            },
+        }],
+        "tags": [{ "name": "agents", "description": "The API for a fleet's agents." }],
+        "paths": { PATH: { "post": operation() } },
+        "components": {
+            "schemas": schemas(),
+            "securitySchemes": {
+                "ApiKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": API_KEY.as_str(),
+                    "description": "The agent's key. It may be bound to one server.",
+                },
+            },
+        },
+    })
+}
+
+/// Values that the schema does not cover: the member, the value sent, and the value read or the error code.
+const READINGS: [(&str, &str, &str); 14] = [
+    ("load_1m", r#""0.5""#, "0.5"),
+    ("load_1m", r#"" 1e3 ""#, "1000"),
+    ("load_1m", "true", "1"),
+    ("load_1m", r#""high""#, "float_parsing"),
+    ("uptime_seconds", "86400.0", "86400"),
+    ("uptime_seconds", r#"" +12.0 ""#, "12"),
+    ("uptime_seconds", "12.5", "int_from_float"),
+    ("uptime_seconds", r#""1e3""#, "int_parsing"),
+    (
+        "timestamp",
+        r#""2026-01-18""#,
+        "2026-01-18T00:00:00.000000Z",
+    ),
+    (
+        "timestamp",
+        r#""2026-01-18 11:30+0100""#,
+        "2026-01-18T10:30:00.000000Z",
+    ),
+    (
+        "timestamp",
+        r#""2026-01-18T10:30:00,1234567""#,
+        "2026-01-18T10:30:00.123456Z",
+    ),
+    ("timestamp", "1768732200", "2026-01-18T10:30:00.000000Z"),
+    ("timestamp", "1768732200000", "2026-01-18T10:30:00.000000Z"),
+    (
+        "timestamp",
+        r#""2026-01-18T24:00:00Z""#,
+        "datetime_from_date_parsing",
+    ),
+];
+
+fn description() -> String {
+    let mut text = String::from(
+        "An agent sends one heartbeat every 60 seconds. Retrying one is always safe: an agent retries 429 and \
+         every 5xx, with the same `Idempotency-Key`.\n\n\
+         Unknown members are ignored. If a member is duplicated, the last one counts. The body is read as JSON, \
+         whatever its `Content-Type`.\n\n\
+         ## Lenient parsing\n\n\
+         The schemas describe what an agent should send. Numbers and date-times are read more leniently, \
+         as in pydantic's lax mode: a number may be in a string or be a boolean, and a date-time may lack \
+         its time or offset (then it is UTC), or be a Unix time in seconds, or in milliseconds above 2e10. \
+         Anything else is rejected; the table then shows the error code.\n\n\
+         | member | sent | read as |\n|---|---|---|\n",
+    );
+    for (member, sent, read) in READINGS {
+        text.push_str(&format!("| `{member}` | `{sent}` | `{read}` |\n"));
+    }
+    text.push_str(
+        "\n## Responses of the gateway\n\n\
+         API Gateway itself responds, with `{\"message\":…}`, if it throttles (429), if the function \
+         crashes or times out (500), if the function cannot be reached (503), if a request exceeds \
+         the gateway's own limits, or if a path has no route.",
+    );
+    text
+}
+
+fn operation() -> Value {
+    json!({
+        "operationId": "sendHeartbeat",
+        "summary": "Send a heartbeat",
+        "description": "Marks the server as online, registers it if it is new, and appends its metrics.",
+        "tags": ["agents"],
+        "security": [{ "ApiKey": [] }],
+        "parameters": [{
+            "name": HeartbeatId::HEADER,
+            "in": "header",
+            "description": "The agent's id for this heartbeat: any unique text. If it is the same for every \
+                            attempt to send the heartbeat, the metrics are stored once.",
+            "schema": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": HeartbeatId::MAX_LENGTH,
+                "pattern": HeartbeatId::PATTERN,
+            },
+            "example": "1f0c9a52-9f6e-4b8c-8d53-6a3f7f0e2d11",
+        }],
+        "requestBody": {
+            "required": true,
+            "description": format!("At most {} KiB.", MAX_BODY / 1024),
+            "content": {
+                "application/json": {
+                    "schema": reference("Heartbeat"),
+                    "example": Heartbeat::example(),
+                },
+            },
+        },
+        "responses": responses(),
+    })
+}
+
+/// Every response: why a caller gets it, and the schema of its body.
+fn responses() -> Map<String, Value> {
+    let success = respond(StatusCode::OK, &Accepted::new(true));
+    let field_errors = heartbeat::parse(br#"{"server_id":"NAS","hostname":"nas"}"#)
+        .err()
+        .unwrap_or_default();
+    let errors = [
+        (
+            Error::Unauthorized,
+            "No API key, or an unknown one.",
+            "Rejection",
+        ),
+        (
+            Error::Forbidden,
+            "The API key is bound to another server. Nothing was written.",
+            "Rejection",
+        ),
+        (Error::NotFound, "Unknown path.", "NoSuchRoute"),
+        (Error::MethodNotAllowed, "Wrong method.", "NoSuchRoute"),
+        (
+            Error::PayloadTooLarge,
+            "The body is larger than the limit.",
+            "Rejection",
+        ),
+        (
+            Error::Unprocessable(field_errors),
+            "Everything that is wrong with the request, in the schema's order.",
+            "Unprocessable",
+        ),
+        (
+            Error::Storage(vec![Fault::Permanent("".into())]),
+            "A permanent fault; or, from API Gateway, a crash or a timeout.",
+            "Rejection",
+        ),
+        (
+            Error::Storage(vec![Fault::Transient("".into())]),
+            "A transient fault. One write may have succeeded; a retry completes the other. Or, from API \
+             Gateway: the function cannot be reached.",
+            "Rejection",
+        ),
+    ];
+    let reason = "Both writes are durable, now or from an earlier attempt.";
+    let success = response(&success, reason, "Accepted");
+    let throttled = json!({
+        "description": "API Gateway throttled the request.",
+        "content": { "application/json": {
+            "schema": reference("GatewayMessage"),
+            "example": { "message": "Too Many Requests" },
+        } },
+    });
+    let mut responses = Map::new();
+    responses.insert(StatusCode::OK.as_str().to_owned(), success);
+    responses.insert(StatusCode::TOO_MANY_REQUESTS.as_str().to_owned(), throttled);
+    for (error, reason, schema) in errors {
+        let mut response = response(&Response::from(&error), reason, schema);
+        if let Error::Storage(_) = error {
+            add_gateway_response(&mut response, error.status());
+        }
+        responses.insert(error.status().as_str().to_owned(), response);
+    }
+    responses
+}
+
+/// Adds the response that API Gateway itself sends with the same status, without our headers.
+fn add_gateway_response(response: &mut Value, status: StatusCode) {
+    let content = &mut response["content"]["application/json"];
+    let (schema, example) = (content["schema"].take(), content["example"].take());
+    *content = json!({
+        "schema": { "anyOf": [schema, reference("GatewayMessage")] },
+        "examples": {
+            "function": { "value": example },
+            "gateway": { "value": { "message": status.canonical_reason() } },
+        },
+    });
+    for header in response["headers"]
+        .as_object_mut()
+        .into_iter()
+        .flat_map(Map::values_mut)
+    {
+        header["required"] = false.into();
+    }
+}
+
+/// The headers of responses.
+const HEADERS: [(&str, &str); 4] = [
+    ("Allow", "The only allowed method."),
+    ("Cache-Control", "Responses are never cached."),
+    ("Retry-After", "Seconds to wait before the next attempt."),
+    ("WWW-Authenticate", "The required authentication scheme."),
+];
+
+/// Describes a response, with its body as the example.
+fn response(response: &Response<Body>, reason: &str, schema: &str) -> Value {
+    let mut headers = Map::new();
+    for (name, meaning) in HEADERS {
+        let Some(value) = response.headers().get(name) else {
+            continue;
+        };
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let schema = value.parse::<u32>().map_or_else(
+            |_| json!({ "type": "string", "const": value }),
+            |number| json!({ "type": "integer", "minimum": 0, "examples": [number] }),
+        );
+        let header = json!({ "description": meaning, "required": true, "schema": schema });
+        headers.insert(name.to_owned(), header);
+    }
+    let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+    json!({
+        "description": reason,
+        "headers": headers,
+        "content": { "application/json": { "schema": reference(schema), "example": body } },
+    })
+}
+
+/// The schemas of the bodies.
+fn schemas() -> Value {
+    let text = json!({ "type": "string" });
+    let object = |description: Option<&str>, properties: Value| {
+        let names = properties.as_object().expect("an object").keys();
+        let required: Vec<_> = names.cloned().collect();
+        let mut schema =
+            json!({ "type": "object", "properties": properties, "required": required });
+        if let Some(description) = description {
+            schema["description"] = description.into();
+        }
+        schema
+    };
+    let described = |mut schema: Value, description: &str| {
+        schema["description"] = description.into();
+        schema
+    };
+    json!({
+        "Heartbeat": Heartbeat::definition(),
+        "Metrics": metrics::definition(),
+        "OsInfo": OsInfo::definition(),
+        "Accepted": object(
+            Some("The response to a heartbeat whose writes are durable."),
+            json!({
+                "status": { "type": "string", "const": "ok" },
+                "server_registered": {
+                    "type": "boolean",
+                    "description": "True for exactly one heartbeat of a server: the one that registered it.",
+                },
+                "pending_commands": {
+                    "type": "array",
+                    "items": {},
+                    "description": "Commands for the agent. Always empty so far.",
+                },
+            }),
+        ),
+        "FieldError": object(
+            Some("A rule that the request breaks. It never contains what was sent."),
+            json!({
+                "type": {
+                    "type": "string",
+                    "description": "Pydantic's code for the rule.",
+                    "examples": ["string_too_long"],
+                },
+                "loc": {
+                    "type": "array",
+                    "items": text,
+                    "minItems": 1,
+                    "description": "The location: `body` or `header`, then the path to the field.",
+                    "examples": [["body", "metrics", "cpu_percent"]],
+                },
+                "msg": described(text.clone(), "The rule, as a message for people."),
+            }),
+        ),
+        "GatewayMessage": object(
+            Some("The body of a response of API Gateway itself."),
+            json!({ "message": text }),
+        ),
+        "NoSuchRoute": object(
+            Some("The path does not exist, or does not accept the method."),
+            json!({ "detail": text }),
+        ),
+        "Rejection": object(
+            Some("Why the heartbeat was not accepted."),
+            json!({
+                "detail": object(None, json!({
+                    "code": {
+                        "type": "string",
+                        "enum": ["UNAUTHORIZED", "FORBIDDEN", "PAYLOAD_TOO_LARGE", "INTERNAL", "UNAVAILABLE"],
+                        "description": "For programs.",
+                    },
+                    "message": described(text.clone(), "For people."),
+                })),
+            }),
+        ),
+        "Unprocessable": object(
+            Some("Everything that is wrong with the request."),
+            json!({
+                "detail": { "type": "array", "items": reference("FieldError"), "minItems": 1 },
+            }),
+        ),
+    })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}

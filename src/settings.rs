@@ -1,0 +1,95 @@
+//! The only reader of the environment, and the error of an invalid setting.
+
+use lambda_http::http::Uri;
+use std::fmt;
+use std::time::Duration;
+
+/// The value of an environment variable: the source of all settings outside tests.
+#[must_use]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// A source of variables: [`environment`], or a map in a test. A variable that is set and empty counts as absent.
+pub struct Settings<F>(pub F);
+
+impl<F: Fn(&str) -> Option<String>> Settings<F> {
+    /// The value of a variable, if there is one.
+    pub fn optional(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// # Errors
+    /// If there is none.
+    pub fn required(&self, name: &'static str) -> Result<String, InvalidSetting> {
+        self.optional(name)
+            .ok_or_else(|| InvalidSetting::new(name, "it is not set"))
+    }
+
+    /// # Errors
+    /// If it is not an `http` or `https` URL.
+    pub fn url(&self, name: &'static str) -> Result<Option<String>, InvalidSetting> {
+        let url = self.optional(name);
+        if url.as_deref().is_none_or(is_http_url) {
+            Ok(url)
+        } else {
+            Err(InvalidSetting::new(name, "it is not an http or https URL"))
+        }
+    }
+
+    /// # Errors
+    /// If it is not a whole number above 0.
+    pub fn positive(&self, name: &'static str, default: u32) -> Result<u32, InvalidSetting> {
+        let Some(value) = self.optional(name) else {
+            return Ok(default);
+        };
+        value
+            .parse()
+            .ok()
+            .filter(|number| *number > 0)
+            .ok_or_else(|| InvalidSetting::new(name, "it is not a whole number above 0"))
+    }
+
+    /// # Errors
+    /// If it is not a whole number above 0.
+    pub fn millis(&self, name: &'static str, default: u32) -> Result<Duration, InvalidSetting> {
+        Ok(Duration::from_millis(self.positive(name, default)?.into()))
+    }
+}
+
+/// Whether this is an `http` or `https` URL with a host, and with a valid port if it has one.
+fn is_http_url(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return false;
+    };
+    let host_and_port = uri.authority().is_some_and(|authority| {
+        !authority.host().is_empty()
+            && (authority.port_u16().is_some() || authority.as_str() == authority.host())
+    });
+    host_and_port && matches!(uri.scheme_str(), Some("http" | "https"))
+}
+
+/// An invalid setting, with which the function does not start. It never contains the setting's value.
+#[derive(Debug)]
+pub struct InvalidSetting {
+    variable: &'static str,
+    reason: String,
+}
+
+impl InvalidSetting {
+    /// The variable, and why its value is invalid.
+    pub fn new(variable: &'static str, reason: impl fmt::Display) -> Self {
+        Self {
+            variable,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for InvalidSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.variable, self.reason)
+    }
+}
+
+impl std::error::Error for InvalidSetting {}
