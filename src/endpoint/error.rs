@@ -22,6 +22,8 @@ pub enum Error {
     MalformedKey(&'static str),
     /// 403: the key is bound to another server.
     Forbidden,
+    /// 415: the body is compressed.
+    UnsupportedMediaType,
     /// 413: the body is larger than the limit.
     PayloadTooLarge,
     /// 422: everything that is wrong with the request.
@@ -52,6 +54,7 @@ impl Error {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized | Self::MalformedKey(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Storage(faults) if faults.iter().any(Fault::is_permanent) => {
@@ -69,6 +72,10 @@ impl Error {
                 ("UNAUTHORIZED", "Missing or invalid API key")
             }
             Self::Forbidden => ("FORBIDDEN", "This API key is bound to another server"),
+            Self::UnsupportedMediaType => (
+                "UNSUPPORTED_MEDIA_TYPE",
+                "A Content-Encoding other than identity is not supported: send the body uncompressed",
+            ),
             Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", "The body is larger than 64 KiB"),
             Self::Storage(_) if self.status() == StatusCode::SERVICE_UNAVAILABLE => (
                 "UNAVAILABLE",
@@ -151,6 +158,7 @@ impl fmt::Display for Error {
                 write!(f, "{attribute} of an item in the keys table cannot be read")
             }
             Self::Forbidden => f.write_str("API key bound to another server"),
+            Self::UnsupportedMediaType => f.write_str("content encoding"),
             Self::PayloadTooLarge => f.write_str("body above the limit"),
             Self::Unprocessable(errors) => write_all(f, errors, ", "),
             Self::Storage(faults) => write_all(f, faults, "; "),

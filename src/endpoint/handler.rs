@@ -6,7 +6,7 @@ use super::heartbeat::{self, FieldError};
 use super::store::{Registration, Store};
 use crate::fault::Fault;
 use chrono::Utc;
-use lambda_http::http::{HeaderMap, HeaderName, Method, StatusCode};
+use lambda_http::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
 use std::time::Duration;
@@ -61,6 +61,9 @@ async fn record(app: &App, request: &Request, request_id: &str) -> Result<Accept
     route(request)?;
     let key = single_value(request.headers(), &API_KEY).ok_or(Error::Unauthorized)?;
     let grant = app.auth.authenticate(key, received_at).await?;
+    if !is_plain(request.headers()) {
+        return Err(Error::UnsupportedMediaType);
+    }
     if request.body().len() > MAX_BODY {
         return Err(Error::PayloadTooLarge);
     }
@@ -98,14 +101,18 @@ async fn record(app: &App, request: &Request, request_id: &str) -> Result<Accept
 }
 
 fn route(request: &Request) -> Result<(), Error> {
-    let stage = match request.request_context_ref() {
-        Some(RequestContext::ApiGatewayV1(context)) => context.stage.as_deref(),
-        Some(RequestContext::ApiGatewayV2(context)) => context.stage.as_deref(),
-        _ => None,
+    let (stage, route_key) = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV1(context)) => (context.stage.as_deref(), None),
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            (context.stage.as_deref(), context.route_key.as_deref())
+        }
+        _ => (None, None),
     };
     let path = request.raw_http_path();
-    let after_stage = stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
-    if path != PATH && after_stage != Some(PATH) {
+    let after_stage = || stage.and_then(|stage| path.strip_prefix('/')?.strip_prefix(stage));
+    // The API mapping of a custom domain adds a prefix to the path, but not to the route.
+    let is_route = || route_key.and_then(|key| key.strip_prefix("POST ")) == Some(PATH);
+    if path != PATH && after_stage() != Some(PATH) && !is_route() {
         return Err(Error::NotFound);
     }
     if request.method() != Method::POST {
@@ -122,6 +129,14 @@ fn identify(request: &Request, request_id: &str) -> Result<HeartbeatId, FieldErr
         Some(sent) => HeartbeatId::new(sent)
             .map_err(|rule| FieldError::in_header(HeartbeatId::HEADER, &rule.into())),
     }
+}
+
+/// Whether the body is not compressed. An empty value means `identity`.
+fn is_plain(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    values
+        .map(|value| value.as_bytes().trim_ascii())
+        .all(|value| value.is_empty() || value.eq_ignore_ascii_case(b"identity"))
 }
 
 /// The value of a header that was sent once, without surrounding white space.

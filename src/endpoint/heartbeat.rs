@@ -5,6 +5,7 @@
 //!
 //! [`parse`] turns a body into valid values, or into a list of everything that is wrong with it.
 
+mod encoding;
 mod field;
 pub mod metrics;
 mod number;
@@ -16,7 +17,7 @@ pub use text::Text;
 
 use chrono::{DateTime, Utc};
 use field::{Report, object};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tables::server::Os;
 use tables::{Metrics, ServerId};
 
@@ -38,6 +39,10 @@ object! {
         /// The readings. If absent or null, no row is appended.
         #[example(metrics::example())]
         metrics: Option<Metrics>,
+        /// Whether the readings were taken earlier and could not be sent then. If true, they are appended, and nothing
+        /// else is written.
+        #[example(false)]
+        backlog: Option<bool>,
     }
 }
 
@@ -78,9 +83,24 @@ impl OsInfo {
 /// not JSON.
 pub fn parse(body: &[u8]) -> Result<Heartbeat, Vec<FieldError>> {
     let mut report = Report::new("body");
-    let heartbeat = match serde_json::from_slice::<Value>(body) {
+    let heartbeat = match json(body) {
         Ok(value) => Heartbeat::read(&value, &mut report),
-        Err(error) => report.reject(Violation::JsonInvalid(error.to_string())),
+        Err(reason) => report.reject(Violation::JsonInvalid(reason)),
     };
     heartbeat.ok_or(report.errors)
+}
+
+fn json(body: &[u8]) -> Result<Value, String> {
+    let text = encoding::decode(body)?;
+    serde_json::from_slice(&text).map_err(|error| error.to_string())
+}
+
+impl Field for bool {
+    fn read(value: &Value, report: &mut Report) -> Option<Self> {
+        report.check(value.as_bool().ok_or(Violation::BoolType))
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "boolean" })
+    }
 }

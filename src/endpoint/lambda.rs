@@ -42,17 +42,17 @@ pub fn function(
         async move { Ok::<_, Infallible>(handler::handle(&app, request).await) }
     }));
     service_fn(move |event: LambdaEvent<LambdaRequest>| {
-        let event = LambdaEvent::new(remove_unread_parts(event.payload), event.context);
+        let event = LambdaEvent::new(prepare(event.payload), event.context);
         http.clone().call(event)
     })
 }
 
-/// Removes the parts of an event that this function never reads: the query string, and the headers that name
-/// a host.
+/// Copies the route into the part of an event that reaches the handler, and removes what this function never reads: the
+/// query string, and the headers that name a host.
 ///
 /// `lambda_http` builds a URL from them, and panics if a caller sent something that no URL can contain:
 /// <https://github.com/aws/aws-lambda-rust-runtime/issues/515>.
-fn remove_unread_parts(mut event: LambdaRequest) -> LambdaRequest {
+fn prepare(mut event: LambdaRequest) -> LambdaRequest {
     let remove_host = |headers: &mut HeaderMap| {
         headers.remove(header::HOST);
         headers.remove("x-forwarded-proto");
@@ -62,6 +62,9 @@ fn remove_unread_parts(mut event: LambdaRequest) -> LambdaRequest {
         LambdaRequest::ApiGatewayV2(event) => {
             remove_host(&mut event.headers);
             event.raw_query_string = None;
+            if event.route_key.is_some() {
+                event.request_context.route_key = event.route_key.clone();
+            }
         }
         _ => {}
     }

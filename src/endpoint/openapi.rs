@@ -190,11 +190,25 @@ fn responses() -> Map<String, Value> {
             "The API key is bound to another server. Nothing was written.",
             "Rejection",
         ),
-        (Error::NotFound, "Unknown path.", "NoSuchRoute"),
-        (Error::MethodNotAllowed, "Wrong method.", "NoSuchRoute"),
+        (
+            Error::NotFound,
+            "Unknown path; or, from API Gateway, a path or a method without a route.",
+            "NoSuchRoute",
+        ),
+        (
+            Error::MethodNotAllowed,
+            "Wrong method, where every method reaches the function. The deployed stack has one route: API Gateway answers \
+             other methods with 404.",
+            "NoSuchRoute",
+        ),
         (
             Error::PayloadTooLarge,
             "The body is larger than the limit.",
+            "Rejection",
+        ),
+        (
+            Error::UnsupportedMediaType,
+            "The body is compressed.",
             "Rejection",
         ),
         (
@@ -228,7 +242,7 @@ fn responses() -> Map<String, Value> {
     responses.insert(StatusCode::TOO_MANY_REQUESTS.as_str().to_owned(), throttled);
     for (error, reason, schema) in errors {
         let mut response = response(&Response::from(&error), reason, schema);
-        if let Error::Storage(_) = error {
+        if let Error::Storage(_) | Error::NotFound = error {
             add_gateway_response(&mut response, error.status());
         }
         responses.insert(error.status().as_str().to_owned(), response);
@@ -355,7 +369,7 @@ fn schemas() -> Value {
                 "detail": object(None, json!({
                     "code": {
                         "type": "string",
-                        "enum": ["UNAUTHORIZED", "FORBIDDEN", "PAYLOAD_TOO_LARGE", "INTERNAL", "UNAVAILABLE"],
+                        "enum": ["UNAUTHORIZED", "FORBIDDEN", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "INTERNAL", "UNAVAILABLE"],
                         "description": "For programs.",
                     },
                     "message": described(text.clone(), "For people."),

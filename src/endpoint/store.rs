@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::HeartbeatId;
 use tables::row::Row;
-use tables::server::{Upsert, is_registration};
+use tables::server::{Reading, Upsert, is_registration};
 
 /// The tables that hold heartbeats.
 pub struct Store {
@@ -48,7 +48,8 @@ impl Store {
         }
     }
 
-    /// Writes a heartbeat to both tables. A retry writes only what is still missing.
+    /// Writes a heartbeat to both tables, or a backlog to the metrics table only. A retry writes only what is still
+    /// missing.
     ///
     /// # Errors
     /// Returns the fault of each write that failed. The other one may have succeeded.
@@ -58,10 +59,13 @@ impl Store {
         id: &HeartbeatId,
         received_at: DateTime<Utc>,
     ) -> Result<Registration, Vec<Fault>> {
-        let (registration, appended) = tokio::join!(
-            self.upsert_server(heartbeat, id, received_at),
-            self.append_metrics(heartbeat, id, received_at),
-        );
+        let append = self.append_metrics(heartbeat, id, received_at);
+        if heartbeat.backlog == Some(true) {
+            let appended = append.await.map_err(|fault| vec![fault]);
+            return appended.map(|()| Registration::Known);
+        }
+        let upsert = self.upsert_server(heartbeat, id, received_at);
+        let (registration, appended) = tokio::join!(upsert, append);
         match (registration, appended) {
             (Ok(registration), Ok(())) => Ok(registration),
             (registration, appended) => {
@@ -78,12 +82,18 @@ impl Store {
         id: &HeartbeatId,
         received_at: DateTime<Utc>,
     ) -> Result<Registration, Fault> {
+        let reading = heartbeat.metrics.map(|metrics| Reading {
+            metrics,
+            timestamp: Some(heartbeat.timestamp),
+            received_at: Some(received_at),
+        });
         let upsert = Upsert {
             server_id: &heartbeat.server_id,
             id,
             hostname: heartbeat.hostname.as_str(),
             received_at,
             os: heartbeat.os_info.as_ref().map(OsInfo::as_os),
+            reading: reading.as_ref(),
         };
         let update = self.clients.servers.update_item();
         let update = upsert.apply(update.table_name(&self.servers_table));

@@ -17,7 +17,7 @@ pub struct Review {
 }
 
 /// The actions of a sweep, and the counts for its log.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Decision {
     /// Servers in the table.
     pub servers: usize,

@@ -1,4 +1,4 @@
-use crate::support::app::{SERVER, TestApp, event, minimal, posting, text, with};
+use crate::support::app::{SERVER, TestApp, event, minimal, posting, text, with, with_header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -285,4 +285,37 @@ async fn limit_messages_use_the_singular_and_the_plural() {
         let answer = app.post(&with(field, sent)).await;
         assert_eq!(answer.body["detail"][0]["msg"], message);
     }
+}
+
+// C3.2: the key is checked before, and the size after.
+#[tokio::test]
+async fn a_compressed_body_is_an_unsupported_media_type() {
+    let app = TestApp::start().await;
+    for (encoding, status) in [
+        ("gzip", 415),
+        ("GZIP", 415),
+        ("br", 415),
+        ("identity, gzip", 415),
+        ("identity", 200),
+        (" Identity ", 200),
+        ("", 200),
+    ] {
+        let event = with_header(event("heartbeat"), "content-encoding", encoding);
+        let answer = app.send(&event).await;
+        assert_eq!(answer.status, status, "{encoding:?}");
+        if status == 415 {
+            let detail = &answer.body["detail"];
+            assert_eq!(detail["code"], "UNSUPPORTED_MEDIA_TYPE");
+            assert!(
+                detail["message"]
+                    .as_str()
+                    .unwrap()
+                    .contains("Content-Encoding")
+            );
+        }
+    }
+    let large = with_header(event("too-large"), "content-encoding", "gzip");
+    assert_eq!(app.send(&large).await.status, 415);
+    let unknown = with_header(event("wrong-key"), "content-encoding", "gzip");
+    assert_eq!(app.send(&unknown).await.status, 401);
 }

@@ -27,6 +27,8 @@ mod metrics;
 mod process;
 // Properties that hold for any input, checked with random values.
 mod properties;
+// C3.9, C5.9 to C5.11: the last reading of a server, and readings that are sent later.
+mod reading;
 // C1.1 and C1.2: the only path and method.
 mod route;
 // C5.1 to C5.5: the server's item.

@@ -15,6 +15,7 @@ async fn any_other_path_is_not_found() {
     ] {
         let mut event = event("heartbeat");
         event["rawPath"] = path.into();
+        event["routeKey"] = "$default".into();
         let answer = app.send(&event).await;
         assert_eq!(
             (answer.status, answer.body),
@@ -74,7 +75,35 @@ async fn the_stage_is_removed_from_the_path() {
         let mut event = event("heartbeat");
         event["requestContext"]["stage"] = "prod".into();
         event["rawPath"] = path.into();
+        event["routeKey"] = "$default".into();
         assert_eq!(app.send(&event).await.status, status, "{path}");
+    }
+}
+
+// C1.1: an API mapping of a custom domain adds a prefix to the path. The route tells that it is ours.
+#[tokio::test]
+async fn the_route_decides_if_it_is_ours_and_else_the_path() {
+    let app = TestApp::start().await;
+    for (path, route, status) in [
+        (
+            "/monitor/api/v1/agents/heartbeat",
+            "POST /api/v1/agents/heartbeat",
+            200,
+        ),
+        ("/monitor/api/v1/agents/heartbeat", "ANY /{proxy+}", 404),
+        ("/monitor/api/v1/agents/heartbeat", "$default", 404),
+        (
+            "/monitor/api/v1/agents/heartbeat",
+            "GET /api/v1/agents/heartbeat",
+            404,
+        ),
+        ("/api/v1/agents/heartbeat", "ANY /{proxy+}", 200),
+        ("/api/v1/agents/heartbeat", "$default", 200),
+    ] {
+        let mut event = event("heartbeat");
+        event["rawPath"] = path.into();
+        event["routeKey"] = route.into();
+        assert_eq!(app.send(&event).await.status, status, "{path} {route}");
     }
 }
 
@@ -84,5 +113,6 @@ async fn the_path_is_checked_before_the_key() {
     let app = TestApp::start().await;
     let mut event = event("missing-key");
     event["rawPath"] = "/".into();
+    event["routeKey"] = "$default".into();
     assert_eq!(app.send(&event).await.status, 404);
 }

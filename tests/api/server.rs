@@ -49,6 +49,7 @@ async fn the_first_heartbeat_registers_the_server() {
             "last_seen",
             "os_distribution",
             "os_version",
+            "reading",
             "registered_at",
             "registration_id",
             "server_id",

@@ -132,7 +132,7 @@ def test_cloudformation_accepts_only_the_architecture_that_was_built(project):
     assert built == original
 
 
-@pytest.mark.parametrize("target", ["test-deployment", "test-instructions", "budgets"])
+@pytest.mark.parametrize("target", ["test-deployment", "instructions", "budgets"])
 def test_what_make_runs_is_built_for_this_machine(project, target):
     project.remember(OTHER)
     assert f"Architecture={HOST}" in project.make("--dry-run", target)[0]

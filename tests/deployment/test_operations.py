@@ -338,7 +338,7 @@ def test_every_default_in_the_table_matches_the_template():
 
 
 def test_the_cost_table_adds_up():
-    (table,) = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("## Cost")[1], re.MULTILINE)
+    (table,) = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
     rows = [[cell.strip(" *") for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
     totals = next(row for row in rows if row[0] == "together")
     parts = rows[3 : rows.index(totals)]

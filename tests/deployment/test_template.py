@@ -19,7 +19,7 @@ SET_BY_LAMBDA = {
 OTHER_ENDPOINTS = {"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SNS"}
 # Only the watchdog reads these.
 WATCHDOG = {"ALERT_TOPIC_ARN", "OFFLINE_AFTER_SECONDS", "HOLD_SECONDS"}
-# These have no parameter; their defaults are in src/config.rs.
+# These have no parameter; their defaults are in src/aws.rs.
 DEFAULTS = {"KEY_CACHE_SECONDS", "CONNECT_TIMEOUT_MS", "ATTEMPT_TIMEOUT_MS", "OPERATION_TIMEOUT_MS", "IDLE_TIMEOUT_MS"}
 
 # The metrics that AWS publishes, with their dimensions.
@@ -62,6 +62,10 @@ def stack():
 
 def source(name):
     return (ROOT / "src" / name).read_text()
+
+
+# The code that reads the environment.
+SETTINGS = "".join(source(name) for name in ("aws.rs", "log.rs", "endpoint/config.rs", "watchdog/config.rs"))
 
 
 def function(stack, name="HeartbeatFunction"):
@@ -148,7 +152,7 @@ def test_only_the_route_may_invoke_the_function(stack):
 
 
 def test_the_only_route_is_the_one_that_the_function_answers(stack):
-    path = re.search(r'PATH: &str = "(.+)"', source("handler.rs")).group(1)
+    path = re.search(r'PATH: &str = "(.+)"', source("endpoint/handler.rs")).group(1)
     body = single(of_type(stack, "AWS::ApiGatewayV2::Api").values())["Body"]
     assert {path: list(methods) for path, methods in body["paths"].items()} == {path: ["post"]}
     assert not of_type(stack, "AWS::ApiGatewayV2::Route")
@@ -223,7 +227,7 @@ def test_servers_and_keys_can_be_restored_and_metrics_and_keys_expire(stack):
     for name in ("MetricsTable", "KeysTable"):
         assert tables[name]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}, name
     assert "TimeToLiveSpecification" not in tables["ServersTable"]
-    assert '"expires_at"' in source("store.rs")
+    assert '"expires_at"' in source("../crates/tables/src/row.rs")
 
 
 @pytest.mark.parametrize(
@@ -262,16 +266,15 @@ def test_only_a_customer_managed_key_needs_a_policy(stack):
 
 def test_every_setting_that_is_read_is_set_or_has_a_default(stack):
     levels = set(stack["Parameters"]["LogLevel"]["AllowedValues"])
-    read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', source("config.rs"))) - levels
+    read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', SETTINGS)) - levels
     assert read_by_code >= SET_BY_LAMBDA | OTHER_ENDPOINTS | WATCHDOG | DEFAULTS
     assert read_by_code - SET_BY_LAMBDA - OTHER_ENDPOINTS - WATCHDOG - DEFAULTS - set(settings(stack)) == set()
     assert (WATCHDOG | {"SERVERS_TABLE", "AWS_CA_BUNDLE"}) - set(settings(stack, "WatchdogFunction")) == set()
 
 
 def test_every_setting_that_is_set_is_read(stack):
-    read_by_code = source("config.rs")
     for name in of_type(stack, "AWS::Lambda::Function"):
-        assert [name for name in settings(stack, name) if f'"{name}"' not in read_by_code] == []
+        assert [name for name in settings(stack, name) if f'"{name}"' not in SETTINGS] == []
 
 
 def test_a_setting_that_is_left_out_is_not_set(stack):
@@ -296,9 +299,8 @@ def test_concurrency_is_reserved_only_on_request(stack):
 
 
 def test_the_function_answers_before_lambda_and_the_api_time_out(stack):
-    config = (ROOT / "src/config.rs").read_text()
     attempt, operation = (
-        int(re.search(rf'"{name}_TIMEOUT_MS", ([\d_]+)', config)[1]) for name in ("ATTEMPT", "OPERATION")
+        int(re.search(rf'"{name}_TIMEOUT_MS", ([\d_]+)', SETTINGS)[1]) for name in ("ATTEMPT", "OPERATION")
     )
     assert attempt < operation < function(stack)["Timeout"] * 1000 < 30_000
     latency = of_type(stack, "AWS::CloudWatch::Alarm")["LatencyAlarm"]

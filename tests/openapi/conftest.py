@@ -40,7 +40,7 @@ def function(tmp_path_factory):
         "FUNCTION_PORT": str(function_port),
         "LOCAL_DATA": str(directory / "dynamodb.sqlite"),
     }
-    run = [sys.executable, ROOT / "dev" / "run.py"]
+    run = [sys.executable, ROOT / "crates" / "dev" / "run.py"]
     with log.open("w") as output:
         process = subprocess.Popen(run, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:

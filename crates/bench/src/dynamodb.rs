@@ -11,9 +11,9 @@ use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -119,10 +119,43 @@ async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<State>) -> Result<()
 /// An item of the keys table, for the server in the event.
 const KEY: &str = r#"{"Item":{"key_sha256":{"S":"4c88089bdf15cb0dffde5c179461a2f99fa7cfb0bed250a8d87f8aa1d80eaa11"},"server_id":{"S":"omv-mediaserver"},"label":{"S":"omv-mediaserver"},"created_at":{"S":"2026-01-18T10:30:00.000000Z"},"expires_at":{"N":"32503680000"}}}"#;
 
+/// The response to a heartbeat that asks for the item before its write: that of the server in the event. It has a reading
+/// if the heartbeat writes one.
+fn server_before(update: &str) -> Bytes {
+    let mut item = json!({
+        "server_id": { "S": "omv-mediaserver" },
+        "hostname": { "S": "omv-mediaserver.home.lan" },
+        "status": { "S": "online" },
+        "last_seen": { "S": "2026-01-18T10:29:00.104220Z" },
+        "registered_at": { "S": "2026-01-02T08:00:41.000312Z" },
+        "registration_id": { "S": "8f0c1b8e-8a1f-4a53-9a55-52a1f6a4b1f0" },
+        "os_distribution": { "S": "Debian GNU/Linux" },
+        "os_version": { "S": "12 (bookworm)" },
+        "kernel_version": { "S": "6.1.0-18-amd64" },
+        "architecture": { "S": "x86_64" },
+    });
+    if update.contains(":reading") {
+        item["reading"] = READING.clone();
+    }
+    json!({ "Attributes": item }).to_string().into()
+}
+
+/// The reading of the event `every-field`, as the table holds it.
+pub static READING: LazyLock<Value> = LazyLock::new(|| {
+    let mut reading = json!({
+        "timestamp": { "S": "2026-01-18T10:29:00.000000Z" },
+        "received_at": { "S": "2026-01-18T10:29:00.104220Z" },
+    });
+    for metric in &tables::METRICS {
+        reading[metric.name] = json!({ "N": metric.example.to_string() });
+    }
+    json!({ "M": reading })
+});
+
 /// SNS's response to a message.
 const PUBLISHED: &str = r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult><MessageId>567910cd-659e-55d4-8ccb-5aaf14679dc0</MessageId></PublishResult></PublishResponse>"#;
 
-/// Responds to a write that returns nothing, the lookup of a key, a scan, a message to a topic, or a GET.
+/// Responds to a write, the lookup of a key, a scan, a message to a topic, or a GET.
 async fn respond(
     request: Request<Incoming>,
     state: Arc<State>,
@@ -139,6 +172,10 @@ async fn respond(
         None => PUBLISHED.into(),
         Some("GetItem") => KEY.into(),
         Some("Scan") => state.page(&body),
+        Some("UpdateItem") => match std::str::from_utf8(&body) {
+            Ok(update) if update.contains("ALL_OLD") => server_before(update),
+            _ => "{}".into(),
+        },
         Some(_) => "{}".into(),
     };
     let mut response = Response::builder();

@@ -28,7 +28,7 @@ impl Setup {
     /// Reads the event, and writes two trust stores. As in production, they contain many certificates: Amazon's roots or
     /// the system's trust store, and that of the stub's authority.
     pub fn new(root: &Path) -> Result<Self> {
-        let event = fs::read(root.join("events/heartbeat.json"))?;
+        let event = fs::read(root.join("events/every-field.json"))?;
         let json: Value = serde_json::from_slice(&event)?;
         let api_key = json["headers"]["x-api-key"]
             .as_str()

@@ -72,23 +72,38 @@ impl Kind {
 /// Prints a table of the kinds of keys. The rounds are interleaved, so that load on the machine affects all kinds
 /// equally. The relative CPU time is the median over the rounds.
 pub async fn measure(setup: &Setup, program: &Path) -> Result<()> {
-    let mut kinds = [
+    let kinds = [
         Kind::start(setup, program, "in the environment", |_| None).await?,
         Kind::start(setup, program, "in the table, cached", |_| key(0)).await?,
         Kind::start(setup, program, "in the table, looked up", key).await?,
     ];
+    println!("\n| key | calls | CPU, µs | CPU relative to the environment's, % | p50, µs |");
+    compare(setup, kinds).await
+}
+
+/// Prints a table of two builds, for a key of the environment.
+pub async fn compare_builds(setup: &Setup, before: &Path, after: &Path) -> Result<()> {
+    let kinds = [
+        Kind::start(setup, before, "before", |_| None).await?,
+        Kind::start(setup, after, "after", |_| None).await?,
+    ];
+    println!("\n| build | calls | CPU, µs | CPU relative to before, % | p50, µs |");
+    compare(setup, kinds).await
+}
+
+/// Prints a row for each kind, whose samples are interleaved. The percentage is the median of the ratios of the rounds.
+async fn compare<const N: usize>(setup: &Setup, mut kinds: [Kind; N]) -> Result<()> {
     for _ in 0..ROUNDS {
         for kind in &mut kinds {
             kind.sample(setup).await?;
         }
     }
-    println!("\n| key | calls | CPU, µs | CPU relative to the environment's, % | p50, µs |");
     println!("| --- | ---: | ---: | ---: | ---: |");
-    let environment = kinds[0].cpu.clone();
+    let first = kinds[0].cpu.clone();
     for kind in kinds {
-        let ratios = kind.cpu.iter().zip(&environment);
+        let ratios = kind.cpu.iter().zip(&first);
         let mut ratios: Vec<_> = ratios
-            .map(|(cpu, environment)| cpu.as_secs_f64() / environment.as_secs_f64())
+            .map(|(cpu, first)| cpu.as_secs_f64() / first.as_secs_f64())
             .collect();
         ratios.sort_by(f64::total_cmp);
         println!(

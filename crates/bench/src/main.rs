@@ -1,7 +1,7 @@
 //! Measures the release binary against two baselines (in `baselines/`), then the kinds of keys, then the watchdog's sweep.
 //!
 //! `bench` prints the tables and draws the first heartbeat; `bench keys PROGRAM` and `bench sweep PROGRAM` print
-//! only one table. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
+//! only one table, and `bench compare BEFORE AFTER` one of two builds. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
 //! build's counts with the recorded ones, and `bench record PROGRAM` records them.
 
 mod budget;
@@ -37,11 +37,14 @@ async fn main() -> Result<()> {
         [] => measure(&setup, &root, function).await,
         ["count", ref programs @ ..] => count(&setup, programs).await,
         ["keys", program] => keys::measure(&setup, Path::new(program)).await,
+        ["compare", before, after] => {
+            keys::compare_builds(&setup, Path::new(before), Path::new(after)).await
+        }
         ["sweep", program] => sweep::measure(&setup, Path::new(program)).await,
         ["check", program] => budget::check(&setup, Path::new(program), &budgets).await,
         ["record", program] => budget::record(&setup, Path::new(program), &budgets).await,
         _ => bail!(
-            "bench [count PROGRAM… | keys PROGRAM | sweep PROGRAM | check PROGRAM | record PROGRAM]"
+            "bench [count PROGRAM… | keys PROGRAM | compare BEFORE AFTER | sweep PROGRAM | check PROGRAM | record PROGRAM]"
         ),
     }
 }

@@ -1,5 +1,6 @@
 //! The cost of a sweep of the watchdog, by the size of the fleet.
 
+use crate::dynamodb::READING;
 use crate::figures::percentile;
 use crate::function::{Function, Setup};
 use anyhow::Result;
@@ -12,8 +13,8 @@ use tokio::process::Command;
 /// The number of sweeps of each fleet, each in its own process.
 const SWEEPS: usize = 5;
 
-/// The number of servers of 400 bytes in a page of a scan, which holds 1 MiB.
-const PAGE: usize = 1024 * 1024 / 400;
+/// The number of servers of 600 bytes in a page of a scan, which holds 1 MiB.
+const PAGE: usize = 1024 * 1024 / 600;
 
 /// The time of the sweeps.
 const NOW: &str = "2026-01-18T10:30:00Z";
@@ -63,6 +64,7 @@ fn fleet(servers: usize, late: usize) -> Vec<Bytes> {
                     "hostname": { "S": format!("server-{server:06}.eu-central.example.com") },
                     "status": { "S": "online" },
                     "last_seen": { "S": format!("2026-01-18T10:{minute}:30.000000Z") },
+                    "reading": *READING,
                 })
             })
             .collect();

@@ -23,7 +23,8 @@ use std::time::Duration;
 /// Show every server: its status, operating system and load.
 ///
 /// Problems come first: servers that went offline, the latest on top, then those with CPU, memory or disk at
-/// 90 % or more. It makes one scan of the servers table and one query per server for its last hour.
+/// 90 % or more. It makes one scan of the servers table. On a terminal, it also makes one query for each server that
+/// fits, for the sparkline of its last hour.
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat fleet --watch")]
 pub struct Fleet {
@@ -64,7 +65,10 @@ impl Fleet {
             };
         }
         let now = Utc::now();
-        let servers = view.servers(now).await?;
+        let mut servers = view.servers(now).await?;
+        if is_terminal && !target.json {
+            view.add_sparklines(&mut servers, now).await?;
+        }
         if target.json {
             return Ok(print(&serde_json::to_string_pretty(&servers)?)?);
         }
@@ -80,23 +84,36 @@ struct View {
 impl View {
     /// Reads all servers, problems first.
     async fn servers(&self, now: DateTime<Utc>) -> anyhow::Result<Vec<Server>> {
-        let servers = self.tables.servers(now, self.offline_after).await?;
-        let mut servers = self.tables.complete(servers, now).await?;
+        let mut servers = self.tables.servers(now, self.offline_after).await?;
         servers.sort_by_cached_key(Server::rank);
         Ok(servers)
     }
 
-    /// Redraws the fleet at an interval. The first frame has no metrics, because they take longer to read.
+    /// Adds the sparklines that the terminal has room for.
+    async fn add_sparklines(
+        &self,
+        servers: &mut [Server],
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<()> {
+        let rows = terminal::size().map_or(24, |(_, rows)| usize::from(rows));
+        let seen = rows.saturating_sub(view::HEADER_ROWS).min(servers.len());
+        self.tables.add_sparklines(&mut servers[..seen], now).await
+    }
+
+    /// Redraws the fleet at an interval. The first frame has no sparklines, because they take longer to read.
     async fn watch(&self, interval: Duration) -> anyhow::Result<()> {
         let now = Utc::now();
-        let mut servers = self.tables.servers(now, self.offline_after).await?;
-        servers.sort_by_cached_key(Server::rank);
-        let mut frame = paint(&servers, now);
+        let mut frame = paint(&self.servers(now).await?, now);
         let mut screen = Screen::enter()?;
         screen.draw(&frame)?;
         loop {
             let now = Utc::now();
-            match self.servers(now).await {
+            let read = async {
+                let mut servers = self.servers(now).await?;
+                self.add_sparklines(&mut servers, now).await?;
+                Ok::<_, anyhow::Error>(servers)
+            };
+            match read.await {
                 Ok(servers) => {
                     frame = paint(&servers, now);
                     screen.draw(&frame)?;

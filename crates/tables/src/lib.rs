@@ -26,6 +26,12 @@ pub type Item = std::collections::HashMap<String, aws_sdk_dynamodb::types::Attri
 #[cfg(feature = "items")]
 const SERVER_ID: &str = "server_id";
 
+/// In a row and in a server's reading: when the agent took it, and when it was received.
+#[cfg(feature = "items")]
+const TIMESTAMP: &str = "timestamp";
+#[cfg(feature = "items")]
+const RECEIVED_AT: &str = "received_at";
+
 /// An attribute that is a string.
 #[cfg(feature = "items")]
 fn text(item: &Item, name: &str) -> Option<String> {

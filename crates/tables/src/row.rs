@@ -1,6 +1,6 @@
 //! The metrics table: one row for each heartbeat that had metrics, under its server and the time of its reading.
 
-use crate::{HeartbeatId, Item, Metrics, SERVER_ID, ServerId, text, time};
+use crate::{HeartbeatId, Item, Metrics, RECEIVED_AT, SERVER_ID, ServerId, TIMESTAMP, text, time};
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
@@ -35,8 +35,8 @@ impl Row {
         for (name, value) in [
             (SERVER_ID, S(server_id.as_str().to_owned())),
             (RECORDED_AT, S(recorded_at)),
-            ("timestamp", S(timestamp)),
-            ("received_at", S(time::format(self.received_at))),
+            (TIMESTAMP, S(timestamp)),
+            (RECEIVED_AT, S(time::format(self.received_at))),
             ("expires_at", N(expires_at.to_string())),
         ] {
             item.insert(name.to_owned(), value);

@@ -3,12 +3,12 @@
 //! Heartbeats, the watchdog and `heartbeatctl` write to the same item, each its own attributes, and every write has a
 //! condition. [`Server::read`] is lenient: an attribute that cannot be read never loses the others.
 
-use crate::{HeartbeatId, Item, SERVER_ID, ServerId, text, time};
+use crate::{HeartbeatId, Item, Metrics, RECEIVED_AT, SERVER_ID, ServerId, TIMESTAMP, text, time};
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue::S;
+use aws_sdk_dynamodb::types::AttributeValue::{self, M, S};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 
@@ -33,13 +33,13 @@ impl Status {
         }
     }
 
-    fn value(self) -> aws_sdk_dynamodb::types::AttributeValue {
+    fn value(self) -> AttributeValue {
         S(self.as_str().to_owned())
     }
 }
 
 /// A server as its item describes it. What is absent or cannot be read is `None`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Server {
     pub server_id: String,
     pub hostname: Option<String>,
@@ -53,6 +53,8 @@ pub struct Server {
     /// The watchdog does not announce the server until then.
     pub silenced_until: Option<DateTime<Utc>>,
     pub os: Os,
+    /// What the last heartbeat with metrics measured.
+    pub reading: Option<Reading>,
     /// Whether the item holds a time that cannot be read.
     pub is_malformed: bool,
 }
@@ -71,6 +73,36 @@ const OS_VERSION: &str = "os_version";
 const KERNEL_VERSION: &str = "kernel_version";
 const ARCHITECTURE: &str = "architecture";
 
+/// The last reading of a server.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    pub metrics: Metrics,
+    /// When the agent took it, by its own clock.
+    pub timestamp: Option<DateTime<Utc>>,
+    pub received_at: Option<DateTime<Utc>>,
+}
+
+impl Reading {
+    /// Reads the attribute. What cannot be read is left out.
+    fn read(value: &AttributeValue) -> Option<Self> {
+        let map = value.as_m().ok()?;
+        let time = |name| text(map, name).and_then(|text| time::parse(&text));
+        Some(Self {
+            metrics: Metrics::read(map),
+            timestamp: time(TIMESTAMP),
+            received_at: time(RECEIVED_AT),
+        })
+    }
+
+    fn value(&self) -> AttributeValue {
+        let times = [(TIMESTAMP, self.timestamp), (RECEIVED_AT, self.received_at)];
+        let times = times
+            .into_iter()
+            .filter_map(|(name, at)| Some((name.to_owned(), S(time::format(at?)))));
+        M(self.metrics.attributes().chain(times).collect())
+    }
+}
+
 /// What a heartbeat writes to its server's item.
 #[derive(Debug)]
 pub struct Upsert<'a> {
@@ -80,6 +112,8 @@ pub struct Upsert<'a> {
     pub received_at: DateTime<Utc>,
     /// If present, it replaces the four stored values as a block.
     pub os: Option<Os<&'a str>>,
+    /// If present, it replaces the stored one.
+    pub reading: Option<&'a Reading>,
 }
 
 /// A comparison with a missing attribute, or with one of another type, is false. So a `last_seen` that no heartbeat can
@@ -103,6 +137,10 @@ impl Upsert<'_> {
             (":latest".to_owned(), S(time::LATEST.to_owned())),
             (":id".to_owned(), S(self.id.as_str().to_owned())),
         ]);
+        if let Some(reading) = self.reading {
+            set.push_str(", reading = :reading");
+            values.insert(":reading".to_owned(), reading.value());
+        }
         for (name, value) in self.os.iter().flat_map(|os| {
             [
                 (OS_DISTRIBUTION, os.distribution),
@@ -144,7 +182,7 @@ pub fn is_registration(before: Option<&Item>, id: &HeartbeatId) -> bool {
 pub fn scan(scan: ScanFluentBuilder) -> ScanFluentBuilder {
     scan.projection_expression(
         "server_id, hostname, #status, last_seen, offline_since, announced, silenced_until, \
-         os_distribution, os_version, kernel_version, architecture",
+         os_distribution, os_version, kernel_version, architecture, reading",
     )
     .expression_attribute_names("#status", "status")
 }
@@ -177,6 +215,7 @@ impl Server {
                 kernel: text(item, KERNEL_VERSION),
                 architecture: text(item, ARCHITECTURE),
             },
+            reading: item.get("reading").and_then(Reading::read),
             is_malformed,
         })
     }
@@ -234,7 +273,7 @@ impl Server {
     }
 }
 
-fn stored(time: &Option<time::Stored>) -> aws_sdk_dynamodb::types::AttributeValue {
+fn stored(time: &Option<time::Stored>) -> AttributeValue {
     S(time
         .as_ref()
         .map_or_else(String::new, |time| time.text.clone()))

@@ -129,6 +129,8 @@ pub enum Violation {
     ModelAttributesType,
     /// A required field was not sent.
     Missing,
+    /// Neither true nor false.
+    BoolType,
     /// Not a string.
     StringType,
     /// Fewer characters than this.
@@ -177,6 +179,7 @@ impl Violation {
             Self::JsonInvalid(_) => "json_invalid",
             Self::ModelAttributesType => "model_attributes_type",
             Self::Missing => "missing",
+            Self::BoolType => "bool_type",
             Self::StringType => "string_type",
             Self::StringTooShort(_) => "string_too_short",
             Self::StringTooLong(_) => "string_too_long",
@@ -203,6 +206,7 @@ impl fmt::Display for Violation {
                 f.write_str("Input should be a valid dictionary or object to extract fields from")
             }
             Self::Missing => f.write_str("Field required"),
+            Self::BoolType => f.write_str("Input should be a valid boolean"),
             Self::StringType => f.write_str("Input should be a valid string"),
             Self::StringTooShort(min) => write!(
                 f,

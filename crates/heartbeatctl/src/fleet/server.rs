@@ -2,12 +2,28 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::cmp::Reverse;
+use tables::Number;
+use tables::server::Reading;
+use tables::time::format;
 
 /// Usage of CPU, memory or disk at which a server counts as a problem, percent.
 pub const OVERLOADED: f64 = 90.0;
 
-/// A server with its newest metrics.
+/// The metrics that the view shows, the one of the sparkline first.
+pub const SHOWN: [&str; 5] = [
+    "cpu_percent",
+    "memory_percent",
+    "disk_percent",
+    "load_1m",
+    "uptime_seconds",
+];
+
+/// How much an agent's clock may differ from the endpoint's, and a heartbeat take, before the clock counts as wrong.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
+
+/// A server with its last reading.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Server {
     /// The stable name.
@@ -40,8 +56,82 @@ pub struct Server {
     pub load_1m: Option<f64>,
     /// Time since boot, seconds.
     pub uptime_seconds: Option<f64>,
+    /// Everything that its last reading holds.
+    pub reading: Option<Value>,
+    /// How far its clock is ahead of the endpoint's, if that is more than a minute; negative if it is behind.
+    pub clock_error_seconds: Option<i64>,
     /// The highest CPU reading of each minute of the last hour, oldest first.
+    #[serde(skip)]
     pub cpu_percent_by_minute: Vec<Option<f64>>,
+}
+
+impl Server {
+    /// A server as it is now.
+    pub fn new(
+        stored: tables::server::Server,
+        now: DateTime<Utc>,
+        offline_after: TimeDelta,
+    ) -> Self {
+        let is_marked = stored.status == Some(tables::server::Status::Offline);
+        let last_seen = stored.last_seen.map(|seen| seen.time);
+        let reading = stored.reading.as_ref();
+        let [
+            cpu_percent,
+            memory_percent,
+            disk_percent,
+            load_1m,
+            uptime_seconds,
+        ] = SHOWN.map(|name| reading?.metrics.get(name).map(Number::as_f64));
+        Self {
+            server_id: stored.server_id,
+            hostname: stored.hostname,
+            status: Status::of(is_marked, last_seen, now, offline_after),
+            last_seen,
+            offline_since: stored
+                .offline_since
+                .map(|since| since.time)
+                .filter(|_| is_marked),
+            silenced_until: stored.silenced_until.filter(|until| *until > now),
+            os_distribution: stored.os.distribution,
+            os_version: stored.os.version,
+            kernel_version: stored.os.kernel,
+            architecture: stored.os.architecture,
+            cpu_percent,
+            memory_percent,
+            disk_percent,
+            load_1m,
+            uptime_seconds,
+            reading: reading.map(json),
+            clock_error_seconds: reading.and_then(clock_error),
+            cpu_percent_by_minute: Vec::new(),
+        }
+    }
+}
+
+/// A reading as JSON: when it was taken and received, and its metrics.
+fn json(reading: &Reading) -> Value {
+    let times = [
+        ("timestamp", reading.timestamp),
+        ("received_at", reading.received_at),
+    ];
+    let times = times
+        .into_iter()
+        .filter_map(|(name, at)| Some((name.to_owned(), json!(format(at?)))));
+    let metrics = reading.metrics.iter().map(|(metric, value)| {
+        let value = match value {
+            Number::Float(float) => json!(float),
+            Number::Whole(whole) => json!(whole),
+        };
+        (metric.name.to_owned(), value)
+    });
+    Value::Object(times.chain(metrics).collect())
+}
+
+/// How far the clock of an agent is ahead, if it is wrong.
+fn clock_error(reading: &Reading) -> Option<i64> {
+    let error = reading.timestamp? - reading.received_at?;
+    let seconds = (error.as_seconds_f64()).round() as i64;
+    (error.abs() > CLOCK_TOLERANCE).then_some(seconds)
 }
 
 /// Whether a server still sends heartbeats.

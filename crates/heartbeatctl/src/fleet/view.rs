@@ -13,6 +13,9 @@ const ELEVATED: f64 = 75.0;
 /// Placeholder for an unknown value.
 const UNKNOWN: &str = "–";
 
+/// The rows above the first server: the summary, an empty one and the header.
+pub const HEADER_ROWS: usize = 3;
+
 /// Renders the fleet as a table `columns` wide.
 pub fn paint(servers: &[Server], now: DateTime<Utc>, columns: usize, colours: bool) -> String {
     let layout = Layout::of(servers, now, columns);
@@ -38,20 +41,25 @@ pub fn paint(servers: &[Server], now: DateTime<Utc>, columns: usize, colours: bo
         "{}\n\n{}{}",
         summary(servers),
         table.trim_fmt(),
-        silenced(servers)
+        notes(servers)
     )
 }
 
-/// One line for each silenced server.
-fn silenced(servers: &[Server]) -> String {
-    let lines = servers.iter().filter_map(|server| {
+/// One line for each server that is silenced, and for each whose clock is wrong.
+fn notes(servers: &[Server]) -> String {
+    let silenced = servers.iter().filter_map(|server| {
         let until = server.silenced_until?.format("%Y-%m-%d %H:%M UTC");
-        Some(format!(
-            "\n{} is silenced until {until}",
-            printable(&server.server_id)
-        ))
+        let server_id = printable(&server.server_id);
+        Some(format!("\n{server_id} is silenced until {until}"))
     });
-    let lines: String = lines.collect();
+    let wrong_clocks = servers.iter().filter_map(|server| {
+        let error = server.clock_error_seconds?;
+        let direction = if error > 0 { "ahead" } else { "behind" };
+        let error = time::rounded(TimeDelta::seconds(error));
+        let server_id = printable(&server.server_id);
+        Some(format!("\n{server_id}: clock {error} {direction}"))
+    });
+    let lines: String = silenced.chain(wrong_clocks).collect();
     if lines.is_empty() {
         lines
     } else {

@@ -4,6 +4,7 @@ use crate::support::{Place, Terminal, put_server, stored, terminate, text, wait_
 use aws_sdk_dynamodb::types::AttributeValue;
 use dev::dynamodb;
 use dev::proxy::{Call, Fault, Proxy};
+use futures_util::future::join_all;
 use serde_json::json;
 use std::process::Stdio;
 
@@ -49,23 +50,37 @@ async fn the_fleet_shows_what_the_watchdog_knows() {
     assert_eq!(fleet[2]["offline_since"], serde_json::Value::Null);
 }
 
-#[tokio::test]
-async fn the_fleet_shows_the_metrics_of_the_last_hour() {
-    let place = Place::new().await;
-    put_server(&place, "web-1", "online", 5).await;
-    put_metrics(&place, "old", 3700, &[("cpu_percent", "100")]).await;
-    put_metrics(&place, "a", 30 * 60 + 5, &[("cpu_percent", "20")]).await;
-    put_metrics(&place, "b", 30 * 60 + 3, &[("cpu_percent", "40")]).await;
-    put_metrics(&place, "c", 30 * 60 + 1, &[("cpu_percent", "30")]).await;
-    let newest = [
-        ("cpu_percent", "12.5"),
-        ("memory_percent", "67.2"),
-        ("disk_percent", "91"),
-        ("load_1m", "9.9E+125"),
-        ("uptime_seconds", "1100000"),
+/// Stores an online server with a reading that was received `ago` seconds ago from a clock that is `ahead`.
+async fn put_reading(place: &Place, server: &str, ago: i64, ahead: i64, metrics: &[(&str, &str)]) {
+    let number = |value: &str| AttributeValue::N(value.to_owned());
+    let metrics = metrics.iter().map(|(name, value)| (*name, number(value)));
+    let times = [
+        ("timestamp", text(&stored(ago - ahead))),
+        ("received_at", text(&stored(ago))),
     ];
-    put_metrics(&place, "d", 5, &newest).await;
+    let reading = metrics
+        .chain(times)
+        .map(|(name, value)| (name.to_owned(), value));
+    let attributes = [
+        ("status", text("online")),
+        ("last_seen", text(&stored(ago))),
+        ("reading", AttributeValue::M(reading.collect())),
+    ];
+    place.put_server(server, attributes).await;
+}
 
+const NEWEST: [(&str, &str); 5] = [
+    ("cpu_percent", "12.5"),
+    ("memory_percent", "67.2"),
+    ("disk_percent", "91"),
+    ("load_1m", "9.9E+125"),
+    ("uptime_seconds", "1100000"),
+];
+
+#[tokio::test]
+async fn the_fleet_shows_the_last_reading() {
+    let place = Place::new().await;
+    put_reading(&place, "web-1", 5, 0, &NEWEST).await;
     let fleet = place.run(&["fleet", "--json"]).json();
     for (name, expected) in [
         ("cpu_percent", 12.5),
@@ -75,34 +90,181 @@ async fn the_fleet_shows_the_metrics_of_the_last_hour() {
         ("uptime_seconds", 1_100_000.0),
     ] {
         assert_eq!(fleet[0][name], expected, "{name}");
+        assert_eq!(fleet[0]["reading"][name].as_f64(), Some(expected), "{name}");
     }
-    let minutes = fleet[0]["cpu_percent_by_minute"].as_array().unwrap();
-    assert_eq!(minutes.len(), 60);
-    let readings: Vec<_> = minutes.iter().filter(|minute| !minute.is_null()).collect();
-    assert_eq!(readings, [40.0, 12.5], "the highest of each minute");
-    assert_eq!(minutes[59], 12.5);
+    let reading = fleet[0]["reading"].as_object().unwrap();
+    assert_eq!(reading.len(), NEWEST.len() + 2, "{reading:?}");
+    assert!(reading["timestamp"].is_string() && reading["received_at"].is_string());
+    assert_eq!(fleet[0]["clock_error_seconds"], json!(null));
 
     let table = place.run(&["fleet"]).stdout;
     let row = table.lines().last().unwrap();
-    for cell in ["online", " 12 ", "─  67", "╸  91", ">9999", "12days", "▂"] {
+    for cell in ["online", " 12 ", "─  67", "╸  91", ">9999", "12days"] {
         assert!(row.contains(cell), "{cell}: {table}");
     }
     assert!(row.chars().count() <= 80, "{table}");
 }
 
+/// What `fleet` shows on a terminal, and the operations that it made.
+async fn on_a_terminal(place: &Place) -> (String, Vec<String>) {
+    let proxy = Proxy::start(&dynamodb::URL);
+    let terminal = Terminal::new();
+    let mut tool = place.tool();
+    tool.env("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)
+        .env("NO_COLOR", "1")
+        .arg("fleet")
+        .stdout(terminal.stream());
+    let status = tokio::task::spawn_blocking(move || tool.status().unwrap());
+    assert!(status.await.unwrap().success());
+    wait_until("the fleet", || terminal.output().contains("CPU 1H"));
+    let requests = proxy.take_requests().into_iter();
+    (
+        terminal.output(),
+        requests.map(|(operation, _)| operation).collect(),
+    )
+}
+
+#[tokio::test]
+async fn a_sparkline_shows_the_last_hour_whatever_the_future_holds() {
+    let place = Place::new().await;
+    put_reading(&place, "web-1", 5, 0, &[]).await;
+    put_metrics(&place, "old", 3700, &[("cpu_percent", "100")]).await;
+    put_metrics(&place, "a", 30 * 60 + 5, &[("cpu_percent", "20")]).await;
+    put_metrics(&place, "b", 30 * 60 + 3, &[("cpu_percent", "100")]).await;
+    put_metrics(&place, "d", 5, &[("cpu_percent", "12.5")]).await;
+    // A year ahead, more rows than a view reads.
+    for row in 0..501 {
+        put_metrics(
+            &place,
+            &format!("{row}"),
+            -31_536_000,
+            &[("cpu_percent", "99")],
+        )
+        .await;
+    }
+    let (table, _) = on_a_terminal(&place).await;
+    let row = table.lines().find(|line| line.contains("web-1")).unwrap();
+    assert_eq!(
+        row.chars()
+            .filter(|column| "▁▂▃▄▅▆▇█".contains(*column))
+            .count(),
+        2,
+        "{table}"
+    );
+    assert!(
+        row.contains('█') && row.trim_end().ends_with('▂'),
+        "{table}"
+    );
+}
+
 #[tokio::test]
 async fn a_view_reads_the_newest_rows_only() {
     let place = Place::new().await;
-    put_server(&place, "web-1", "online", 5).await;
+    put_reading(&place, "web-1", 5, 0, &[]).await;
     put_metrics(&place, "first", 50 * 60, &[("cpu_percent", "99")]).await;
     let rows = (0..500).map(|row| format!("{row:03}"));
     for id in rows {
         put_metrics(&place, &id, 60, &[("cpu_percent", "1")]).await;
     }
+    let (table, _) = on_a_terminal(&place).await;
+    assert!(table.contains('▁') && !table.contains('█'), "{table}");
+}
+
+// A wrong clock is shown, and a row of the year 2099 hides nothing.
+#[tokio::test]
+async fn a_wrong_clock_is_shown() {
+    let place = Place::new().await;
+    for (server, ahead) in [
+        ("ahead", 3 * 3600),
+        ("behind", -120),
+        ("right", 59),
+        ("late", -58),
+    ] {
+        put_reading(&place, server, 5, ahead, &[("cpu_percent", "7")]).await;
+    }
+    place
+        .put(
+            &place.metrics,
+            [
+                ("server_id", text("right")),
+                ("recorded_at", text("2099-01-01T00:00:00.000000Z#x")),
+                ("cpu_percent", AttributeValue::N("99".into())),
+            ],
+        )
+        .await;
     let fleet = place.run(&["fleet", "--json"]).json();
-    let minutes = fleet[0]["cpu_percent_by_minute"].as_array().unwrap();
-    assert!(minutes.contains(&json!(1.0)), "{minutes:?}");
-    assert!(!minutes.contains(&json!(99.0)), "{minutes:?}");
+    let errors = fleet.as_array().unwrap().iter().map(|server| {
+        assert_eq!(server["cpu_percent"], 7.0, "{server}");
+        (
+            server["server_id"].as_str().unwrap(),
+            server["clock_error_seconds"].as_i64(),
+        )
+    });
+    let errors: Vec<_> = errors.collect();
+    let expected = [
+        ("ahead", Some(10_800)),
+        ("behind", Some(-120)),
+        ("late", None),
+        ("right", None),
+    ];
+    assert_eq!(errors, expected);
+    let table = place.run(&["fleet"]).stdout;
+    let notes: Vec<_> = table
+        .lines()
+        .filter(|line| line.contains("clock"))
+        .collect();
+    assert_eq!(
+        notes,
+        ["ahead: clock 3 h ahead", "behind: clock 2 min behind"]
+    );
+}
+
+/// Puts so many servers with readings into the table.
+async fn put_fleet(place: &Place, servers: usize) {
+    let numbers: Vec<_> = (0..servers).collect();
+    for part in numbers.chunks(25) {
+        join_all(part.iter().map(|number| put_reading_of(place, *number))).await;
+    }
+}
+
+async fn put_reading_of(place: &Place, number: usize) {
+    put_reading(place, &format!("web-{number}"), 5, 0, &NEWEST).await;
+}
+
+// 5,000 servers: the pages of one scan, and no query for output that no terminal shows.
+#[tokio::test]
+async fn a_large_fleet_is_one_scan() {
+    let place = Place::new().await;
+    put_fleet(&place, 5_000).await;
+    let proxy = Proxy::start(&dynamodb::URL);
+    for arguments in [&["fleet"][..], &["fleet", "--json"]] {
+        let mut tool = place.tool();
+        tool.env("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)
+            .args(arguments);
+        let printed = tokio::task::spawn_blocking(move || tool.output().unwrap())
+            .await
+            .unwrap();
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        assert_eq!(printed.matches("web-4999").count(), 1);
+        let requests = proxy.take_requests();
+        assert!(
+            requests.iter().all(|(operation, _)| operation == "Scan"),
+            "{requests:?}"
+        );
+        // An item has 300 to 600 bytes; a page has 1 MiB.
+        assert!((1..=4).contains(&requests.len()), "{requests:?}");
+    }
+}
+
+// A terminal has room for some of the servers: only their rows are read.
+#[tokio::test]
+async fn sparklines_are_read_for_the_servers_that_fit() {
+    let place = Place::new().await;
+    put_fleet(&place, 30).await;
+    let (_, requests) = on_a_terminal(&place).await;
+    let queries = requests.iter().filter(|operation| *operation == "Query");
+    // The terminal has 24 rows, three of which are above the first server.
+    assert_eq!((queries.count(), requests.len()), (21, 22));
 }
 
 #[tokio::test]

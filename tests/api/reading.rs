@@ -1,0 +1,231 @@
+use crate::support::app::{SERVER, TestApp, event, minimal, posting, text, with, with_header};
+use aws_sdk_dynamodb::types::AttributeValue;
+use dev::dynamodb::URL;
+use dev::proxy::Proxy;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The server's reading, if it has one, with every value as text.
+async fn reading(app: &TestApp) -> Option<BTreeMap<String, String>> {
+    let server = app.server().await?;
+    let reading = server.get("reading")?.as_m().unwrap();
+    Some(
+        reading
+            .iter()
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect(),
+    )
+}
+
+/// A heartbeat with this metric, and an `Idempotency-Key`.
+fn with_load(load: u32, key: &str) -> Value {
+    let body = with("metrics", json!({ "load_1m": load }));
+    with_header(posting(body.to_string()), "idempotency-key", key)
+}
+
+fn as_backlog(mut event: Value) -> Value {
+    let mut body: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
+    body["backlog"] = true.into();
+    event["body"] = body.to_string().into();
+    event
+}
+
+// C5.10
+#[tokio::test]
+async fn a_reading_holds_what_was_measured_and_when() {
+    let app = TestApp::start().await;
+    assert_eq!(app.send(&event("every-field")).await.status, 200);
+    let mut row = app.rows().await.remove(0);
+    for name in ["server_id", "recorded_at", "expires_at"] {
+        row.remove(name);
+    }
+    let server = app.server().await.unwrap();
+    assert_eq!(server["reading"], AttributeValue::M(row));
+    assert_eq!(
+        text(&server["last_seen"]),
+        reading(&app).await.unwrap()["received_at"]
+    );
+}
+
+// C5.10
+#[tokio::test]
+async fn a_reading_is_replaced_as_a_block_and_only_by_metrics() {
+    let app = TestApp::start().await;
+    let names = async || {
+        let reading = reading(&app).await?;
+        Some(
+            reading
+                .keys()
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
+        )
+    };
+    for (metrics, expected) in [
+        (None, None),
+        (
+            Some(json!({ "load_1m": 1, "load_5m": null })),
+            Some("load_1m received_at timestamp"),
+        ),
+        (None, Some("load_1m received_at timestamp")),
+        (Some(Value::Null), Some("load_1m received_at timestamp")),
+        (
+            Some(json!({ "cpu_percent": 2 })),
+            Some("cpu_percent received_at timestamp"),
+        ),
+        (Some(json!({})), Some("received_at timestamp")),
+    ] {
+        let body = metrics
+            .clone()
+            .map_or_else(minimal, |metrics| with("metrics", metrics));
+        assert_eq!(app.post(&body).await.status, 200);
+        assert_eq!(names().await.as_deref(), expected, "{metrics:?}");
+    }
+}
+
+// C5.1 C5.10
+#[tokio::test]
+async fn a_stale_heartbeat_leaves_the_reading_unchanged() {
+    let app = TestApp::start().await;
+    let newer = (
+        "last_seen",
+        AttributeValue::S("9000-01-01T00:00:00.000000Z".into()),
+    );
+    let by_hand = (
+        "reading",
+        AttributeValue::M([("load_1m".to_owned(), AttributeValue::N("7".into()))].into()),
+    );
+    app.tables.put_server(SERVER, [newer, by_hand]).await;
+    let before = app.server().await;
+    assert_eq!(app.send(&event("every-field")).await.status, 200);
+    assert_eq!(app.server().await, before);
+}
+
+// C5.1 C5.10
+#[tokio::test]
+async fn concurrent_heartbeats_leave_the_reading_of_the_latest() {
+    let app = TestApp::start().await;
+    for round in 0..5 {
+        let events: Vec<_> = (0..20)
+            .map(|load| with_load(load, &format!("{round}-{load}")))
+            .collect();
+        let answers = join_all(events.iter().map(|event| app.send(event))).await;
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        let rows = app.rows().await;
+        let latest = rows
+            .iter()
+            .max_by_key(|row| text(&row["received_at"]))
+            .unwrap();
+        let reading = reading(&app).await.unwrap();
+        assert_eq!(reading["received_at"], text(&latest["received_at"]));
+        assert_eq!(reading["load_1m"], text(&latest["load_1m"]));
+    }
+}
+
+// C3.9 C5.11
+#[tokio::test]
+async fn a_backlog_is_appended_and_touches_no_server() {
+    let app = TestApp::start().await;
+    let answer = app.send(&as_backlog(with_load(1, "one"))).await;
+    assert_eq!(
+        (answer.status, answer.body),
+        (
+            200,
+            json!({ "status": "ok", "server_registered": false, "pending_commands": [] })
+        )
+    );
+    assert_eq!((app.servers().await.len(), app.rows().await.len()), (0, 1));
+    app.send(&with_load(2, "two")).await;
+    let server = app.server().await;
+    app.send(&as_backlog(with_load(3, "three"))).await;
+    assert_eq!(app.server().await, server);
+    assert_eq!(app.rows().await.len(), 3);
+
+    let mut without_metrics = minimal();
+    without_metrics["backlog"] = true.into();
+    assert_eq!(app.post(&without_metrics).await.status, 200);
+    assert_eq!((app.server().await, app.rows().await.len()), (server, 3));
+}
+
+// C5.11: a live heartbeat and its own backlog are one row, and the first one stays.
+#[tokio::test]
+async fn a_heartbeat_and_its_backlog_are_one_row() {
+    let app = TestApp::start().await;
+    for round in 0..10 {
+        app.tables.clear().await;
+        let live = with_load(1, &format!("key-{round}"));
+        let late = as_backlog(with_load(2, &format!("key-{round}")));
+        let (live, late) = tokio::join!(app.send(&live), app.send(&late));
+        assert_eq!((live.status, late.status), (200, 200));
+        assert_eq!((app.servers().await.len(), app.rows().await.len()), (1, 1));
+    }
+    app.tables.clear().await;
+    app.send(&as_backlog(with_load(1, "first"))).await;
+    app.send(&with_load(2, "first")).await;
+    assert_eq!(text(&app.rows().await[0]["load_1m"]), "1");
+    assert_eq!(reading(&app).await.unwrap()["load_1m"], "2");
+}
+
+// C2.5: a key that is bound to another server cannot append a backlog either.
+#[tokio::test]
+async fn a_backlog_needs_a_key_for_its_server() {
+    let bound = format!("{}:another", crate::support::app::DIGEST);
+    let app = TestApp::start_with(&[("API_KEY_SHA256", &bound)]).await;
+    assert_eq!(app.send(&as_backlog(with_load(1, "one"))).await.status, 403);
+    assert_eq!(app.rows().await, []);
+}
+
+// C5.9: both writes of the largest usual heartbeat cost one unit, whatever the watchdog and `heartbeatctl` have added. A
+// backlog is one write.
+#[tokio::test]
+async fn a_heartbeat_with_every_field_costs_one_unit_per_write() {
+    let proxy = Proxy::start(&URL);
+    let app = TestApp::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
+    let time = || AttributeValue::S("2026-01-18T10:30:00.000000Z".into());
+    let high = |limit: &str| {
+        let entry = [
+            ("since".to_owned(), time()),
+            ("limit".to_owned(), AttributeValue::N(limit.into())),
+            ("pending".to_owned(), AttributeValue::Bool(true)),
+        ];
+        AttributeValue::M(entry.into())
+    };
+    let entries = [
+        ("disk_percent".to_owned(), high("90")),
+        ("memory_percent".to_owned(), high("95")),
+    ];
+    app.tables
+        .put_server(
+            SERVER,
+            [
+                ("offline_since", time()),
+                ("announced", time()),
+                ("returned_at", time()),
+                ("silenced_until", time()),
+                ("offline_after", AttributeValue::N("900".into())),
+                (
+                    "limits",
+                    AttributeValue::S("disk_percent=97,memory_percent=95".into()),
+                ),
+                ("high", AttributeValue::M(entries.into())),
+            ],
+        )
+        .await;
+    for key in ["one", "two"] {
+        let event = with_header(event("every-field"), "idempotency-key", key);
+        assert_eq!(app.send(&event).await.status, 200);
+    }
+    app.send(&event("backlog")).await;
+    let expected = [
+        ("PutItem", 1.0),
+        ("PutItem", 1.0),
+        ("PutItem", 1.0),
+        ("UpdateItem", 1.0),
+        ("UpdateItem", 1.0),
+    ];
+    assert_eq!(
+        proxy.bill(),
+        expected.map(|(name, units)| (name.to_owned(), units))
+    );
+}
