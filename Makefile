@@ -52,7 +52,7 @@ check: ## Run the fast gate: format, lint, `cargo test`.
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --test soak -- -D warnings
 	cargo check --locked --manifest-path $(BASELINES)
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
 	cargo test --locked --workspace
 
 test: ## Run every check, except those of test-all.
