@@ -1,5 +1,6 @@
 //! The only reader of the environment, and the error of an invalid setting.
 
+use chrono::TimeDelta;
 use lambda_http::http::Uri;
 use std::fmt;
 use std::time::Duration;
@@ -48,6 +49,16 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
             .ok()
             .filter(|number| *number > 0)
             .ok_or_else(|| InvalidSetting::new(name, "it is not a whole number above 0"))
+    }
+
+    /// # Errors
+    /// If it is not a whole number.
+    pub fn seconds(&self, name: &'static str, default: u32) -> Result<TimeDelta, InvalidSetting> {
+        let seconds = self
+            .optional(name)
+            .map_or(Ok(default), |value| value.parse());
+        let seconds = seconds.map_err(|_| InvalidSetting::new(name, "it is not a whole number"))?;
+        Ok(TimeDelta::seconds(seconds.into()))
     }
 
     /// # Errors

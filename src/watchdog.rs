@@ -1,21 +1,26 @@
-//! Announces when a server falls silent, and when it comes back (C8).
+//! Announces when a server falls silent and when it is back (C8), when a metric reaches its limit (C9), and once a day what
+//! is still wrong (C10).
 //!
 //! A sweep compares the servers table with what has been announced, and announces the difference. All of its state
 //! is in the items, so the next sweep finishes the work of one that crashed:
 //!
 //! ```text
-//! scan ─▶ review ─▶ mark as offline ─▶ publish ─▶ record as announced
-//!         (pure)    (conditional)      (once)     (conditional)
+//! scan ─▶ review ─▶ mark, write ahead ─▶ publish ─▶ record
+//!         (pure)    (conditional)        (once)     (conditional)
 //! ```
+//!
+//! An end is announced if and only if its beginning may be out. What is written ahead tells the next sweep that it may be.
 
 mod announcement;
 mod config;
+mod limits;
 mod review;
 mod sweep;
 
-pub use self::announcement::Announcement;
+pub use self::announcement::{Announcement, Contents};
 pub use self::config::{Config, Rules};
-pub use self::review::{Decision, Review};
+pub use self::limits::Entry;
+pub use self::review::{Decision, Digest, Review};
 pub use self::sweep::{SweepError, Watchdog};
 
 use chrono::{DateTime, Utc};

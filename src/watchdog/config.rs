@@ -2,7 +2,8 @@
 
 use crate::aws::AwsConfig;
 use crate::settings::{InvalidSetting, Settings};
-use chrono::TimeDelta;
+use chrono::{NaiveTime, TimeDelta};
+use tables::Limits;
 
 /// The settings of the watchdog.
 pub struct Config {
@@ -10,8 +11,7 @@ pub struct Config {
     pub servers_table: String,
     /// `ALERT_TOPIC_ARN` (optional): the SNS topic for announcements.
     pub topic_arn: Option<String>,
-    /// `OFFLINE_AFTER_SECONDS` (default 180) and `HOLD_SECONDS` (default: the larger of 600 and twice
-    /// `OFFLINE_AFTER_SECONDS`; 0 switches the rule off), seconds.
+    /// When a server counts as offline or back, and what is announced besides.
     pub rules: Rules,
     /// `AWS_ENDPOINT_URL_SNS`: an SNS endpoint other than the region's.
     pub sns_endpoint_url: Option<String>,
@@ -19,14 +19,21 @@ pub struct Config {
     pub aws: AwsConfig,
 }
 
-/// When a server counts as offline.
-#[derive(Debug, Clone, Copy)]
+/// When a server counts as offline or back, and what is announced besides.
+#[derive(Debug, Clone)]
 pub struct Rules {
-    /// A server is late if it has been silent for longer than this, and overdue after half of it.
+    /// `OFFLINE_AFTER_SECONDS` (default 180): a server is late if it has been silent for longer than this, and overdue
+    /// after half of it, unless it has a threshold of its own.
     pub offline_after: TimeDelta,
-    /// In a mass silence, a late server is judged once it has been silent for this long. Zero switches the
-    /// rule off.
+    /// `HOLD_SECONDS` (default: the larger of 600 and twice `OFFLINE_AFTER_SECONDS`): in a mass silence, a late server is
+    /// judged once it has been silent for this long. Zero switches the rule off.
     pub hold: TimeDelta,
+    /// `BACK_AFTER_SECONDS` (default 300): a return is announced after heartbeats over this time. Zero means at once.
+    pub back_after: TimeDelta,
+    /// `LIMITS` (default `disk_percent=90`): the values from which a metric is announced as high.
+    pub limits: Limits,
+    /// `DIGEST_AT` (default none), `HH:MM` in UTC: when a message a day says what is still wrong.
+    pub digest_at: Option<NaiveTime>,
 }
 
 impl Config {
@@ -42,24 +49,32 @@ impl Config {
             return Err(InvalidSetting::new("ALERT_TOPIC_ARN", reason));
         }
         let offline_after = settings.positive("OFFLINE_AFTER_SECONDS", 180)?;
-        let hold = match settings.optional("HOLD_SECONDS") {
-            None => 600.max(i64::from(offline_after) * 2),
-            Some(seconds) => seconds
-                .parse::<u32>()
-                .map_err(|_| InvalidSetting::new("HOLD_SECONDS", "it is not a whole number"))?
-                .into(),
-        };
+        let hold = 600.max(offline_after.saturating_mul(2));
+        // Empty is a value here: no limits.
+        let limits = variable("LIMITS").unwrap_or_else(|| "disk_percent=90".to_owned());
+        let digest_at = settings.optional("DIGEST_AT").filter(|at| at != "none");
         Ok(Self {
             servers_table: settings.required("SERVERS_TABLE")?,
             topic_arn,
             rules: Rules {
                 offline_after: TimeDelta::seconds(offline_after.into()),
-                hold: TimeDelta::seconds(hold),
+                hold: settings.seconds("HOLD_SECONDS", hold)?,
+                back_after: settings.seconds("BACK_AFTER_SECONDS", 300)?,
+                limits: Limits::parse(&limits)
+                    .map_err(|error| InvalidSetting::new("LIMITS", error))?,
+                digest_at: digest_at.map(|at| read_minute(&at)).transpose()?,
             },
             sns_endpoint_url: settings.url("AWS_ENDPOINT_URL_SNS")?,
             aws: AwsConfig::read(&variable)?,
         })
     }
+}
+
+/// `HH:MM`
+fn read_minute(text: &str) -> Result<NaiveTime, InvalidSetting> {
+    let time = NaiveTime::parse_from_str(text, "%H:%M");
+    let time = time.ok().filter(|_| text.len() == "HH:MM".len());
+    time.ok_or_else(|| InvalidSetting::new("DIGEST_AT", "it is not a time HH:MM, nor none"))
 }
 
 /// `arn:<partition>:sns:<region>:<account>:<name>`

@@ -1,19 +1,36 @@
 //! The decisions of a sweep, based only on the items and a time.
 
 use super::config::Rules;
+use super::limits::{self, Entry, Judgement};
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::Item;
-use tables::server::{Server, Status};
+use tables::server::{Gap, Memory, Server, Status};
 
-/// A review of the fleet at one time. Memory grows with the number of servers to update or announce, not with the
-/// fleet.
+/// Time between two sweeps from which sweeps are missing. They are a minute apart.
+const MISSING_AFTER: TimeDelta = TimeDelta::seconds(90);
+
+/// How far ahead of a sweep a time in the watchdog's own item may be. Times beyond that come from a wrong clock.
+const TOLERANCE: TimeDelta = TimeDelta::seconds(180);
+
+/// A return has lasted after this time even if the server reports rarely.
+const RETURN_LASTS: TimeDelta = TimeDelta::hours(1);
+
+/// A review of the fleet at one time. Memory grows with the number of servers to update or announce, not with the fleet:
+/// whatever is not late without regard to gaps is judged at once. The rest waits for the watchdog's own item, which may
+/// come last.
 pub struct Review {
     rules: Rules,
     time: DateTime<Utc>,
+    memory: Memory,
     decision: Decision,
-    late: Vec<(Server, TimeDelta)>,
-    online: usize,
+    /// Servers that are late unless a gap explains their silence.
+    silent: Vec<Server>,
+    /// Of each online server that is not silenced and counts for the rule of mass silence only if a gap is not the reason:
+    /// `last_seen` and threshold.
+    doubtful: Vec<(DateTime<Utc>, TimeDelta)>,
     overdue: usize,
+    overdue_or_heard: usize,
+    digest: Digest,
 }
 
 /// The actions of a sweep, and the counts for its log.
@@ -27,20 +44,37 @@ pub struct Decision {
     pub held: usize,
     /// Servers whose stored status is `offline`.
     pub away: usize,
-    /// Items with a time that cannot be read.
+    /// Items with an attribute that cannot be read.
     pub malformed: usize,
     /// Whether so many servers are overdue at once that a fault on our own path is the more likely cause.
     pub is_mass_silence: bool,
     /// Whether late servers are held, in a mass silence or shortly after it.
     pub is_holding: bool,
-    /// Servers to mark as offline.
+    /// The gap that this sweep found.
+    pub new_gap: Option<Gap>,
+    /// What the next sweep has to know.
+    pub memory: Memory,
+    /// Servers to mark as offline, as they are after that.
     pub offline: Vec<Server>,
     /// Servers that are marked as offline, but not announced yet.
     pub unannounced: Vec<Server>,
-    /// Servers whose return is to be announced.
+    /// Servers that have just returned: when they did is to be noted.
+    pub returning: Vec<Server>,
+    /// Servers whose return has lasted and is to be announced.
     pub back: Vec<Server>,
-    /// Servers that returned, while silenced, from an absence that was never announced; its record is removed.
+    /// Servers whose return has lasted, and about whose absence nothing was said; its record is removed.
     pub forgotten: Vec<Server>,
+    /// Servers with a metric that became high, or that no longer is.
+    pub limits: Vec<Judgement>,
+    /// What is still wrong, if this is the sweep that says so.
+    pub digest: Option<Digest>,
+}
+
+/// What is still wrong.
+#[derive(Debug, Default, PartialEq)]
+pub struct Digest {
+    pub offline: Vec<Server>,
+    pub high: Vec<Entry>,
 }
 
 impl Review {
@@ -50,80 +84,181 @@ impl Review {
         Self {
             rules,
             time,
+            memory: Memory::default(),
             decision: Decision::default(),
-            late: Vec::new(),
-            online: 0,
+            silent: Vec::new(),
+            doubtful: Vec::new(),
             overdue: 0,
+            overdue_or_heard: 0,
+            digest: Digest::default(),
         }
     }
 
     /// Adds an item of the servers table.
     pub fn add(&mut self, item: &Item) {
-        self.decision.servers += 1;
+        if let Some(memory) = Memory::read(item) {
+            self.memory = memory;
+        }
         let Some(server) = Server::read(item) else {
             return;
         };
+        self.decision.servers += 1;
         let Some(status) = server.status else {
             return;
         };
         self.decision.malformed += usize::from(server.is_malformed);
-        let is_silenced = self.is_silenced(&server);
+        if self.rules.digest_at.is_some() && !server.is_silenced(self.time) {
+            self.add_to_digest(&server);
+        }
         match (status, &server.last_seen) {
             (Status::Offline, _) => {
                 self.decision.away += 1;
-                if server.offline_since.is_some() && !server.is_announced() && !is_silenced {
+                let is_due = !server.is_announced() && !server.is_silenced(self.time);
+                if server.offline_since.is_some() && is_due {
                     self.decision.unannounced.push(server);
                 }
             }
             (Status::Online, None) => {}
             (Status::Online, Some(seen)) => {
-                let silence = self.time - seen.time;
-                if !is_silenced {
-                    self.online += 1;
-                    self.overdue += usize::from(silence * 2 > self.rules.offline_after);
-                }
-                if silence > self.rules.offline_after {
-                    self.late.push((server, silence));
-                } else if server.offline_since.is_some() {
-                    // `announced` means that the last announcement about the server was "offline".
-                    match (is_silenced, server.announced.is_some()) {
-                        (false, _) => self.decision.back.push(server),
-                        (true, false) => self.decision.forgotten.push(server),
-                        (true, true) => {}
+                let seen = seen.time;
+                let silence = self.time - seen;
+                let threshold = self.threshold(&server);
+                if !server.is_silenced(self.time) {
+                    let is_overdue = is_late(silence * 2, threshold);
+                    if is_overdue || silence * 2 > self.rules.offline_after {
+                        self.doubtful.push((seen, threshold));
+                    } else {
+                        self.overdue_or_heard += 1;
                     }
                 }
+                if is_late(silence, threshold) {
+                    self.silent.push(server);
+                } else {
+                    self.judge(server);
+                }
             }
         }
     }
 
-    fn is_silenced(&self, server: &Server) -> bool {
-        server.silenced_until.is_some_and(|until| until > self.time)
+    /// A server that is online and not late: whether it has returned, or one of its metrics is high.
+    fn judge(&mut self, server: Server) {
+        let (Some(seen), Some(_)) = (&server.last_seen, &server.offline_since) else {
+            let judgement = limits::judge(server, &self.rules.limits, self.time);
+            self.decision.limits.extend(judgement);
+            return;
+        };
+        let noted = server.returned_at.clone();
+        let noted = noted.filter(|returned| returned.time <= seen.time);
+        let is_noted = noted.is_some();
+        let returned = noted.unwrap_or_else(|| seen.clone());
+        let has_lasted = seen.time - returned.time >= self.rules.back_after
+            || self.time - returned.time >= RETURN_LASTS;
+        let server = Server {
+            returned_at: Some(returned),
+            ..server
+        };
+        match (has_lasted, &server.announced) {
+            (false, _) if is_noted => {}
+            (false, _) => self.decision.returning.push(server),
+            (true, None) => self.decision.forgotten.push(server),
+            (true, Some(_)) if server.is_silenced(self.time) => {}
+            (true, Some(_)) => self.decision.back.push(server),
+        }
     }
 
-    /// Decides, after every item has been added. `last_mass_silence` is the time of the last sweep that detected one.
+    fn add_to_digest(&mut self, server: &Server) {
+        if server.status == Some(Status::Offline) && server.is_announced() {
+            self.digest.offline.push(server.clone());
+        }
+        self.digest.high.extend(limits::still_high(server));
+    }
+
+    fn threshold(&self, server: &Server) -> TimeDelta {
+        server.offline_after.unwrap_or(self.rules.offline_after)
+    }
+
+    /// Decides, after every item has been added.
     #[must_use]
-    pub fn conclude(self, last_mass_silence: Option<DateTime<Utc>>) -> Decision {
-        let Self {
-            rules,
-            time,
-            mut decision,
-            late,
-            online,
-            overdue,
-        } = self;
-        let has_rule = rules.hold > TimeDelta::zero();
-        decision.is_mass_silence = has_rule && overdue > 2 && overdue * 2 >= online;
-        decision.is_holding = decision.is_mass_silence
-            || has_rule
-                && last_mass_silence.is_some_and(|last| (time - last).abs() <= rules.offline_after);
-        decision.late = late.len();
-        for (server, silence) in late {
-            if decision.is_holding && silence < rules.hold {
-                decision.held += 1;
+    pub fn conclude(mut self) -> Decision {
+        let time = self.time;
+        let is_usable = |at: &DateTime<Utc>| *at - time <= TOLERANCE;
+        let swept_at = self.memory.swept_at.filter(is_usable);
+        let new_gap = swept_at
+            .is_none_or(|at| time - at > MISSING_AFTER)
+            .then(|| Gap {
+                since: swept_at.unwrap_or(DateTime::UNIX_EPOCH),
+                until: time,
+            });
+        let known_gap = self.memory.gap.filter(|gap| is_usable(&gap.until));
+        let gap = new_gap.or(known_gap);
+        let silence = |seen: DateTime<Utc>| {
+            let missed = gap.map_or(TimeDelta::zero(), |gap| {
+                gap.until.min(time) - gap.since.max(seen)
+            });
+            time - seen - missed.max(TimeDelta::zero())
+        };
+
+        for (seen, threshold) in std::mem::take(&mut self.doubtful) {
+            let silence = silence(seen) * 2;
+            let is_overdue = is_late(silence, threshold);
+            self.overdue += usize::from(is_overdue);
+            self.overdue_or_heard += usize::from(is_overdue || silence <= self.rules.offline_after);
+        }
+        let has_rule = self.rules.hold > TimeDelta::zero();
+        let is_mass_silence =
+            has_rule && self.overdue > 2 && self.overdue * 2 >= self.overdue_or_heard;
+        let last_mass_silence = self.memory.mass_silence_at.filter(is_usable);
+        let is_holding = |threshold| {
+            is_mass_silence
+                || has_rule
+                    && last_mass_silence.is_some_and(|last| (time - last).abs() <= threshold)
+        };
+
+        self.decision.is_mass_silence = is_mass_silence;
+        self.decision.is_holding = is_holding(self.rules.offline_after);
+        for server in std::mem::take(&mut self.silent) {
+            let threshold = self.threshold(&server);
+            let silence = server.last_seen.as_ref().map(|seen| silence(seen.time));
+            let silence = silence.unwrap_or_default();
+            if !is_late(silence, threshold) {
+                self.judge(server);
+                continue;
+            }
+            self.decision.late += 1;
+            if is_holding(threshold) && silence < self.rules.hold.max(threshold * 2) {
+                self.decision.held += 1;
+                self.decision.is_holding = true;
             } else {
-                decision.offline.push(server);
+                self.decision.offline.push(server.marked_offline(time));
             }
         }
-        decision
+        self.decision.memory = Memory {
+            swept_at: Some(swept_at.map_or(time, |at| at.max(time))),
+            gap,
+            mass_silence_at: is_mass_silence.then_some(time).or(last_mass_silence),
+        };
+        self.decision.new_gap = new_gap;
+        let is_due = swept_at.is_some_and(|at| self.is_digest_between(at));
+        let is_all_well = self.digest.offline.is_empty() && self.digest.high.is_empty();
+        self.decision.digest = (is_due && !is_all_well).then_some(self.digest);
+        self.decision
     }
+
+    /// Whether the time of the digest lies after the last sweep and not after this one.
+    fn is_digest_between(&self, swept_at: DateTime<Utc>) -> bool {
+        self.rules.digest_at.is_some_and(|minute| {
+            let today = self.time.date_naive().and_time(minute).and_utc();
+            let latest = if today <= self.time {
+                today
+            } else {
+                today - TimeDelta::days(1)
+            };
+            swept_at < latest
+        })
+    }
+}
+
+/// Whether a silence is longer than a threshold. Zero is the threshold of a server that is never late.
+fn is_late(silence: TimeDelta, threshold: TimeDelta) -> bool {
+    threshold > TimeDelta::zero() && silence > threshold
 }

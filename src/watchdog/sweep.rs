@@ -1,17 +1,19 @@
 //! The sweep: reads the table, applies the decisions of the review, and announces them.
 
-use super::announcement::Announcement;
+use super::announcement::{Announcement, Contents};
 use super::config::{Config, Rules};
-use super::review::{Decision, Review};
+use super::limits::Judgement;
+use super::review::{Decision, Digest, Review};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_sns::types::MessageAttributeValue;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 use tables::server::{self, Server};
 use tables::time::Stored;
@@ -34,7 +36,6 @@ pub struct Watchdog {
     servers_table: String,
     topic: Option<Topic>,
     rules: Rules,
-    last_mass_silence: Mutex<Option<DateTime<Utc>>>,
 }
 
 struct Topic {
@@ -54,15 +55,59 @@ impl fmt::Display for SweepError {
 
 impl std::error::Error for SweepError {}
 
+/// An update of a server's item.
+#[derive(Clone, Copy)]
+enum Write<'a> {
+    /// Before anything is published.
+    MarkOffline(&'a Server),
+    WriteAhead(&'a Server),
+    NoteReturn(&'a Server),
+    LimitsAhead(&'a Judgement),
+    /// After it was.
+    RecordAnnounced(&'a Server),
+    EndAbsence(&'a Server),
+    RecordLimits(&'a Judgement),
+}
+
+impl<'a> Write<'a> {
+    fn server(self) -> &'a Server {
+        match self {
+            Self::MarkOffline(server)
+            | Self::WriteAhead(server)
+            | Self::NoteReturn(server)
+            | Self::RecordAnnounced(server)
+            | Self::EndAbsence(server) => server,
+            Self::LimitsAhead(judgement) | Self::RecordLimits(judgement) => &judgement.server,
+        }
+    }
+
+    fn apply(self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        match self {
+            Self::MarkOffline(server) => server.mark_offline(update),
+            Self::WriteAhead(server) => server.write_ahead(update),
+            Self::NoteReturn(server) => server.note_return(update),
+            Self::LimitsAhead(Judgement {
+                server,
+                ahead,
+                after,
+                ..
+            }) => server.write_high(update, ahead.as_ref().unwrap_or(after)),
+            Self::RecordAnnounced(server) => server.record_announced(update),
+            Self::EndAbsence(server) => server.end_absence(update),
+            Self::RecordLimits(judgement) => judgement.server.write_high(update, &judgement.after),
+        }
+    }
+}
+
 /// The outcome of a batch of updates.
 #[derive(Default)]
 struct Outcome<'a> {
-    /// Servers that were updated.
-    updated: Vec<&'a Server>,
+    /// Updates that were applied.
+    done: Vec<Write<'a>>,
     /// The number of updates that failed.
     failed: usize,
-    /// The number of updates that were not started, for lack of time.
-    skipped: usize,
+    /// Updates that were not started, for lack of time.
+    skipped: Vec<Write<'a>>,
 }
 
 impl Watchdog {
@@ -74,7 +119,6 @@ impl Watchdog {
             servers_table: config.servers_table,
             topic: config.topic_arn.map(|arn| Topic { sns, arn }),
             rules: config.rules,
-            last_mass_silence: Mutex::default(),
         }
     }
 
@@ -94,79 +138,79 @@ impl Watchdog {
             .await
             .map_err(|_| SweepError("the scan took too long".to_owned()))??;
         warn_about(&decision, request_id);
-
         let judge_until = part_of_time_left(JUDGING_SHARE, deadline);
-        let late = decision.offline.iter().collect();
-        let marked = self
-            .update_all(
-                Server::mark_offline,
-                late,
-                judge_until,
-                deadline,
-                request_id,
-            )
+        let remembered = self.remember(&decision, judge_until, request_id).await;
+
+        let ahead = self
+            .update_all(writes_ahead(&decision), judge_until, deadline, request_id)
             .await;
-        for server in &marked.updated {
-            let (server_id, last_seen) = (&server.server_id, as_stored(&server.last_seen));
-            warn!(request_id, server_id, last_seen, "server offline");
-        }
-        if marked.skipped > 0 {
-            let skipped = marked.skipped;
+        let skipped = ahead.skipped.iter();
+        let skipped = skipped
+            .filter(|write| matches!(write, Write::MarkOffline(_)))
+            .count();
+        if skipped > 0 {
             warn!(
                 request_id,
                 skipped, "no time left to judge these late servers"
             );
         }
-
-        let is_silenced = |server: &Server| server.silenced_until.is_some_and(|until| until > time);
-        let marked_servers = marked.updated.iter().filter(|server| !is_silenced(server));
-        let mut offline: Vec<_> = marked_servers
-            .map(|server| server.marked_offline())
-            .collect();
-        offline.extend(decision.unannounced);
-        let published = timeout_at(
-            deadline.into(),
-            self.announce(&offline, &decision.back, time, request_id),
-        )
-        .await
-        .unwrap_or_else(|_| Err(SweepError("the topic took too long".to_owned())));
-
-        let (announced, returned) = match published {
-            Ok(()) => (&offline[..], &decision.back[..]),
-            Err(_) => (&[][..], &[][..]),
-        };
-        let announced = announced.iter().collect();
-        let recorded = self
-            .update_all(
-                Server::record_announced,
-                announced,
-                deadline,
-                deadline,
-                request_id,
-            )
-            .await;
-        let over = returned.iter().chain(&decision.forgotten).collect();
-        let ended = self
-            .update_all(Server::end_absence, over, deadline, deadline, request_id)
-            .await;
-        for server in &ended.updated {
-            let (server_id, offline_since) = (&server.server_id, as_stored(&server.offline_since));
-            info!(request_id, server_id, offline_since, "server back");
+        let marked = ahead.done.iter().filter_map(|write| match write {
+            Write::MarkOffline(server) => Some(*server),
+            _ => None,
+        });
+        let marked: Vec<_> = marked.collect();
+        for server in &marked {
+            let (server_id, last_seen) = (&server.server_id, as_stored(&server.last_seen));
+            warn!(request_id, server_id, last_seen, "server offline");
         }
+
+        let contents = announceable(&decision, &ahead.done, time);
+        let published = self.announce(&contents, time, deadline, request_id).await;
+        let records = if published.is_ok() {
+            records(&decision, &contents)
+        } else {
+            Vec::new()
+        };
+        let forgotten = decision.forgotten.iter().map(Write::EndAbsence);
+        let records = records.into_iter().chain(forgotten).collect();
+        let recorded = self
+            .update_all(records, deadline, deadline, request_id)
+            .await;
+        let mut back = 0;
+        for write in &recorded.done {
+            if let Write::EndAbsence(server) = write {
+                back += 1;
+                let (server_id, offline_since) =
+                    (&server.server_id, as_stored(&server.offline_since));
+                info!(request_id, server_id, offline_since, "server back");
+            }
+        }
+        let (high, normal) = log_limits(&ahead.done, &recorded.done, request_id);
+        let told = match &decision.digest {
+            None => Ok(()),
+            Some(digest) => {
+                self.announce_digest(digest, time, deadline, request_id)
+                    .await
+            }
+        };
 
         info!(
             request_id,
             servers = decision.servers,
             late = decision.late,
-            offline = marked.updated.len(),
-            back = ended.updated.len(),
+            offline = marked.len(),
+            back,
             held = decision.held,
-            away = decision.away + marked.updated.len(),
+            away = decision.away + marked.len(),
+            high,
+            normal,
             milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "sweep"
         );
         published?;
-        match marked.failed + recorded.failed + recorded.skipped + ended.failed + ended.skipped {
+        told?;
+        remembered?;
+        match ahead.failed + recorded.failed + recorded.skipped.len() {
             0 => Ok(()),
             failed => Err(SweepError(format!("{failed} updates were not made"))),
         }
@@ -174,54 +218,65 @@ impl Watchdog {
 
     /// Scans the table. Eventually consistent reads are enough, because every update has a condition.
     async fn review(&self, time: DateTime<Utc>) -> Result<Decision, SweepError> {
-        let mut review = Review::new(self.rules, time);
+        let mut review = Review::new(self.rules.clone(), time);
         let scan = self.dynamodb.scan().table_name(&self.servers_table);
-        let mut pages = server::scan(scan).into_paginator().send();
+        let mut pages = server::scan_for_watchdog(scan).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| {
                 SweepError(format!("the scan failed: {}", DisplayErrorContext(error)))
             })?;
             page.items().iter().for_each(|item| review.add(item));
         }
-        let last = self.last_mass_silence.lock();
-        let mut last = last.unwrap_or_else(PoisonError::into_inner);
-        let decision = review.conclude(*last);
-        if decision.is_mass_silence {
-            *last = Some(time);
-        }
-        Ok(decision)
+        Ok(review.conclude())
     }
 
-    /// Updates the servers concurrently. A failed update does not stop the others. No update starts after
+    /// Writes the watchdog's own item. If that fails, the sweep goes on, and fails in the end.
+    async fn remember(
+        &self,
+        decision: &Decision,
+        deadline: Instant,
+        request_id: &str,
+    ) -> Result<(), SweepError> {
+        let update = decision.memory.write(self.update());
+        let written = match timeout_at(deadline.into(), update.send()).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => DisplayErrorContext(error).to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        let reason = format!("the watchdog's own item was not written: {written}");
+        error!(request_id, reason, "update failed");
+        Err(SweepError(reason))
+    }
+
+    /// Makes the updates concurrently. A failed update does not stop the others. No update starts after
     /// `begin_until`, and none continues after the deadline.
     async fn update_all<'a>(
         &self,
-        update: fn(&Server, UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
-        servers: Vec<&'a Server>,
+        writes: Vec<Write<'a>>,
         begin_until: Instant,
         deadline: Instant,
         request_id: &str,
     ) -> Outcome<'a> {
-        let mut servers = servers.into_iter();
+        let mut writes = writes.into_iter();
         let mut in_flight = FuturesUnordered::new();
         let mut outcome = Outcome::default();
         loop {
             while in_flight.len() < CONCURRENCY && Instant::now() < begin_until {
-                let Some(server) = servers.next() else { break };
-                in_flight.push(send(server, update(server, self.update()), deadline));
+                let Some(write) = writes.next() else { break };
+                in_flight.push(send(write, write.apply(self.update()), deadline));
             }
             match in_flight.next().await {
                 None => break,
-                Some((server, Ok(true))) => outcome.updated.push(server),
+                Some((write, Ok(true))) => outcome.done.push(write),
                 Some((_, Ok(false))) => {}
-                Some((server, Err(reason))) => {
+                Some((write, Err(reason))) => {
                     outcome.failed += 1;
-                    let server_id = &server.server_id;
+                    let server_id = &write.server().server_id;
                     error!(request_id, server_id, reason, "update failed");
                 }
             }
         }
-        outcome.skipped = servers.count();
+        outcome.skipped = writes.collect();
         outcome
     }
 
@@ -229,17 +284,37 @@ impl Watchdog {
         self.dynamodb.update_item().table_name(&self.servers_table)
     }
 
-    /// Publishes one message, or logs it if there is no topic.
+    /// Publishes what there is to say, or logs it if there is no topic.
     async fn announce(
         &self,
-        offline: &[Server],
-        back: &[Server],
+        contents: &Contents<'_>,
         time: DateTime<Utc>,
+        deadline: Instant,
         request_id: &str,
     ) -> Result<(), SweepError> {
-        let Some(announcement) = Announcement::new(offline, back, time) else {
-            return Ok(());
-        };
+        match Announcement::new(contents, time) {
+            None => Ok(()),
+            Some(announcement) => self.publish(announcement, deadline, request_id).await,
+        }
+    }
+
+    async fn announce_digest(
+        &self,
+        digest: &Digest,
+        time: DateTime<Utc>,
+        deadline: Instant,
+        request_id: &str,
+    ) -> Result<(), SweepError> {
+        self.publish(Announcement::digest(digest, time), deadline, request_id)
+            .await
+    }
+
+    async fn publish(
+        &self,
+        announcement: Announcement,
+        deadline: Instant,
+        request_id: &str,
+    ) -> Result<(), SweepError> {
         let Some(topic) = &self.topic else {
             let (subject, announcement) = (announcement.subject, announcement.default);
             info!(
@@ -248,20 +323,117 @@ impl Watchdog {
             );
             return Ok(());
         };
-        topic
+        let kinds = MessageAttributeValue::builder()
+            .data_type("String.Array")
+            .string_value(announcement.kinds());
+        let kinds = kinds
+            .build()
+            .map_err(|error| SweepError(error.to_string()))?;
+        let publish = topic
             .sns
             .publish()
             .topic_arn(&topic.arn)
             .message_structure("json")
             .message(announcement.message())
             .subject(announcement.subject)
-            .send()
-            .await
-            .map(|_| ())
-            .map_err(|error| {
-                SweepError(format!("the topic failed: {}", DisplayErrorContext(error)))
-            })
+            .message_attributes("kinds", kinds);
+        match timeout_at(deadline.into(), publish.send()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => {
+                let reason = DisplayErrorContext(error);
+                Err(SweepError(format!("the topic failed: {reason}")))
+            }
+            Err(_) => Err(SweepError("the topic took too long".to_owned())),
+        }
     }
+}
+
+/// What has to be written before anything is published: marks first, so that a sweep that runs out of time has judged.
+fn writes_ahead(decision: &Decision) -> Vec<Write<'_>> {
+    let unannounced = decision.unannounced.iter();
+    let unwritten = unannounced.filter(|server| server.announced.is_none());
+    let lasted = decision.back.iter().filter(|server| !server.is_pending());
+    let limits = decision
+        .limits
+        .iter()
+        .filter(|judgement| judgement.ahead.is_some());
+    (decision.offline.iter().map(Write::MarkOffline))
+        .chain(unwritten.chain(lasted).map(Write::WriteAhead))
+        .chain(limits.map(Write::LimitsAhead))
+        .chain(decision.returning.iter().map(Write::NoteReturn))
+        .collect()
+}
+
+/// What may be published: everything about which it has been written ahead, now or earlier, that something may be out.
+fn announceable<'a>(
+    decision: &'a Decision,
+    done: &[Write<'a>],
+    time: DateTime<Utc>,
+) -> Contents<'a> {
+    let written: HashSet<_> = done
+        .iter()
+        .map(|write| write.server().server_id.as_str())
+        .collect();
+    let is_written = |server: &Server| written.contains(server.server_id.as_str());
+    let marked = decision
+        .offline
+        .iter()
+        .filter(|server| is_written(server) && !server.is_silenced(time) && !server.is_announced());
+    let unannounced = decision.unannounced.iter();
+    let unannounced = unannounced.filter(|server| server.announced.is_some() || is_written(server));
+    let back = decision.back.iter();
+    let back = back.filter(|server| server.is_pending() || is_written(server));
+    let limits = decision.limits.iter();
+    let limits = limits.filter(|judged| judged.ahead.is_none() || is_written(&judged.server));
+    Contents {
+        offline: marked.chain(unannounced).collect(),
+        back: back.collect(),
+        high: limits.clone().flat_map(|judged| &judged.high).collect(),
+        normal: limits.flat_map(|judged| &judged.normal).collect(),
+    }
+}
+
+/// What has to be written after it was published.
+fn records<'a>(decision: &'a Decision, contents: &Contents<'a>) -> Vec<Write<'a>> {
+    let said = contents.high.iter().chain(&contents.normal);
+    let said: HashSet<_> = said.map(|entry| entry.server_id.as_str()).collect();
+    let limits = decision.limits.iter();
+    let limits = limits.filter(|judged| said.contains(judged.server.server_id.as_str()));
+    let offline = contents
+        .offline
+        .iter()
+        .map(|server| Write::RecordAnnounced(server));
+    let back = contents.back.iter().map(|server| Write::EndAbsence(server));
+    offline
+        .chain(back)
+        .chain(limits.map(Write::RecordLimits))
+        .collect()
+}
+
+/// Logs each metric that became high or ended to be so, and counts both.
+fn log_limits(ahead: &[Write<'_>], recorded: &[Write<'_>], request_id: &str) -> (usize, usize) {
+    let (mut high, mut normal) = (0, 0);
+    for write in ahead {
+        let Write::LimitsAhead(judgement) = write else {
+            continue;
+        };
+        for metric in &judgement.new {
+            high += 1;
+            let (server_id, metric) = (&judgement.server.server_id, metric.name);
+            warn!(request_id, server_id, metric, "metric high");
+        }
+    }
+    for write in recorded {
+        let Write::RecordLimits(judgement) = write else {
+            continue;
+        };
+        for entry in &judgement.normal {
+            normal += 1;
+            let (server_id, metric) = (&entry.server_id, entry.metric.name);
+            info!(request_id, server_id, metric, "metric normal");
+        }
+    }
+    (high, normal)
 }
 
 fn as_stored(time: &Option<Stored>) -> Option<&str> {
@@ -272,7 +444,14 @@ fn as_stored(time: &Option<Stored>) -> Option<&str> {
 fn warn_about(decision: &Decision, request_id: &str) {
     if decision.malformed > 0 {
         let items = decision.malformed;
-        warn!(request_id, items, "items hold a time that cannot be read");
+        warn!(request_id, items, "items hold a value that cannot be read");
+    }
+    if let Some(gap) = decision.new_gap {
+        let since = tables::time::format(gap.since);
+        warn!(
+            request_id,
+            since, "sweeps are missing: the time since then does not count as silence"
+        );
     }
     if decision.is_holding {
         let held = decision.held;
@@ -290,13 +469,13 @@ fn part_of_time_left(share: u32, deadline: Instant) -> Instant {
     now + deadline.saturating_duration_since(now) * share / 100
 }
 
-/// Sends an update for a server. Returns whether it was applied: a failed condition means that a heartbeat or a person
+/// Sends an update. Returns whether it was applied: a failed condition means that a heartbeat, another sweep or a person
 /// was faster.
 async fn send(
-    server: &Server,
+    write: Write<'_>,
     update: UpdateItemFluentBuilder,
     deadline: Instant,
-) -> (&Server, Result<bool, String>) {
+) -> (Write<'_>, Result<bool, String>) {
     let updated = match timeout_at(deadline.into(), update.send()).await {
         Ok(Ok(_)) => Ok(true),
         Ok(Err(error)) => match error.as_service_error() {
@@ -305,5 +484,5 @@ async fn send(
         },
         Err(elapsed) => Err(elapsed.to_string()),
     };
-    (server, updated)
+    (write, updated)
 }

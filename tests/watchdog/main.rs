@@ -1,11 +1,13 @@
 //! The watchdog (C8), tested from the outside: items and a time go in; the items afterwards, the published messages and
 //! the log are checked.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used)]
 
+mod absence;
 mod announcement;
 mod config;
 mod faults;
+mod limits;
 mod mass_silence;
 mod model;
 mod process;

@@ -4,11 +4,28 @@ use crate::support::{Item, TestWatchdog, at, lines, state, stored, text};
 use chrono::{DateTime, TimeDelta, Utc};
 use heartbeat::watchdog::{Decision, Review, Rules};
 use proptest::prelude::*;
+use tables::Limits;
+use tables::server::Memory;
 
-const RULES: Rules = Rules {
-    offline_after: TimeDelta::seconds(180),
-    hold: TimeDelta::seconds(600),
-};
+fn rules(hold: i64) -> Rules {
+    Rules {
+        offline_after: TimeDelta::seconds(180),
+        hold: TimeDelta::seconds(hold),
+        back_after: TimeDelta::seconds(300),
+        limits: Limits::default(),
+        digest_at: None,
+    }
+}
+
+/// The watchdog's own item, a minute after a sweep.
+fn own_item(now: i64, last_mass_silence: Option<i64>) -> Item {
+    let mut item = Item::from([
+        ("server_id".to_owned(), text("#watchdog")),
+        ("swept_at".to_owned(), text(&stored(now - 60))),
+    ]);
+    item.extend(last_mass_silence.map(|at| ("mass_silence_at".to_owned(), text(&stored(at)))));
+    item
+}
 
 fn item(server_id: &str, last_seen: DateTime<Utc>) -> Item {
     Item::from([
@@ -21,13 +38,32 @@ fn item(server_id: &str, last_seen: DateTime<Utc>) -> Item {
     ])
 }
 
+/// The watchdog's own item as it is written.
+fn stored_memory(memory: &Memory) -> Item {
+    let times = [
+        ("swept_at", memory.swept_at),
+        ("gap_since", memory.gap.map(|gap| gap.since)),
+        ("gap_until", memory.gap.map(|gap| gap.until)),
+        ("mass_silence_at", memory.mass_silence_at),
+    ];
+    let times = times
+        .into_iter()
+        .filter_map(|(name, at)| Some((name, dev::tables::stored(at?))));
+    [("server_id", "#watchdog".to_owned())]
+        .into_iter()
+        .chain(times)
+        .map(|(name, value)| (name.to_owned(), text(&value)))
+        .collect()
+}
+
 /// Reviews servers that were last seen at these seconds.
-fn review(seconds: &[i64], now: i64, rules: Rules, last: Option<i64>) -> Decision {
-    let mut review = Review::new(rules, at(now));
+fn review(seconds: &[i64], now: i64, hold: i64, last: Option<i64>) -> Decision {
+    let mut review = Review::new(rules(hold), at(now));
+    review.add(&own_item(now, last));
     for (number, seconds) in seconds.iter().enumerate() {
         review.add(&item(&format!("web-{number}"), at(*seconds)));
     }
-    review.conclude(last.map(at))
+    review.conclude()
 }
 
 #[test]
@@ -43,7 +79,7 @@ fn more_than_two_and_at_least_half_are_a_mass_silence() {
         (50, 51, false),
     ] {
         let seen = [vec![0; silent], vec![200; healthy]].concat();
-        let decision = review(&seen, 200, RULES, None);
+        let decision = review(&seen, 200, 600, None);
         assert_eq!(
             decision.is_mass_silence,
             is_mass_silence,
@@ -63,7 +99,7 @@ fn more_than_two_and_at_least_half_are_a_mass_silence() {
 #[test]
 fn overdue_servers_count_before_they_are_late() {
     for (now, is_mass_silence) in [(90, false), (91, true)] {
-        let decision = review(&[0, 0, 0], now, RULES, None);
+        let decision = review(&[0, 0, 0], now, 600, None);
         assert_eq!(decision.is_mass_silence, is_mass_silence, "{now}");
         assert_eq!(decision.late, 0);
     }
@@ -73,7 +109,7 @@ fn overdue_servers_count_before_they_are_late() {
 fn no_server_is_judged_shortly_after_a_mass_silence() {
     let seen = [0, 190, 190, 190];
     for (last, held) in [(None, 0), (Some(20), 1), (Some(19), 0)] {
-        let decision = review(&seen, 200, RULES, last);
+        let decision = review(&seen, 200, 600, last);
         assert!(!decision.is_mass_silence);
         assert_eq!(
             (decision.held, decision.offline.len()),
@@ -85,13 +121,9 @@ fn no_server_is_judged_shortly_after_a_mass_silence() {
 
 #[test]
 fn servers_that_stay_silent_are_judged_after_the_hold() {
-    let decision = review(&[0, 0, 1], 600, RULES, None);
+    let decision = review(&[0, 0, 1], 600, 600, None);
     assert_eq!((decision.held, decision.offline.len()), (1, 2));
-    let switched_off = Rules {
-        hold: TimeDelta::zero(),
-        ..RULES
-    };
-    let decision = review(&[0, 0, 0], 200, switched_off, Some(199));
+    let decision = review(&[0, 0, 0], 200, 0, Some(199));
     assert_eq!(
         (decision.is_holding, decision.held, decision.offline.len()),
         (false, 0, 3)
@@ -105,7 +137,8 @@ fn silenced_servers_do_not_count() {
         item.insert("silenced_until".to_owned(), text(&stored(1000)));
     };
     let decide = |silence_the_silent: bool, silence_the_healthy: bool| {
-        let mut review = Review::new(RULES, at(200));
+        let mut review = Review::new(rules(600), at(200));
+        review.add(&own_item(200, None));
         for number in 0..7 {
             let is_silent = number < 3;
             let mut item = item(
@@ -117,7 +150,7 @@ fn silenced_servers_do_not_count() {
             }
             review.add(&item);
         }
-        review.conclude(None).is_mass_silence
+        review.conclude().is_mass_silence
     };
     assert!(!decide(false, false), "three of seven");
     assert!(decide(false, true), "three of three");
@@ -160,9 +193,10 @@ fn simulate(
     dead: Option<(usize, i64)>,
     until: i64,
 ) -> Vec<(usize, i64)> {
-    let (mut offline, mut last) = (Vec::new(), None);
+    let (mut offline, mut memory) = (Vec::new(), Item::new());
     for now in (0..until).step_by(60) {
-        let mut review = Review::new(RULES, at(now));
+        let mut review = Review::new(rules(600), at(now));
+        review.add(&memory);
         for (number, offset) in offsets.iter().enumerate() {
             if offline.iter().any(|(judged, _)| *judged == number) {
                 continue;
@@ -177,10 +211,8 @@ fn simulate(
                 .find(arrives);
             review.add(&item(&number.to_string(), at(seen.unwrap())));
         }
-        let decision = review.conclude(last.map(at));
-        if decision.is_mass_silence {
-            last = Some(now);
-        }
+        let decision = review.conclude();
+        memory = stored_memory(&decision.memory);
         let judged = decision.offline.iter();
         offline.extend(judged.map(|server| (server.server_id.parse::<usize>().unwrap(), now)));
     }

@@ -83,7 +83,7 @@ async fn a_second_absence_within_the_silence_does_not_hide_the_return() {
     watchdog.sweep(400).await.unwrap();
     assert_eq!(
         watchdog.state("web-1").await,
-        state("offline", Some(200), Some(0))
+        state("offline", Some(0), Some(0))
     );
     watchdog.heartbeat("web-1", 500).await;
     watchdog.sweep(510).await.unwrap();
@@ -106,7 +106,7 @@ async fn an_unreadable_silence_is_ignored() {
     let published = watchdog.topic.take();
     assert_eq!(published[0].default["offline"].as_array().unwrap().len(), 2);
     let log = watchdog.log();
-    let warnings = lines(&log, "items hold a time that cannot be read");
+    let warnings = lines(&log, "items hold a value that cannot be read");
     assert_eq!(warnings.len(), 1, "{log:?}");
     assert_eq!(warnings[0]["items"], 2);
 }

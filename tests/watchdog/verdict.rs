@@ -1,6 +1,6 @@
 //! C8.1–3: which servers are judged, and the result.
 
-use crate::support::{TestWatchdog, at, lines, state, stored, text};
+use crate::support::{TestWatchdog, at, lines, pending, state, stored, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
@@ -112,7 +112,7 @@ async fn all_other_items_stay_unchanged() {
         state("offline", Some(0), Some(0))
     );
     let log = watchdog.log();
-    let malformed = lines(&log, "items hold a time that cannot be read");
+    let malformed = lines(&log, "items hold a value that cannot be read");
     let [line] = malformed.as_slice() else {
         panic!("{log:?}")
     };
@@ -132,7 +132,7 @@ async fn a_heartbeat_after_the_scan_wins() {
         watchdog.tables.client.clone(),
         watchdog.tables.servers.clone(),
     );
-    before_update(1, &proxy, move || {
+    before_update(FIRST, &proxy, move || {
         let update = dynamodb.update_item().table_name(&table);
         let update = update.key("server_id", text("web-1"));
         update
@@ -149,7 +149,7 @@ async fn a_heartbeat_after_the_scan_wins() {
 // announcement or its return.
 #[tokio::test]
 async fn a_deleted_server_is_not_created_again() {
-    for (number, is_away) in [(1, false), (2, false), (1, true)] {
+    for (number, is_away) in [(FIRST, false), (FIRST + 1, false), (FIRST, true)] {
         let proxy = Proxy::start(&URL);
         let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
         watchdog.heartbeat("web-1", 0).await;
@@ -181,23 +181,29 @@ async fn changes_since_the_scan_are_kept() {
     let other_absence = text(&stored(-900));
     for (number, is_back, attribute, value, after) in [
         // The updates of the verdict, of the announcement, and (twice) of the return.
-        (1, false, "status", &retired, state("retired", None, None)),
         (
-            2,
+            FIRST,
+            false,
+            "status",
+            &retired,
+            state("retired", None, None),
+        ),
+        (
+            FIRST + 1,
             false,
             "offline_since",
             &other_absence,
-            state("offline", Some(-900), None),
+            pending("offline", -900),
         ),
         (
-            1,
+            FIRST,
             true,
             "offline_since",
             &other_absence,
             state("online", Some(-900), None),
         ),
         (
-            1,
+            FIRST,
             true,
             "status",
             &offline,
@@ -236,6 +242,9 @@ async fn changes_since_the_scan_are_kept() {
         );
     }
 }
+
+/// The first update after that of the watchdog's own item.
+const FIRST: usize = 2;
 
 /// Runs an action before the update with this number reaches DynamoDB.
 fn before_update<F: Future>(

@@ -6,6 +6,7 @@
 mod id;
 #[cfg(feature = "items")]
 pub mod key;
+pub mod limit;
 pub mod metric;
 mod number;
 #[cfg(feature = "items")]
@@ -15,6 +16,7 @@ pub mod server;
 pub mod time;
 
 pub use id::{HeartbeatId, InvalidId, ServerId};
+pub use limit::{InvalidLimit, Limits};
 pub use metric::{METRICS, Metric, Metrics};
 pub use number::Number;
 

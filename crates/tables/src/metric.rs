@@ -4,7 +4,7 @@
 use crate::Number::{self, Float, Whole};
 
 /// One metric.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Metric {
     /// Its name in a heartbeat, and the name of its attribute.
     pub name: &'static str,
@@ -106,6 +106,14 @@ const fn counter(
 }
 
 impl Metric {
+    /// What the metric measures, for people: its name without its unit.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let units = ["_percent", "_mb", "_gb", "_bytes", "_seconds"];
+        let label = units.iter().find_map(|unit| self.name.strip_suffix(unit));
+        label.unwrap_or(self.name).replace('_', " ")
+    }
+
     /// Finds a metric by its name.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {

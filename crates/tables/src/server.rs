@@ -1,15 +1,19 @@
 //! The servers table: one item for each server.
 //!
 //! Heartbeats, the watchdog and `heartbeatctl` write to the same item, each its own attributes, and every write has a
-//! condition. [`Server::read`] is lenient: an attribute that cannot be read never loses the others.
+//! condition. [`Server::read`] is lenient: an attribute that cannot be read never loses the others. The watchdog keeps its
+//! own item in the same table, under an id that no server can have.
 
-use crate::{HeartbeatId, Item, Metrics, RECEIVED_AT, SERVER_ID, ServerId, TIMESTAMP, text, time};
+use crate::{
+    HeartbeatId, Item, Limits, METRICS, Metric, Metrics, Number, RECEIVED_AT, SERVER_ID, ServerId,
+    TIMESTAMP, text, time,
+};
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue::{self, M, S};
-use chrono::{DateTime, Utc};
+use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 
 /// Whether a server sends heartbeats.
@@ -48,14 +52,23 @@ pub struct Server {
     pub last_seen: Option<time::Stored>,
     /// The `last_seen` before its current absence, or before the one that it has returned from.
     pub offline_since: Option<time::Stored>,
-    /// The `offline_since` that has been announced.
+    /// Absent while nothing about this absence can be out, [`PENDING`] from before anything is published, and
+    /// `offline_since` once "offline" is recorded.
     pub announced: Option<String>,
+    /// The `last_seen` with which a sweep first found the server online again.
+    pub returned_at: Option<time::Stored>,
     /// The watchdog does not announce the server until then.
     pub silenced_until: Option<DateTime<Utc>>,
     pub os: Os,
     /// What the last heartbeat with metrics measured.
     pub reading: Option<Reading>,
-    /// Whether the item holds a time that cannot be read.
+    pub registered_at: Option<String>,
+    /// The silence after which this server is late; 0 means never. `None` means as the watchdog's settings say.
+    pub offline_after: Option<TimeDelta>,
+    /// The limits of this server's own.
+    pub limits: Option<Limits>,
+    pub high: High,
+    /// Whether the item holds an attribute that cannot be read.
     pub is_malformed: bool,
 }
 
@@ -102,6 +115,95 @@ impl Reading {
         M(self.metrics.attributes().chain(times).collect())
     }
 }
+
+/// The metrics of a server that reached their limit.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct High {
+    /// In the order of [`METRICS`].
+    pub entries: Vec<HighEntry>,
+    /// The attribute as it was read or last written, with which the next write compares.
+    stored: Option<AttributeValue>,
+}
+
+/// A metric that reached its limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HighEntry {
+    pub metric: &'static Metric,
+    /// When the reading was received with which it did.
+    pub since: String,
+    pub limit: f64,
+    /// Whether something about it may be out unrecorded.
+    pub is_pending: bool,
+}
+
+impl High {
+    /// Reads the attribute, and whether all of it could be read. The rest is left out.
+    fn read(stored: Option<&AttributeValue>) -> (Self, bool) {
+        let map = stored.map(AttributeValue::as_m);
+        let entries = map.and_then(Result::ok).map_or_else(Vec::new, |map| {
+            let entry = |metric| HighEntry::read(metric, map.get(metric.name)?.as_m().ok()?);
+            METRICS.iter().filter_map(entry).collect()
+        });
+        let is_complete = match map {
+            None => true,
+            Some(map) => map.is_ok_and(|map| map.len() == entries.len()),
+        };
+        let stored = stored.cloned();
+        (Self { entries, stored }, is_complete)
+    }
+
+    fn value(&self) -> Option<AttributeValue> {
+        let entries = self.entries.iter();
+        let entries = entries.map(|entry| (entry.metric.name.to_owned(), entry.value()));
+        (!self.entries.is_empty()).then(|| M(entries.collect()))
+    }
+
+    /// These entries, to be written over what was read or last written.
+    #[must_use]
+    pub fn with(&self, entries: Vec<HighEntry>) -> Self {
+        let stored = self.stored.clone();
+        Self { entries, stored }
+    }
+
+    /// The same after it has been written.
+    #[must_use]
+    pub fn written(&self) -> Self {
+        Self {
+            entries: self.entries.clone(),
+            stored: self.value(),
+        }
+    }
+}
+
+impl HighEntry {
+    fn read(metric: &'static Metric, entry: &Item) -> Option<Self> {
+        Some(Self {
+            metric,
+            since: text(entry, SINCE)?,
+            limit: Number::parse(entry.get(LIMIT)?.as_n().ok()?)?.as_f64(),
+            is_pending: entry.contains_key(PENDING),
+        })
+    }
+
+    fn value(&self) -> AttributeValue {
+        let mut entry = Item::from([
+            (SINCE.to_owned(), S(self.since.clone())),
+            (LIMIT.to_owned(), N(Number::Float(self.limit).to_string())),
+        ]);
+        if self.is_pending {
+            entry.insert(PENDING.to_owned(), Bool(true));
+        }
+        M(entry)
+    }
+}
+
+/// The value of `announced`, and the member of an entry of `high`, while something may be out unrecorded.
+const PENDING: &str = "pending";
+const SINCE: &str = "since";
+const LIMIT: &str = "limit";
+
+/// The longest threshold of a server's own, seconds: a year.
+pub const MAX_OFFLINE_AFTER: i64 = 31_536_000;
 
 /// What a heartbeat writes to its server's item.
 #[derive(Debug)]
@@ -177,38 +279,65 @@ pub fn is_registration(before: Option<&Item>, id: &HeartbeatId) -> bool {
     })
 }
 
-/// Reads only the attributes that [`Server::read`] reads.
+/// Reads the attributes that [`Server::read`] and [`Memory::read`] read, for the fleet.
 #[must_use]
 pub fn scan(scan: ScanFluentBuilder) -> ScanFluentBuilder {
-    scan.projection_expression(
-        "server_id, hostname, #status, last_seen, offline_since, announced, silenced_until, \
-         os_distribution, os_version, kernel_version, architecture, reading",
-    )
-    .expression_attribute_names("#status", "status")
+    scan_for_watchdog(scan).projection_expression(format!(
+        "{WATCHED}, {OS_DISTRIBUTION}, {OS_VERSION}, {KERNEL_VERSION}, {ARCHITECTURE}"
+    ))
 }
 
+/// The same without what a sweep does not need.
+#[must_use]
+pub fn scan_for_watchdog(scan: ScanFluentBuilder) -> ScanFluentBuilder {
+    scan.projection_expression(WATCHED)
+        .expression_attribute_names("#status", "status")
+}
+
+const WATCHED: &str = "server_id, hostname, #status, last_seen, offline_since, announced, returned_at, \
+    silenced_until, registered_at, offline_after, limits, high, reading, swept_at, gap_since, gap_until, mass_silence_at";
+
 impl Server {
-    /// Reads an item; `None` if it has no id.
+    /// Reads an item; `None` if its id is not that of a server.
     #[must_use]
     pub fn read(item: &Item) -> Option<Self> {
+        let server_id = text(item, SERVER_ID).filter(|id| ServerId::new(id).is_ok())?;
         let mut is_malformed = false;
-        let mut read = |name: &str| {
+        let mut time = |name: &str| {
             let stored = text(item, name).and_then(time::Stored::read);
             is_malformed |= stored.is_none() && item.contains_key(name);
             stored
         };
+        let [last_seen, offline_since, returned_at, silenced_until] = [
+            "last_seen",
+            "offline_since",
+            "returned_at",
+            "silenced_until",
+        ]
+        .map(&mut time);
         let status = item.get("status").and_then(|status| status.as_s().ok());
         let mut statuses = Status::ALL.into_iter();
+        let offline_after = item.get("offline_after").map(|value| {
+            let seconds = value.as_n().ok()?.parse().ok()?;
+            let is_valid = (0..=MAX_OFFLINE_AFTER).contains(&seconds);
+            is_valid.then(|| TimeDelta::seconds(seconds))
+        });
+        let limits = item
+            .get("limits")
+            .map(|value| Limits::parse_own(value.as_s().ok()?).ok());
+        let (high, is_complete) = High::read(item.get("high"));
+        is_malformed |= offline_after == Some(None) || limits == Some(None) || !is_complete;
         Some(Self {
-            server_id: text(item, SERVER_ID)?,
+            server_id,
             hostname: text(item, "hostname"),
             status: status.and_then(|text| statuses.find(|status| status.as_str() == text)),
-            last_seen: read("last_seen"),
-            offline_since: read("offline_since"),
+            last_seen,
+            offline_since,
             announced: item
                 .get("announced")
                 .map(|_| text(item, "announced").unwrap_or_default()),
-            silenced_until: read("silenced_until").map(|until| until.time),
+            returned_at,
+            silenced_until: silenced_until.map(|until| until.time),
             os: Os {
                 distribution: text(item, OS_DISTRIBUTION),
                 version: text(item, OS_VERSION),
@@ -216,38 +345,77 @@ impl Server {
                 architecture: text(item, ARCHITECTURE),
             },
             reading: item.get("reading").and_then(Reading::read),
+            registered_at: text(item, "registered_at"),
+            offline_after: offline_after.flatten(),
+            limits: limits.flatten(),
+            high,
             is_malformed,
         })
     }
 
-    /// Whether the current absence has been announced.
+    /// Whether the current absence has been announced, and that has been recorded.
     #[must_use]
     pub fn is_announced(&self) -> bool {
         self.announced.is_some()
             && self.announced.as_ref() == self.offline_since.as_ref().map(|since| &since.text)
     }
 
-    /// Marks the server as offline, on condition that no heartbeat has arrived since it was read.
+    /// Whether it has been written ahead that something may be out.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.announced.as_deref() == Some(PENDING)
+    }
+
+    #[must_use]
+    pub fn is_silenced(&self, now: DateTime<Utc>) -> bool {
+        self.silenced_until.is_some_and(|until| until > now)
+    }
+
+    /// The server after it has been marked as offline: in the absence whose return was not recorded, or in a new one.
+    #[must_use]
+    pub fn marked_offline(&self, now: DateTime<Utc>) -> Self {
+        let mut marked = self.clone();
+        marked.status = Some(Status::Offline);
+        marked.offline_since = marked.offline_since.or(marked.last_seen.clone());
+        marked.returned_at = None;
+        if !self.is_silenced(now) {
+            marked.announced.get_or_insert_with(|| PENDING.to_owned());
+        }
+        marked
+    }
+
+    /// Marks a server as offline, given [`marked_offline`](Self::marked_offline), on condition that no heartbeat has
+    /// arrived since it was read. `offline_since` is always written, so that no overlapping sweep can lose it.
     #[must_use]
     pub fn mark_offline(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
-        update
+        let update = update
             .key(SERVER_ID, S(self.server_id.clone()))
-            .update_expression("SET #status = :offline, offline_since = :seen")
             .condition_expression("last_seen = :seen AND #status = :online")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":offline", Status::Offline.value())
             .expression_attribute_values(":online", Status::Online.value())
             .expression_attribute_values(":seen", stored(&self.last_seen))
+            .expression_attribute_values(":since", stored(&self.offline_since));
+        match &self.announced {
+            None => update.update_expression(
+                "SET #status = :offline, offline_since = :since REMOVE returned_at",
+            ),
+            Some(_) => update
+                .update_expression(
+                    "SET #status = :offline, offline_since = :since, \
+                     announced = if_not_exists(announced, :pending) REMOVE returned_at",
+                )
+                .expression_attribute_values(":pending", S(PENDING.to_owned())),
+        }
     }
 
-    /// The server after it has been marked as offline.
+    /// Writes ahead that something about this absence may be out, on condition that it is still the same one and still
+    /// going on, or still over.
     #[must_use]
-    pub fn marked_offline(&self) -> Self {
-        Self {
-            status: Some(Status::Offline),
-            offline_since: self.last_seen.clone(),
-            ..self.clone()
-        }
+    pub fn write_ahead(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        self.in_this_absence(update)
+            .update_expression("SET announced = :pending")
+            .expression_attribute_values(":pending", S(PENDING.to_owned()))
     }
 
     /// Records that an absence was announced, on condition that no other one has begun.
@@ -260,16 +428,133 @@ impl Server {
             .expression_attribute_values(":since", stored(&self.offline_since))
     }
 
+    /// Notes when the server was first found online again.
+    #[must_use]
+    pub fn note_return(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        self.in_this_absence(update)
+            .update_expression("SET returned_at = :returned")
+            .expression_attribute_values(":returned", stored(&self.returned_at))
+    }
+
     /// Removes an ended absence from the item, on condition that no other one has begun.
     #[must_use]
     pub fn end_absence(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        self.in_this_absence(update)
+            .update_expression("REMOVE offline_since, announced, returned_at")
+    }
+
+    /// On condition that `offline_since` and `status` are still those that were read.
+    fn in_this_absence(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        let status = self.status.unwrap_or(Status::Online);
         update
             .key(SERVER_ID, S(self.server_id.clone()))
-            .update_expression("REMOVE offline_since, announced")
-            .condition_expression("offline_since = :since AND #status = :online")
+            .condition_expression("offline_since = :since AND #status = :status")
             .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":online", Status::Online.value())
+            .expression_attribute_values(":status", status.value())
             .expression_attribute_values(":since", stored(&self.offline_since))
+    }
+
+    /// Writes `high` as a whole, on condition that it is what was read or last written, and that the server has not been
+    /// forgotten and registered again.
+    #[must_use]
+    pub fn write_high(
+        &self,
+        update: UpdateItemFluentBuilder,
+        high: &High,
+    ) -> UpdateItemFluentBuilder {
+        let mut condition = String::from("attribute_exists(server_id) AND ");
+        let mut update = update.key(SERVER_ID, S(self.server_id.clone()));
+        for (name, placeholder, before) in [
+            ("high", ":before", high.stored.clone()),
+            (
+                "registered_at",
+                ":registered",
+                self.registered_at.clone().map(S),
+            ),
+        ] {
+            condition.push_str(&match &before {
+                Some(_) => format!("{name} = {placeholder}"),
+                None => format!("attribute_not_exists({name})"),
+            });
+            condition.push_str(if name == "high" { " AND " } else { "" });
+            if let Some(before) = before {
+                update = update.expression_attribute_values(placeholder, before);
+            }
+        }
+        let update = update.condition_expression(condition);
+        match high.value() {
+            None => update.update_expression("REMOVE high"),
+            Some(value) => update
+                .update_expression("SET high = :high")
+                .expression_attribute_values(":high", value),
+        }
+    }
+}
+
+/// What the watchdog remembers from one sweep to the next, in an item of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// The time of the last sweep whose scan was complete.
+    pub swept_at: Option<DateTime<Utc>>,
+    /// The last gap between sweeps.
+    pub gap: Option<Gap>,
+    /// The time of the last sweep that detected a mass silence.
+    pub mass_silence_at: Option<DateTime<Utc>>,
+}
+
+/// A time in which sweeps are missing, and heartbeats may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+}
+
+/// The id of the watchdog's item. No agent can send it.
+const WATCHDOG: &str = "#watchdog";
+
+impl Memory {
+    /// Reads the watchdog's item; `None` if this is another one.
+    #[must_use]
+    pub fn read(item: &Item) -> Option<Self> {
+        let time = |name| text(item, name).and_then(|text| time::parse(&text));
+        let gap = time("gap_since").zip(time("gap_until"));
+        text(item, SERVER_ID)
+            .filter(|id| id == WATCHDOG)
+            .map(|_| Self {
+                swept_at: time("swept_at"),
+                gap: gap.map(|(since, until)| Gap { since, until }),
+                mass_silence_at: time("mass_silence_at"),
+            })
+    }
+
+    /// Replaces the watchdog's item.
+    #[must_use]
+    pub fn write(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        let times = [
+            ("swept_at", self.swept_at),
+            ("gap_since", self.gap.map(|gap| gap.since)),
+            ("gap_until", self.gap.map(|gap| gap.until)),
+            ("mass_silence_at", self.mass_silence_at),
+        ];
+        let (mut set, mut remove) = (Vec::new(), Vec::new());
+        let mut update = update.key(SERVER_ID, S(WATCHDOG.to_owned()));
+        for (name, at) in times {
+            if let Some(at) = at {
+                set.push(format!("{name} = :{name}"));
+                update =
+                    update.expression_attribute_values(format!(":{name}"), S(time::format(at)));
+            } else {
+                remove.push(name);
+            }
+        }
+        let mut expression = String::new();
+        if !set.is_empty() {
+            expression += &format!("SET {}", set.join(", "));
+        }
+        if !remove.is_empty() {
+            expression += &format!(" REMOVE {}", remove.join(", "));
+        }
+        update.update_expression(expression)
     }
 }
 
@@ -292,15 +577,8 @@ pub fn silence(
     server_id: &ServerId,
     until: Option<DateTime<Utc>>,
 ) -> UpdateItemFluentBuilder {
-    let update = update
-        .key(SERVER_ID, S(server_id.to_string()))
-        .condition_expression("attribute_exists(server_id)");
-    match until {
-        None => update.update_expression("REMOVE silenced_until"),
-        Some(until) => update
-            .update_expression("SET silenced_until = :until")
-            .expression_attribute_values(":until", S(time::format(until))),
-    }
+    let value = until.map(|until| S(time::format(until)));
+    set_or_remove(update, server_id, "silenced_until", value)
 }
 
 /// Deletes a server, on condition that it exists.
@@ -309,4 +587,44 @@ pub fn forget(delete: DeleteItemFluentBuilder, server_id: &ServerId) -> DeleteIt
     delete
         .key(SERVER_ID, S(server_id.to_string()))
         .condition_expression("attribute_exists(server_id)")
+}
+
+/// Sets the silence after which a server is late (zero means never), or returns to the watchdog's setting, on condition
+/// that the server exists.
+#[must_use]
+pub fn expect(
+    update: UpdateItemFluentBuilder,
+    server_id: &ServerId,
+    offline_after: Option<TimeDelta>,
+) -> UpdateItemFluentBuilder {
+    let value = offline_after.map(|within| N(within.num_seconds().to_string()));
+    set_or_remove(update, server_id, "offline_after", value)
+}
+
+/// Sets the limits of a server's own, or returns to those of the watchdog, on condition that the server exists.
+#[must_use]
+pub fn limit(
+    update: UpdateItemFluentBuilder,
+    server_id: &ServerId,
+    limits: Option<&Limits>,
+) -> UpdateItemFluentBuilder {
+    let value = limits.map(|limits| S(limits.to_string()));
+    set_or_remove(update, server_id, "limits", value)
+}
+
+fn set_or_remove(
+    update: UpdateItemFluentBuilder,
+    server_id: &ServerId,
+    name: &str,
+    value: Option<AttributeValue>,
+) -> UpdateItemFluentBuilder {
+    let update = update
+        .key(SERVER_ID, S(server_id.to_string()))
+        .condition_expression("attribute_exists(server_id)");
+    match value {
+        None => update.update_expression(format!("REMOVE {name}")),
+        Some(value) => update
+            .update_expression(format!("SET {name} = :value"))
+            .expression_attribute_values(":value", value),
+    }
 }

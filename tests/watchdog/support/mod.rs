@@ -41,6 +41,8 @@ pub fn settings(servers: &str, sns: &str) -> HashMap<String, String> {
     let own = [
         ("ALERT_TOPIC_ARN", TOPIC_ARN),
         ("AWS_ENDPOINT_URL_SNS", sns),
+        // Most tests are not about how long a return has to last.
+        ("BACK_AFTER_SECONDS", "0"),
     ];
     let settings = dev::tables::settings(servers, "").into_iter();
     settings
@@ -76,9 +78,20 @@ impl TestWatchdog {
         }
     }
 
-    /// Sweeps at this second, with plenty of time until the deadline.
+    /// Sweeps at this second, a minute after the last sweep, with plenty of time until the deadline.
     pub async fn sweep(&self, seconds: i64) -> Result<(), SweepError> {
+        self.remember("swept_at", seconds - 60).await;
+        self.sweep_as_it_is(seconds).await
+    }
+
+    /// Sweeps at this second, whenever the last sweep was.
+    pub async fn sweep_as_it_is(&self, seconds: i64) -> Result<(), SweepError> {
         self.sweep_within(seconds, Duration::from_secs(100)).await
+    }
+
+    /// Sets a time in the watchdog's own item.
+    pub async fn remember(&self, name: &str, seconds: i64) {
+        self.set("#watchdog", name, Some(&stored(seconds))).await;
     }
 
     /// Sweeps at this second, with this much time until the deadline.
@@ -119,18 +132,26 @@ impl TestWatchdog {
             .client
             .update_item()
             .table_name(&self.tables.servers);
-        let update = update.key("server_id", text(server_id));
+        let update = update
+            .key("server_id", text(server_id))
+            .expression_attribute_names("#name", name);
         let update = match value {
             Some(value) => update
-                .update_expression(format!("SET {name} = :value"))
+                .update_expression("SET #name = :value")
                 .expression_attribute_values(":value", text(value)),
-            None => update.update_expression(format!("REMOVE {name}")),
+            None => update.update_expression("REMOVE #name"),
         };
         update.send().await.unwrap();
     }
 
     pub async fn item(&self, server_id: &str) -> Option<Item> {
         self.tables.server(server_id).await
+    }
+
+    /// A time in the watchdog's own item.
+    pub async fn remembered(&self, name: &str) -> Option<String> {
+        let item = self.item("#watchdog").await?;
+        item.get(name).map(|time| time.as_s().unwrap().clone())
     }
 
     /// `status`, `offline_since` and `announced` of a server.
@@ -153,6 +174,12 @@ pub fn state(status: &str, since: Option<i64>, announced: Option<i64>) -> [Optio
         since.map(stored),
         announced.map(stored),
     ]
+}
+
+/// The state of a server about whose absence something may be out.
+pub fn pending(status: &str, since: i64) -> [Option<String>; 3] {
+    let [status, since, _] = state(status, Some(since), None);
+    [status, since, Some("pending".to_owned())]
 }
 
 /// The lines with this message.

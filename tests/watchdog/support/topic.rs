@@ -43,6 +43,8 @@ pub struct Published {
     pub default: Value,
     /// The message for people.
     pub email: String,
+    /// What it is about.
+    pub kinds: Vec<String>,
 }
 
 impl Topic {
@@ -83,6 +85,7 @@ async fn publish(State(shared): State<Arc<Mutex<Shared>>>, body: String) -> Resp
     shared.lock().unwrap().published.push(Published {
         default: serde_json::from_str(message["default"].as_str().unwrap()).unwrap(),
         email: message["email"].as_str().unwrap().to_owned(),
+        kinds: kinds(&parameters),
         parameters,
     });
     match behavior {
@@ -92,4 +95,12 @@ async fn publish(State(shared): State<Arc<Mutex<Shared>>>, body: String) -> Resp
         _ => "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
             .into_response(),
     }
+}
+
+/// The message attribute `kinds`.
+fn kinds(parameters: &HashMap<String, String>) -> Vec<String> {
+    let attribute = |part: &str| &*parameters[&format!("MessageAttributes.entry.1.{part}")];
+    assert_eq!(attribute("Name"), "kinds");
+    assert_eq!(attribute("Value.DataType"), "String.Array");
+    serde_json::from_str(attribute("Value.StringValue")).unwrap()
 }
