@@ -5,21 +5,27 @@
 
 Writes copy-back-1.json, copy-back-2.json and so on for `aws dynamodb transact-write-items`. Current attributes stay,
 missing ones are added, and deleted items come back, except those that held only their key. A server gets the
-registration of the backup. Absences are not copied, so that nothing the watchdog has announced since then is undone.
+registration of the backup. Absences and high metrics are not copied, so that nothing the watchdog has announced since
+then is undone.
 """
 
 import itertools
 import json
+import re
 import sys
 
 # The maximum number of items in one transaction of DynamoDB.
 LIMIT = 100
+# What an agent can send (C3.3).
+SERVER_ID = re.compile(r"[a-z0-9-]{1,100}")
 FROM_THE_BACKUP = ("registered_at", "registration_id")
-LEFT_OUT = ("offline_since", "announced")
+LEFT_OUT = ("offline_since", "announced", "returned_at", "high")
 
 
 def update(table, item):
-    """The update that copies one item; empty for an item that holds only its key."""
+    """The update that copies one item; empty for an item that holds only its key, or is the watchdog's own."""
+    if not SERVER_ID.fullmatch(item.get("server_id", {"S": "any"}).get("S", "")):
+        return None
     key = "key_sha256" if "key_sha256" in item else "server_id"
     if item.get("status") == {"S": "offline"}:
         item["status"] = {"S": "online"}

@@ -115,7 +115,7 @@ impl From<&Error> for Response<Body> {
 
 /// The body of the response to a heartbeat whose writes are durable.
 #[derive(Debug, Serialize)]
-pub struct Accepted {
+pub struct HeartbeatResponse {
     status: &'static str,
     /// True for exactly one heartbeat of a server: the one that registered it.
     server_registered: bool,
@@ -123,7 +123,7 @@ pub struct Accepted {
     pending_commands: [(); 0],
 }
 
-impl Accepted {
+impl HeartbeatResponse {
     pub const fn new(server_registered: bool) -> Self {
         Self {
             status: "ok",

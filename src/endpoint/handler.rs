@@ -1,7 +1,7 @@
 //! The path of one request: route → authenticate → parse → record → respond.
 
 use super::auth::Auth;
-use super::error::{Accepted, Error, respond};
+use super::error::{Error, HeartbeatResponse, respond};
 use super::heartbeat::{self, FieldError};
 use super::store::{Registration, Store};
 use crate::fault::Fault;
@@ -56,7 +56,11 @@ pub async fn handle(app: &App, request: Request) -> Response<Body> {
     }
 }
 
-async fn record(app: &App, request: &Request, request_id: &str) -> Result<Accepted, Error> {
+async fn record(
+    app: &App,
+    request: &Request,
+    request_id: &str,
+) -> Result<HeartbeatResponse, Error> {
     let received_at = Utc::now();
     route(request)?;
     let key = single_value(request.headers(), &API_KEY).ok_or(Error::Unauthorized)?;
@@ -97,7 +101,7 @@ async fn record(app: &App, request: &Request, request_id: &str) -> Result<Accept
     if registration == Registration::New {
         info!(request_id, %server_id, "server registered");
     }
-    Ok(Accepted::new(registration == Registration::New))
+    Ok(HeartbeatResponse::new(registration == Registration::New))
 }
 
 fn route(request: &Request) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! The `OpenAPI` 3.1 document, built from the types of requests and responses. It is compiled only for tests: one
 //! of them compares the document with `openapi.json`, and writes the file for `make openapi`.
 
-use super::error::{Accepted, Error, respond};
+use super::error::{Error, HeartbeatResponse, respond};
 use super::handler::{API_KEY, MAX_BODY, PATH};
 use super::heartbeat::{self, Heartbeat, OsInfo, metrics};
 use crate::fault::Fault;
@@ -175,7 +175,7 @@ fn operation() -> Value {
 
 /// Every response: why a caller gets it, and the schema of its body.
 fn responses() -> Map<String, Value> {
-    let success = respond(StatusCode::OK, &Accepted::new(true));
+    let success = respond(StatusCode::OK, &HeartbeatResponse::new(true));
     let field_errors = heartbeat::parse(br#"{"server_id":"NAS","hostname":"nas"}"#)
         .err()
         .unwrap_or_default();
@@ -229,7 +229,7 @@ fn responses() -> Map<String, Value> {
         ),
     ];
     let reason = "Both writes are durable, now or from an earlier attempt.";
-    let success = response(&success, reason, "Accepted");
+    let success = response(&success, reason, "HeartbeatResponse");
     let throttled = json!({
         "description": "API Gateway throttled the request.",
         "content": { "application/json": {
@@ -303,85 +303,93 @@ fn response(response: &Response<Body>, reason: &str, schema: &str) -> Value {
 
 /// The schemas of the bodies.
 fn schemas() -> Value {
-    let text = json!({ "type": "string" });
-    let object = |description: Option<&str>, properties: Value| {
-        let names = properties.as_object().expect("an object").keys();
-        let required: Vec<_> = names.cloned().collect();
-        let mut schema =
-            json!({ "type": "object", "properties": properties, "required": required });
-        if let Some(description) = description {
-            schema["description"] = description.into();
-        }
-        schema
-    };
-    let described = |mut schema: Value, description: &str| {
-        schema["description"] = description.into();
-        schema
-    };
+    let text = |description: &str| json!({ "type": "string", "description": description });
     json!({
         "Heartbeat": Heartbeat::definition(),
         "Metrics": metrics::definition(),
         "OsInfo": OsInfo::definition(),
-        "Accepted": object(
-            Some("The response to a heartbeat whose writes are durable."),
-            json!({
-                "status": { "type": "string", "const": "ok" },
-                "server_registered": {
+        "HeartbeatResponse": object(
+            "The response to a heartbeat whose writes are durable.",
+            [
+                ("status", json!({ "type": "string", "const": "ok" })),
+                ("server_registered", json!({
                     "type": "boolean",
                     "description": "True for exactly one heartbeat of a server: the one that registered it.",
-                },
-                "pending_commands": {
+                })),
+                ("pending_commands", json!({
                     "type": "array",
                     "items": {},
                     "description": "Commands for the agent. Always empty so far.",
-                },
-            }),
+                })),
+            ],
         ),
         "FieldError": object(
-            Some("A rule that the request breaks. It never contains what was sent."),
-            json!({
-                "type": {
+            "A rule that the request breaks. It never contains what was sent.",
+            [
+                ("type", json!({
                     "type": "string",
                     "description": "Pydantic's code for the rule.",
                     "examples": ["string_too_long"],
-                },
-                "loc": {
+                })),
+                ("loc", json!({
                     "type": "array",
-                    "items": text,
+                    "items": { "type": "string" },
                     "minItems": 1,
                     "description": "The location: `body` or `header`, then the path to the field.",
                     "examples": [["body", "metrics", "cpu_percent"]],
-                },
-                "msg": described(text.clone(), "The rule, as a message for people."),
-            }),
+                })),
+                ("msg", text("The rule, as a message for people.")),
+            ],
         ),
         "GatewayMessage": object(
-            Some("The body of a response of API Gateway itself."),
-            json!({ "message": text }),
+            "The body of a response of API Gateway itself.",
+            [("message", json!({ "type": "string" }))],
         ),
         "NoSuchRoute": object(
-            Some("The path does not exist, or does not accept the method."),
-            json!({ "detail": text }),
+            "The path does not exist, or does not accept the method.",
+            [("detail", json!({ "type": "string" }))],
         ),
         "Rejection": object(
-            Some("Why the heartbeat was not accepted."),
-            json!({
-                "detail": object(None, json!({
-                    "code": {
-                        "type": "string",
-                        "enum": ["UNAUTHORIZED", "FORBIDDEN", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE", "INTERNAL", "UNAVAILABLE"],
-                        "description": "For programs.",
-                    },
-                    "message": described(text.clone(), "For people."),
+            "Why the heartbeat was not accepted.",
+            [("detail", reference("Reason"))],
+        ),
+        "Reason": object(
+            "One reason.",
+            [
+                ("code", json!({
+                    "$ref": "#/components/schemas/Code",
+                    "description": "For programs.",
                 })),
-            }),
+                ("message", text("For people.")),
+            ],
         ),
+        "Code": {
+            "type": "string",
+            "enum": [
+                "UNAUTHORIZED",
+                "FORBIDDEN",
+                "PAYLOAD_TOO_LARGE",
+                "UNSUPPORTED_MEDIA_TYPE",
+                "INTERNAL",
+                "UNAVAILABLE",
+            ],
+        },
         "Unprocessable": object(
-            Some("Everything that is wrong with the request."),
-            json!({
-                "detail": { "type": "array", "items": reference("FieldError"), "minItems": 1 },
-            }),
+            "Everything that is wrong with the request.",
+            [("detail", json!({ "type": "array", "items": reference("FieldError"), "minItems": 1 }))],
         ),
+    })
+}
+
+/// The schema of an object whose members are all required.
+fn object<const N: usize>(description: &str, members: [(&str, Value); N]) -> Value {
+    let required = members.each_ref().map(|(name, _)| (*name).to_owned());
+    let members = members.map(|(name, schema)| (name.to_owned(), schema));
+    json!({
+        "type": "object",
+        "description": description,
+        "properties": Map::from_iter(members),
+        "required": required.to_vec(),
     })
 }
 

@@ -4,6 +4,7 @@ use crate::aws::AwsConfig;
 use crate::settings::{InvalidSetting, Settings};
 use chrono::{NaiveTime, TimeDelta};
 use tables::Limits;
+use tables::limit::DEFAULT_LIMITS;
 
 /// The settings of the watchdog.
 pub struct Config {
@@ -51,7 +52,7 @@ impl Config {
         let offline_after = settings.positive("OFFLINE_AFTER_SECONDS", 180)?;
         let hold = 600.max(offline_after.saturating_mul(2));
         // Empty is a value here: no limits.
-        let limits = variable("LIMITS").unwrap_or_else(|| "disk_percent=90".to_owned());
+        let limits = variable("LIMITS").unwrap_or_else(|| DEFAULT_LIMITS.to_owned());
         let digest_at = settings.optional("DIGEST_AT").filter(|at| at != "none");
         Ok(Self {
             servers_table: settings.required("SERVERS_TABLE")?,

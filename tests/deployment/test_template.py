@@ -18,7 +18,14 @@ SET_BY_LAMBDA = {
 # Other endpoints than AWS's, for tests and other networks.
 OTHER_ENDPOINTS = {"AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SNS"}
 # Only the watchdog reads these.
-WATCHDOG = {"ALERT_TOPIC_ARN", "OFFLINE_AFTER_SECONDS", "HOLD_SECONDS"}
+WATCHDOG = {
+    "ALERT_TOPIC_ARN",
+    "OFFLINE_AFTER_SECONDS",
+    "HOLD_SECONDS",
+    "BACK_AFTER_SECONDS",
+    "LIMITS",
+    "DIGEST_AT",
+}
 # These have no parameter; their defaults are in src/aws.rs.
 DEFAULTS = {"KEY_CACHE_SECONDS", "CONNECT_TIMEOUT_MS", "ATTEMPT_TIMEOUT_MS", "OPERATION_TIMEOUT_MS", "IDLE_TIMEOUT_MS"}
 
@@ -576,6 +583,9 @@ def test_a_list_of_digests_is_checked_before_anything_is_deployed(stack, digests
         ("ThrottleBurst", ["1", "1000"], ["0", "1.5", "-1", ""]),
         ("OfflineAfterSeconds", ["0", "180"], ["1.5", "-1", "", "00", "none"]),
         ("HoldSeconds", ["auto", "0", "600"], ["1.5", "-1", "", "none"]),
+        ("BackAfterSeconds", ["0", "300"], ["1.5", "-1", "", "none"]),
+        ("Limits", ["none", "disk_percent=90", "disk_percent=90,load_5m=1.5"], ["", "disk_percent", "disk_percent=off"]),
+        ("DigestAt", ["none", "00:00", "23:59"], ["", "24:00", "7:00", "07:60"]),
         ("ReservedConcurrency", ["none", "1", "500"], ["0", "1.5", "-1", ""]),
     ],
 )

@@ -19,6 +19,7 @@ use read::Tables;
 use server::Server;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
+use tables::server::Memory;
 
 /// Show every server: its status, operating system and load.
 ///
@@ -28,7 +29,8 @@ use std::time::Duration;
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat fleet --watch")]
 pub struct Fleet {
-    /// Silence after which a server is shown as offline, even if no watchdog has marked it.
+    /// Silence after which a server is shown as offline, even if no watchdog has marked it. A server's own threshold
+    /// precedes it.
     #[arg(long, default_value = "180s", value_name = "DURATION", value_parser = time::duration)]
     offline_after: TimeDelta,
     /// Refresh in place, every 10 s if no interval is given.
@@ -65,14 +67,14 @@ impl Fleet {
             };
         }
         let now = Utc::now();
-        let mut servers = view.servers(now).await?;
+        let (mut servers, memory) = view.servers(now).await?;
         if is_terminal && !target.json {
             view.add_sparklines(&mut servers, now).await?;
         }
         if target.json {
             return Ok(print(&serde_json::to_string_pretty(&servers)?)?);
         }
-        Ok(print(&paint(&servers, now))?)
+        Ok(print(&paint(&servers, memory.as_ref(), now))?)
     }
 }
 
@@ -82,11 +84,11 @@ struct View {
 }
 
 impl View {
-    /// Reads all servers, problems first.
-    async fn servers(&self, now: DateTime<Utc>) -> anyhow::Result<Vec<Server>> {
-        let mut servers = self.tables.servers(now, self.offline_after).await?;
+    /// Reads all servers, problems first, and what the watchdog remembers.
+    async fn servers(&self, now: DateTime<Utc>) -> anyhow::Result<(Vec<Server>, Option<Memory>)> {
+        let (mut servers, memory) = self.tables.servers(now, self.offline_after).await?;
         servers.sort_by_cached_key(Server::rank);
-        Ok(servers)
+        Ok((servers, memory))
     }
 
     /// Adds the sparklines that the terminal has room for.
@@ -103,19 +105,20 @@ impl View {
     /// Redraws the fleet at an interval. The first frame has no sparklines, because they take longer to read.
     async fn watch(&self, interval: Duration) -> anyhow::Result<()> {
         let now = Utc::now();
-        let mut frame = paint(&self.servers(now).await?, now);
+        let (servers, memory) = self.servers(now).await?;
+        let mut frame = paint(&servers, memory.as_ref(), now);
         let mut screen = Screen::enter()?;
         screen.draw(&frame)?;
         loop {
             let now = Utc::now();
             let read = async {
-                let mut servers = self.servers(now).await?;
+                let (mut servers, memory) = self.servers(now).await?;
                 self.add_sparklines(&mut servers, now).await?;
-                Ok::<_, anyhow::Error>(servers)
+                Ok::<_, anyhow::Error>((servers, memory))
             };
             match read.await {
-                Ok(servers) => {
-                    frame = paint(&servers, now);
+                Ok((servers, memory)) => {
+                    frame = paint(&servers, memory.as_ref(), now);
                     screen.draw(&frame)?;
                 }
                 Err(error) => {
@@ -130,8 +133,8 @@ impl View {
 }
 
 /// Renders the fleet for standard output.
-fn paint(servers: &[Server], now: DateTime<Utc>) -> String {
-    view::paint(servers, now, columns(), colours())
+fn paint(servers: &[Server], memory: Option<&Memory>, now: DateTime<Utc>) -> String {
+    view::paint(servers, memory, now, columns(), colours())
 }
 
 /// The terminal's alternate screen; dropping it restores the terminal.

@@ -40,6 +40,8 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Silence(servers::Silence),
+    Expect(servers::Expect),
+    Limit(servers::Limit),
     Forget(servers::Forget),
 }
 
@@ -55,6 +57,8 @@ fn main() -> ExitCode {
             Command::Fleet(fleet) => fleet.run(&target).await,
             Command::Keys(keys) => keys.run(&target).await,
             Command::Silence(silence) => silence.run(&target).await,
+            Command::Expect(expect) => expect.run(&target).await,
+            Command::Limit(limit) => limit.run(&target).await,
             Command::Forget(forget) => forget.run(&target).await,
         }
     });

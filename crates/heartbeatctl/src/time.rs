@@ -30,9 +30,14 @@ pub fn positive_duration(text: &str) -> Result<TimeDelta, String> {
 
 /// A duration by its largest unit: `12s`, `3days`.
 pub fn words(duration: TimeDelta) -> String {
-    let seconds = duration.num_seconds().unsigned_abs();
-    let words = humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    let words = words_in_full(duration);
     words.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// A duration in full: `15m`, `1day 2h`.
+pub fn words_in_full(duration: TimeDelta) -> String {
+    let seconds = duration.num_seconds().unsigned_abs();
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
 /// A duration, rounded to its largest unit: `3 h`, `90 s`.

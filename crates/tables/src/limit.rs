@@ -7,6 +7,9 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Limits(Vec<(&'static Metric, Option<f64>)>);
 
+/// The limits of the watchdog if its setting does not say otherwise.
+pub const DEFAULT_LIMITS: &str = "disk_percent=90";
+
 /// The entry of a list that is invalid, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidLimit {
@@ -78,6 +81,11 @@ impl Limits {
     pub fn of(&self, metric: &Metric, own: Option<&Self>) -> Option<f64> {
         let own = own.and_then(|own| own.entry(metric));
         own.unwrap_or_else(|| self.entry(metric).flatten())
+    }
+
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// These limits, with those of another list instead for the metrics that it names.

@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{TryStreamExt, stream};
 use tables::row::Row;
+use tables::server::Memory;
 use tables::{Item, Metrics, Number, server};
 
 /// Maximum number of concurrent queries.
@@ -31,20 +32,21 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Reads all servers as they are now.
+    /// Reads all servers as they are now, and what the watchdog remembers.
     pub async fn servers(
         &self,
         now: DateTime<Utc>,
         offline_after: TimeDelta,
-    ) -> anyhow::Result<Vec<Server>> {
+    ) -> anyhow::Result<(Vec<Server>, Option<Memory>)> {
         let scan = self.client.scan().table_name(&self.servers);
         let mut pages = server::scan(scan).into_paginator().items().send();
-        let mut servers = Vec::new();
+        let (mut servers, mut memory) = (Vec::new(), None);
         while let Some(item) = pages.try_next().await.map_err(explain_in(&self.servers))? {
+            memory = memory.or_else(|| Memory::read(&item));
             let stored = server::Server::read(&item);
             servers.extend(stored.map(|stored| Server::new(stored, now, offline_after)));
         }
-        Ok(servers)
+        Ok((servers, memory))
     }
 
     /// Adds the CPU readings of the last hour to each server.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use tables::Number;
-use tables::server::Reading;
+use tables::server::{HighEntry, Reading};
 use tables::time::format;
 
 /// Usage of CPU, memory or disk at which a server counts as a problem, percent.
@@ -36,6 +36,12 @@ pub struct Server {
     pub last_seen: Option<DateTime<Utc>>,
     /// The start of the absence, if the watchdog has marked it as offline.
     pub offline_since: Option<DateTime<Utc>>,
+    /// When it came back, if its return has not been announced yet.
+    pub returned_at: Option<DateTime<Utc>>,
+    /// The silence after which it is late, if it has a threshold of its own, seconds; 0 is never.
+    pub offline_after: Option<i64>,
+    /// The metrics that reached their limit, and since when.
+    pub high: Vec<High>,
     /// The watchdog does not announce it until then.
     pub silenced_until: Option<DateTime<Utc>>,
     /// The distribution's name.
@@ -65,6 +71,14 @@ pub struct Server {
     pub cpu_percent_by_minute: Vec<Option<f64>>,
 }
 
+/// A metric that reached its limit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct High {
+    pub metric: &'static str,
+    pub limit: f64,
+    pub since: String,
+}
+
 impl Server {
     /// A server as it is now.
     pub fn new(
@@ -74,6 +88,7 @@ impl Server {
     ) -> Self {
         let is_marked = stored.status == Some(tables::server::Status::Offline);
         let last_seen = stored.last_seen.map(|seen| seen.time);
+        let threshold = stored.offline_after.unwrap_or(offline_after);
         let reading = stored.reading.as_ref();
         let [
             cpu_percent,
@@ -85,12 +100,18 @@ impl Server {
         Self {
             server_id: stored.server_id,
             hostname: stored.hostname,
-            status: Status::of(is_marked, last_seen, now, offline_after),
+            status: Status::of(is_marked, last_seen, now, threshold),
             last_seen,
             offline_since: stored
                 .offline_since
                 .map(|since| since.time)
                 .filter(|_| is_marked),
+            returned_at: stored
+                .returned_at
+                .map(|at| at.time)
+                .filter(|_| !is_marked && stored.announced.is_some()),
+            offline_after: stored.offline_after.map(|after| after.num_seconds()),
+            high: stored.high.entries.into_iter().map(High::from).collect(),
             silenced_until: stored.silenced_until.filter(|until| *until > now),
             os_distribution: stored.os.distribution,
             os_version: stored.os.version,
@@ -104,6 +125,16 @@ impl Server {
             reading: reading.map(json),
             clock_error_seconds: reading.and_then(clock_error),
             cpu_percent_by_minute: Vec::new(),
+        }
+    }
+}
+
+impl From<HighEntry> for High {
+    fn from(entry: HighEntry) -> Self {
+        Self {
+            metric: entry.metric.name,
+            limit: entry.limit,
+            since: entry.since,
         }
     }
 }
@@ -147,7 +178,7 @@ pub enum Status {
 
 impl Status {
     /// A server is offline if the watchdog has marked it so, or if it was last seen longer ago than
-    /// `offline_after`.
+    /// `offline_after`. Zero means never.
     pub fn of(
         is_marked: bool,
         last_seen: Option<DateTime<Utc>>,
@@ -155,6 +186,7 @@ impl Status {
         offline_after: TimeDelta,
     ) -> Self {
         match last_seen {
+            Some(_) if !is_marked && offline_after.is_zero() => Self::Online,
             Some(time) if !is_marked && now - time <= offline_after => Self::Online,
             _ => Self::Offline,
         }
@@ -163,7 +195,7 @@ impl Status {
 
 impl Server {
     /// Sort key that puts the newest problems first: servers that went offline, the latest on top, then
-    /// overloaded ones, then the others by name.
+    /// those with a metric that is high or above 90 %, then the others by name.
     pub fn rank(&self) -> impl Ord + use<> {
         let gone = (self.status == Status::Offline).then_some(self.last_seen);
         let usage = [self.cpu_percent, self.memory_percent, self.disk_percent];
@@ -174,7 +206,7 @@ impl Server {
         (
             self.status,
             Reverse(gone),
-            !is_overloaded,
+            !is_overloaded && self.high.is_empty(),
             self.server_id.clone(),
         )
     }

@@ -6,9 +6,14 @@ use crate::time;
 use chrono::{DateTime, TimeDelta, Utc};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Row, Table, Width};
+use tables::server::Memory;
+use tables::time::parse;
 
 /// Usage from which a value is shown in yellow, percent.
 const ELEVATED: f64 = 75.0;
+
+/// Time without a sweep from which the watchdog is late: it sweeps every minute.
+const LATE_SWEEP: TimeDelta = TimeDelta::minutes(3);
 
 /// Placeholder for an unknown value.
 const UNKNOWN: &str = "–";
@@ -17,7 +22,13 @@ const UNKNOWN: &str = "–";
 pub const HEADER_ROWS: usize = 3;
 
 /// Renders the fleet as a table `columns` wide.
-pub fn paint(servers: &[Server], now: DateTime<Utc>, columns: usize, colours: bool) -> String {
+pub fn paint(
+    servers: &[Server],
+    memory: Option<&Memory>,
+    now: DateTime<Utc>,
+    columns: usize,
+    colours: bool,
+) -> String {
     let layout = Layout::of(servers, now, columns);
     let mut table = Table::new();
     table.load_style(NOTHING);
@@ -41,14 +52,41 @@ pub fn paint(servers: &[Server], now: DateTime<Utc>, columns: usize, colours: bo
         "{}\n\n{}{}",
         summary(servers),
         table.trim_fmt(),
-        notes(servers)
+        notes(servers, memory, now)
     )
 }
 
-/// One line for each server that is silenced, and for each whose clock is wrong.
-fn notes(servers: &[Server]) -> String {
+/// One line for each thing that a person has to know besides: a watchdog that is late, and servers that are silenced, that
+/// are about to be announced as back, whose metrics are high, or whose clock is wrong.
+fn notes(servers: &[Server], memory: Option<&Memory>, now: DateTime<Utc>) -> String {
+    let swept_at = memory.and_then(|memory| memory.swept_at);
+    let late = swept_at.filter(|at| now - *at > LATE_SWEEP).map(|at| {
+        let ago = time::rounded(now - at);
+        format!(
+            "\nThe watchdog's last sweep was {ago} ago, at {}",
+            minute(at)
+        )
+    });
+    let high = servers.iter().flat_map(|server| {
+        server.high.iter().map(|high| {
+            let since =
+                parse(&high.since).map_or_else(String::new, |at| format!(" since {}", minute(at)));
+            let server_id = printable(&server.server_id);
+            format!(
+                "\n{server_id}: {} is high{since}, limit {}",
+                high.metric, high.limit
+            )
+        })
+    });
+    let returned = servers.iter().filter_map(|server| {
+        let since = minute(server.returned_at?);
+        let server_id = printable(&server.server_id);
+        Some(format!(
+            "\n{server_id}: back since {since}, not announced yet"
+        ))
+    });
     let silenced = servers.iter().filter_map(|server| {
-        let until = server.silenced_until?.format("%Y-%m-%d %H:%M UTC");
+        let until = minute(server.silenced_until?);
         let server_id = printable(&server.server_id);
         Some(format!("\n{server_id} is silenced until {until}"))
     });
@@ -59,12 +97,21 @@ fn notes(servers: &[Server]) -> String {
         let server_id = printable(&server.server_id);
         Some(format!("\n{server_id}: clock {error} {direction}"))
     });
-    let lines: String = silenced.chain(wrong_clocks).collect();
+    let lines: String = (late.into_iter())
+        .chain(high)
+        .chain(returned)
+        .chain(silenced)
+        .chain(wrong_clocks)
+        .collect();
     if lines.is_empty() {
         lines
     } else {
         format!("\n{lines}")
     }
+}
+
+fn minute(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 fn summary(servers: &[Server]) -> String {
@@ -187,9 +234,9 @@ impl Layout {
             Cell::new(status).fg(colour),
             Cell::new(seen(server, now, self.ago)),
             Cell::new(os(server, self.full_os)),
-            self.share(server.cpu_percent),
-            self.share(server.memory_percent),
-            self.share(server.disk_percent),
+            self.share(server, "cpu_percent", server.cpu_percent),
+            self.share(server, "memory_percent", server.memory_percent),
+            self.share(server, "disk_percent", server.disk_percent),
             Cell::new(load(server)),
             Cell::new(uptime(server)),
             Cell::new(sparkline(&server.cpu_percent_by_minute, self.sparkline)).fg(Color::Cyan),
@@ -205,11 +252,12 @@ impl Layout {
     }
 
     /// A share of a whole, as a bar and a number.
-    fn share(&self, percent: Option<f64>) -> Cell {
+    fn share(&self, server: &Server, metric: &str, percent: Option<f64>) -> Cell {
         let Some(percent) = percent else {
             return Cell::new(format!("{:width$} {UNKNOWN:>3}", "", width = self.bar));
         };
         let colour = match percent {
+            _ if server.high.iter().any(|high| high.metric == metric) => Color::Red,
             _ if percent >= OVERLOADED => Color::Red,
             _ if percent >= ELEVATED => Color::Yellow,
             _ => Color::Green,
@@ -356,7 +404,7 @@ mod tests {
 SERVER       STATUS  SEEN  OS        CPU %   MEM %   DISK %   LOAD     UP CPU 1H
 nas          offline never –               –       –       –     –      –
 a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 12days ██████";
-        assert_eq!(paint(&servers, now, 80, false), expected);
+        assert_eq!(paint(&servers, None, now, 80, false), expected);
     }
 
     #[test]
@@ -370,7 +418,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
             ..server
         });
         servers[1].last_seen = "2025-02-01T00:00:00Z".parse().ok();
-        let painted = paint(&servers, now, 80, false);
+        let painted = paint(&servers, None, now, 80, false);
         let rows: Vec<_> = painted.lines().skip(3).collect();
         assert_eq!(rows.len(), 2, "{painted}");
         for (row, seen) in rows.iter().zip([">99years", "11months"]) {
@@ -417,7 +465,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     fn silenced_servers_are_counted_and_listed_below_the_table() {
         let (mut servers, now) = fleet();
         servers[0].silenced_until = "2026-01-18T12:00:00Z".parse().ok();
-        let painted = paint(&servers, now, 80, false);
+        let painted = paint(&servers, None, now, 80, false);
         assert!(
             painted.starts_with("2 servers, 1 offline, 1 silenced\n"),
             "{painted}"
@@ -431,7 +479,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     #[test]
     fn wide_terminals_show_full_names() {
         let (servers, now) = fleet();
-        let painted = paint(&servers, now, 200, false);
+        let painted = paint(&servers, None, now, 200, false);
         let widest = painted
             .lines()
             .map(|line| line.chars().count())
@@ -452,14 +500,14 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     fn control_characters_are_replaced() {
         let (mut servers, now) = fleet();
         servers[1].os_distribution = Some("\u{1b}[2J\n".into());
-        let painted = paint(&servers, now, 200, false);
+        let painted = paint(&servers, None, now, 200, false);
         assert!(painted.contains("\u{fffd}[2J\u{fffd}"), "{painted}");
     }
 
     #[test]
     fn output_is_plain_without_colours() {
         let (servers, now) = fleet();
-        assert!(paint(&servers, now, 80, true).contains('\u{1b}'));
-        assert!(!paint(&servers, now, 80, false).contains('\u{1b}'));
+        assert!(paint(&servers, None, now, 80, true).contains('\u{1b}'));
+        assert!(!paint(&servers, None, now, 80, false).contains('\u{1b}'));
     }
 }

@@ -219,6 +219,81 @@ async fn a_wrong_clock_is_shown() {
     );
 }
 
+// C8.1 C8.5 C8.12 C9.3: what the watchdog has stored.
+#[tokio::test]
+async fn the_fleet_shows_what_the_watchdog_has_stored() {
+    let place = Place::new().await;
+    let number = |value: &str| AttributeValue::N(value.to_owned());
+    let entry = [
+        ("since".to_owned(), text(&stored(60))),
+        ("limit".to_owned(), number("90")),
+    ];
+    let high = [("disk_percent".to_owned(), AttributeValue::M(entry.into()))];
+    let online = |ago| {
+        vec![
+            ("status", text("online")),
+            ("last_seen", text(&stored(ago))),
+        ]
+    };
+    let own_threshold = |ago, seconds| {
+        let mut attributes = online(ago);
+        attributes.push(("offline_after", number(seconds)));
+        attributes
+    };
+    let mut full = online(5);
+    full.push(("high", AttributeValue::M(high.into())));
+    let mut returned = online(5);
+    for name in ["offline_since", "announced", "returned_at"] {
+        returned.push((name, text(&stored(100))));
+    }
+    for (server, attributes) in [
+        ("full", full),
+        ("laptop", own_threshold(9000, "0")),
+        ("quick", own_threshold(70, "60")),
+        ("returned", returned),
+        ("slow", own_threshold(800, "900")),
+    ] {
+        place.put_server(server, attributes).await;
+    }
+    place
+        .put_server("#watchdog", [("swept_at", text(&stored(240)))])
+        .await;
+    let fleet = place.run(&["fleet", "--json"]).json();
+    let statuses = fleet.as_array().unwrap().iter().map(|server| {
+        (
+            server["server_id"].as_str().unwrap(),
+            server["status"].as_str().unwrap(),
+        )
+    });
+    let expected = [
+        ("quick", "offline"),
+        ("full", "online"),
+        ("laptop", "online"),
+        ("returned", "online"),
+        ("slow", "online"),
+    ];
+    assert_eq!(statuses.collect::<Vec<_>>(), expected);
+    assert_eq!(fleet[1]["high"][0]["metric"], "disk_percent");
+    assert_eq!(fleet[2]["offline_after"], 0);
+    assert!(fleet[3]["returned_at"].is_string());
+
+    let table = place.run(&["fleet"]).stdout;
+    for note in [
+        "The watchdog's last sweep was 4 min ago, at ",
+        "full: disk_percent is high since ",
+        "returned: back since ",
+        " UTC, not announced yet",
+    ] {
+        assert!(table.contains(note), "{note}: {table}");
+    }
+    assert!(!table.contains("#watchdog"), "{table}");
+    place
+        .put_server("#watchdog", [("swept_at", text(&stored(170)))])
+        .await;
+    let table = place.run(&["fleet"]).stdout;
+    assert!(!table.contains("last sweep"), "{table}");
+}
+
 /// Puts so many servers with readings into the table.
 async fn put_fleet(place: &Place, servers: usize) {
     let numbers: Vec<_> = (0..servers).collect();

@@ -1,6 +1,7 @@
-//! `heartbeatctl silence` and `forget`
+//! `heartbeatctl silence`, `expect`, `limit` and `forget`
 
 use crate::support::{Place, Run, Terminal, put_server, text, wait_until};
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use std::process::Stdio;
@@ -29,11 +30,130 @@ async fn a_server_is_silenced_for_a_time() {
     assert_eq!(place.run(&["silence", "web-1", "soon"]).code, 2);
 }
 
+/// An attribute of the only server.
+async fn attribute(place: &Place, name: &str) -> Option<AttributeValue> {
+    place.items(&place.servers).await[0].get(name).cloned()
+}
+
+// C8.1
 #[tokio::test]
-async fn neither_silence_nor_forget_creates_a_server() {
+async fn a_server_gets_a_threshold_of_its_own() {
+    let place = Place::new().await;
+    put_server(&place, "web-1", "online", 0).await;
+    for (arguments, seconds, told) in [
+        (
+            &["--within", "15m"][..],
+            Some("900"),
+            "web-1 is late after 15m without a heartbeat.\n",
+        ),
+        (&["--within", "1year"], None, ""),
+        (&["--never"], Some("0"), "web-1 is never late.\n"),
+        (
+            &["--default"],
+            None,
+            "web-1 is late when the watchdog's settings say so.\n",
+        ),
+    ] {
+        let run = place.run(&[&["expect", "web-1"], arguments].concat());
+        if told.is_empty() {
+            assert_eq!(run.code, 2, "a year has more than 365 days: {run:?}");
+            continue;
+        }
+        assert_eq!((run.code, &*run.stderr), (0, told), "{run:?}");
+        let seconds = seconds.map(|seconds| AttributeValue::N(seconds.into()));
+        assert_eq!(
+            attribute(&place, "offline_after").await,
+            seconds,
+            "{arguments:?}"
+        );
+    }
+    let json = place
+        .run(&["--json", "expect", "web-1", "--within", "365days"])
+        .json();
+    assert_eq!(
+        json,
+        json!({ "server_id": "web-1", "offline_after": 31_536_000 })
+    );
+    for wrong in [
+        &[][..],
+        &["--never", "--default"],
+        &["--within", "0s"],
+        &["--within", "1500ms"],
+    ] {
+        assert_eq!(
+            place.run(&[&["expect", "web-1"], wrong].concat()).code,
+            2,
+            "{wrong:?}"
+        );
+    }
+    let help = place.run(&["expect", "--help"]).stdout;
+    assert!(
+        help.contains("Twice the agent's interval is the least that is safe"),
+        "{help}"
+    );
+}
+
+// C9.1
+#[tokio::test]
+async fn a_server_gets_limits_of_its_own() {
+    let place = Place::new().await;
+    put_server(&place, "web-1", "online", 0).await;
+    for (arguments, stored, applies) in [
+        (&[][..], None, "disk_percent=90"),
+        (
+            &["disk_percent=97"],
+            Some("disk_percent=97"),
+            "disk_percent=97",
+        ),
+        (
+            &["load_5m=16"],
+            Some("disk_percent=97,load_5m=16"),
+            "disk_percent=97,load_5m=16",
+        ),
+        (
+            &["disk_percent=off"],
+            Some("disk_percent=off,load_5m=16"),
+            "disk_percent=off,load_5m=16",
+        ),
+        (&["--default"], None, "disk_percent=90"),
+        (
+            &["--watchdog-limits", "cpu_percent=95"],
+            None,
+            "cpu_percent=95",
+        ),
+    ] {
+        let run = place.run(&[&["limit", "web-1"], arguments].concat());
+        assert_eq!(
+            (run.code, run.stdout),
+            (0, format!("web-1: {applies}\n")),
+            "{arguments:?}"
+        );
+        assert_eq!(
+            attribute(&place, "limits").await,
+            stored.map(text),
+            "{arguments:?}"
+        );
+    }
+    let json = place
+        .run(&["--json", "limit", "web-1", "disk_percent=off"])
+        .json();
+    let expected = json!({ "server_id": "web-1", "limits": "disk_percent=off", "applies": "disk_percent=off" });
+    assert_eq!(json, expected);
+    let run = place.run(&["limit", "web-1", "disk=97"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("there is no such metric"), "{run:?}");
+}
+
+#[tokio::test]
+async fn no_command_creates_a_server() {
     let place = Place::new().await;
     for arguments in [
         &["silence", "web-1", "2h"][..],
+        &["expect", "web-1", "--never"],
+        &["expect", "web-1", "--default"],
+        &["limit", "web-1"],
+        &["limit", "web-1", "disk_percent=97"],
+        &["limit", "web-1", "--default"],
         &["silence", "web-1", "off"],
         &["forget", "web-1", "--yes"],
     ] {
