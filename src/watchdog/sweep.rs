@@ -60,7 +60,7 @@ impl std::error::Error for SweepError {}
 enum Write<'a> {
     /// Before anything is published.
     MarkOffline(&'a Server),
-    WriteAhead(&'a Server),
+    Pending(&'a Server),
     NoteReturn(&'a Server),
     LimitsAhead(&'a Judgement),
     /// After it was.
@@ -73,7 +73,7 @@ impl<'a> Write<'a> {
     fn server(self) -> &'a Server {
         match self {
             Self::MarkOffline(server)
-            | Self::WriteAhead(server)
+            | Self::Pending(server)
             | Self::NoteReturn(server)
             | Self::RecordAnnounced(server)
             | Self::EndAbsence(server) => server,
@@ -84,7 +84,7 @@ impl<'a> Write<'a> {
     fn apply(self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
         match self {
             Self::MarkOffline(server) => server.mark_offline(update),
-            Self::WriteAhead(server) => server.write_ahead(update),
+            Self::Pending(server) => server.write_ahead(update),
             Self::NoteReturn(server) => server.note_return(update),
             Self::LimitsAhead(Judgement {
                 server,
@@ -358,7 +358,7 @@ fn writes_ahead(decision: &Decision) -> Vec<Write<'_>> {
         .iter()
         .filter(|judgement| judgement.ahead.is_some());
     (decision.offline.iter().map(Write::MarkOffline))
-        .chain(unwritten.chain(lasted).map(Write::WriteAhead))
+        .chain(unwritten.chain(lasted).map(Write::Pending))
         .chain(limits.map(Write::LimitsAhead))
         .chain(decision.returning.iter().map(Write::NoteReturn))
         .collect()
