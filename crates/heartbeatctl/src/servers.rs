@@ -75,7 +75,7 @@ Examples:
 pub struct Limit {
     /// The server.
     server: ServerId,
-    /// Entries <metric>=<limit> or <metric>=off, separated by commas.
+    /// Entries METRIC=LIMIT or METRIC=off, separated by commas.
     #[arg(value_parser = Limits::parse_own)]
     limits: Option<Limits>,
     /// Remove all limits of this server's own.
