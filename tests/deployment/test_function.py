@@ -93,6 +93,7 @@ def test_the_watchdog_calls_exactly_what_its_policy_allows(watchdog_settings, de
     calls = set()
     seen = {"S": "2026-01-18T10:00:00.000000Z"}
     silent = {"server_id": {"S": "web-1"}, "status": {"S": "online"}, "last_seen": seen}
+    own = {"server_id": {"S": "#watchdog"}, "swept_at": {"S": "2026-01-18T10:29:00.000000Z"}}
 
     class Aws(Handler):
         def do_GET(self):
@@ -102,7 +103,7 @@ def test_the_watchdog_calls_exactly_what_its_policy_allows(watchdog_settings, de
             target = self.headers["X-Amz-Target"]
             if target:
                 calls.add((f"dynamodb:{target.partition('.')[2]}", self.body()["TableName"]))
-                self.answer(200, {"Items": [silent], "Count": 1} if target.endswith("Scan") else {})
+                self.answer(200, {"Items": [silent, own], "Count": 2} if target.endswith("Scan") else {})
                 return
             length = int(self.headers["Content-Length"])
             form = parse_qs(self.rfile.read(length).decode())
@@ -126,11 +127,14 @@ def test_the_deployed_watchdog_marks_a_silent_server_and_counts_it(aws, watchdog
     key = {"server_id": {"S": "fell-silent"}}
     seen = {"status": {"S": "online"}, "last_seen": {"S": "2026-01-18T10:00:00.000000Z"}}
     client.put_item(TableName=deployed["ServersTable"], Item=key | seen)
+    own = {"server_id": {"S": "#watchdog"}}
+    client.put_item(TableName=deployed["ServersTable"], Item=own | {"swept_at": {"S": "2026-01-18T10:02:00.000000Z"}})
     endpoints = {"AWS_ENDPOINT_URL_SNS": aws("sns").meta.endpoint_url}
     with running(watchdog_settings | endpoints, dynamodb, bootstrap=WATCHDOG) as function:
         function.invoke({"time": "2026-01-18T10:03:01Z"})
     server = client.get_item(TableName=deployed["ServersTable"], Key=key)["Item"]
-    client.delete_item(TableName=deployed["ServersTable"], Key=key)
+    for item in (key, own):
+        client.delete_item(TableName=deployed["ServersTable"], Key=item)
     assert (server["status"], server["announced"]) == ({"S": "offline"}, seen["last_seen"]), function.log
     (metric,) = of_type(read(), "AWS::Logs::MetricFilter")["OfflineMetric"]["MetricTransformations"]
     (sweep,) = (line for line in function.log if line["message"] == "sweep")
