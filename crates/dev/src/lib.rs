@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure here fails a test")]
 
+pub mod command;
 #[cfg(feature = "dynamodb")]
 pub mod dynamodb;
 #[cfg(feature = "dynamodb")]

@@ -1,6 +1,5 @@
-//! `heartbeatctl`: the agent, the fleet view, and the operators' commands for servers and keys.
+//! `heartbeatctl`: the fleet view, and the operators' commands for servers and keys.
 
-mod agent;
 mod aws;
 mod fleet;
 mod keys;
@@ -13,17 +12,16 @@ mod time;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// The agent, the fleet view and key management for a heartbeat endpoint.
+/// The fleet view, and the management of servers and keys for a heartbeat endpoint.
 #[derive(Parser)]
 #[command(
     version,
     after_help = "\
 Exit codes: 0 success, 1 failure, 2 wrong usage.
 
-Tables and URL are named by flags, by the environment, or by a stack's outputs:
+Tables are named by flags, by the environment, or by a stack's outputs:
   heartbeatctl --stack heartbeat fleet
 Flags precede the environment, and a name precedes the stack.
-The URL ends in /api/v1/agents/heartbeat.
 Credentials, profiles, regions and single sign-on are those of the AWS CLI."
 )]
 struct Arguments {
@@ -35,7 +33,6 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Agent(agent::Agent),
     Fleet(fleet::Fleet),
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -53,7 +50,6 @@ fn main() -> ExitCode {
     };
     let done = runtime.block_on(async {
         match command {
-            Command::Agent(agent) => agent.run(&target).await,
             Command::Fleet(fleet) => fleet.run(&target).await,
             Command::Keys(keys) => keys.run(&target).await,
             Command::Silence(silence) => silence.run(&target).await,
@@ -62,7 +58,6 @@ fn main() -> ExitCode {
             Command::Forget(forget) => forget.run(&target).await,
         }
     });
-    // An agent that was told to stop does not wait for the request that it is sending.
     runtime.shutdown_background();
     done.map_or_else(fail, |()| ExitCode::SUCCESS)
 }

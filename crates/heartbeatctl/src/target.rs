@@ -1,13 +1,13 @@
-//! The endpoint and the tables that a command works on, and how they are named.
+//! The tables that a command works on, and how they are named.
 
 use anyhow::bail;
 use clap::Args;
 use std::env;
 
-/// Which endpoint, and how to print.
+/// Which tables, and how to print.
 #[derive(Args)]
 pub struct Target {
-    /// The CloudFormation stack whose outputs name the tables and the URL, unless they are given [env:
+    /// The CloudFormation stack whose outputs name the tables, unless they are given [env:
     /// HEARTBEAT_STACK].
     #[arg(long, global = true)]
     stack: Option<String>,
@@ -17,14 +17,12 @@ pub struct Target {
     metrics_table: Option<String>,
     #[arg(long = KEYS.flag, help = KEYS.help(), global = true)]
     keys_table: Option<String>,
-    #[arg(long = URL.flag, help = URL.help(), global = true)]
-    url: Option<String>,
     /// Print JSON.
     #[arg(long, global = true)]
     pub json: bool,
 }
 
-/// The name of a table or the endpoint, and the ways in which it can be given.
+/// The name of a table, and the ways in which it can be given.
 pub struct Name {
     what: &'static str,
     flag: &'static str,
@@ -59,15 +57,6 @@ pub const KEYS: Name = Name {
     variable: "KEYS_TABLE",
     output: "KeysTableName",
     given: |target| &target.keys_table,
-};
-
-/// The endpoint, up to and including /api/v1/agents/heartbeat.
-pub const URL: Name = Name {
-    what: "URL of the endpoint",
-    flag: "url",
-    variable: "HEARTBEAT_URL",
-    output: "HeartbeatUrl",
-    given: |target| &target.url,
 };
 
 /// Where a name is found.

@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod agent;
 mod fleet;
 mod keys;
 mod servers;
-mod service;
 mod support;
 mod usage;

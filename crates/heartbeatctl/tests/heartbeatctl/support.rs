@@ -1,42 +1,16 @@
 //! Shared by the tests: fresh tables, and the tool as a process.
 
 use chrono::{TimeDelta, Utc};
+pub use dev::command::{Run, closed_pipe, run, run_with_input, terminate, wait_until};
 use dev::tables::Tables;
 pub use dev::tables::text;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-use serde_json::Value;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::ops::Deref;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-/// The result of one run of the tool.
-#[derive(Debug)]
-pub struct Run {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl From<Output> for Run {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-impl Run {
-    pub fn json(&self) -> Value {
-        assert_eq!(self.code, 0, "{self:?}");
-        serde_json::from_str(&self.stdout).unwrap()
-    }
-}
 
 pub struct Place(Tables);
 
@@ -57,43 +31,6 @@ pub fn tool() -> Command {
         .env("HOME", env!("CARGO_TARGET_TMPDIR"))
         .stdin(Stdio::null());
     command
-}
-
-pub fn run(command: &mut Command) -> Run {
-    Run::from(command.output().unwrap())
-}
-
-/// Runs the tool with this on its standard input.
-pub fn run_with_input(command: &mut Command, input: &str) -> Run {
-    let command = command.stdin(Stdio::piped());
-    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(input.as_bytes()).unwrap();
-    drop(stdin);
-    Run::from(child.wait_with_output().unwrap())
-}
-
-/// A pipe that nobody reads.
-pub fn closed_pipe() -> Stdio {
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    writer.into()
-}
-
-/// Waits until something is true, for a minute at most.
-pub fn wait_until(what: &str, is_true: impl Fn() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(60);
-    while !is_true() {
-        assert!(Instant::now() < patience, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Sends SIGTERM to a process.
-pub fn terminate(child: &Child) {
-    let id = child.id().to_string();
-    assert!(Command::new("kill").arg(id).status().unwrap().success());
 }
 
 /// A terminal of 80 columns and 24 rows.

@@ -2,14 +2,17 @@
 
 use std::process::{Command, Output};
 
-const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/heartbeat-agent.service");
+const UNIT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/debian/heartbeat-agent.service"
+);
 
 /// What systemd says about a unit file, if it is installed.
 fn verify(name: &str, unit: &str) -> Option<Output> {
     let copy = format!("{}/{name}.service", env!("CARGO_TARGET_TMPDIR"));
     // systemd-analyze requires the program to exist.
-    let program = env!("CARGO_BIN_EXE_heartbeatctl");
-    std::fs::write(&copy, unit.replace("/usr/local/bin/heartbeatctl", program)).unwrap();
+    let program = env!("CARGO_BIN_EXE_heartbeat-agent");
+    std::fs::write(&copy, unit.replace("/usr/bin/heartbeat-agent", program)).unwrap();
     let verified = Command::new("systemd-analyze")
         .args(["verify", "--man=no", &copy])
         .output();

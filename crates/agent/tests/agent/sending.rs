@@ -1,131 +1,11 @@
-//! `heartbeatctl agent`, against an endpoint that follows a script.
+//! One heartbeat after another, against an endpoint that follows a script.
 
-use crate::support::{Run, run, terminate, tool, wait_until};
-use serde_json::Value;
-use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use crate::support::{Endpoint, Step, agent, answer, status};
+use dev::command::{run, stop, wait_until};
+use std::net::TcpListener;
+use std::process::Stdio;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-/// One request that the endpoint has received.
-#[derive(Debug, Clone)]
-struct Received {
-    key: String,
-    idempotency_key: String,
-    body: Value,
-}
-
-/// What the endpoint does with a request.
-#[derive(Clone)]
-enum Step {
-    /// Answers with a status, headers and a body.
-    Answer(u16, String, &'static str),
-    /// Closes the connection without an answer.
-    Close,
-    /// Never answers.
-    Hang,
-}
-
-/// An answer of the endpoint with this status.
-fn status(status: u16) -> Step {
-    answer(status, "")
-}
-
-fn answer(status: u16, headers: &str) -> Step {
-    let body = if status == 200 {
-        r#"{"status":"ok"}"#
-    } else {
-        r#"{"detail":"why"}"#
-    };
-    Step::Answer(status, headers.to_owned(), body)
-}
-
-struct Endpoint {
-    url: String,
-    received: Arc<Mutex<Vec<Received>>>,
-    connections: Arc<AtomicUsize>,
-}
-
-impl Endpoint {
-    /// Follows the script, then answers 200.
-    fn start(script: Vec<Step>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let endpoint = Self {
-            url: format!("http://{address}/api/v1/agents/heartbeat"),
-            received: Arc::default(),
-            connections: Arc::default(),
-        };
-        let received = endpoint.received.clone();
-        let connections = endpoint.connections.clone();
-        std::thread::spawn(move || {
-            for peer in listener.incoming() {
-                connections.fetch_add(1, Ordering::SeqCst);
-                let (script, received) = (script.clone(), received.clone());
-                std::thread::spawn(move || serve(&peer.unwrap(), &script, &received));
-            }
-        });
-        endpoint
-    }
-
-    fn received(&self) -> Vec<Received> {
-        self.received.lock().unwrap().clone()
-    }
-
-    fn agent(&self) -> Command {
-        let mut command = tool();
-        command
-            .args(["agent", "--url", &self.url])
-            .env("HEARTBEAT_API_KEY", "key-1");
-        command
-    }
-}
-
-/// Serves a connection until either side closes it.
-fn serve(mut peer: &TcpStream, script: &[Step], received: &Mutex<Vec<Received>>) {
-    let mut reader = BufReader::new(peer);
-    loop {
-        let mut headers = HashMap::new();
-        loop {
-            let mut line = String::new();
-            if !matches!(reader.read_line(&mut line), Ok(1..)) {
-                return;
-            }
-            let line = line.trim();
-            if line.is_empty() {
-                break;
-            }
-            if let Some((name, value)) = line.split_once(": ") {
-                headers.insert(name.to_ascii_lowercase(), value.to_owned());
-            }
-        }
-        let mut body = vec![0; headers["content-length"].parse().unwrap()];
-        reader.read_exact(&mut body).unwrap();
-        let number = {
-            let mut received = received.lock().unwrap();
-            received.push(Received {
-                key: headers["x-api-key"].clone(),
-                idempotency_key: headers["idempotency-key"].clone(),
-                body: serde_json::from_slice(&body).unwrap(),
-            });
-            received.len() - 1
-        };
-        match script.get(number).cloned().unwrap_or(status(200)) {
-            Step::Answer(status, headers, body) => {
-                let length = body.len();
-                let answer = format!(
-                    "HTTP/1.1 {status} S\r\n{headers}content-length: {length}\r\n\r\n{body}"
-                );
-                peer.write_all(answer.as_bytes()).unwrap();
-            }
-            Step::Close => return,
-            Step::Hang => std::thread::sleep(Duration::from_secs(3600)),
-        }
-    }
-}
 
 #[test]
 fn transient_failures_are_retried_with_the_same_idempotency_key() {
@@ -172,8 +52,11 @@ fn any_other_rejection_is_final() {
         } else {
             r#" {"detail":"why"}"#
         };
-        let told = format!("error: heartbeat not sent: {code}{answer}\n");
-        assert_eq!((run.stderr, run.stdout), (told, String::new()));
+        let told = format!("error: heartbeat not sent: {code}{answer}");
+        assert!(run.stderr.starts_with(&told), "{run:?}");
+        let has_advice = [401, 403, 413, 422].contains(&code);
+        assert_eq!(run.stderr.trim_end() != told, has_advice, "{run:?}");
+        assert_eq!(run.stdout, "");
     }
 }
 
@@ -204,8 +87,8 @@ fn an_unreachable_endpoint_is_reported_in_one_line() {
         .local_addr()
         .unwrap();
     let url = format!("http://{closed}");
-    let run = run(tool()
-        .args(["agent", "--once", "--interval", "4", "--url", &url])
+    let run = run(agent()
+        .args(["--once", "--interval", "4", "--url", &url])
         .env("HEARTBEAT_API_KEY", "k"));
     assert_eq!(run.code, 1);
     assert!(
@@ -257,7 +140,7 @@ fn the_key_comes_from_a_file_the_environment_or_a_credential() {
 #[test]
 fn an_agent_keeps_sending_until_it_is_told_to_stop() {
     let endpoint = Endpoint::start(vec![status(422)]);
-    let agent = endpoint
+    let child = endpoint
         .agent()
         .env("HEARTBEAT_INTERVAL", "1")
         .env("HEARTBEAT_SERVER_ID", "web-7")
@@ -266,10 +149,13 @@ fn an_agent_keeps_sending_until_it_is_told_to_stop() {
         .spawn()
         .unwrap();
     wait_until("heartbeats", || endpoint.received().len() >= 3);
-    terminate(&agent);
-    let run = Run::from(agent.wait_with_output().unwrap());
+    let run = stop(child);
     assert_eq!((run.code, &*run.stdout), (0, ""), "SIGTERM is a clean exit");
-    assert_eq!(run.stderr, "heartbeat not sent: 422 {\"detail\":\"why\"}\n");
+    let said: Vec<_> = run.stderr.lines().collect();
+    assert!(
+        said.len() == 1 && said[0].starts_with("heartbeat not sent: 422 {\"detail\":\"why\"}: "),
+        "{said:?}"
+    );
     let received = endpoint.received();
     assert_ne!(received[1].idempotency_key, received[2].idempotency_key);
     assert_eq!(received[2].body["server_id"], "web-7");
@@ -301,10 +187,8 @@ fn an_answer_is_shown_cut_off_and_without_control_characters() {
     let endpoint = Endpoint::start(vec![Step::Answer(422, String::new(), ANSWER)]);
     let run = run(endpoint.agent().arg("--once"));
     let shown = format!("\u{fffd}[2J\u{fffd}\u{fffd}{}", "x".repeat(194));
-    assert_eq!(
-        run.stderr,
-        format!("error: heartbeat not sent: 422 {shown}\n")
-    );
+    let told = format!("error: heartbeat not sent: 422 {shown}: ");
+    assert!(run.stderr.starts_with(&told), "{run:?}");
 }
 
 #[test]
@@ -319,12 +203,10 @@ fn an_invalid_url_or_key_is_reported_at_once() {
         "/api",
     ] {
         // An empty variable counts as none, an empty flag does not.
-        let mut by_flag = tool();
-        let mut by_variable = tool();
-        by_variable
-            .args(["agent", "--once"])
-            .env("HEARTBEAT_URL", url);
-        by_flag.args(["agent", "--once", "--url", url]);
+        let mut by_flag = agent();
+        let mut by_variable = agent();
+        by_variable.arg("--once").env("HEARTBEAT_URL", url);
+        by_flag.args(["--once", "--url", url]);
         let expected = format!("error: {url:?} is not an http or https URL\n");
         let by_flag = run(by_flag.env("HEARTBEAT_API_KEY", "k"));
         assert_eq!((by_flag.code, &by_flag.stderr), (1, &expected));
@@ -350,7 +232,7 @@ fn an_invalid_url_or_key_is_reported_at_once() {
 #[test]
 fn the_first_heartbeat_is_sent_at_a_random_second_of_the_interval() {
     let endpoint = Endpoint::start(vec![]);
-    let agent = endpoint
+    let child = endpoint
         .agent()
         .args(["--interval", "86400"])
         .stderr(Stdio::piped())
@@ -359,8 +241,7 @@ fn the_first_heartbeat_is_sent_at_a_random_second_of_the_interval() {
         .unwrap();
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(endpoint.connections.load(Ordering::SeqCst), 0);
-    terminate(&agent);
-    let run = Run::from(agent.wait_with_output().unwrap());
+    let run = stop(child);
     assert_eq!(
         (run.code, run.stdout, run.stderr),
         (0, "".into(), "".into())
@@ -374,7 +255,7 @@ fn a_request_that_is_never_answered_does_not_hold_up_the_end() {
         (&["--once"], 1, "error: heartbeat not sent: interrupted\n"),
     ] {
         let endpoint = Endpoint::start(vec![Step::Hang; 100]);
-        let agent = endpoint
+        let child = endpoint
             .agent()
             .args(arguments)
             .stdout(Stdio::null())
@@ -383,8 +264,7 @@ fn a_request_that_is_never_answered_does_not_hold_up_the_end() {
             .unwrap();
         wait_until("a request", || !endpoint.received().is_empty());
         let stopped = Instant::now();
-        terminate(&agent);
-        let run = Run::from(agent.wait_with_output().unwrap());
+        let run = stop(child);
         assert!(stopped.elapsed() < Duration::from_secs(3), "{arguments:?}");
         assert_eq!(run.code, code, "{run:?}");
         assert!(run.stderr.ends_with(told), "{run:?}");

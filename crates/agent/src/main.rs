@@ -1,0 +1,128 @@
+//! `heartbeat-agent`: reads this machine, sends a heartbeat every minute, and keeps what could not be sent.
+//!
+//! ```text
+//! machine ─▶ agent ─▶ sender ─▶ endpoint
+//! readings    │  ▲      one heartbeat, with retries
+//!             ▼  │
+//!            backlog
+//! ```
+
+mod agent;
+mod backlog;
+mod connection;
+mod key;
+mod machine;
+mod sender;
+mod text;
+
+use anyhow::Context;
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tables::ServerId;
+
+/// Send this machine's heartbeat to the endpoint, every minute.
+///
+/// The key comes from a file, from HEARTBEAT_API_KEY, or from the systemd credential `api-key`; never from the
+/// command line, where every user of the machine could read it. The file of --api-key-file is read again for
+/// each heartbeat, so a new key in it needs no restart.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "\
+Example:
+  heartbeat-agent --url https://…/api/v1/agents/heartbeat --api-key-file /etc/heartbeat/api-key
+
+HTTPS_PROXY, HTTP_PROXY and NO_PROXY name a proxy; SSL_CERT_FILE replaces the system's certificates."
+)]
+struct Arguments {
+    /// The URL of the endpoint, up to and including /api/v1/agents/heartbeat.
+    #[arg(long, env = "HEARTBEAT_URL")]
+    url: Option<String>,
+    /// The file that holds the API key.
+    #[arg(long)]
+    api_key_file: Option<PathBuf>,
+    /// The server's id. Default: the host name, with invalid characters replaced by dashes.
+    #[arg(long, env = "HEARTBEAT_SERVER_ID")]
+    server_id: Option<ServerId>,
+    /// Seconds between two heartbeats.
+    #[arg(
+        long,
+        env = "HEARTBEAT_INTERVAL",
+        default_value_t = 60,
+        value_parser = clap::value_parser!(u64).range(1..=86_400)
+    )]
+    interval: u64,
+    /// The mount point of a disk to report, instead of the fullest local one. If given more than once, the fullest of
+    /// these is.
+    #[arg(long = "disk", value_name = "PATH")]
+    disks: Vec<String>,
+    /// A PEM file with further authorities to trust, besides those of the system.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// How long heartbeats that could not be sent are kept, in at most 8 MB of memory; 0 for not at all.
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
+    backlog: Duration,
+    /// Send one heartbeat, print the answer, and stop.
+    #[arg(long)]
+    once: bool,
+    /// Print the heartbeat that would be sent, and what could not be read and why; send nothing.
+    #[arg(long, conflicts_with = "once")]
+    print: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match text {
+        "0" => Ok(Duration::ZERO),
+        text => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", text::printable(&format!("{error:#}")));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let mut machine = machine::Machine::new(arguments.server_id, arguments.disks);
+    if arguments.print {
+        let reading = machine.read();
+        println!("{:#}", reading.heartbeat);
+        for problem in reading.problems {
+            eprintln!("{problem}");
+        }
+        return Ok(());
+    }
+    let once = arguments.once;
+    ctrlc::set_handler(move || {
+        if once {
+            eprintln!("error: heartbeat not sent: interrupted");
+        }
+        std::process::exit(i32::from(once));
+    })
+    .context("signals cannot be handled")?;
+    let interval = Duration::from_secs(arguments.interval);
+    let url = arguments
+        .url
+        .context("the URL of the endpoint is missing: pass --url, or set HEARTBEAT_URL")?;
+    let url = connection::parse_url(&url)?;
+    let key = key::Key::new(arguments.api_key_file);
+    key.read()?;
+    let http = connection::connect(&url, arguments.ca_file.as_deref(), interval)?;
+    let sender = sender::Sender { http, url, key };
+    let agent = agent::Agent {
+        backlog: backlog::Backlog::new(arguments.backlog),
+        interval,
+        machine,
+        pace: agent::Pace::new(),
+        sender,
+    };
+    if once { agent.send_once() } else { agent.run() }
+}
