@@ -24,22 +24,25 @@ OPENAPI_TOOLS := target/openapi-tools
 # What the functions are measured against: a workspace of its own.
 BASELINES := crates/bench/baselines/Cargo.toml
 
-# heartbeatctl, configured for `make run`.
-CTL := env $(shell cat crates/dev/local.env) \
+# The settings of `make run`.
+LOCAL := env $(shell cat crates/dev/local.env) \
 	$(if $(DYNAMODB_PORT),AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:$(DYNAMODB_PORT)) \
-	$(if $(FUNCTION_PORT),HEARTBEAT_URL=http://127.0.0.1:$(FUNCTION_PORT)/lambda-url/heartbeat/api/v1/agents/heartbeat) \
-	cargo run --quiet --package heartbeatctl --
+	$(if $(FUNCTION_PORT),HEARTBEAT_URL=http://127.0.0.1:$(FUNCTION_PORT)/lambda-url/heartbeat/api/v1/agents/heartbeat)
+CTL := $(LOCAL) cargo run --quiet --package heartbeatctl --
 
 # The parts of `make test`, cheap ones first.
 PARTS := check deny test-openapi test-deployment instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run ctl fleet picture openapi check test test-all $(PARTS) soak fuzz bench budgets build validate deploy example key
+.PHONY: help run agent ctl fleet picture openapi check test test-all $(PARTS) soak package test-package fuzz bench budgets build validate deploy example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 run: ## Run both functions and a local DynamoDB.
 	@python3 crates/dev/run.py
+
+agent: ## Send this machine's heartbeat to `make run` every minute; ARGS is passed to heartbeat-agent.
+	@$(LOCAL) cargo run --quiet --package heartbeat-agent -- $(ARGS)
 
 ctl: ## Run heartbeatctl with ARGS against `make run`.
 	@$(CTL) $(ARGS)
@@ -63,7 +66,7 @@ test: ## Run every check, except those of test-all.
 		echo "== make $$part took $$(($$(date +%s) - began)) s"; \
 	done; echo; echo "All passed in $$(($$(date +%s) - start)) s."
 
-test-all: test soak ## Run also what takes long and rarely changes.
+test-all: test soak test-package ## Run also what takes long and rarely changes.
 
 deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny).
 	@if ! command -v cargo-deny >/dev/null; then \
@@ -96,6 +99,13 @@ soak: ## Run a fleet for ten minutes over a failing DynamoDB.
 soak-short: ## Run a fleet for one minute over a failing DynamoDB.
 	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 60
 
+package: ## Build the agent's Debian package, in target/debian (needs cargo-deb).
+	cargo build --profile agent --locked --package heartbeat-agent
+	cargo deb --no-build --no-strip --profile agent --package heartbeat-agent
+
+test-package: package ## Install, inspect and remove the package, in a folder.
+	tests/package.sh target/debian/heartbeat-agent_*.deb
+
 # The profile of the functions would take minutes to build, and hide overflows.
 fuzz: ## Search for a body that makes the parser panic (needs cargo-fuzz).
 	python3 fuzz/seed.py
@@ -104,6 +114,8 @@ fuzz: ## Search for a body that makes the parser panic (needs cargo-fuzz).
 bench: ## Measure the functions against two baselines; the builds take several minutes.
 	cargo build --release --locked
 	cargo build --release --locked --manifest-path $(BASELINES)
+	cargo build --profile agent --locked -p heartbeat-agent
+	python3 -m venv target/bench-tools && target/bench-tools/bin/pip install --quiet psutil requests
 	cargo run --locked -p bench
 	cargo bench --locked -p bench --bench parse
 

@@ -74,7 +74,7 @@ def check(dynamodb_port, commands):
     curl, invoke, agent, fleet, add = commands
     assert "HTTP/1.1 200" in (answer := shell(curl)) and '"server_registered":true' in answer, answer
     assert '"server_registered":false' in shell(curl)
-    assert json.loads(shell(agent.replace("=agent", "='agent --once'")))["server_registered"] is True
+    assert json.loads(shell(f"{agent} ARGS=--once"))["server_registered"] is True
     key = shell(add).strip()
     assert '"server_registered":false' in shell(curl.replace("local-development-key", key))
     shell(add.replace("keys add my-server", "keys revoke my-server --yes"))
@@ -107,7 +107,7 @@ def check(dynamodb_port, commands):
 
 def check_readme(dynamodb_port, function_port):
     """Runs the commands of the README's section on heartbeatctl, with the ports of this test."""
-    shell("cargo build --quiet --package heartbeatctl")
+    shell("cargo build --quiet --package heartbeatctl --package heartbeat-agent")
     path = f"{ROOT / os.environ.get('CARGO_TARGET_DIR', 'target') / 'debug'}:{os.environ['PATH']}"
     here = LOCAL | {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{dynamodb_port}"}
     settings = "\n".join(f"{name}={value}" for name, value in here.items()).replace(":9000", f":{function_port}")

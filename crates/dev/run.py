@@ -47,7 +47,7 @@ Send one of the sample events:
 
 Send this machine's own heartbeat every minute, show the fleet, and create a key for one server:
 
-  make ctl ARGS=agent
+  make agent
   make ctl ARGS=fleet
   make ctl ARGS='keys add my-server'
 

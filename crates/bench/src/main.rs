@@ -1,9 +1,10 @@
 //! Measures the release binary against two baselines (in `baselines/`), then the kinds of keys, then the watchdog's sweep.
 //!
 //! `bench` prints the tables and draws the first heartbeat; `bench keys PROGRAM` and `bench sweep PROGRAM` print
-//! only one table, and `bench compare BEFORE AFTER` one of two builds. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
+//! only one table, `bench agent` that of the agents, and `bench compare BEFORE AFTER` one of two builds. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
 //! build's counts with the recorded ones, and `bench record PROGRAM` records them.
 
+mod agent;
 mod budget;
 mod callgrind;
 mod cpu_share;
@@ -37,6 +38,7 @@ async fn main() -> Result<()> {
         [] => measure(&setup, &root, function).await,
         ["count", ref programs @ ..] => count(&setup, programs).await,
         ["keys", program] => keys::measure(&setup, Path::new(program)).await,
+        ["agent"] => agent::measure(&root).await,
         ["compare", before, after] => {
             keys::compare_builds(&setup, Path::new(before), Path::new(after)).await
         }
@@ -44,7 +46,7 @@ async fn main() -> Result<()> {
         ["check", program] => budget::check(&setup, Path::new(program), &budgets).await,
         ["record", program] => budget::record(&setup, Path::new(program), &budgets).await,
         _ => bail!(
-            "bench [count PROGRAM… | keys PROGRAM | compare BEFORE AFTER | sweep PROGRAM | check PROGRAM | record PROGRAM]"
+            "bench [count PROGRAM… | keys PROGRAM | compare BEFORE AFTER | agent | sweep PROGRAM | check PROGRAM | record PROGRAM]"
         ),
     }
 }
@@ -72,6 +74,7 @@ async fn measure(setup: &Setup, root: &Path, function: PathBuf) -> Result<()> {
     println!("{}\n\n{}", machine(), Table(&all));
     keys::measure(setup, &function).await?;
     sweep::measure(setup, &root.join("target/release/watchdog")).await?;
+    agent::measure(root).await?;
     plot::draw(&all, &root.join("crates/bench/first-heartbeat.svg"))
 }
 

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Installs the agent's Debian package into a folder, inspects it, starts what it installed, and removes it.
+set -euo pipefail
+
+package=$(realpath "$1")
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+mkdir -p "$root/var/lib/dpkg"/{info,updates} "$root/etc"
+touch "$root/var/lib/dpkg/status"
+dpkg_in_root() { dpkg --root="$root" --force-depends --force-script-chrootless --no-triggers "$@"; }
+fail() { echo "package: $*" >&2; exit 1; }
+
+dpkg-deb --field "$package" Conffiles >/dev/null
+dpkg_in_root --install "$package" >/dev/null
+[ "$(stat -c %a "$root/etc/heartbeat/agent.env")" = 640 ] || fail "agent.env can be read by everybody"
+[ "$(stat -c %a "$root/usr/bin/heartbeat-agent")" = 755 ] || fail "the agent cannot be run"
+unit=$(find "$root" -name heartbeat-agent.service)
+[ -n "$unit" ] || fail "there is no unit"
+if command -v systemd-analyze >/dev/null; then
+    sed "s#/usr/bin/heartbeat-agent#$root&#" "$unit" > "$root/heartbeat-agent.service"
+    said=$(systemd-analyze verify --man=no "$root/heartbeat-agent.service" 2>&1) || fail "$said"
+    [ -z "$said" ] || fail "$said"
+fi
+"$root/usr/bin/heartbeat-agent" --print | grep --quiet '"memory_total_mb"' || fail "the agent reads nothing"
+
+echo 'HEARTBEAT_INTERVAL=30' >> "$root/etc/heartbeat/agent.env"
+dpkg_in_root --remove heartbeat-agent >/dev/null
+[ ! -e "$root/usr/bin/heartbeat-agent" ] || fail "the agent was not removed"
+grep --quiet HEARTBEAT_INTERVAL=30 "$root/etc/heartbeat/agent.env" || fail "a removal takes the settings along"
+dpkg_in_root --purge heartbeat-agent >/dev/null
+[ ! -e "$root/etc/heartbeat/agent.env" ] || fail "a purge leaves the settings behind"
+echo "package test passed"
