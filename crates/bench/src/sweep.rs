@@ -55,19 +55,24 @@ fn fleet(servers: usize, late: usize) -> Vec<Bytes> {
     let pages = numbers.chunks(PAGE);
     let last = pages.len() - 1;
     let page = |(number, servers): (usize, &[usize])| {
-        let items: Vec<_> = servers
-            .iter()
-            .map(|server| {
-                let minute = if *server < late { 20 } else { 29 };
-                json!({
-                    "server_id": { "S": format!("server-{server:06}") },
-                    "hostname": { "S": format!("server-{server:06}.eu-central.example.com") },
-                    "status": { "S": "online" },
-                    "last_seen": { "S": format!("2026-01-18T10:{minute}:30.000000Z") },
-                    "reading": *READING,
-                })
+        // As if sweeps had been running.
+        let own = (number == last).then(|| {
+            json!({
+                "server_id": { "S": "#watchdog" },
+                "swept_at": { "S": "2026-01-18T10:29:00.000000Z" },
             })
-            .collect();
+        });
+        let items = servers.iter().map(|server| {
+            let minute = if *server < late { 20 } else { 29 };
+            json!({
+                "server_id": { "S": format!("server-{server:06}") },
+                "hostname": { "S": format!("server-{server:06}.eu-central.example.com") },
+                "status": { "S": "online" },
+                "last_seen": { "S": format!("2026-01-18T10:{minute}:30.000000Z") },
+                "reading": *READING,
+            })
+        });
+        let items: Vec<_> = items.chain(own).collect();
         let mut page = json!({ "Items": items, "Count": items.len(), "ScannedCount": items.len() });
         if number < last {
             let next = (number + 1).to_string();
