@@ -20,7 +20,7 @@ use agent::{Agent, Heartbeats};
 use clap::Parser;
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
-use dev::tables::Tables;
+use dev::tables::{Item, Tables, text};
 use futures_util::future::join_all;
 use lambda::Lambda;
 use std::collections::{HashMap, HashSet};
@@ -98,11 +98,7 @@ async fn main() {
         faults.resets.load(Ordering::Relaxed),
     );
     let is_consistent = report(&fleet, &tables).await;
-    let is_true = watchdog::report(
-        &announcements,
-        options.agents,
-        &tables.items(&tables.servers).await,
-    );
+    let is_true = watchdog::report(&announcements, options.agents, &servers_of(&tables).await);
     let is_flat = report_memory(&memory_early, &memory_late);
     let has_no_secrets = !log.contains(KEY) && !log.contains(DIGEST) && !log.contains("hostname");
     println!(
@@ -186,7 +182,7 @@ async fn report(fleet: &[Heartbeats], tables: &Tables) -> bool {
         acknowledged.len(),
     );
 
-    let servers = tables.items(&tables.servers).await;
+    let servers = servers_of(tables).await;
     let registrations: HashSet<&str> = servers
         .iter()
         .map(|server| server["registration_id"].as_s().unwrap().as_str())
@@ -224,4 +220,11 @@ fn settings(tables: &Tables, database: &str) -> HashMap<&'static str, String> {
     settings.insert("API_KEY_SHA256", DIGEST.to_owned());
     settings.insert("AWS_ENDPOINT_URL_DYNAMODB", database.to_owned());
     settings
+}
+
+/// The items of all servers, without the watchdog's own.
+async fn servers_of(tables: &Tables) -> Vec<Item> {
+    let mut servers = tables.items(&tables.servers).await;
+    servers.retain(|item| item["server_id"] != text("#watchdog"));
+    servers
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 pub async fn start(mut settings: HashMap<&'static str, String>) -> Lambda {
     settings.insert("OFFLINE_AFTER_SECONDS", "15".to_owned());
+    settings.insert("BACK_AFTER_SECONDS", "5".to_owned());
     Lambda::start(env!("CARGO_BIN_EXE_watchdog"), 1, &settings).await
 }
 
