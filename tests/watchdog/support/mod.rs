@@ -61,7 +61,8 @@ impl TestWatchdog {
     }
 
     pub async fn start_with(changed: &[(&str, &str)]) -> Self {
-        let tables = Tables::create().await;
+        let region = changed.iter().find(|(name, _)| *name == "AWS_REGION");
+        let tables = Tables::create_in(region.map_or("us-east-1", |(_, region)| region)).await;
         let topic = Topic::start().await;
         let mut settings = settings(&tables.servers, &topic.url);
         for (name, value) in changed {
