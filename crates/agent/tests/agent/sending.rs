@@ -270,3 +270,22 @@ fn a_request_that_is_never_answered_does_not_hold_up_the_end() {
         assert!(run.stderr.ends_with(told), "{run:?}");
     }
 }
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_a_missing_url_is_named() {
+    for arguments in [
+        &["--interval", "0"][..],
+        &["--interval", "86401"],
+        &["--server-id", "Web 1"],
+        &["--api-key", "k"],
+        &["--backlog", "soon"],
+        &["--once", "--print"],
+    ] {
+        assert_eq!(run(agent().args(arguments)).code, 2, "{arguments:?}");
+    }
+    let no_url = run(agent().arg("--once"));
+    let told = "error: the URL of the endpoint is missing: pass --url, or set HEARTBEAT_URL\n";
+    assert_eq!((no_url.code, &*no_url.stderr), (1, told));
+    let help = run(agent().arg("--help")).stdout;
+    assert!(help.contains("heartbeat-agent --url"), "{help}");
+}

@@ -2,9 +2,8 @@
 
 use crate::support::{Place, closed_pipe, run, tool};
 
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 11] = [
     &[],
-    &["agent"],
     &["fleet"],
     &["keys"],
     &["keys", "add"],
@@ -12,6 +11,8 @@ const COMMANDS: [&[&str]; 10] = [
     &["keys", "revoke"],
     &["keys", "rotate"],
     &["silence"],
+    &["expect"],
+    &["limit"],
     &["forget"],
 ];
 
@@ -21,8 +22,7 @@ fn every_command_explains_itself_with_an_example() {
         let help = run(tool().args(command).arg("--help"));
         assert_eq!(help.code, 0, "{command:?}");
         assert!(
-            help.stdout.contains("heartbeatctl --stack heartbeat")
-                || help.stdout.contains("heartbeatctl agent --url"),
+            help.stdout.contains("heartbeatctl --stack heartbeat"),
             "{}",
             help.stdout
         );
@@ -34,7 +34,6 @@ fn every_command_explains_itself_with_an_example() {
         "SERVERS_TABLE",
         "METRICS_TABLE",
         "KEYS_TABLE",
-        "HEARTBEAT_URL",
     ] {
         let line = help
             .lines()
@@ -57,10 +56,7 @@ fn wrong_usage_is_exit_code_2() {
         &["fleet", "--watch", "0s"],
         &["fleet", "--watch", "--json"],
         &["--json", "fleet", "--watch"],
-        &["agent", "--interval", "0"],
-        &["agent", "--interval", "86401"],
         &["fleet", "--offline-after", "x"],
-        &["agent", "--api-key", "k"],
     ] {
         assert_eq!(run(tool().args(arguments)).code, 2, "{arguments:?}");
     }
@@ -107,14 +103,6 @@ fn errors_name_what_is_missing() {
             "plain text: {run:?}"
         );
     }
-    let no_url = run(tool().args(["agent", "--once"]));
-    assert_eq!(
-        (no_url.code, &*no_url.stderr),
-        (
-            1,
-            "error: the URL of the endpoint is missing: pass --url or --stack, or set HEARTBEAT_URL\n"
-        )
-    );
 }
 
 // A stack that cannot be read shows that it was asked.
