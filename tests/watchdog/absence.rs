@@ -248,6 +248,39 @@ async fn a_server_that_flaps_is_announced_once() {
     assert_eq!(item["offline_since"], text(&stored(0)), "the same absence");
 }
 
+// C8.5: a server that is up and down for one to twenty minutes each causes at most one message per period that is long
+// enough to be told, and one more.
+#[tokio::test]
+async fn flapping_causes_at_most_a_message_per_stable_period() {
+    const LATE: i64 = 180;
+    let seed =
+        std::env::var("SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("SEED={seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..4 {
+        let watchdog = TestWatchdog::start_with(&[LASTING]).await;
+        let (mut now, mut stable, mut messages) = (0, 0, 0);
+        for period in 0..12 {
+            let minutes = random.i64(1..=20);
+            let is_up = period % 2 == 0;
+            stable += usize::from(minutes * 60 >= LATE);
+            for _ in 0..minutes {
+                now += 60;
+                if is_up {
+                    watchdog.heartbeat("web-1", now).await;
+                }
+                watchdog.sweep(now).await.unwrap();
+                let (offline, back) = said(&watchdog);
+                messages += offline + back;
+            }
+        }
+        assert!(
+            messages <= stable + 1,
+            "{messages} messages, {stable} stable periods"
+        );
+    }
+}
+
 // C8.5: for servers that report rarely.
 #[tokio::test]
 async fn a_return_has_lasted_once_it_is_an_hour_old() {
