@@ -139,7 +139,7 @@ impl Watchdog {
             .map_err(|_| SweepError("the scan took too long".to_owned()))??;
         warn_about(&decision, request_id);
         let judge_until = part_of_time_left(JUDGING_SHARE, deadline);
-        let remembered = self.remember(&decision, judge_until, request_id).await;
+        let written = self.write_memory(&decision, judge_until, request_id).await;
 
         let ahead = self
             .update_all(writes_ahead(&decision), judge_until, deadline, request_id)
@@ -209,7 +209,7 @@ impl Watchdog {
         );
         published?;
         told?;
-        remembered?;
+        written?;
         match ahead.failed + recorded.failed + recorded.skipped.len() {
             0 => Ok(()),
             failed => Err(SweepError(format!("{failed} updates were not made"))),
@@ -231,7 +231,7 @@ impl Watchdog {
     }
 
     /// Writes the watchdog's own item. If that fails, the sweep goes on, and fails in the end.
-    async fn remember(
+    async fn write_memory(
         &self,
         decision: &Decision,
         deadline: Instant,

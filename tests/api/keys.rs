@@ -126,13 +126,13 @@ async fn only_an_unknown_key_in_the_right_format_is_looked_up() {
         "a key of the table is looked up at first"
     );
     assert_eq!(send(&key(1)).await, 200);
-    assert_eq!(operations(&proxy), WRITES, "an accepted key is remembered");
+    assert_eq!(operations(&proxy), WRITES, "an accepted key is cached");
     for _ in 0..2 {
         assert_eq!(send(&key(2)).await, 401);
         assert_eq!(
             operations(&proxy),
             ["GetItem"],
-            "an unknown key is not remembered"
+            "an unknown key is not cached"
         );
     }
     store(&app, &key(2), &[]).await;
@@ -213,15 +213,12 @@ async fn a_remembered_key_is_trusted_for_a_limited_time() {
     assert!(accepts(3, at(0)).await);
     delete(&app, &key(1)).await;
     delete(&app, &key(3)).await;
-    assert!(accepts(1, at(299)).await, "revoked, but still remembered");
-    assert!(!accepts(3, at(300)).await, "no longer remembered");
+    assert!(accepts(1, at(299)).await, "revoked, but still cached");
+    assert!(!accepts(3, at(300)).await, "no longer cached");
     assert!(accepts(2, at(99)).await);
-    assert!(!accepts(2, at(100)).await, "expired, although remembered");
-    assert!(!accepts(1, at(-1)).await, "remembered from the future");
-    assert!(
-        !accepts(1, at(300)).await,
-        "revoked, and no longer remembered"
-    );
+    assert!(!accepts(2, at(100)).await, "expired, although cached");
+    assert!(!accepts(1, at(-1)).await, "cached from the future");
+    assert!(!accepts(1, at(300)).await, "revoked, and no longer cached");
     assert!(
         !accepts(1, at(200)).await,
         "revoked, and the clock set back"
@@ -242,7 +239,7 @@ async fn a_revoked_key_is_rejected_after_the_configured_time() {
     assert_eq!(app.send(&with_key(&key(1))).await.status, 401);
 }
 
-// C2.9 C2.7: only accepted keys are remembered, so an expired key is accepted as soon as it is renewed.
+// C2.9 C2.7: only accepted keys are cached, so an expired key is accepted as soon as it is renewed.
 #[tokio::test]
 async fn an_expired_key_is_not_remembered() {
     let app = TestApp::start_with_keys_table(&[]).await;

@@ -32,26 +32,26 @@ async fn each_sweep_remembers_when_it_was() {
     let watchdog = TestWatchdog::start().await;
     watchdog.sweep_as_it_is(0).await.unwrap();
     let names = ["swept_at", "gap_since", "gap_until", "mass_silence_at"];
-    let remembered = async || {
+    let own = async || {
         let mut times = Vec::new();
         for name in names {
-            times.push(watchdog.remembered(name).await);
+            times.push(watchdog.own(name).await);
         }
         times
     };
     let epoch = Some("1970-01-01T00:00:00.000000Z".to_owned());
     assert_eq!(
-        remembered().await,
+        own().await,
         [Some(stored(0)), epoch.clone(), Some(stored(0)), None]
     );
     watchdog.sweep_as_it_is(90).await.unwrap();
     assert_eq!(
-        remembered().await,
+        own().await,
         [Some(stored(90)), epoch, Some(stored(0)), None]
     );
     watchdog.sweep_as_it_is(181).await.unwrap();
     let gap = [Some(stored(181)), Some(stored(90)), Some(stored(181)), None];
-    assert_eq!(remembered().await, gap);
+    assert_eq!(own().await, gap);
     let log = watchdog.log();
     let warnings = lines(
         &log,
@@ -94,14 +94,14 @@ async fn times_in_the_future_are_ignored() {
     for (ahead, is_gap) in [(180, false), (181, true)] {
         let watchdog = TestWatchdog::start().await;
         watchdog.heartbeat("web-1", 0).await;
-        watchdog.remember("swept_at", 200 + ahead).await;
+        watchdog.set_own("swept_at", 200 + ahead).await;
         watchdog.sweep_as_it_is(200).await.unwrap();
         assert_eq!(said(&watchdog), (usize::from(!is_gap), 0), "{ahead}");
     }
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("web-1", 0).await;
-    watchdog.remember("gap_since", 0).await;
-    watchdog.remember("gap_until", 1000).await;
+    watchdog.set_own("gap_since", 0).await;
+    watchdog.set_own("gap_until", 1000).await;
     watchdog.sweep(200).await.unwrap();
     assert_eq!(said(&watchdog), (1, 0));
 }
@@ -125,7 +125,7 @@ async fn a_sweep_goes_on_without_its_own_item() {
         state("offline", Some(0), Some(0))
     );
     assert_eq!(said(&watchdog), (1, 0));
-    assert_eq!(watchdog.remembered("swept_at").await, Some(stored(121)));
+    assert_eq!(watchdog.own("swept_at").await, Some(stored(121)));
 }
 
 // C8.1: a threshold of a server's own.
@@ -166,10 +166,7 @@ async fn a_mass_silence_counts_servers_by_their_own_thresholds() {
         watchdog.sweep(181).await.unwrap();
         // Four overdue of four: a mass silence. Nine overdue of nine as well.
         assert_eq!(said(&watchdog), (0, 0), "{own}");
-        assert_eq!(
-            watchdog.remembered("mass_silence_at").await,
-            Some(stored(181))
-        );
+        assert_eq!(watchdog.own("mass_silence_at").await, Some(stored(181)));
         for number in 0..5 {
             watchdog.heartbeat(&format!("db-{number}"), 200).await;
         }

@@ -169,7 +169,7 @@ async fn a_sweep_ends_in_time() {
     // The sweep runs 32 updates at once, of one second each. So 200 servers take 7 seconds to judge, and 7 to record.
     proxy.delay(Call::Server, Duration::from_secs(1));
     let started = Instant::now();
-    watchdog.remember("swept_at", 121).await;
+    watchdog.set_own("swept_at", 121).await;
     watchdog.sweep_within(181, TIME).await.unwrap();
     assert!(started.elapsed() < TIME, "{:?}", started.elapsed());
     let first = announced();

@@ -446,7 +446,7 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
     assert_eq!(watchdog.topic.take(), [], "once");
 
     // The next day, after a gap.
-    watchdog.remember("swept_at", 86_000).await;
+    watchdog.set_own("swept_at", 86_000).await;
     watchdog.sweep_as_it_is(86_400 + 1_000).await.unwrap();
     let message = watchdog.topic.take().pop().unwrap();
     assert_eq!(message.kinds, ["digest"]);

@@ -35,7 +35,7 @@ async fn the_binary_sweeps_at_the_time_of_its_event() {
     watchdog.heartbeat("web-1", 0).await;
     let api = RuntimeApi::start().await.unwrap();
     let process = start(&watchdog, &api, &[]);
-    watchdog.remember("swept_at", 120).await;
+    watchdog.set_own("swept_at", 120).await;
     for (seconds, status) in [(180, "online"), (181, "offline")] {
         assert!(sweep(&api, seconds).await);
         assert_eq!(watchdog.state("web-1").await[0].as_deref(), Some(status));
@@ -74,7 +74,7 @@ async fn a_failed_sweep_fails_the_invocation() {
     watchdog.topic.set_behavior(Behavior::Rejects);
     let api = RuntimeApi::start().await.unwrap();
     let process = start(&watchdog, &api, &[]);
-    watchdog.remember("swept_at", 121).await;
+    watchdog.set_own("swept_at", 121).await;
     assert!(!sweep(&api, 181).await);
     let log = process::kill(process).await;
     let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
@@ -123,7 +123,7 @@ async fn a_function_killed_after_publishing_publishes_again() {
     watchdog.topic.set_behavior(Behavior::AcceptsAndHangs);
     let api = RuntimeApi::start().await.unwrap();
     let mut process = start(&watchdog, &api, &[]);
-    watchdog.remember("swept_at", 121).await;
+    watchdog.set_own("swept_at", 121).await;
     let published = async {
         loop {
             if let Some(message) = watchdog.topic.take().pop() {

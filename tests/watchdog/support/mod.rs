@@ -81,7 +81,7 @@ impl TestWatchdog {
 
     /// Sweeps at this second, a minute after the last sweep, with plenty of time until the deadline.
     pub async fn sweep(&self, seconds: i64) -> Result<(), SweepError> {
-        self.remember("swept_at", seconds - 60).await;
+        self.set_own("swept_at", seconds - 60).await;
         self.sweep_as_it_is(seconds).await
     }
 
@@ -91,7 +91,7 @@ impl TestWatchdog {
     }
 
     /// Sets a time in the watchdog's own item.
-    pub async fn remember(&self, name: &str, seconds: i64) {
+    pub async fn set_own(&self, name: &str, seconds: i64) {
         self.set("#watchdog", name, Some(&stored(seconds))).await;
     }
 
@@ -150,7 +150,7 @@ impl TestWatchdog {
     }
 
     /// A time in the watchdog's own item.
-    pub async fn remembered(&self, name: &str) -> Option<String> {
+    pub async fn own(&self, name: &str) -> Option<String> {
         let item = self.item("#watchdog").await?;
         item.get(name).map(|time| time.as_s().unwrap().clone())
     }
