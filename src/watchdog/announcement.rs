@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 use tables::server::Server;
-use tables::time::Stored;
+use tables::time::{Stored, as_stored};
 use tables::{Metric, Number};
 
 /// The maximum size of a message, below SNS's limit of 256 KiB, bytes.
@@ -325,10 +325,6 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
-}
-
-fn as_stored(time: &Option<Stored>) -> Option<&str> {
-    time.as_ref().map(|time| time.text.as_str())
 }
 
 /// A stored time, formatted for people.

@@ -3,7 +3,7 @@
 use super::announcement::{Announcement, Contents};
 use super::config::{Config, Rules};
 use super::limits::Judgement;
-use super::review::{Decision, Digest, Review};
+use super::review::{Decision, Review};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::time::Instant;
 use tables::server::{self, Server};
-use tables::time::Stored;
+use tables::time::as_stored;
 use tokio::time::timeout_at;
 use tracing::{error, info, warn};
 
@@ -165,7 +165,8 @@ impl Watchdog {
         }
 
         let contents = announceable(&decision, &ahead.done, time);
-        let published = self.announce(&contents, time, deadline, request_id).await;
+        let announcement = Announcement::new(&contents, time);
+        let published = self.publish(announcement, deadline, request_id).await;
         let records = if published.is_ok() {
             records(&decision, &contents)
         } else {
@@ -186,13 +187,9 @@ impl Watchdog {
             }
         }
         let (high, normal) = log_limits(&ahead.done, &recorded.done, request_id);
-        let told = match &decision.digest {
-            None => Ok(()),
-            Some(digest) => {
-                self.announce_digest(digest, time, deadline, request_id)
-                    .await
-            }
-        };
+        let digest = decision.digest.as_ref();
+        let digest = digest.map(|digest| Announcement::digest(digest, time));
+        let told = self.publish(digest, deadline, request_id).await;
 
         info!(
             request_id,
@@ -285,36 +282,15 @@ impl Watchdog {
     }
 
     /// Publishes what there is to say, or logs it if there is no topic.
-    async fn announce(
-        &self,
-        contents: &Contents<'_>,
-        time: DateTime<Utc>,
-        deadline: Instant,
-        request_id: &str,
-    ) -> Result<(), SweepError> {
-        match Announcement::new(contents, time) {
-            None => Ok(()),
-            Some(announcement) => self.publish(announcement, deadline, request_id).await,
-        }
-    }
-
-    async fn announce_digest(
-        &self,
-        digest: &Digest,
-        time: DateTime<Utc>,
-        deadline: Instant,
-        request_id: &str,
-    ) -> Result<(), SweepError> {
-        self.publish(Announcement::digest(digest, time), deadline, request_id)
-            .await
-    }
-
     async fn publish(
         &self,
-        announcement: Announcement,
+        announcement: Option<Announcement>,
         deadline: Instant,
         request_id: &str,
     ) -> Result<(), SweepError> {
+        let Some(announcement) = announcement else {
+            return Ok(());
+        };
         let Some(topic) = &self.topic else {
             let (subject, announcement) = (announcement.subject, announcement.default);
             info!(
@@ -434,10 +410,6 @@ fn log_limits(ahead: &[Write<'_>], recorded: &[Write<'_>], request_id: &str) -> 
         }
     }
     (high, normal)
-}
-
-fn as_stored(time: &Option<Stored>) -> Option<&str> {
-    time.as_ref().map(|time| time.text.as_str())
 }
 
 /// Logs one warning for each condition that needs attention.

@@ -5,7 +5,7 @@ use crate::support::{TestWatchdog, lines, pending, state, stored, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 
-const LASTING: (&str, &str) = ("BACK_AFTER_SECONDS", "300");
+const FIVE_MINUTES: (&str, &str) = ("BACK_AFTER_SECONDS", "300");
 
 /// How many servers the messages since the last call name as offline and as back.
 fn said(watchdog: &TestWatchdog) -> (usize, usize) {
@@ -197,7 +197,7 @@ async fn a_mass_silence_holds_a_server_for_twice_its_own_threshold() {
 // C8.5: heartbeats over the whole time prove a return.
 #[tokio::test]
 async fn a_return_has_to_last() {
-    let watchdog = TestWatchdog::start_with(&[LASTING]).await;
+    let watchdog = TestWatchdog::start_with(&[FIVE_MINUTES]).await;
     watchdog.heartbeat("web-1", 0).await;
     watchdog.sweep(181).await.unwrap();
     watchdog.topic.take();
@@ -229,7 +229,7 @@ async fn a_return_has_to_last() {
 // C8.5: a server that flaps, or that sends every five minutes at the default threshold, causes one message.
 #[tokio::test]
 async fn a_server_that_flaps_is_announced_once() {
-    let watchdog = TestWatchdog::start_with(&[LASTING]).await;
+    let watchdog = TestWatchdog::start_with(&[FIVE_MINUTES]).await;
     let mut told = (0, 0);
     for now in (0..7200).step_by(60) {
         if now % 300 == 0 {
@@ -254,7 +254,7 @@ async fn flapping_causes_at_most_a_message_per_stable_period() {
     println!("SEED={seed}");
     let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..4 {
-        let watchdog = TestWatchdog::start_with(&[LASTING]).await;
+        let watchdog = TestWatchdog::start_with(&[FIVE_MINUTES]).await;
         let (mut now, mut stable, mut messages) = (0, 0, 0);
         for period in 0..12 {
             let minutes = random.i64(1..=20);
@@ -280,7 +280,7 @@ async fn flapping_causes_at_most_a_message_per_stable_period() {
 // C8.5: for servers that report rarely.
 #[tokio::test]
 async fn a_return_has_lasted_once_it_is_an_hour_old() {
-    let watchdog = TestWatchdog::start_with(&[LASTING]).await;
+    let watchdog = TestWatchdog::start_with(&[FIVE_MINUTES]).await;
     expect(&watchdog, "web-1", "7200").await;
     watchdog.sweep(7201).await.unwrap();
     assert_eq!(said(&watchdog), (1, 0));
@@ -297,7 +297,7 @@ async fn a_return_has_lasted_once_it_is_an_hour_old() {
 #[tokio::test]
 async fn an_impossible_returned_at_is_overwritten() {
     for odd in ["then", &stored(500)] {
-        let watchdog = TestWatchdog::start_with(&[LASTING]).await;
+        let watchdog = TestWatchdog::start_with(&[FIVE_MINUTES]).await;
         watchdog.heartbeat("web-1", 300).await;
         watchdog
             .set("web-1", "offline_since", Some(&stored(0)))

@@ -153,19 +153,19 @@ fn sleep_until(due: Instant, due_by_clock: SystemTime) {
 /// What has been said already, so that it is not said again every minute.
 #[derive(Default)]
 struct Warnings {
-    problems: HashSet<Problem>,
+    /// The readings that are missing.
+    missing: HashSet<String>,
     rejections: HashSet<u16>,
 }
 
 impl Warnings {
     /// Says what could not be read, once until it can be read again.
     fn tell(&mut self, problems: &[Problem]) {
-        let is_known = |known: &Problem| problems.iter().any(|problem| problem.is_same(known));
-        self.problems.retain(is_known);
+        self.missing
+            .retain(|known| problems.iter().any(|problem| problem.what == *known));
         for problem in problems {
-            if !self.problems.iter().any(|known| known.is_same(problem)) {
+            if self.missing.insert(problem.what.clone()) {
                 eprintln!("{problem}");
-                self.problems.insert(problem.clone());
             }
         }
     }

@@ -24,9 +24,9 @@ pub struct Reading {
 }
 
 /// Something that could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 pub struct Problem {
-    what: String,
+    pub what: String,
     reason: String,
 }
 
@@ -36,11 +36,6 @@ impl Problem {
             what: what.into(),
             reason: reason.to_string(),
         }
-    }
-
-    /// Whether both are about the same reading, whatever the reason.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.what == other.what
     }
 }
 

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
             Command::Forget(forget) => forget.run(&target).await,
         }
     });
+    // A name that is being resolved does not hold up the end.
     runtime.shutdown_background();
     done.map_or_else(fail, |()| ExitCode::SUCCESS)
 }

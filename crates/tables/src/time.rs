@@ -33,3 +33,9 @@ impl Stored {
         parse(&text).map(|time| Self { text, time })
     }
 }
+
+/// The text of a time that was read.
+#[must_use]
+pub fn as_stored(time: &Option<Stored>) -> Option<&str> {
+    time.as_ref().map(|time| time.text.as_str())
+}
