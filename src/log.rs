@@ -44,7 +44,7 @@ pub fn subscriber(
 ) -> impl Subscriber {
     let levels = Targets::new()
         .with_default(Level::WARN)
-        .with_targets([("heartbeat", level), ("watchdog", level)])
+        .with_targets([("heartbeat", level), ("notify", level), ("watchdog", level)])
         .with_target("aws_smithy_http_client", LevelFilter::OFF)
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()

@@ -25,27 +25,15 @@ pub use self::sweep::{SweepError, Watchdog};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tables::time;
 
 /// How long a sweep may take if the event has no usable deadline: less than its timeout in `template.yaml`.
-const DEFAULT_TIME: Duration = Duration::from_secs(45);
-
-/// The most time that a sweep reserves for its last log line and its response.
-const TIME_TO_RESPOND: Duration = Duration::from_secs(1);
+pub const DEFAULT_TIME: Duration = Duration::from_secs(45);
 
 /// The time of a sweep: the event's `time`, which the scheduler fills with its scheduled time, or else the
 /// function's clock.
 #[must_use]
 pub fn as_of(event: &Value, now: DateTime<Utc>) -> DateTime<Utc> {
     event["time"].as_str().and_then(time::parse).unwrap_or(now)
-}
-
-/// How long a sweep may take: until shortly before Lambda ends it. A deadline in the past is ignored, because
-/// `cargo lambda watch` sends the same one with every event: ten minutes after the Unix epoch.
-#[must_use]
-pub fn time_budget(deadline: SystemTime, now: SystemTime) -> Duration {
-    deadline.duration_since(now).map_or(DEFAULT_TIME, |left| {
-        left.saturating_sub(TIME_TO_RESPOND.min(left / 10))
-    })
 }

@@ -33,7 +33,7 @@ fn crates(arguments: &[&str]) -> BTreeSet<(String, String)> {
 
 #[test]
 fn no_other_member_adds_features_to_the_functions() {
-    for program in ["heartbeat", "watchdog"] {
+    for program in ["heartbeat", "notify", "watchdog"] {
         let as_sam_builds_it = crates(&["--bin", program]);
         let on_its_own = crates(&["--bin", program, "--package", "heartbeat"]);
         assert!(on_its_own.len() > 100, "{} crates", on_its_own.len());

@@ -3,12 +3,13 @@
 
 Starts the embedded DynamoDB and `cargo lambda watch`, waits until both respond, prints what to type next, invokes the
 watchdog every minute, and stops everything on Ctrl-C. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT
-set other ports, LOCAL_DATA a different file for the data.
+set other ports, LOCAL_DATA a different file for the data. With WEBHOOK_URLS, announcements go there through `notify`.
 """
 
 import contextlib
 import datetime
 import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -16,8 +17,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -105,13 +108,51 @@ def wait_for(url, status, program, timeout):
     sys.exit(f"{url} did not respond with {status} within {timeout} s.")
 
 
-def sweep():
-    """Invokes the watchdog, as the scheduler does on AWS. Its announcements are logged."""
-    body = json.dumps({"time": datetime.datetime.now(datetime.timezone.utc).isoformat()}).encode()
+def invoke(function, event, timeout):
+    """Invokes a function, and says so if it fails."""
     try:
-        urllib.request.urlopen(f"{FUNCTIONS}/2015-03-31/functions/watchdog/invocations", body, timeout=SWEEP_EVERY)
+        url = f"{FUNCTIONS}/2015-03-31/functions/{function}/invocations"
+        urllib.request.urlopen(url, json.dumps(event).encode(), timeout=timeout)
     except OSError as error:
-        print(f"The sweep failed: {error}", flush=True)
+        print(f"{function} failed: {error}", flush=True)
+
+
+def sweep():
+    """Invokes the watchdog, as the scheduler does on AWS. Without webhooks, its announcements are logged."""
+    invoke("watchdog", {"time": datetime.datetime.now(datetime.timezone.utc).isoformat()}, SWEEP_EVERY)
+
+
+class Topic(http.server.BaseHTTPRequestHandler):
+    """As much of SNS as one subscription needs: hands each message that is published to `notify`."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        form = dict(urllib.parse.parse_qsl(body))
+        sns = {"Subject": form["Subject"], "Message": json.loads(form["Message"])["default"]}
+        event = {"Records": [{"EventSource": "aws:sns", "Sns": sns}]}
+        threading.Thread(target=invoke, args=("notify", event, 150), daemon=True).start()
+        answer = b"<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def topic():
+    """The topic, if there are webhooks to which its messages go."""
+    if not os.environ.get("WEBHOOK_URLS"):
+        yield
+        return
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Topic) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        SETTINGS["AWS_ENDPOINT_URL_SNS"] = f"http://127.0.0.1:{server.server_port}"
+        SETTINGS["ALERT_TOPIC_ARN"] = "arn:aws:sns:us-east-1:000000000000:alerts"
+        yield
+        server.shutdown()
 
 
 def main():
@@ -124,7 +165,7 @@ def main():
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
     dynamodb = [target / "debug/dev", "--port", str(DYNAMODB_PORT), "--file", DATA]
     function = [CARGO_LAMBDA, "lambda", "watch", "--invoke-address", "127.0.0.1", "--invoke-port", str(FUNCTION_PORT)]
-    with running(*dynamodb) as database, running(*function) as watcher:
+    with topic(), running(*dynamodb) as database, running(*function) as watcher:
         wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, database, timeout=30)
         wait_for(URL, 405, watcher, timeout=300)
         print(READY, flush=True)

@@ -1,7 +1,8 @@
 //! The watchdog function: its cold start.
 
+use heartbeat::deadline::time_budget;
 use heartbeat::settings::environment;
-use heartbeat::watchdog::{Config, Watchdog, as_of, time_budget};
+use heartbeat::watchdog::{Config, DEFAULT_TIME, Watchdog, as_of};
 use heartbeat::{VERSION, aws, log};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -26,7 +27,8 @@ async fn run() -> Result<(), Error> {
 
 async fn sweep(watchdog: Arc<Watchdog>, event: LambdaEvent<Value>) -> Result<(), Error> {
     let time = as_of(&event.payload, chrono::Utc::now());
-    let deadline = Instant::now() + time_budget(event.context.deadline(), SystemTime::now());
+    let time_left = time_budget(event.context.deadline(), SystemTime::now(), DEFAULT_TIME);
+    let deadline = Instant::now() + time_left;
     let request_id = &event.context.request_id;
     let swept = watchdog.sweep(time, deadline, request_id).await;
     if let Err(reason) = &swept {

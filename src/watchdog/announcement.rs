@@ -2,13 +2,14 @@
 
 use super::limits::Entry;
 use super::review::Digest;
+use crate::message::{Back, Limit, Offline};
+use crate::words::{duration, moment, name, plural, quantity};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
+use tables::Number;
 use tables::server::Server;
 use tables::time::{Stored, as_stored};
-use tables::{Metric, Number};
 
 /// The maximum size of a message, below SNS's limit of 256 KiB, bytes.
 const MAX_BYTES: usize = 250 * 1024;
@@ -43,35 +44,6 @@ pub struct Announcement {
     pub email: String,
     /// What it is about, by which a subscription can filter.
     kinds: Vec<&'static str>,
-}
-
-/// The JSON entry of a server that went offline.
-#[derive(Serialize)]
-struct Offline<'a> {
-    server_id: &'a str,
-    hostname: Option<&'a str>,
-    last_seen: Option<&'a str>,
-}
-
-/// The JSON entry of a server that came back.
-#[derive(Serialize)]
-struct Back<'a> {
-    server_id: &'a str,
-    hostname: Option<&'a str>,
-    offline_since: Option<&'a str>,
-    returned_at: Option<&'a str>,
-    last_seen: Option<&'a str>,
-}
-
-/// The JSON entry of a metric.
-#[derive(Serialize)]
-struct Limit<'a> {
-    server_id: &'a str,
-    hostname: Option<&'a str>,
-    metric: &'static str,
-    value: Option<Value>,
-    limit: Value,
-    since: &'a str,
 }
 
 /// One list of a message.
@@ -182,23 +154,15 @@ fn counted(lists: &[List]) -> String {
     parts.join(", ")
 }
 
-fn plural(count: usize, noun: &str) -> String {
-    match (count, noun.strip_suffix('y')) {
-        (1, _) => format!("1 {noun}"),
-        (_, Some(stem)) => format!("{count} {stem}ies"),
-        _ => format!("{count} {noun}s"),
-    }
-}
-
 fn offline(servers: &[&Server], time: DateTime<Utc>) -> List {
     let entry = |server: &&Server| {
         let entry = Offline {
-            server_id: &server.server_id,
-            hostname: server.hostname.as_deref(),
-            last_seen: as_stored(&server.last_seen),
+            server_id: server.server_id.clone(),
+            hostname: server.hostname.clone(),
+            last_seen: stored(&server.last_seen),
         };
         let seen = server.last_seen.as_ref();
-        let away = duration(seen, Some(time));
+        let away = away(seen, Some(time));
         let name = name(&server.server_id, server.hostname.as_deref());
         let line = format!("{name}\n  silent since {}, {away}\n", moment(seen));
         (json!(entry), line)
@@ -216,14 +180,14 @@ fn offline(servers: &[&Server], time: DateTime<Utc>) -> List {
 fn back(servers: &[&Server]) -> List {
     let entry = |server: &&Server| {
         let entry = Back {
-            server_id: &server.server_id,
-            hostname: server.hostname.as_deref(),
-            offline_since: as_stored(&server.offline_since),
-            returned_at: as_stored(&server.returned_at),
-            last_seen: as_stored(&server.last_seen),
+            server_id: server.server_id.clone(),
+            hostname: server.hostname.clone(),
+            offline_since: stored(&server.offline_since),
+            returned_at: stored(&server.returned_at),
+            last_seen: stored(&server.last_seen),
         };
         let since = server.offline_since.as_ref();
-        let away = duration(since, server.returned_at.as_ref().map(|at| at.time));
+        let away = away(since, server.returned_at.as_ref().map(|at| at.time));
         let name = name(&server.server_id, server.hostname.as_deref());
         let line = format!("{name}\n  was silent since {}, {away}\n", moment(since));
         (json!(entry), line)
@@ -242,12 +206,12 @@ fn limits(kind: &'static str, limits: &[&Entry]) -> List {
     let entry = |entry: &&Entry| {
         let metric = entry.metric;
         let json = Limit {
-            server_id: &entry.server_id,
-            hostname: entry.hostname.as_deref(),
-            metric: metric.name,
+            server_id: entry.server_id.clone(),
+            hostname: entry.hostname.clone(),
+            metric: metric.name.to_owned(),
             value: entry.value.map(number),
             limit: json!(entry.limit),
-            since: &entry.since,
+            since: Some(entry.since.clone()),
         };
         let name = name(&entry.server_id, entry.hostname.as_deref());
         let value = entry.value.map_or_else(
@@ -280,16 +244,6 @@ fn number(number: Number) -> Value {
     }
 }
 
-/// A value with its unit, with at most two decimals: `93.1 %`.
-fn quantity(metric: &Metric, value: f64) -> String {
-    let rounded = (value * 100.0).round() / 100.0;
-    let value = if rounded.is_finite() { rounded } else { value };
-    let value = Number::Float(value);
-    format!("{value} {}", metric.unit.symbol())
-        .trim_end()
-        .to_owned()
-}
-
 /// Whether an entry still fits into the message. If so, subtracts its size from the bytes that are left.
 fn fits(bytes_left: &mut usize, entry: &Value, line: &str) -> bool {
     // The JSON for programs is escaped, because it is itself a string in the message.
@@ -303,51 +257,15 @@ fn is_printable(byte: u8) -> bool {
     byte == b' ' || byte.is_ascii_graphic()
 }
 
-fn name(server_id: &str, hostname: Option<&str>) -> String {
-    escape(&match hostname {
-        Some(hostname) => format!("{server_id} ({hostname})"),
-        None => server_id.to_owned(),
-    })
-}
-
-/// Escapes characters that could start a new line or change the direction of the text.
-fn escape(text: &str) -> String {
-    let is_harmless = |char: char| {
-        !char.is_control()
-            && !matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let mut escaped = String::with_capacity(text.len());
-    for char in text.chars() {
-        if is_harmless(char) {
-            escaped.push(char);
-        } else {
-            escaped.extend(char.escape_unicode());
-        }
-    }
-    escaped
-}
-
-/// A stored time, formatted for people.
-fn moment(stored: Option<&Stored>) -> String {
-    stored.map_or_else(
-        || "an unknown time".to_owned(),
-        |stored| stored.time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
-}
-
 /// The longest time for which a server can have been away: from its last heartbeat before the absence to the first
 /// known one after it.
-fn duration(since: Option<&Stored>, until: Option<DateTime<Utc>>) -> String {
-    let Some((since, until)) = since.zip(until) else {
-        return "away for an unknown time".to_owned();
-    };
-    let seconds = (until - since.time).num_seconds().max(0);
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    let duration = match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    };
-    format!("away for at most {duration}")
+fn away(since: Option<&Stored>, until: Option<DateTime<Utc>>) -> String {
+    match since.zip(until) {
+        Some((since, until)) => format!("away for at most {}", duration(until - since.time)),
+        None => "away for an unknown time".to_owned(),
+    }
+}
+
+fn stored(time: &Option<Stored>) -> Option<String> {
+    as_stored(time).map(str::to_owned)
 }

@@ -20,6 +20,7 @@ PARAMETERS = {
     "ApiKeySha256": hashlib.sha256(KEY.encode()).hexdigest(),
     "AlarmEmail": "ops@example.com",
     "Monitoring": "full",
+    "WebhookUrls": "json:https://webhook.example.com/T0K3N",
 }
 
 

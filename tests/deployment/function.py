@@ -16,6 +16,7 @@ from stack import ROOT
 
 BOOTSTRAP = ROOT / ".aws-sam/build/HeartbeatFunction/bootstrap"
 WATCHDOG = ROOT / ".aws-sam/build/WatchdogFunction/bootstrap"
+NOTIFY = ROOT / ".aws-sam/build/NotifyFunction/bootstrap"
 KEY = "the key of the tests"
 ROUTE = "/api/v1/agents/heartbeat"
 

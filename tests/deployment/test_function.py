@@ -1,12 +1,14 @@
 """The functions that `sam build` made, run as Lambda runs them."""
 
+import json
 import re
 from datetime import datetime, timezone
 from urllib.parse import parse_qs
 
 import boto3
 import pytest
-from function import BOOTSTRAP, WATCHDOG, Handler, running, serving
+from conftest import PARAMETERS, environment
+from function import BOOTSTRAP, NOTIFY, WATCHDOG, Handler, running, serving
 from stack import of_type, read, transform
 
 # The levels that Lambda's log filter knows, from the least severe to the most severe.
@@ -32,7 +34,7 @@ def kept(log, level):
     return [line for line in log if level_of(line) >= LEVELS.index(level)]
 
 
-@pytest.mark.parametrize("bootstrap", [BOOTSTRAP, WATCHDOG], ids=lambda bootstrap: bootstrap.parent.name)
+@pytest.mark.parametrize("bootstrap", [BOOTSTRAP, WATCHDOG, NOTIFY], ids=lambda bootstrap: bootstrap.parent.name)
 def test_it_runs_on_amazon_linux(bootstrap):
     needed = re.findall(rb"GLIBC_(\d+)\.(\d+)", bootstrap.read_bytes())
     assert max((int(major), int(minor)) for major, minor in needed) <= GLIBC
@@ -139,6 +141,27 @@ def test_the_deployed_watchdog_marks_a_silent_server_and_counts_it(aws, watchdog
     (metric,) = of_type(read(), "AWS::Logs::MetricFilter")["OfflineMetric"]["MetricTransformations"]
     (sweep,) = (line for line in function.log if line["message"] == "sweep")
     assert sweep[metric["MetricValue"].removeprefix("$.")] >= 1
+
+
+def test_the_deployed_notify_passes_an_announcement_on(aws, deployed, dynamodb):
+    given = environment(aws, deployed["NotifyFunction"])
+    assert given == {"WEBHOOK_URLS": PARAMETERS["WebhookUrls"]}
+    received = []
+
+    class Webhook(Handler):
+        def do_POST(self):
+            received.append((self.path, self.body()))
+            self.answer(204)
+
+    message = {"offline": [{"server_id": "web-1", "hostname": None, "last_seen": None}], "omitted": 0}
+    with serving(Webhook) as address:
+        urls = given["WEBHOOK_URLS"].replace("https://webhook.example.com", f"http://{address}")
+        with running({"WEBHOOK_URLS": urls}, dynamodb, bootstrap=NOTIFY) as function:
+            sns = {"Subject": "web-1 is offline", "Message": json.dumps(message)}
+            answer = function.invoke({"Records": [{"Sns": sns}]})
+    assert answer is None, function.log
+    assert received == [("/T0K3N", message)]
+    assert "T0K3N" not in json.dumps(function.log)
 
 
 def test_every_log_line_has_a_timestamp_and_a_level_that_lambda_knows(settings, dynamodb):

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import subprocess
+from urllib.parse import parse_qsl
 
 import boto3
 import pytest
 from conftest import STACK
+from function import Handler, serving
 from stack import DEBUG, ROOT
 
 
@@ -69,3 +71,54 @@ def test_a_server_is_shown_silenced_and_forgotten(ctl, tables):
 def test_a_missing_stack_is_named(ctl):
     missing = ctl("keys", "list", stack="nowhere")
     assert missing.returncode == 1 and missing.stderr.startswith("error: the stack nowhere cannot be read"), missing
+
+
+def test_a_test_message_shows_who_gets_it(ctl):
+    published = []
+    pages = {
+        "": ("arn:aws:sns:us-east-1:1:alerts:1", "next", "sqs"),
+        "next": ("PendingConfirmation", "last", "email"),
+        "last": ("Deleted", "", "lambda"),
+    }
+
+    class Sns(Handler):
+        def do_POST(self):
+            form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+            if form["Action"] == "Publish":
+                published.append(form)
+                content = "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
+            else:
+                arn, following, protocol = pages[form.get("NextToken", "")]
+                member = f"<Protocol>{protocol}</Protocol><Endpoint>{protocol}-1</Endpoint>"
+                member = f"<member>{member}<SubscriptionArn>{arn}</SubscriptionArn></member>"
+                token = f"<NextToken>{following}</NextToken>" if following else ""
+                content = f"<Subscriptions>{member}</Subscriptions>{token}"
+                content = f"<ListSubscriptionsByTopicResult>{content}</ListSubscriptionsByTopicResult>"
+                content = f"<ListSubscriptionsByTopicResponse>{content}</ListSubscriptionsByTopicResponse>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content.encode())
+
+    with serving(Sns) as address:
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://{address}",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "ALERT_TOPIC_ARN": "arn:aws:sns:us-east-1:1:alerts",
+        }
+        command = [DEBUG / "heartbeatctl", "notify", "test"]
+        shown = subprocess.run(command, env=environment, capture_output=True, text=True)
+        pages[""] = ("PendingConfirmation", "", "email")
+        nobody = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True)
+    assert shown.returncode == 0, shown
+    rows = [line.split() for line in shown.stdout.splitlines()]
+    expected = [["sqs", "sqs-1", "confirmed"], ["email", "email-1", "unconfirmed"], ["lambda", "lambda-1", "deleted"]]
+    assert rows == [["PROTOCOL", "ENDPOINT", "STATE"], *expected]
+    assert "1 of 3" in shown.stderr
+    assert nobody.returncode == 1 and "no subscription is confirmed" in nobody.stderr, nobody
+    assert json.loads(nobody.stdout)[0]["state"] == "unconfirmed"
+    assert [form["TopicArn"] for form in published] == [environment["ALERT_TOPIC_ARN"]] * 2
+    message = json.loads(published[0]["Message"])
+    assert json.loads(message["default"])["test"] == message["email"]

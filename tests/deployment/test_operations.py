@@ -129,7 +129,7 @@ def test_the_server_of_the_end_to_end_test_goes_offline(server, aws, watchdog_se
     assert server(with_words("delete-item", "test-alert"), "test-alert") is None
 
 
-def test_a_queue_gets_the_test_alert(aws, deployed):
+def test_a_queue_gets_the_test_alert(aws, deployed, heartbeatctl):
     endpoint = aws("sqs").meta.endpoint_url
     environment = {"AWS_ENDPOINT_URL": endpoint, "ALERT_TOPIC": deployed["AlertTopic"]}
     # For SQS, version 1 of the AWS CLI takes the endpoint from the command line only.
@@ -138,9 +138,10 @@ def test_a_queue_gets_the_test_alert(aws, deployed):
     attributes = aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]
     policy = json.loads(attributes["Policy"])
     assert policy["Statement"][0]["Condition"] == {"ArnEquals": {"aws:SourceArn": deployed["AlertTopic"]}}
-    assert "heartbeat-alerts" in run(with_words("sns publish"), **environment)
+    here = {"ALERT_TOPIC_ARN": deployed["AlertTopic"], "AWS_REGION": "us-east-1"}
+    assert "heartbeat-alerts" in run(f"PATH={heartbeatctl}:$PATH; {command('heartbeatctl notify')}", **environment, **here)
     (message,) = aws("sqs").receive_message(QueueUrl=url)["Messages"]
-    assert json.loads(message["Body"])["Subject"] == "Test of heartbeat"
+    assert "test" in json.loads(json.loads(message["Body"])["Message"])
 
 
 # Backup and restore, on tables of the test's own
@@ -355,7 +356,7 @@ def test_the_cost_table_adds_up():
         for metric in alarm.get("Metrics", [{"MetricStat": alarm}])
         if "MetricStat" in metric
     ]
-    alarms = len(of_type(read(), "AWS::CloudWatch::Alarm"))
+    alarms = len(of_type(resolved(transform(read())), "AWS::CloudWatch::Alarm"))
     expected = [f"{alarms} alarms on {len(metrics)} metrics × 0.10", "", f"{len(metrics) / 10:.2f}"]
     assert next(row for row in parts if row[0] == "alarms")[1:4] == expected
 

@@ -53,12 +53,14 @@ ALARMS = {
     "FunctionErrorAlarm",
     "FunctionThrottleAlarm",
     "LatencyAlarm",
+    "NotifyAlarm",
     "ServerErrorAlarm",
     "SilenceAlarm",
     "SweepAlarm",
     "WriteThrottleAlarm",
 }
 
+WEBHOOKS = "ntfy:https://ntfy.sh/topic slack:https://hooks.slack.com/services/T/B/X"
 CUSTOMER_KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 
@@ -72,7 +74,7 @@ def source(name):
 
 
 # The code that reads the environment.
-SETTINGS = "".join(source(name) for name in ("aws.rs", "log.rs", "endpoint/config.rs", "watchdog/config.rs"))
+SETTINGS = "".join(source(name) for name in ("aws.rs", "log.rs", "endpoint/config.rs", "watchdog/config.rs", "notify/config.rs"))
 
 
 def function(stack, name="HeartbeatFunction"):
@@ -120,16 +122,22 @@ def test_the_watchdog_may_sweep_the_servers_publish_to_one_topic_log_and_nothing
     assert granted(stack, "WatchdogRole") - needed == set()
 
 
+def test_notify_may_write_its_log_and_nothing_else(stack):
+    needed = on("NotifyLog", "logs:CreateLogStream", "logs:PutLogEvents")
+    assert granted(stack, "NotifyRole") == needed
+
+
 def test_the_schedule_may_invoke_the_watchdog_and_nothing_else(stack):
     assert granted(stack, "WatchdogFunctionEveryMinuteRole") == on("WatchdogFunction", "lambda:InvokeFunction")
 
 
 def test_the_only_other_policy_is_for_a_customer_managed_key(stack):
     roles = of_type(stack, "AWS::IAM::Role")
-    assert set(roles) == {"FunctionRole", "WatchdogRole", "WatchdogFunctionEveryMinuteRole"}
+    assert set(roles) == {"FunctionRole", "NotifyRole", "WatchdogRole", "WatchdogFunctionEveryMinuteRole"}
     assert [name for name, role in roles.items() if "ManagedPolicyArns" in role] == []
     assert function(stack)["Role"] == {"Fn::GetAtt": ["FunctionRole", "Arn"]}
     assert function(stack, "WatchdogFunction")["Role"] == {"Fn::GetAtt": ["WatchdogRole", "Arn"]}
+    assert function(stack, "NotifyFunction")["Role"] == {"Fn::GetAtt": ["NotifyRole", "Arn"]}
     assert set(of_type(stack, "AWS::IAM::Policy")) == {"KmsKeyPolicy"}
     assert not of_type(stack, "AWS::IAM::ManagedPolicy")
 
@@ -141,13 +149,17 @@ def test_each_role_trusts_only_its_service(stack):
     }
     assert {name: single(as_list(service)) for name, service in principals.items()} == {
         "FunctionRole": "lambda.amazonaws.com",
+        "NotifyRole": "lambda.amazonaws.com",
         "WatchdogRole": "lambda.amazonaws.com",
         "WatchdogFunctionEveryMinuteRole": "scheduler.amazonaws.com",
     }
 
 
-def test_only_the_route_may_invoke_the_function(stack):
-    permission = single(of_type(stack, "AWS::Lambda::Permission").values())
+def test_only_the_route_and_the_topic_may_invoke_a_function(stack):
+    permissions = of_type(stack, "AWS::Lambda::Permission")
+    topic = permissions.pop("NotifyFunctionMessagePermission")
+    assert (topic["Principal"], topic["SourceArn"]) == ("sns.amazonaws.com", {"Ref": "AlertTopic"})
+    permission = single(permissions.values())
     arn, names = permission["SourceArn"]["Fn::Sub"]
     assert permission["Principal"] == "apigateway.amazonaws.com"
     assert arn.endswith("/POST/api/v1/agents/heartbeat")
@@ -180,7 +192,7 @@ def test_the_stage_is_throttled(stack):
 
 def test_every_log_group_has_a_retention(stack):
     groups = of_type(stack, "AWS::Logs::LogGroup")
-    assert len(groups) == 3
+    assert len(groups) == 4
     assert [name for name, group in groups.items() if "RetentionInDays" not in group] == []
 
 
@@ -201,7 +213,8 @@ def test_the_access_log_has_the_caller_the_result_and_the_latency_but_no_header(
 
 
 def test_each_function_logs_json_into_its_own_group_at_the_level_asked_for(stack):
-    for name, group in (("HeartbeatFunction", "FunctionLog"), ("WatchdogFunction", "WatchdogLog")):
+    groups = {"HeartbeatFunction": "FunctionLog", "WatchdogFunction": "WatchdogLog", "NotifyFunction": "NotifyLog"}
+    for name, group in groups.items():
         assert function(stack, name)["LoggingConfig"] == {
             "LogGroup": {"Ref": group},
             "LogFormat": "JSON",
@@ -275,7 +288,8 @@ def test_every_setting_that_is_read_is_set_or_has_a_default(stack):
     levels = set(stack["Parameters"]["LogLevel"]["AllowedValues"])
     read_by_code = set(re.findall(r'"([A-Z][A-Z0-9_]+)"', SETTINGS)) - levels
     assert read_by_code >= SET_BY_LAMBDA | OTHER_ENDPOINTS | WATCHDOG | DEFAULTS
-    assert read_by_code - SET_BY_LAMBDA - OTHER_ENDPOINTS - WATCHDOG - DEFAULTS - set(settings(stack)) == set()
+    own = set(settings(stack)) | set(settings(stack, "NotifyFunction"))
+    assert read_by_code - SET_BY_LAMBDA - OTHER_ENDPOINTS - WATCHDOG - DEFAULTS - own == set()
     assert (WATCHDOG | {"SERVERS_TABLE", "AWS_CA_BUNDLE"}) - set(settings(stack, "WatchdogFunction")) == set()
 
 
@@ -331,7 +345,7 @@ def test_a_sweep_starts_every_minute_with_its_scheduled_time(stack):
 def test_sweeps_do_not_overlap_and_are_not_retried(stack):
     schedule = single(of_type(stack, "AWS::Scheduler::Schedule").values())
     assert schedule["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
-    invocation = single(of_type(stack, "AWS::Lambda::EventInvokeConfig").values())
+    invocation = of_type(stack, "AWS::Lambda::EventInvokeConfig")["WatchdogFunctionEventInvokeConfig"]
     assert invocation["FunctionName"] == {"Ref": "WatchdogFunction"}
     assert (invocation["MaximumRetryAttempts"], invocation["MaximumEventAgeInSeconds"]) == (0, 60)
     assert 30 <= function(stack, "WatchdogFunction")["Timeout"] < 60
@@ -343,6 +357,7 @@ def test_each_function_is_built_from_a_binary_of_its_own():
     functions = {name: resource for name, resource in resources if resource["Type"] == "AWS::Serverless::Function"}
     assert {name: resource["Metadata"] for name, resource in functions.items()} == {
         "HeartbeatFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "heartbeat"}},
+        "NotifyFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "notify"}},
         "WatchdogFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "watchdog"}},
     }
 
@@ -361,6 +376,56 @@ def test_0_seconds_leave_out_the_whole_watchdog(stack):
         "WatchdogRole",
     }
     assert set(full["Outputs"]) - set(without["Outputs"]) == {"WatchdogLogName"}
+
+
+# Chats and phones
+
+
+def test_webhooks_add_a_function_behind_the_topic_and_nothing_else(stack):
+    full = resolved(stack, WebhookUrls=WEBHOOKS)
+    without = resolved(stack)
+    assert set(full["Resources"]) - set(without["Resources"]) == {
+        "NotifyAlarm",
+        "NotifyFunction",
+        "NotifyFunctionEventInvokeConfig",
+        "NotifyFunctionMessage",
+        "NotifyFunctionMessagePermission",
+        "NotifyLog",
+        "NotifyRole",
+    }
+    assert set(full["Outputs"]) - set(without["Outputs"]) == {"NotifyLogName"}
+    assert settings(full, "NotifyFunction") == {"WEBHOOK_URLS": {"Ref": "WebhookUrls"}}
+    subscription = full["Resources"]["NotifyFunctionMessage"]["Properties"]
+    assert subscription == {
+        "Endpoint": {"Fn::GetAtt": ["NotifyFunction", "Arn"]},
+        "Protocol": "lambda",
+        "TopicArn": {"Ref": "AlertTopic"},
+    }
+
+
+def test_no_chat_gets_a_message_twice_because_lambda_repeats_it(stack):
+    invocation = of_type(stack, "AWS::Lambda::EventInvokeConfig")["NotifyFunctionEventInvokeConfig"]
+    assert invocation["FunctionName"] == {"Ref": "NotifyFunction"}
+    assert invocation["MaximumRetryAttempts"] == 0
+    assert function(stack, "NotifyFunction")["Timeout"] == 150
+    default = re.search(r"DEFAULT_TIME: Duration = Duration::from_secs\((\d+)\)", source("notify.rs"))
+    assert int(default[1]) < 150
+
+
+def test_the_urls_of_webhooks_are_secret_and_checked(stack):
+    parameter = stack["Parameters"]["WebhookUrls"]
+    assert parameter["NoEcho"] is True
+    assert "WebhookUrls" not in json.dumps(stack["Outputs"])
+    for urls, accepted in (
+        ("none", True),
+        (WEBHOOKS, True),
+        ("", False),
+        ("https://ntfy.sh/topic", False),
+        ("slack:http://hooks.slack.com/x", False),
+        ("teams:https://example.com/x", False),
+        (f"{WEBHOOKS} ", False),
+    ):
+        assert bool(re.fullmatch(parameter["AllowedPattern"], urls)) == accepted, urls
 
 
 # Conditions
@@ -390,8 +455,9 @@ def references(node):
 @pytest.mark.parametrize("seconds", ["0", "180"])
 @pytest.mark.parametrize("key", ["none", "alias/aws/dynamodb", CUSTOMER_KEY])
 def test_nothing_refers_to_what_is_left_out(stack, monitoring, seconds, key):
-    for email in ("none", "ops@example.com"):
-        whole = resolved(stack, Monitoring=monitoring, OfflineAfterSeconds=seconds, KmsKeyArn=key, AlarmEmail=email)
+    for email, webhooks in (("none", WEBHOOKS), ("ops@example.com", "none")):
+        given = {"Monitoring": monitoring, "OfflineAfterSeconds": seconds, "KmsKeyArn": key}
+        whole = resolved(stack, AlarmEmail=email, WebhookUrls=webhooks, **given)
         present = set(whole["Resources"]) | set(whole["Parameters"])
         named = set(references([whole["Resources"], whole["Outputs"]]))
         assert {name for name in named if not name.startswith("AWS::")} <= present
@@ -402,7 +468,8 @@ def test_nothing_refers_to_what_is_left_out(stack, monitoring, seconds, key):
     [("full", len(ALARMS), 1, 4), ("alarms", len(ALARMS), 0, 0), ("none", 0, 0, 0)],
 )
 def test_alarms_and_the_dashboard_exist_only_on_request(stack, monitoring, alarms, dashboards, filters):
-    kinds = [resource["Type"] for resource in resolved(stack, Monitoring=monitoring)["Resources"].values()]
+    whole = resolved(stack, Monitoring=monitoring, WebhookUrls=WEBHOOKS)
+    kinds = [resource["Type"] for resource in whole["Resources"].values()]
     counted = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Logs::MetricFilter")
     assert tuple(map(kinds.count, counted)) == (alarms, dashboards, filters)
 
@@ -461,6 +528,7 @@ def test_each_alarm_has_its_expression_period_and_threshold(stack):
         "WriteThrottleAlarm": ("FILL(servers, 0) + FILL(metrics, 0)", 60, 1),
         "FunctionErrorAlarm": (None, 300, 1),
         "FunctionThrottleAlarm": (None, 300, 1),
+        "NotifyAlarm": (None, 300, 1),
         "LatencyAlarm": (None, 60, 4000),
     }
     for name, (expression, period, threshold) in expected.items():
@@ -601,6 +669,7 @@ def test_numeric_parameters_accept_only_whole_numbers(stack, name, accepted, rej
     ("name", "accepted", "rejected"),
     [
         ("AlarmEmail", ["", "none", "ops@example.com"], ["nobody", "a b@example.com", "@"]),
+        ("WebhookUrls", ["none", WEBHOOKS], ["", "ntfy"]),
         ("CaBundle", ["none", "/opt/roots.pem"], ["", "roots.pem", "/"]),
     ],
 )
@@ -627,3 +696,4 @@ def test_the_longest_environment_fits_into_lambda(stack):
     }
     size = sum(len(name) + longest.get(name, len(value)) for name, value in values.items())
     assert size <= 4096
+    assert len("WEBHOOK_URLS") + stack["Parameters"]["WebhookUrls"]["MaxLength"] <= 4096

@@ -14,10 +14,12 @@ const SILENCE: Range<Duration> = Duration::from_secs(10)..Duration::from_secs(40
 
 pub struct Agent {
     name: String,
-    habit: Habit,
+    pub habit: Habit,
     gateway: Gateway,
     pause: Duration,
-    heartbeats: Heartbeats,
+    /// The number of the next heartbeat.
+    next: u64,
+    pub heartbeats: Heartbeats,
 }
 
 /// Whether an agent falls silent, and whether it returns.
@@ -62,32 +64,36 @@ impl Agent {
             habit: Habit::of(number),
             gateway,
             pause,
+            next: 0,
             heartbeats: Heartbeats::default(),
         }
     }
 
     /// Sends heartbeats until `end`, and completes the last one.
-    pub async fn run_until(mut self, end: Instant) -> Heartbeats {
+    pub async fn run_until(mut self, end: Instant) -> Self {
         let started = Instant::now();
         sleep(self.pause.mul_f64(fastrand::f64())).await;
-        for number in 0.. {
+        loop {
             let elapsed = started.elapsed();
             match self.habit {
                 Habit::Leaves if elapsed >= SILENCE.start => break,
                 Habit::Returns if SILENCE.contains(&elapsed) => sleep(SILENCE.end - elapsed).await,
                 _ => {}
             }
-            self.send_heartbeat(number).await;
+            self.send_heartbeat().await;
             let pause = self.pause.mul_f64(0.5 + fastrand::f64());
             if Instant::now() + pause > end {
                 break;
             }
             sleep(pause).await;
         }
-        self.heartbeats
+        self
     }
 
-    async fn send_heartbeat(&mut self, number: u64) {
+    /// Sends one heartbeat, and retries it until it is acknowledged.
+    pub async fn send_heartbeat(&mut self) {
+        let number = self.next;
+        self.next += 1;
         let id = format!("{}-{number}", self.name);
         let event = self.event(&id, number);
         self.heartbeats.sent.insert(id.clone());

@@ -8,9 +8,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
+/// After this time with heartbeats, a return has lasted.
+pub const BACK_AFTER: Duration = Duration::from_secs(1);
+
 pub async fn start(mut settings: HashMap<&'static str, String>) -> Lambda {
     settings.insert("OFFLINE_AFTER_SECONDS", "15".to_owned());
-    settings.insert("BACK_AFTER_SECONDS", "5".to_owned());
+    settings.insert("BACK_AFTER_SECONDS", BACK_AFTER.as_secs().to_string());
     Lambda::start(env!("CARGO_BIN_EXE_watchdog"), 1, &settings).await
 }
 

@@ -4,7 +4,8 @@ use crate::support::{TestWatchdog, at, lines, pending, state, stored, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use dev::dynamodb::URL;
 use dev::proxy::{Call, Fault, Proxy};
-use heartbeat::watchdog::{as_of, time_budget};
+use heartbeat::deadline::time_budget;
+use heartbeat::watchdog::{DEFAULT_TIME, as_of};
 use serde_json::json;
 use std::time::{Duration, SystemTime};
 
@@ -32,10 +33,14 @@ fn a_sweep_has_a_little_less_time_than_lambda_gives_it() {
     let milliseconds = Duration::from_millis;
     for (left, time) in [(50_000, 49_000), (10_000, 9_000), (2_000, 1_800)] {
         let deadline = now + milliseconds(left);
-        assert_eq!(time_budget(deadline, now), milliseconds(time), "{left}");
+        assert_eq!(
+            time_budget(deadline, now, DEFAULT_TIME),
+            milliseconds(time),
+            "{left}"
+        );
     }
     let past = SystemTime::UNIX_EPOCH + milliseconds(600_000);
-    assert_eq!(time_budget(past, now), milliseconds(45_000));
+    assert_eq!(time_budget(past, now, DEFAULT_TIME), milliseconds(45_000));
 }
 
 // C8.1 C8.2: a server is late after the threshold, not at it.

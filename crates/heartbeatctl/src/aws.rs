@@ -31,6 +31,11 @@ impl<'a> Aws<'a> {
         aws_sdk_dynamodb::Client::new(self.config().await)
     }
 
+    /// A client for SNS.
+    pub async fn sns(&self) -> aws_sdk_sns::Client {
+        aws_sdk_sns::Client::new(self.config().await)
+    }
+
     /// A name as it was given, or from the stack's outputs.
     ///
     /// # Errors

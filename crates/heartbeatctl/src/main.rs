@@ -3,6 +3,7 @@
 mod aws;
 mod fleet;
 mod keys;
+mod notify;
 mod servers;
 mod stop;
 mod target;
@@ -36,6 +37,8 @@ enum Command {
     Fleet(fleet::Fleet),
     #[command(subcommand)]
     Keys(keys::Keys),
+    #[command(subcommand)]
+    Notify(notify::Notify),
     Silence(servers::Silence),
     Expect(servers::Expect),
     Limit(servers::Limit),
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         match command {
             Command::Fleet(fleet) => fleet.run(&target).await,
             Command::Keys(keys) => keys.run(&target).await,
+            Command::Notify(notify) => notify.run(&target).await,
             Command::Silence(silence) => silence.run(&target).await,
             Command::Expect(expect) => expect.run(&target).await,
             Command::Limit(limit) => limit.run(&target).await,

@@ -1,4 +1,4 @@
-//! The tables that a command works on, and how they are named.
+//! The tables and the topic that a command works on, and how they are named.
 
 use anyhow::bail;
 use clap::Args;
@@ -17,12 +17,14 @@ pub struct Target {
     metrics_table: Option<String>,
     #[arg(long = KEYS.flag, help = KEYS.help(), global = true)]
     keys_table: Option<String>,
+    #[arg(long = TOPIC.flag, help = TOPIC.help(), global = true, value_name = "ARN")]
+    topic: Option<String>,
     /// Print JSON.
     #[arg(long, global = true)]
     pub json: bool,
 }
 
-/// The name of a table, and the ways in which it can be given.
+/// The name of a table or a topic, and the ways in which it can be given.
 pub struct Name {
     what: &'static str,
     flag: &'static str,
@@ -57,6 +59,15 @@ pub const KEYS: Name = Name {
     variable: "KEYS_TABLE",
     output: "KeysTableName",
     given: |target| &target.keys_table,
+};
+
+/// The topic for alarms and announcements.
+pub const TOPIC: Name = Name {
+    what: "ARN of the alert topic",
+    flag: "topic",
+    variable: "ALERT_TOPIC_ARN",
+    output: "AlertTopicArn",
+    given: |target| &target.topic,
 };
 
 /// Where a name is found.

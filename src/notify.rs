@@ -1,0 +1,46 @@
+//! Passes the messages of the alert topic on to chats, phones and webhooks (C11).
+//!
+//! ```text
+//! SNS event ─▶ notice ─▶ format ─▶ delivery
+//!              (words)   (escaped,  (all webhooks at the same time,
+//!                         cut)       retried)
+//! ```
+
+mod config;
+mod delivery;
+mod format;
+mod notice;
+
+pub use self::config::{Config, Format, Webhook};
+pub use self::delivery::Courier;
+pub use self::notice::{Entry, Notice, Part, Tone};
+
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How long a delivery may take if the event has no usable deadline: less than its timeout in `template.yaml`.
+pub const DEFAULT_TIME: Duration = Duration::from_secs(145);
+
+/// The event with which SNS invokes a function.
+#[derive(Debug, Deserialize)]
+pub struct Event {
+    #[serde(rename = "Records")]
+    pub records: Vec<Record>,
+}
+
+/// One message of an event.
+#[derive(Debug, Deserialize)]
+pub struct Record {
+    #[serde(rename = "Sns")]
+    pub message: Notification,
+}
+
+/// A message as SNS delivers it.
+#[derive(Debug, Deserialize)]
+pub struct Notification {
+    #[serde(rename = "Subject")]
+    pub subject: Option<String>,
+    /// Of a message with `MessageStructure: json`, this is `default`.
+    #[serde(rename = "Message")]
+    pub text: String,
+}

@@ -1,0 +1,277 @@
+//! Delivers to all webhooks at the same time, and retries what may still succeed.
+
+use super::config::{Format, Webhook};
+use super::format::{Payload, payload};
+use super::notice::Notice;
+use super::{Event, Notification};
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use lambda_http::http::header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT};
+use lambda_http::http::{HeaderMap, Request, StatusCode};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::{sleep, timeout};
+
+/// The time limit for opening a TCP connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The time limit of one attempt.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pause before the first retry. It doubles with each retry, up to [`MAX_BACKOFF`].
+const BACKOFF: Duration = Duration::from_secs(1);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// How much of an answer is read, bytes.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Delivers messages to webhooks.
+pub struct Courier {
+    webhooks: Vec<Webhook>,
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// How many deliveries failed. Each of them is logged.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Undelivered {
+    failed: usize,
+    webhooks: usize,
+}
+
+impl fmt::Display for Undelivered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} webhooks failed", self.failed, self.webhooks)
+    }
+}
+
+impl Error for Undelivered {}
+
+/// Why a delivery failed: never with a URL.
+struct Reason {
+    /// That of the answer, if there was one.
+    status: Option<u16>,
+    words: &'static str,
+}
+
+enum Failure {
+    /// A later attempt may succeed. Holds how long the service wants to be left alone.
+    Transient(Reason, Option<Duration>),
+    Permanent(Reason),
+}
+
+impl Reason {
+    const fn new(words: &'static str) -> Self {
+        Self {
+            status: None,
+            words,
+        }
+    }
+}
+
+impl Courier {
+    /// Trusts the authorities that Mozilla trusts.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn new(webhooks: Vec<Webhook>) -> Result<Self, rustls::Error> {
+        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
+        Self::trusting(webhooks, roots.collect())
+    }
+
+    /// Trusts these authorities.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub fn trusting(webhooks: Vec<Webhook>, roots: RootCertStore) -> Result<Self, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Ok(Self {
+            webhooks,
+            http: Client::builder(TokioExecutor::new()).build(connector),
+        })
+    }
+
+    /// Delivers the messages of an event to every webhook, before the deadline.
+    ///
+    /// # Errors
+    /// If a webhook did not get them all.
+    pub async fn deliver(
+        &self,
+        event: &Event,
+        deadline: Instant,
+        request_id: &str,
+    ) -> Result<(), Undelivered> {
+        let messages = event.records.iter().map(|record| &record.message);
+        let messages: Vec<_> = messages
+            .map(|message| (message, Notice::read(message)))
+            .collect();
+        let deliveries = self.webhooks.iter().enumerate();
+        let deliveries = deliveries.map(async |(index, webhook)| {
+            let sent = self.deliver_to(webhook, &messages, deadline).await;
+            let has_failed = sent.is_err();
+            let (position, format) = (index + 1, webhook.format.name());
+            match sent {
+                Ok(()) => tracing::info!(request_id, position, format, "delivered"),
+                Err(Reason { status, words }) => tracing::error!(
+                    request_id,
+                    position,
+                    format,
+                    status,
+                    reason = words,
+                    "delivery failed"
+                ),
+            }
+            has_failed
+        });
+        let failed = join_all(deliveries).await;
+        match failed.iter().filter(|has_failed| **has_failed).count() {
+            0 => Ok(()),
+            failed => Err(Undelivered {
+                failed,
+                webhooks: self.webhooks.len(),
+            }),
+        }
+    }
+
+    async fn deliver_to(
+        &self,
+        webhook: &Webhook,
+        messages: &[(&Notification, Notice)],
+        deadline: Instant,
+    ) -> Result<(), Reason> {
+        for (message, notice) in messages {
+            let payload = payload(webhook.format, notice, &message.text);
+            self.send(webhook, &payload, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends one request, with retries until the deadline.
+    async fn send(
+        &self,
+        webhook: &Webhook,
+        payload: &Payload,
+        deadline: Instant,
+    ) -> Result<(), Reason> {
+        let mut backoff = BACKOFF;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let attempt = timeout(left.min(ATTEMPT_TIMEOUT), self.attempt(webhook, payload));
+            let (reason, retry_after) = match attempt.await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(Failure::Permanent(reason))) => return Err(reason),
+                Ok(Err(Failure::Transient(reason, retry_after))) => (reason, retry_after),
+                Err(_) => (Reason::new("no answer"), None),
+            };
+            let pause = retry_after.unwrap_or_default().max(backoff);
+            if pause >= deadline.saturating_duration_since(Instant::now()) {
+                return Err(reason);
+            }
+            sleep(pause).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+    }
+
+    async fn attempt(&self, webhook: &Webhook, payload: &Payload) -> Result<(), Failure> {
+        let mut request = Request::post(webhook.url.clone()).header(USER_AGENT, "heartbeat");
+        for (name, value) in &payload.headers {
+            request = request.header(*name, value);
+        }
+        if let Some(authorization) = &webhook.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let request = request.body(Full::from(payload.body.clone()));
+        let request =
+            request.map_err(|_| Failure::Permanent(Reason::new("it makes no valid request")))?;
+        let response = self.http.request(request).await;
+        let response =
+            response.map_err(|error| Failure::Transient(Reason::new(explain(&error)), None))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let answered = |words| Reason {
+            status: Some(status.as_u16()),
+            words,
+        };
+        if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() {
+            return Err(Failure::Permanent(answered("the message is rejected")));
+        }
+        let headers = response.headers().clone();
+        let body = Limited::new(response.into_body(), MAX_ANSWER);
+        let body = body.collect().await;
+        let body = body.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
+        let retry_after = retry_after(webhook.format, &headers, &body);
+        let reason = answered("the service is busy or failing");
+        Err(Failure::Transient(reason, retry_after))
+    }
+}
+
+/// How long a service wants to be left alone: `Retry-After` in seconds or as a date, or a field of its answer.
+fn retry_after(format: Format, headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
+    let header = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok());
+    let from_header = header.and_then(|value| {
+        let seconds = value.parse().ok().map(Duration::from_secs);
+        seconds.or_else(|| {
+            let date = chrono::DateTime::parse_from_rfc2822(value).ok()?;
+            (date.to_utc() - chrono::Utc::now()).to_std().ok()
+        })
+    });
+    from_header.or_else(|| {
+        let answer: Value = serde_json::from_slice(body).ok()?;
+        let seconds = match format {
+            Format::Telegram => &answer["parameters"]["retry_after"],
+            _ => &answer["retry_after"],
+        };
+        Duration::try_from_secs_f64(seconds.as_f64()?).ok()
+    })
+}
+
+/// Why a request failed, in words that name no host.
+fn explain(error: &(dyn Error + 'static)) -> &'static str {
+    let mut source = Some(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return match error {
+                rustls::Error::InvalidCertificate(_) => "its certificate is not trusted",
+                _ => "TLS failed",
+            };
+        }
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            if let Some(inner) = error.get_ref() {
+                source = Some(inner);
+                continue;
+            }
+            return match error.kind() {
+                std::io::ErrorKind::ConnectionRefused => "the connection is refused",
+                std::io::ErrorKind::ConnectionReset => "the connection is reset",
+                std::io::ErrorKind::TimedOut => "no connection",
+                _ => "the connection failed",
+            };
+        }
+        source = error.source();
+    }
+    "the connection failed"
+}

@@ -1,0 +1,75 @@
+//! Words for people, in emails and chats.
+
+use chrono::TimeDelta;
+use tables::time::Stored;
+use tables::{Metric, Number};
+
+/// A number of things: `1 server`, `2 servers`, `3 entries`.
+#[must_use]
+pub fn plural(count: usize, noun: &str) -> String {
+    match (count, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
+/// A server: `web-1 (web-1.example.com)`.
+#[must_use]
+pub fn name(server_id: &str, hostname: Option<&str>) -> String {
+    escape(&match hostname {
+        Some(hostname) => format!("{server_id} ({hostname})"),
+        None => server_id.to_owned(),
+    })
+}
+
+/// A value with its unit, with at most two decimals: `93.1 %`.
+#[must_use]
+pub fn quantity(metric: &Metric, value: f64) -> String {
+    let rounded = (value * 100.0).round() / 100.0;
+    let value = if rounded.is_finite() { rounded } else { value };
+    let value = Number::Float(value);
+    format!("{value} {}", metric.unit.symbol())
+        .trim_end()
+        .to_owned()
+}
+
+/// A stored time, in UTC.
+#[must_use]
+pub fn moment(stored: Option<&Stored>) -> String {
+    stored.map_or_else(
+        || "an unknown time".to_owned(),
+        |stored| stored.time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+/// A length of time in its two largest units: `1 h 5 min`.
+#[must_use]
+pub fn duration(duration: TimeDelta) -> String {
+    let seconds = duration.num_seconds().max(0);
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
+        (0, hours, minutes) => format!("{hours} h {minutes} min"),
+        (days, hours, _) => format!("{days} d {hours} h"),
+    }
+}
+
+/// Escapes characters that could start a new line or change the direction of the text.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    let is_harmless = |char: char| {
+        !char.is_control()
+            && !matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        if is_harmless(char) {
+            escaped.push(char);
+        } else {
+            escaped.extend(char.escape_unicode());
+        }
+    }
+    escaped
+}

@@ -1,0 +1,9 @@
+//! The binary `notify` between the topic and chat services that check what their documentation demands.
+
+#![allow(clippy::unwrap_used)]
+
+mod config;
+mod delivery;
+mod messages;
+mod service;
+mod support;

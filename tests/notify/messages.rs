@@ -1,0 +1,294 @@
+//! C11.2 and C11.3: every kind of message, in words, in every format.
+
+use crate::service::{Received, Service};
+use crate::support::{FORMATS, Notify, message, offline};
+use serde_json::{Value, json};
+
+/// Sends one message to a service of each format; returns what each received.
+async fn sent(subject: Option<&str>, text: &str) -> Vec<(&'static str, Received)> {
+    let mut services = Vec::new();
+    for format in FORMATS {
+        services.push((format, Service::start(format).await));
+    }
+    let entries: Vec<_> = services.iter().map(|(_, service)| service).collect();
+    let notify = Notify::start(&entries).await;
+    let is_delivered = notify.send_within(60, subject, text).await;
+    let log = notify.stop().await;
+    assert!(is_delivered, "{log:?}");
+    let received = services.iter().map(|(format, service)| {
+        let [received] = &service.take()[..] else {
+            panic!("{format} received nothing, or twice")
+        };
+        (*format, received.clone())
+    });
+    received.collect()
+}
+
+/// The texts of the chats, without their markup.
+fn plain(received: &[(&str, Received)]) -> Vec<(String, String)> {
+    let chats = received.iter().filter(|(format, _)| *format != "json");
+    let plain = chats.map(|(format, received)| {
+        let text = received.text();
+        let text = match *format {
+            "telegram" => text.replace("<code>", "").replace("</code>", ""),
+            "ntfy" => text,
+            "discord" => text.replace(['`', '\\'], ""),
+            _ => text.replace('`', ""),
+        };
+        ((*format).to_owned(), text)
+    });
+    plain.collect()
+}
+
+#[tokio::test]
+async fn each_kind_of_entry_is_one_line_that_says_it_all() {
+    let since = "2026-01-18T10:00:00.000000Z";
+    let back = json!({
+        "server_id": "web-2", "hostname": null, "offline_since": since,
+        "returned_at": "2026-01-18T11:05:00.000000Z", "last_seen": "2026-01-18T11:10:00.000000Z",
+    });
+    let limit = |value: Value| {
+        json!({
+            "server_id": "db-1", "hostname": "db", "metric": "disk_percent",
+            "value": value, "limit": 90, "since": since,
+        })
+    };
+    let silent = offline("web-1", "web-1.example.com");
+    for (lists, line, is_bad) in [
+        (
+            json!({ "offline": [silent] }),
+            "🚨 web-1 (web-1.example.com) is offline: silent since 2026-01-18 10:30:00 UTC",
+            true,
+        ),
+        (
+            json!({ "back": [back] }),
+            "✅ web-2 is back: was silent since 2026-01-18 10:00:00 UTC, away for at most 1 h 5 min",
+            false,
+        ),
+        (
+            json!({ "high": [limit(json!(93.456))] }),
+            "🚨 db-1 (db): disk 93.46 %, limit 90 %, high since 2026-01-18 10:00:00 UTC",
+            true,
+        ),
+        (
+            json!({ "normal": [limit(json!(70))] }),
+            "✅ db-1 (db): disk 70 %, limit 90 %, no longer high; it was since 2026-01-18 10:00:00 UTC",
+            false,
+        ),
+        (
+            json!({ "normal": [limit(Value::Null)] }),
+            "✅ db-1 (db): disk not read, limit 90 %, no longer high; it was since 2026-01-18 10:00:00 UTC",
+            false,
+        ),
+    ] {
+        let message = message(&lists).to_string();
+        let received = sent(Some("a subject"), &message).await;
+        for (format, text) in plain(&received) {
+            assert_eq!(text, line, "{format}");
+        }
+        for (format, received) in &received {
+            match *format {
+                "ntfy" => {
+                    let header = |name| received.headers[name].to_str().unwrap();
+                    let expected = if is_bad {
+                        ("high", "rotating_light")
+                    } else {
+                        ("default", "white_check_mark")
+                    };
+                    assert_eq!((header("priority"), header("tags")), expected, "{line}");
+                }
+                "json" => assert_eq!(received.body, message),
+                _ => {}
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mixed_message_and_a_digest_begin_with_a_summary() {
+    let silent = [offline("web-1", "a"), offline("web-2", "b")];
+    let back = json!({ "server_id": "web-3", "offline_since": null });
+    let mixed = message(&json!({ "offline": silent, "back": [back], "omitted": 3 }));
+    for (format, text) in plain(&sent(None, &mixed.to_string()).await) {
+        let mut lines: Vec<_> = text.lines().collect();
+        if format != "ntfy" {
+            assert_eq!(
+                lines.remove(0),
+                "🚨 2 servers offline, 1 server back",
+                "{format}"
+            );
+        }
+        assert!(lines[0].starts_with("🚨 web-1 (a) is offline"), "{text}");
+        assert_eq!(
+            lines[2],
+            "✅ web-3 is back: was silent since an unknown time"
+        );
+        assert_eq!(lines[3], "… and 3 more");
+    }
+    let digest = json!({ "digest": true, "offline": silent, "high": [], "omitted": 0 });
+    let received = sent(None, &digest.to_string()).await;
+    let (_, ntfy) = &received[3];
+    assert_eq!(ntfy.headers["title"], "Still wrong: 2 servers offline");
+    for (format, text) in plain(&received) {
+        let begins = text.starts_with("🚨 Still wrong: 2 servers offline\n");
+        assert!(begins || format == "ntfy", "{format}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_of_cloudwatch_is_said_in_words() {
+    let alarm = |state: &str| {
+        json!({
+            "AlarmName": "heartbeat-SweepAlarm-1", "AlarmDescription": "No sweep has succeeded.",
+            "AWSAccountId": "123456789012", "NewStateValue": state, "NewStateReason": "Threshold Crossed",
+            "StateChangeTime": "2026-01-18T10:34:00.000+0000", "Region": "US East (N. Virginia)",
+            "OldStateValue": "OK", "Trigger": { "MetricName": "Errors" },
+        })
+    };
+    let received = sent(Some("ALARM"), &alarm("ALARM").to_string()).await;
+    let (_, ntfy) = &received[3];
+    assert_eq!(ntfy.headers["title"], "ALARM: heartbeat-SweepAlarm-1");
+    assert_eq!(ntfy.headers["priority"], "high");
+    for (format, text) in plain(&received) {
+        let title = "🚨 ALARM: heartbeat-SweepAlarm-1\n";
+        assert!(
+            text.starts_with(title) || format == "ntfy",
+            "{format}: {text}"
+        );
+        let rest = "No sweep has succeeded.\nThreshold Crossed\nsince 2026-01-18T10:34:00Z";
+        assert!(text.ends_with(rest), "{format}: {text}");
+    }
+    for (state, emoji) in [("OK", "✅"), ("INSUFFICIENT_DATA", "ℹ️")] {
+        for (format, text) in plain(&sent(None, &alarm(state).to_string()).await) {
+            assert!(
+                text.starts_with(emoji) || format == "ntfy",
+                "{format}: {text}"
+            );
+            assert!(!text.contains("No sweep"), "{format}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_passed_on_as_text() {
+    for text in [
+        "Disk swap planned.\n\nOn Sunday.",
+        r#"{"offline":"web-1"}"#,
+        r#"{"planned":true}"#,
+        "[1]",
+    ] {
+        let received = sent(Some("From a colleague"), text).await;
+        for (format, shown) in plain(&received) {
+            let summary = "ℹ️ From a colleague\n";
+            assert!(
+                shown.starts_with(summary) || format == "ntfy",
+                "{format}: {shown}"
+            );
+            let last = text.lines().last().unwrap();
+            let last = if format == "discord" {
+                last.replace('\\', "")
+            } else {
+                last.to_owned()
+            };
+            assert!(shown.ends_with(&last), "{format}: {shown}");
+        }
+        let (_, json) = received.last().unwrap();
+        assert_eq!(json.body, text);
+        let is_json = serde_json::from_str::<Value>(text).is_ok();
+        let content_type = json.headers["content-type"].to_str().unwrap();
+        assert_eq!(content_type == "application/json", is_json, "{text}");
+    }
+    let test = json!({ "test": "It works." });
+    for (format, text) in plain(&sent(Some("Test"), &test.to_string()).await) {
+        assert!(text.ends_with("It works."), "{format}: {text}");
+    }
+}
+
+/// Names that try to mention, to link, to format, and to start a new line.
+#[tokio::test]
+async fn a_host_name_does_nothing() {
+    let hostile = [
+        "@everyone",
+        "@here",
+        "<!channel>",
+        "<@U123>",
+        "<https://evil.example|bank>",
+        "</code><b>x</b>",
+        "[bank](https://evil.example)",
+        "https://evil.example/x",
+        "a\n🚨 db-1 is offline",
+        "a\r\nb\u{2028}c",
+        "`code` *b* _i_ ~s~ ||x|| ```",
+        "\u{202e}gpj.exe",
+        "&lt;",
+        "\\",
+        "**",
+        "> quote",
+        "# title",
+    ];
+    let servers: Vec<_> = hostile.iter().map(|name| offline("web-1", name)).collect();
+    let received = sent(None, &message(&json!({ "offline": servers })).to_string()).await;
+    for (format, received) in &received {
+        if *format == "json" {
+            continue;
+        }
+        let text = received.text();
+        let titles = usize::from(*format != "ntfy");
+        assert_eq!(
+            text.lines().count(),
+            hostile.len() + titles,
+            "{format}: {text}"
+        );
+        for active in ["@everyone", "@here", "@U123", "\u{202e}", "\u{2028}", "\r"] {
+            assert!(!text.contains(active), "{format}: {active} in {text}");
+        }
+        for line in text.lines().skip(titles) {
+            let is_whole = line.starts_with("🚨 ") && line.ends_with("10:30:00 UTC");
+            assert!(is_whole, "{format}: {line}");
+            let name = match *format {
+                "slack" | "discord" => {
+                    // Everything in one span of code.
+                    assert_eq!(line.matches('`').count(), 2, "{format}: {line}");
+                    continue;
+                }
+                "telegram" => {
+                    assert_eq!(line.matches("<code>").count(), 1, "{line}");
+                    assert_eq!(line.matches('<').count(), 2, "{line}");
+                    continue;
+                }
+                _ => line,
+            };
+            assert!(!name.contains("://"), "{format}: {line}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_long_message_says_how_much_is_missing() {
+    let hostname = "ä&<@".repeat(60);
+    for count in [1, 7, 30, 400] {
+        let servers = (0..count).map(|number| offline(&format!("web-{number}"), &hostname));
+        let servers: Vec<_> = servers.collect();
+        let lists = json!({ "offline": servers, "omitted": 5 });
+        for (format, received) in sent(None, &message(&lists).to_string()).await {
+            if format == "json" {
+                continue;
+            }
+            let text = received.text();
+            let shown = text.matches("is offline: silent since").count();
+            assert!(shown > 0, "{format}");
+            let omitted = count - shown + 5;
+            assert!(
+                text.ends_with(&format!("… and {omitted} more")),
+                "{format}: {text}"
+            );
+        }
+    }
+    // A single line that is too long is cut.
+    for text in ["x".repeat(100_000), "<&@*é".repeat(20_000)] {
+        for (format, received) in sent(None, &text).await {
+            let is_cut = received.text().contains('…') || format == "json";
+            assert!(is_cut, "{format}: {}", received.text());
+        }
+    }
+}
