@@ -20,6 +20,7 @@ BOOTSTRAP := .aws-sam/build/HeartbeatFunction/bootstrap
 STACK ?= $(or $(call remembered,^stack_name = "(.*)"),heartbeat)
 
 OPENAPI_TOOLS := target/openapi-tools
+WEB_TOOLS := target/web-tools
 
 # What the functions are measured against: a workspace of its own.
 BASELINES := crates/bench/baselines/Cargo.toml
@@ -31,9 +32,9 @@ LOCAL := env $(shell cat crates/dev/local.env) \
 CTL := $(LOCAL) cargo run --quiet --package heartbeatctl --
 
 # The parts of `make test`, cheap ones first.
-PARTS := check deny test-openapi test-deployment instructions test-dynamodb-local soak-short test-smoke
+PARTS := check deny test-openapi test-web test-deployment instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run agent ctl fleet picture openapi check test test-all $(PARTS) soak package test-package fuzz bench budgets build validate deploy example key
+.PHONY: help run agent ctl fleet web demo picture openapi check test test-all $(PARTS) soak package test-package fuzz bench budgets build validate deploy example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -49,6 +50,12 @@ ctl: ## Run heartbeatctl with ARGS against `make run`.
 
 fleet: ## Print the fleet of `make run`; ARGS is passed to `heartbeatctl fleet`.
 	@$(CTL) fleet $(ARGS)
+
+web: ## Show the fleet of `make run` in a browser; ARGS is passed to `heartbeatctl web`.
+	@$(CTL) web $(ARGS)
+
+demo: ## Fill the tables of `make run` with a week of a dozen servers; takes two minutes.
+	@$(LOCAL) cargo run --quiet --package dev --bin demo -- $(ARGS)
 
 check: ## Run the fast gate: format, lint, `cargo test`.
 	cargo fmt --all --check
@@ -84,14 +91,18 @@ test-smoke: ## Test `make run` as a newcomer uses it.
 openapi: ## Write openapi.json.
 	UPDATE_OPENAPI=1 cargo test --quiet --lib openapi
 
-picture: $(OPENAPI_TOOLS)/ready ## Draw the picture of the fleet view, while `make run` is up.
-	@env $(shell cat crates/dev/local.env) $(OPENAPI_TOOLS)/bin/python crates/dev/picture.py
+picture: $(WEB_TOOLS)/ready ## Draw the README's pictures from the demo fleet (needs Chromium).
+	cargo build --package dev --package heartbeatctl
+	@env $(shell cat crates/dev/local.env) $(WEB_TOOLS)/bin/python crates/dev/picture.py
 
 test-deployment: validate build ## Test the stack, as far as possible without AWS.
 	python3 tests/dynamodb_local.py pytest tests/deployment
 
 test-openapi: $(OPENAPI_TOOLS)/ready ## Test openapi.json against the running function.
 	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
+
+test-web: $(WEB_TOOLS)/ready ## Test the page in a browser, and its metrics (needs Chromium).
+	$(WEB_TOOLS)/bin/python -m pytest tests/web
 
 soak: ## Run a fleet for ten minutes over a failing DynamoDB.
 	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 600
@@ -115,6 +126,9 @@ bench: ## Measure the functions against two baselines; the builds take several m
 	cargo build --release --locked
 	cargo build --release --locked --manifest-path $(BASELINES)
 	cargo build --profile agent --locked -p heartbeat-agent
+	cargo build --profile tools-release --locked -p heartbeatctl
+	cargo build --locked -p dev
+	python3 tests/dynamodb_local.py python3 crates/bench/history.py
 	python3 -m venv target/bench-tools && target/bench-tools/bin/pip install --quiet psutil requests
 	cargo run --locked -p bench
 	cargo bench --locked -p bench --bench parse
@@ -155,7 +169,8 @@ key: ## Generate an API key in hex and one in the keys table's format, each with
 
 $(TOOLS)/ready: tests/deployment/requirements.txt
 $(OPENAPI_TOOLS)/ready: tests/openapi/requirements.txt tests/openapi/constraints.txt
-$(TOOLS)/ready $(OPENAPI_TOOLS)/ready:
+$(WEB_TOOLS)/ready: tests/web/requirements.txt tests/web/constraints.txt
+$(TOOLS)/ready $(OPENAPI_TOOLS)/ready $(WEB_TOOLS)/ready:
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --requirement $<
 	touch $@

@@ -71,7 +71,7 @@ def items(port, table):
 
 
 def check(dynamodb_port, commands):
-    curl, invoke, agent, fleet, add = commands
+    curl, invoke, agent, fleet, _, add = commands
     assert "HTTP/1.1 200" in (answer := shell(curl)) and '"server_registered":true' in answer, answer
     assert '"server_registered":false' in shell(curl)
     assert json.loads(shell(f"{agent} ARGS=--once"))["server_registered"] is True
@@ -150,7 +150,7 @@ def main():
                     commands.append(line.strip())
                 if line.startswith("Ctrl-C"):
                     break
-            assert len(commands) == 5, "make run did not come up"
+            assert len(commands) == 6, "make run did not come up"
             os.environ |= ports | {"MAKEFLAGS": "--silent --no-print-directory"}
             check(dynamodb_port, commands)
             check_readme(dynamodb_port, function_port)

@@ -1,57 +1,36 @@
 #!/usr/bin/env python3
-"""Draws the fleet view into docs/fleet.svg: `make picture`, while `make run` is up.
+"""Draws the pictures of the README from the demo fleet: `make picture`.
 
-Sends an hour of heartbeats for three servers to the function, lets one fall silent, and draws the fleet view as a
-terminal shows it.
+Fills a DynamoDB of its own, draws the fleet view as a terminal shows it, and photographs the page in a browser.
 """
 
 import fcntl
-import json
-import math
 import os
 import pty
 import re
+import shutil
+import socket
 import struct
 import subprocess
+import tempfile
 import termios
-import time
-import urllib.request
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.text import Text
 
-URL = os.environ["HEARTBEAT_URL"]
-API_KEY = os.environ["HEARTBEAT_API_KEY"]
+ROOT = Path(__file__).parents[2]
+DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
+CTL = DEBUG / "heartbeatctl"
 COLUMNS = 110
-SILENCE = 15  # seconds until a server counts as offline
-SERVERS = {
-    "web-1": {"os": ("Debian GNU/Linux", "12 (bookworm)"), "cpu": 42, "memory": 61.4, "disk": 38.0, "days": 41},
-    "media": {"os": ("Debian GNU/Linux", "12 (bookworm)"), "cpu": 18, "memory": 77.9, "disk": 93.2, "days": 12},
-    "backup": {"os": ("Alpine Linux", "3.22"), "cpu": 55, "memory": 23.0, "disk": 71.5, "days": 3},
-}
-SILENT = "backup"
+# The demo's minute may be over when it is drawn.
+PATIENCE = ["--offline-after", "15m"]
 
-
-def send(name, minutes_ago):
-    """Sends the heartbeat that the server would have sent `minutes_ago` minutes ago."""
-    server = SERVERS[name]
-    wave = math.sin(minutes_ago / 6 + len(name)) * server["cpu"] * 0.6
-    heartbeat = {
-        "server_id": name,
-        "hostname": f"{name}.example",
-        "timestamp": time.time() - minutes_ago * 60,
-        "os_info": dict(zip(("distribution", "version"), server["os"])),
-        "metrics": {
-            "cpu_percent": server["cpu"] + wave,
-            "memory_percent": server["memory"],
-            "disk_percent": server["disk"],
-            "load_1m": (server["cpu"] + wave) / 25,
-            "uptime_seconds": server["days"] * 86400,
-        },
-    }
-    request = urllib.request.Request(URL, json.dumps(heartbeat).encode(), {"X-API-Key": API_KEY})
-    urllib.request.urlopen(request)
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def capture(command):
@@ -69,17 +48,39 @@ def capture(command):
     return printed.decode().replace("\r\n", "\n")
 
 
-for name in SERVERS:
-    for minutes_ago in range(59, -1, -1):
-        send(name, minutes_ago)
-time.sleep(SILENCE + 1)
-for name in SERVERS.keys() - {SILENT}:
-    send(name, 0)
+def draw_terminal():
+    console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"))
+    console.print(Text.from_ansi(capture([CTL, "fleet", *PATIENCE])))
+    svg = console.export_svg(title="heartbeatctl fleet", unique_id="fleet")
+    # A picture in a README must not load remote fonts.
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    (ROOT / "docs/fleet.svg").write_text(svg)
 
-fleet = ["cargo", "run", "--quiet", "--package", "heartbeatctl", "--", "fleet", "--offline-after", f"{SILENCE}s"]
-console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"))
-console.print(Text.from_ansi(capture(fleet)))
-svg = console.export_svg(title="make fleet", unique_id="fleet")
-# A picture in a README must not load remote fonts.
-svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
-Path(__file__).parents[2].joinpath("docs/fleet.svg").write_text(svg)
+
+def photograph():
+    web = subprocess.Popen([CTL, "web", "--listen", "127.0.0.1:0", *PATIENCE], stderr=subprocess.PIPE, text=True)
+    url = web.stderr.readline().split()[0]
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        page = browser.new_page(viewport={"width": 1040, "height": 620}, locale="en-GB")
+        page.goto(url)
+        page.screenshot(path=ROOT / "docs/fleet.png")
+        page.goto(f"{url}/servers/db-2#7d")
+        page.wait_for_selector("#charts polyline")
+        page.screenshot(path=ROOT / "docs/server.png")
+        browser.close()
+    web.terminate()
+
+
+with tempfile.TemporaryDirectory() as folder:
+    port = str(free_port())
+    os.environ |= {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{port}"}
+    dynamodb = subprocess.Popen([DEBUG / "dev", "--port", port, "--file", f"{folder}/data"], stdout=subprocess.PIPE)
+    try:
+        dynamodb.stdout.readline()
+        subprocess.run([DEBUG / "demo"], check=True)
+        draw_terminal()
+        photograph()
+    finally:
+        dynamodb.kill()

@@ -52,6 +52,7 @@ Send this machine's own heartbeat every minute, show the fleet, and create a key
 
   make agent
   make ctl ARGS=fleet
+  make web
   make ctl ARGS='keys add my-server'
 
 Ctrl-C stops it."""

@@ -105,6 +105,10 @@ def with_words(*words):
     return found
 
 
+def test_the_fleet_and_a_history_are_shown(server):
+    assert server(with_words("heartbeatctl fleet"))["status"] == {"S": "online"}
+
+
 def test_a_server_is_silenced_and_unsilenced(server):
     silence, unsilence = with_words("heartbeatctl silence").splitlines()
     until = datetime.fromisoformat(server(silence)["silenced_until"]["S"].replace("Z", "+00:00"))

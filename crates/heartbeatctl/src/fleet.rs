@@ -6,7 +6,7 @@ mod view;
 
 use crate::aws::Aws;
 use crate::target::{METRICS, SERVERS, Target};
-use crate::terminal::{print, printable};
+use crate::terminal::{columns, print, printable};
 use crate::{stop, time};
 use anyhow::{bail, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,11 +15,12 @@ use clap::error::ErrorKind;
 use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::terminal::{Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
 use crossterm::{execute, queue, style, terminal};
-use read::Tables;
-use server::Server;
+pub use read::Tables;
+pub use server::{Server, Status};
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 use tables::server::Memory;
+pub use view::minute;
 
 /// Show every server: its status, operating system and load.
 ///
@@ -28,7 +29,7 @@ use tables::server::Memory;
 /// fits, for the sparkline of its last hour.
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat fleet --watch")]
-pub struct Fleet {
+pub struct Command {
     /// Silence after which a server is shown as offline, even if no watchdog has marked it. A server's own threshold
     /// precedes it.
     #[arg(long, default_value = "180s", value_name = "DURATION", value_parser = time::duration)]
@@ -38,7 +39,7 @@ pub struct Fleet {
     watch: Option<TimeDelta>,
 }
 
-impl Fleet {
+impl Command {
     /// Prints the fleet once, or repeatedly with `--watch`.
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
         // Clap sees no conflict between arguments before and after the command.
@@ -66,15 +67,54 @@ impl Fleet {
                 stopped = stop::requested() => Ok(stopped?),
             };
         }
-        let now = Utc::now();
-        let (mut servers, memory) = view.servers(now).await?;
-        if is_terminal && !target.json {
-            view.add_sparklines(&mut servers, now).await?;
-        }
+        let mut fleet = view.fleet().await?;
         if target.json {
-            return Ok(print(&serde_json::to_string_pretty(&servers)?)?);
+            return Ok(print(&fleet.json()?)?);
         }
-        Ok(print(&paint(&servers, memory.as_ref(), now))?)
+        if is_terminal {
+            view.add_sparklines(&mut fleet).await?;
+        }
+        Ok(print(&paint(&fleet))?)
+    }
+}
+
+/// All servers at one time, problems first, and what the watchdog remembers.
+pub struct Fleet {
+    pub servers: Vec<Server>,
+    memory: Option<Memory>,
+    pub at: DateTime<Utc>,
+}
+
+impl Fleet {
+    /// Reads the servers table with one scan. `offline_after` is the silence after which a server counts as offline.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn read(
+        tables: &Tables,
+        at: DateTime<Utc>,
+        offline_after: TimeDelta,
+    ) -> anyhow::Result<Self> {
+        let (mut servers, memory) = tables.servers(at, offline_after).await?;
+        servers.sort_by_cached_key(Server::rank);
+        Ok(Self {
+            servers,
+            memory,
+            at,
+        })
+    }
+
+    /// The servers for programs.
+    ///
+    /// # Errors
+    /// If a value cannot be encoded.
+    pub fn json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(&self.servers)
+    }
+
+    /// What a person has to know about the watchdog.
+    pub fn warning(&self) -> Option<String> {
+        view::late_sweep(self.memory.as_ref(), self.at)
     }
 }
 
@@ -84,41 +124,34 @@ struct View {
 }
 
 impl View {
-    /// Reads all servers, problems first, and what the watchdog remembers.
-    async fn servers(&self, now: DateTime<Utc>) -> anyhow::Result<(Vec<Server>, Option<Memory>)> {
-        let (mut servers, memory) = self.tables.servers(now, self.offline_after).await?;
-        servers.sort_by_cached_key(Server::rank);
-        Ok((servers, memory))
+    async fn fleet(&self) -> anyhow::Result<Fleet> {
+        Fleet::read(&self.tables, Utc::now(), self.offline_after).await
     }
 
     /// Adds the sparklines that the terminal has room for.
-    async fn add_sparklines(
-        &self,
-        servers: &mut [Server],
-        now: DateTime<Utc>,
-    ) -> anyhow::Result<()> {
+    async fn add_sparklines(&self, fleet: &mut Fleet) -> anyhow::Result<()> {
         let rows = terminal::size().map_or(24, |(_, rows)| usize::from(rows));
+        let servers = &mut fleet.servers;
         let seen = rows.saturating_sub(view::HEADER_ROWS).min(servers.len());
-        self.tables.add_sparklines(&mut servers[..seen], now).await
+        self.tables
+            .add_sparklines(&mut servers[..seen], fleet.at)
+            .await
     }
 
     /// Redraws the fleet at an interval. The first frame has no sparklines, because they take longer to read.
     async fn watch(&self, interval: Duration) -> anyhow::Result<()> {
-        let now = Utc::now();
-        let (servers, memory) = self.servers(now).await?;
-        let mut frame = paint(&servers, memory.as_ref(), now);
+        let mut frame = paint(&self.fleet().await?);
         let mut screen = Screen::enter()?;
         screen.draw(&frame)?;
         loop {
-            let now = Utc::now();
             let read = async {
-                let (mut servers, memory) = self.servers(now).await?;
-                self.add_sparklines(&mut servers, now).await?;
-                Ok::<_, anyhow::Error>((servers, memory))
+                let mut fleet = self.fleet().await?;
+                self.add_sparklines(&mut fleet).await?;
+                Ok::<_, anyhow::Error>(fleet)
             };
             match read.await {
-                Ok((servers, memory)) => {
-                    frame = paint(&servers, memory.as_ref(), now);
+                Ok(fleet) => {
+                    frame = paint(&fleet);
                     screen.draw(&frame)?;
                 }
                 Err(error) => {
@@ -133,8 +166,14 @@ impl View {
 }
 
 /// Renders the fleet for standard output.
-fn paint(servers: &[Server], memory: Option<&Memory>, now: DateTime<Utc>) -> String {
-    view::paint(servers, memory, now, columns(), colours())
+fn paint(fleet: &Fleet) -> String {
+    view::paint(
+        &fleet.servers,
+        fleet.memory.as_ref(),
+        fleet.at,
+        columns(),
+        colours(),
+    )
 }
 
 /// The terminal's alternate screen; dropping it restores the terminal.
@@ -166,15 +205,6 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         let _ = execute!(self.0, Show, LeaveAlternateScreen);
-    }
-}
-
-/// The width to fill: the terminal's, or 80 if it has none.
-fn columns() -> usize {
-    let terminal = io::stdout().is_terminal().then(terminal::size);
-    match terminal {
-        Some(Ok((columns @ 1.., _))) => columns.into(),
-        _ => 80,
     }
 }
 

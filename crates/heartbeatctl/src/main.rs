@@ -2,6 +2,7 @@
 
 mod aws;
 mod fleet;
+mod history;
 mod keys;
 mod notify;
 mod servers;
@@ -9,6 +10,7 @@ mod stop;
 mod target;
 mod terminal;
 mod time;
+mod web;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -34,7 +36,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    Fleet(fleet::Fleet),
+    Fleet(fleet::Command),
+    History(history::History),
     #[command(subcommand)]
     Keys(keys::Keys),
     #[command(subcommand)]
@@ -43,6 +46,7 @@ enum Command {
     Expect(servers::Expect),
     Limit(servers::Limit),
     Forget(servers::Forget),
+    Web(web::Web),
 }
 
 fn main() -> ExitCode {
@@ -54,12 +58,14 @@ fn main() -> ExitCode {
     let done = runtime.block_on(async {
         match command {
             Command::Fleet(fleet) => fleet.run(&target).await,
+            Command::History(history) => history.run(&target).await,
             Command::Keys(keys) => keys.run(&target).await,
             Command::Notify(notify) => notify.run(&target).await,
             Command::Silence(silence) => silence.run(&target).await,
             Command::Expect(expect) => expect.run(&target).await,
             Command::Limit(limit) => limit.run(&target).await,
             Command::Forget(forget) => forget.run(&target).await,
+            Command::Web(web) => web.run(&target).await,
         }
     });
     // A name that is being resolved does not hold up the end.

@@ -1,6 +1,7 @@
 //! What people and programs read, and what people are asked.
 
-use std::io::{self, ErrorKind, Write};
+use crossterm::terminal;
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// Prints data to standard output. A closed pipe is not an error.
 ///
@@ -10,6 +11,31 @@ pub fn print(text: &str) -> io::Result<()> {
     match print_all(text) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
+    }
+}
+
+/// Prints bytes that are UTF-8, and a line break. A closed pipe is not an error.
+///
+/// # Errors
+/// If they cannot be written for another reason.
+pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let printed = stdout
+        .write_all(bytes)
+        .and_then(|()| stdout.write_all(b"\n"))
+        .and_then(|()| stdout.flush());
+    match printed {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// The width to fill: the terminal's, or 80 if it has none.
+pub fn columns() -> usize {
+    let terminal = io::stdout().is_terminal().then(terminal::size);
+    match terminal {
+        Some(Ok((columns @ 1.., _))) => columns.into(),
+        _ => 80,
     }
 }
 

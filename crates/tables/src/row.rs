@@ -9,12 +9,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// The sort key: `<the agent's timestamp>#<the heartbeat's id>`.
 const RECORDED_AT: &str = "recorded_at";
 
+/// From this time on, in epoch seconds, DynamoDB deletes the row.
+const EXPIRES_AT: &str = "expires_at";
+
 /// One row.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// When the agent took the reading, by its own clock.
     pub timestamp: DateTime<Utc>,
     pub received_at: DateTime<Utc>,
+    pub metrics: Metrics,
+}
+
+/// A row as it was read. One that a person has made may lack `received_at`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// When the agent took the reading, by its own clock.
+    pub timestamp: DateTime<Utc>,
+    pub received_at: Option<DateTime<Utc>>,
     pub metrics: Metrics,
 }
 
@@ -37,7 +49,7 @@ impl Row {
             (RECORDED_AT, S(recorded_at)),
             (TIMESTAMP, S(timestamp)),
             (RECEIVED_AT, S(time::format(self.received_at))),
-            ("expires_at", N(expires_at.to_string())),
+            (EXPIRES_AT, N(expires_at.to_string())),
         ] {
             item.insert(name.to_owned(), value);
         }
@@ -45,7 +57,7 @@ impl Row {
             .condition_expression("attribute_not_exists(server_id)")
     }
 
-    /// Selects the rows of a server between two times by its own clock, with these metrics only.
+    /// Selects the rows of a server from a time on and before another, by its own clock, with these metrics only.
     #[must_use]
     pub fn select(
         query: QueryFluentBuilder,
@@ -60,7 +72,25 @@ impl Row {
             .expression_attribute_values(":server", S(server_id.to_owned()))
             .expression_attribute_values(":since", S(time::format(since)))
             .expression_attribute_values(":until", S(time::format(until)))
-            .projection_expression(format!("{RECORDED_AT}, {}", metrics.join(", ")))
+            .projection_expression(format!(
+                "{RECORDED_AT}, {RECEIVED_AT}, {EXPIRES_AT}, {}",
+                metrics.join(", ")
+            ))
+    }
+
+    /// Reads a row that [`Self::select`] found, unless it has expired. DynamoDB deletes it within days after that.
+    #[must_use]
+    pub fn read(item: &Item, now: DateTime<Utc>) -> Option<Recorded> {
+        let expires_at = item.get(EXPIRES_AT).and_then(|at| at.as_n().ok());
+        let expires_at = expires_at.and_then(|at| at.parse::<i64>().ok());
+        if expires_at.is_some_and(|at| at <= now.timestamp()) {
+            return None;
+        }
+        Some(Recorded {
+            timestamp: Self::recorded_at(item)?,
+            received_at: text(item, RECEIVED_AT).and_then(|text| time::parse(&text)),
+            metrics: Metrics::read(item),
+        })
     }
 
     /// The agent's timestamp in the key of a row.

@@ -1,12 +1,13 @@
 //! One server as the view shows it.
 
+use crate::history::output::number;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::cmp::Reverse;
-use tables::Number;
 use tables::server::{HighEntry, Reading};
 use tables::time::format;
+use tables::{Limits, Metrics, Number};
 
 /// Usage of CPU, memory or disk at which a server counts as a problem, percent.
 pub const OVERLOADED: f64 = 90.0;
@@ -64,6 +65,12 @@ pub struct Server {
     pub uptime_seconds: Option<f64>,
     /// Everything that its last reading holds.
     pub reading: Option<Value>,
+    /// The metrics of its last reading.
+    #[serde(skip)]
+    pub metrics: Metrics,
+    /// The limits of its own.
+    #[serde(skip)]
+    pub limits: Option<Limits>,
     /// How far its clock is ahead of the endpoint's, if that is more than a minute; negative if it is behind.
     pub clock_error_seconds: Option<i64>,
     /// The highest CPU reading of each minute of the last hour, oldest first.
@@ -123,6 +130,8 @@ impl Server {
             load_1m,
             uptime_seconds,
             reading: reading.map(json),
+            metrics: reading.map(|reading| reading.metrics).unwrap_or_default(),
+            limits: stored.limits.clone(),
             clock_error_seconds: reading.and_then(clock_error),
             cpu_percent_by_minute: Vec::new(),
         }
@@ -148,13 +157,10 @@ fn json(reading: &Reading) -> Value {
     let times = times
         .into_iter()
         .filter_map(|(name, at)| Some((name.to_owned(), json!(format(at?)))));
-    let metrics = reading.metrics.iter().map(|(metric, value)| {
-        let value = match value {
-            Number::Float(float) => json!(float),
-            Number::Whole(whole) => json!(whole),
-        };
-        (metric.name.to_owned(), value)
-    });
+    let metrics = reading
+        .metrics
+        .iter()
+        .map(|(metric, value)| (metric.name.to_owned(), number(value)));
     Value::Object(times.chain(metrics).collect())
 }
 

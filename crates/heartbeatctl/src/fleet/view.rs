@@ -59,14 +59,7 @@ pub fn paint(
 /// One line for each thing that a person has to know besides: a watchdog that is late, and servers that are silenced, that
 /// are about to be announced as back, whose metrics are high, or whose clock is wrong.
 fn notes(servers: &[Server], memory: Option<&Memory>, now: DateTime<Utc>) -> String {
-    let swept_at = memory.and_then(|memory| memory.swept_at);
-    let late = swept_at.filter(|at| now - *at > LATE_SWEEP).map(|at| {
-        let ago = time::rounded(now - at);
-        format!(
-            "\nThe watchdog's last sweep was {ago} ago, at {}",
-            minute(at)
-        )
-    });
+    let late = late_sweep(memory, now).map(|late| format!("\n{late}"));
     let high = servers.iter().flat_map(|server| {
         server.high.iter().map(|high| {
             let since =
@@ -110,7 +103,14 @@ fn notes(servers: &[Server], memory: Option<&Memory>, now: DateTime<Utc>) -> Str
     }
 }
 
-fn minute(time: DateTime<Utc>) -> String {
+/// Says that the watchdog is late.
+pub fn late_sweep(memory: Option<&Memory>, now: DateTime<Utc>) -> Option<String> {
+    let at = memory?.swept_at.filter(|at| now - *at > LATE_SWEEP)?;
+    let (ago, at) = (time::rounded(now - at), minute(at));
+    Some(format!("The watchdog's last sweep was {ago} ago, at {at}"))
+}
+
+pub fn minute(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 

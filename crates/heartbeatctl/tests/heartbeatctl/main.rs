@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod fleet;
+mod history;
 mod keys;
 mod servers;
 mod support;

@@ -1,0 +1,293 @@
+//! Fills the tables with a fleet that looks like a real one: `make demo`.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use clap::Parser;
+use fastrand::Rng;
+use futures_util::{StreamExt, stream};
+use std::f64::consts::TAU;
+use tables::metric::Metrics;
+use tables::row::Row;
+use tables::server::{Os, Reading, Upsert};
+use tables::{HeartbeatId, Number, ServerId};
+
+/// Concurrent requests, and rows per request: as many as DynamoDB takes.
+const CONCURRENCY: usize = 8;
+const BATCH: usize = 25;
+
+/// Write a week of heartbeats for a dozen servers. Running it again replaces them.
+#[derive(Parser)]
+struct Arguments {
+    #[arg(long, env, default_value = "http://127.0.0.1:8000")]
+    aws_endpoint_url_dynamodb: String,
+    #[arg(long, env, default_value = "us-east-1")]
+    aws_region: String,
+    #[arg(long, env, default_value = "heartbeat-servers")]
+    servers_table: String,
+    #[arg(long, env, default_value = "heartbeat-metrics")]
+    metrics_table: String,
+    /// How far back the history goes.
+    #[arg(long, default_value_t = 7)]
+    days: i64,
+    /// Only this server.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// A server's habits.
+struct Machine {
+    name: &'static str,
+    os: [&'static str; 3],
+    cores: f64,
+    /// Percent at rest, and added by day.
+    cpu: [f64; 2],
+    memory_gb: f64,
+    memory_percent: f64,
+    disk_gb: f64,
+    /// Percent at the end, and how much of it came within the week.
+    disk: [f64; 2],
+    /// Bytes per second at full load.
+    network: f64,
+    habit: Habit,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Habit {
+    Steady,
+    /// Works at night.
+    Nightly,
+    /// Works in bursts.
+    Bursts,
+    /// Loses its connection for minutes, again and again.
+    Flaps,
+    /// Its clock is ahead by minutes.
+    Clock(i64),
+    /// Was restarted so many minutes ago.
+    Restarted(i64),
+    /// Fell silent so many minutes ago.
+    Silent(i64),
+}
+
+const DEBIAN: [&str; 3] = ["Debian GNU/Linux", "13 (trixie)", "x86_64"];
+const UBUNTU: [&str; 3] = ["Ubuntu", "24.04.2 LTS", "x86_64"];
+const ALPINE: [&str; 3] = ["Alpine Linux", "3.22", "aarch64"];
+
+#[rustfmt::skip]
+const FLEET: [Machine; 12] = [
+    machine("web-1", DEBIAN, 4.0, [8.0, 42.0], 16.0, 61.0, 80.0, [38.0, 0.6], 9e6, Habit::Steady),
+    machine("web-2", DEBIAN, 4.0, [7.0, 40.0], 16.0, 58.0, 80.0, [36.0, 0.6], 9e6, Habit::Restarted(2_900)),
+    machine("api-1", DEBIAN, 8.0, [12.0, 35.0], 32.0, 71.0, 120.0, [44.0, 1.0], 14e6, Habit::Steady),
+    machine("db-1", DEBIAN, 16.0, [15.0, 30.0], 64.0, 83.0, 1_000.0, [64.0, 2.0], 25e6, Habit::Steady),
+    machine("db-2", DEBIAN, 16.0, [11.0, 18.0], 64.0, 79.0, 500.0, [92.6, 31.0], 18e6, Habit::Steady),
+    machine("cache-1", ALPINE, 2.0, [5.0, 12.0], 8.0, 88.0, 20.0, [22.0, 0.1], 12e6, Habit::Steady),
+    machine("backup", ALPINE, 4.0, [2.0, 1.0], 8.0, 24.0, 8_000.0, [71.0, 3.0], 90e6, Habit::Nightly),
+    machine("build-1", UBUNTU, 32.0, [3.0, 10.0], 128.0, 35.0, 900.0, [57.0, -6.0], 6e6, Habit::Bursts),
+    machine("edge-oslo", UBUNTU, 2.0, [9.0, 15.0], 4.0, 52.0, 32.0, [29.0, 0.2], 1e6, Habit::Flaps),
+    machine("media", DEBIAN, 4.0, [6.0, 22.0], 16.0, 77.0, 4_000.0, [81.0, 1.5], 40e6, Habit::Clock(47)),
+    machine("staging", UBUNTU, 4.0, [4.0, 9.0], 8.0, 46.0, 60.0, [55.0, 0.4], 2e6, Habit::Silent(9 * 60)),
+    machine("mail", DEBIAN, 2.0, [4.0, 8.0], 4.0, 66.0, 100.0, [48.0, 0.9], 1.5e6, Habit::Steady),
+];
+
+#[expect(clippy::too_many_arguments, reason = "a table")]
+const fn machine(
+    name: &'static str,
+    os: [&'static str; 3],
+    cores: f64,
+    cpu: [f64; 2],
+    memory_gb: f64,
+    memory_percent: f64,
+    disk_gb: f64,
+    disk: [f64; 2],
+    network: f64,
+    habit: Habit,
+) -> Machine {
+    Machine {
+        name,
+        os,
+        cores,
+        cpu,
+        memory_gb,
+        memory_percent,
+        disk_gb,
+        disk,
+        network,
+        habit,
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::parse();
+    let client = dev::dynamodb::client(&arguments.aws_endpoint_url_dynamodb, &arguments.aws_region);
+    // Whole minutes, so that running it again replaces rows.
+    let now = Utc::now()
+        .duration_trunc(TimeDelta::minutes(1))
+        .expect("a minute");
+    dev::template::create(&client, "ServersTable", &arguments.servers_table).await;
+    dev::template::create(&client, "MetricsTable", &arguments.metrics_table).await;
+    for machine in &FLEET {
+        if arguments
+            .only
+            .as_ref()
+            .is_some_and(|only| only != machine.name)
+        {
+            continue;
+        }
+        let rows = machine.history(now, arguments.days);
+        println!("{}: {} rows", machine.name, rows.len());
+        upsert(&client, &arguments.servers_table, machine, rows.last()).await;
+        append(&client, &arguments.metrics_table, machine, &rows).await;
+    }
+}
+
+impl Machine {
+    fn server_id(&self) -> ServerId {
+        self.name.parse().expect("a valid name")
+    }
+
+    /// A row per minute, oldest first.
+    fn history(&self, now: DateTime<Utc>, days: i64) -> Vec<Row> {
+        let mut random = Rng::with_seed(self.name.bytes().map(u64::from).sum());
+        let second = random.i64(1..55);
+        let minutes = days * 1_440;
+        let (mut received, mut sent) = (random.f64() * 1e12, random.f64() * 1e12);
+        let mut booted = minutes + random.i64(20_000..90_000);
+        let (mut burst, mut away, mut load) = (0, 0, [0.0; 3]);
+        let mut rows = Vec::new();
+        for ago in (0..minutes).rev() {
+            let received_at = now - TimeDelta::minutes(ago) - TimeDelta::seconds(second);
+            let hour = (received_at.timestamp() % 86_400) as f64 / 3_600.0;
+            // Busiest at 14:00.
+            let day = 0.5 - 0.5 * ((hour - 2.0) / 24.0 * TAU).cos();
+            let mut cpu = self.cpu[0] + self.cpu[1] * day * (0.8 + 0.4 * random.f64());
+            burst = match (burst, self.habit) {
+                (1.., _) => burst - 1,
+                (_, Habit::Bursts) if random.u32(..90) == 0 => random.i64(5..25),
+                _ => 0,
+            };
+            let is_night = self.habit == Habit::Nightly && (1.0..3.5).contains(&hour);
+            if burst > 0 || is_night {
+                cpu = 70.0 + 28.0 * random.f64();
+            }
+            away = match (away, self.habit) {
+                (1.., _) => away - 1,
+                (_, Habit::Flaps) if random.u32(..45) == 0 => random.i64(4..14),
+                _ => 0,
+            };
+            if let Habit::Restarted(at) = self.habit
+                && (at..at + 6).contains(&ago)
+            {
+                (received, sent, booted) = (0.0, 0.0, ago);
+                continue;
+            }
+            let is_silent = matches!(self.habit, Habit::Silent(since) if ago < since);
+            let share = cpu / 100.0;
+            received += self.network * 60.0 * share * (0.5 + random.f64());
+            sent += self.network * 40.0 * share * (0.5 + random.f64());
+            for (load, minutes) in load.iter_mut().zip([1.0, 5.0, 15.0]) {
+                *load += (share * self.cores - *load) / (minutes + 1.0);
+            }
+            if is_silent || away > 0 && ago > 3 {
+                continue;
+            }
+            let elapsed = 1.0 - ago as f64 / minutes as f64;
+            let disk = self.disk[0] - self.disk[1] * (1.0 - elapsed) + 0.05 * random.f64();
+            let memory = (self.memory_percent + 6.0 * (day - 0.5) + random.f64()).min(99.0);
+            let metrics = Metrics::from_fn(|metric| {
+                Some(match metric.name {
+                    "cpu_percent" => rounded(cpu.clamp(0.0, 100.0)),
+                    "memory_percent" => rounded(memory),
+                    "memory_total_mb" => whole(self.memory_gb * 1_024.0),
+                    "memory_used_mb" => whole(self.memory_gb * 10.24 * memory),
+                    "disk_percent" => rounded(disk),
+                    "disk_total_gb" => rounded(self.disk_gb),
+                    "disk_used_gb" => rounded(self.disk_gb * disk / 100.0),
+                    "network_rx_bytes" => whole(received),
+                    "network_tx_bytes" => whole(sent),
+                    "load_1m" => rounded(load[0]),
+                    "load_5m" => rounded(load[1]),
+                    "load_15m" => rounded(load[2]),
+                    "uptime_seconds" => Number::Whole(((booted - ago).max(0) * 60) as u64),
+                    _ => return None,
+                })
+            });
+            let ahead = match self.habit {
+                Habit::Clock(minutes) => TimeDelta::minutes(minutes),
+                _ => TimeDelta::zero(),
+            };
+            rows.push(Row {
+                timestamp: received_at + ahead,
+                received_at,
+                metrics,
+            });
+        }
+        rows
+    }
+}
+
+fn id() -> HeartbeatId {
+    HeartbeatId::new(b"demo").expect("a valid id")
+}
+
+fn rounded(value: f64) -> Number {
+    Number::Float((value * 100.0).round() / 100.0)
+}
+
+fn whole(value: f64) -> Number {
+    Number::Whole(value as u64)
+}
+
+/// The server as its last heartbeat left it.
+async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&Row>) {
+    let Some(last) = last else { return };
+    let reading = Reading {
+        metrics: last.metrics,
+        timestamp: Some(last.timestamp),
+        received_at: Some(last.received_at),
+    };
+    let server_id = machine.server_id();
+    let delete = client.delete_item().table_name(table);
+    // A demo of an earlier hour may have been judged by the watchdog.
+    let _ = tables::server::forget(delete, &server_id).send().await;
+    let upsert = Upsert {
+        server_id: &server_id,
+        id: &id(),
+        hostname: &format!("{}.example.com", machine.name),
+        received_at: last.received_at,
+        os: Some(Os {
+            distribution: Some(machine.os[0]),
+            version: Some(machine.os[1]),
+            kernel: None,
+            architecture: Some(machine.os[2]),
+        }),
+        reading: Some(&reading),
+    };
+    let update = client.update_item().table_name(table);
+    upsert.apply(update).send().await.expect("a server");
+}
+
+async fn append(client: &Client, table: &str, machine: &Machine, rows: &[Row]) {
+    let (server_id, id) = (machine.server_id(), id());
+    let batches = rows.chunks(BATCH).map(|rows| {
+        let requests = rows.iter().map(|row| {
+            let put = row.append(client.put_item(), &server_id, &id, TimeDelta::days(30));
+            let put = PutRequest::builder().set_item(put.get_item().clone());
+            let put = put.build().expect("an item");
+            WriteRequest::builder().put_request(put).build()
+        });
+        client
+            .batch_write_item()
+            .request_items(table, requests.collect())
+            .send()
+    });
+    stream::iter(batches)
+        .for_each_concurrent(CONCURRENCY, async |batch| {
+            let answer = batch.await.expect("a batch");
+            let left = answer
+                .unprocessed_items()
+                .is_none_or(|left| left.is_empty());
+            assert!(left, "DynamoDB has not taken every row");
+        })
+        .await;
+}

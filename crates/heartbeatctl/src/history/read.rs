@@ -1,0 +1,175 @@
+//! Reads rows of one server: one partition, in ranges side by side.
+
+use crate::aws::explain_in;
+use crate::time::Moment;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::Select;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tables::ServerId;
+use tables::metric::Metric;
+use tables::row::{Recorded, Row};
+
+/// The maximum number of concurrent queries.
+const CONCURRENCY: usize = 8;
+
+/// The least time that a range covers.
+const SHORTEST_RANGE: TimeDelta = TimeDelta::hours(6);
+
+/// Rows that one page may hold, so that few of them are in memory as DynamoDB returns them.
+const MAX_PAGE: i32 = 1_000;
+
+/// How far ahead of this machine's clock a row may be. Rows beyond that come from a wrong clock.
+pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// How many rows in the future are counted at most.
+pub const MAX_AHEAD: usize = 1_000;
+
+/// From a time on until before another.
+#[derive(Debug, Clone, Copy)]
+pub struct Period {
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    now: DateTime<Utc>,
+}
+
+impl Period {
+    /// A period that ends now if no other end is given.
+    ///
+    /// # Errors
+    /// If it ends before it starts.
+    pub fn new(since: Moment, until: Option<Moment>, now: DateTime<Utc>) -> Result<Self, String> {
+        let since = since.at(now);
+        let until = until.map_or(now, |until| until.at(now));
+        if since >= until {
+            return Err("the period ends before it starts".to_owned());
+        }
+        Ok(Self { since, until, now })
+    }
+}
+
+/// What to read.
+pub struct Request {
+    pub server: ServerId,
+    pub metrics: Vec<&'static Metric>,
+    pub period: Period,
+}
+
+/// The metrics table.
+pub struct Source {
+    pub client: Client,
+    pub table: String,
+}
+
+/// What was read.
+#[derive(Default)]
+pub struct Rows {
+    /// Oldest first.
+    pub rows: Vec<Recorded>,
+    /// Rows that lie in the future, at most [`MAX_AHEAD`].
+    pub ahead: usize,
+}
+
+impl Source {
+    /// Reads the rows of a period. `progress` gets the size of each page.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub async fn read(&self, request: &Request, progress: &impl Fn(usize)) -> anyhow::Result<Rows> {
+        let server_id = request.server.as_str();
+        let names: Vec<_> = request.metrics.iter().map(|metric| metric.name).collect();
+        let Period { since, until, now } = request.period;
+        let latest = now + TOLERANCE;
+        // A period up to now includes what a clock that is slightly wrong has sent.
+        let until = if until >= now { latest } else { until };
+        let ranges = stream::iter(ranges([since, until]));
+        let reading = ranges.map(|range| self.read_range(server_id, &names, range, now, progress));
+        let rows = reading.buffered(CONCURRENCY).try_concat();
+        let counting = async {
+            if until < latest {
+                return Ok(0);
+            }
+            self.count_ahead(server_id, latest).await
+        };
+        let (rows, ahead) = tokio::try_join!(rows, counting)?;
+        Ok(Rows { rows, ahead })
+    }
+
+    async fn read_range(
+        &self,
+        server_id: &str,
+        metrics: &[&str],
+        range: [DateTime<Utc>; 2],
+        now: DateTime<Utc>,
+        progress: &impl Fn(usize),
+    ) -> anyhow::Result<Vec<Recorded>> {
+        let query = self.client.query().table_name(&self.table);
+        let query = Row::select(query, server_id, range, metrics).limit(MAX_PAGE);
+        let mut pages = query.into_paginator().send();
+        let mut rows = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(explain_in(&self.table))?;
+            progress(page.items().len());
+            rows.extend(page.items().iter().filter_map(|item| Row::read(item, now)));
+        }
+        Ok(rows)
+    }
+
+    async fn count_ahead(&self, server_id: &str, from: DateTime<Utc>) -> anyhow::Result<usize> {
+        let query = self.client.query().table_name(&self.table);
+        let period = [from, DateTime::<Utc>::MAX_UTC.min(latest_storable())];
+        let page = Row::select(query, server_id, period, &[])
+            .set_projection_expression(None)
+            .select(Select::Count)
+            .limit(MAX_AHEAD as i32)
+            .send()
+            .await
+            .map_err(explain_in(&self.table))?;
+        Ok(usize::try_from(page.count()).unwrap_or_default())
+    }
+}
+
+fn latest_storable() -> DateTime<Utc> {
+    tables::time::parse(tables::time::LATEST).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// Parts of a period, each at least [`SHORTEST_RANGE`] long.
+fn ranges([since, until]: [DateTime<Utc>; 2]) -> Vec<[DateTime<Utc>; 2]> {
+    let length = until - since;
+    let count = (length.num_seconds() / SHORTEST_RANGE.num_seconds())
+        .clamp(1, 2 * CONCURRENCY as i64) as i32;
+    let bound = |number: i32| {
+        if number == count {
+            until
+        } else {
+            since + length / count * number
+        }
+    };
+    (0..count)
+        .map(|number| [bound(number), bound(number + 1)])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_a_period_without_a_gap_or_an_overlap() {
+        let since: DateTime<Utc> = "2026-03-29T00:30:00.123456Z".parse().expect("a time");
+        for (seconds, count) in [
+            (1, 1),
+            (21_600, 1),
+            (43_200, 2),
+            (86_401, 4),
+            (2_592_000, 16),
+        ] {
+            let until = since + TimeDelta::seconds(seconds);
+            let ranges = ranges([since, until]);
+            assert_eq!(ranges.len(), count, "{seconds}");
+            let bounds: Vec<_> = ranges.iter().flatten().copied().collect();
+            assert_eq!((bounds[0], bounds[bounds.len() - 1]), (since, until));
+            assert!(ranges.windows(2).all(|pair| pair[0][1] == pair[1][0]));
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! `heartbeatctl history`
+
+use crate::support::{Place, Terminal, put_server, stored, text, wait_until};
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use tables::metric::METRICS;
+
+fn at(time: &str) -> DateTime<Utc> {
+    time.parse().unwrap()
+}
+
+/// Stores a row of `web-1`.
+async fn put(place: &Place, time: DateTime<Utc>, metrics: &[(&str, String)]) {
+    put_until(place, time, metrics, Utc::now() + TimeDelta::days(1)).await;
+}
+
+async fn put_until(
+    place: &Place,
+    time: DateTime<Utc>,
+    metrics: &[(&str, String)],
+    expires: DateTime<Utc>,
+) {
+    let number = |value: &str| AttributeValue::N(value.to_owned());
+    let timestamp = dev::tables::stored(time);
+    let row = [
+        ("server_id", text("web-1")),
+        ("recorded_at", text(&format!("{timestamp}#1"))),
+        ("timestamp", text(&timestamp)),
+        ("received_at", text(&timestamp)),
+        ("expires_at", number(&expires.timestamp().to_string())),
+    ];
+    let metrics = metrics.iter().map(|(name, value)| (*name, number(value)));
+    place
+        .put(&place.metrics, row.into_iter().chain(metrics))
+        .await;
+}
+
+fn csv(text: &str) -> Vec<HashMap<&str, &str>> {
+    let mut lines = text.lines();
+    let names: Vec<_> = lines.next().unwrap().split(',').collect();
+    lines
+        .map(|line| names.iter().copied().zip(line.split(',')).collect())
+        .collect()
+}
+
+#[tokio::test]
+async fn csv_and_json_are_what_was_stored_oldest_first() {
+    let place = Place::new().await;
+    let start = at("2026-03-28T22:00:00.123456Z");
+    let mut expected = Vec::new();
+    // More than a page of a query, over the night in which clocks change.
+    for minute in (0..1_100).rev() {
+        let time = start + TimeDelta::minutes(minute);
+        let metrics = [
+            ("cpu_percent", format!("{}.25", minute % 100)),
+            ("disk_total_gb", "9.9E+125".to_owned()),
+            ("network_rx_bytes", u64::MAX.to_string()),
+        ];
+        // A row with no metric at all is a row, too.
+        let metrics = if minute % 7 == 0 { &[][..] } else { &metrics };
+        put(&place, time, metrics).await;
+        expected.push((dev::tables::stored(time), minute));
+    }
+    expected.reverse();
+    let period = ["--since", "2026-03-28", "--until", "2026-03-30"];
+    let run = place.run(&[&["history", "web-1", "--csv"], &period[..]].concat());
+    assert_eq!((run.code, &*run.stderr), (0, ""));
+    let header = run.stdout.lines().next().unwrap();
+    let names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+    assert_eq!(header, format!("timestamp,received_at,{}", names.join(",")));
+    let rows = csv(&run.stdout);
+    let json = place.run(&[&["history", "web-1", "--json"], &period[..]].concat());
+    let json = json.json();
+    let json = json.as_array().unwrap();
+    assert_eq!((rows.len(), json.len()), (1_100, 1_100));
+    for ((row, object), (time, minute)) in rows.iter().zip(json).zip(&expected) {
+        assert_eq!((row["timestamp"], row["received_at"]), (&**time, &**time));
+        assert_eq!(object["timestamp"], **time);
+        if minute % 7 == 0 {
+            assert_eq!(row["cpu_percent"], "");
+            assert_eq!(object.as_object().unwrap().len(), 2, "{object}");
+            continue;
+        }
+        assert_eq!(row["cpu_percent"], format!("{}.25", minute % 100));
+        assert_eq!(row["disk_total_gb"], "9.9e125");
+        assert_eq!(row["network_rx_bytes"], u64::MAX.to_string());
+        assert_eq!(row["load_1m"], "");
+        assert_eq!(object["network_rx_bytes"], json!(u64::MAX));
+        assert_eq!(object["disk_total_gb"], json!(9.9e125));
+        assert!(object.get("load_1m").is_none());
+    }
+    // The start is included, and the end is not.
+    let [first, second] = [&expected[0].0, &expected[1].0];
+    let one = [
+        "history", "web-1", "--csv", "--since", first, "--until", second,
+    ];
+    assert_eq!(csv(&place.run(&one).stdout).len(), 1);
+}
+
+#[tokio::test]
+async fn buckets_equal_a_plain_calculation() {
+    let place = Place::new().await;
+    let start = at("2026-01-17T23:50:00Z");
+    let (mut cpu, mut bytes) = (Vec::new(), Vec::new());
+    let mut counter = 1_000_000_u64;
+    for minute in 0..60_i64 {
+        // Twelve missing minutes, and a restart.
+        if (30..42).contains(&minute) {
+            continue;
+        }
+        let value = (minute * 37 % 101) as f64 / 2.0;
+        counter = if minute == 50 {
+            17
+        } else {
+            counter + minute as u64 * 600
+        };
+        let time = start + TimeDelta::minutes(minute);
+        cpu.push((time, value));
+        bytes.push((time, counter));
+        let metrics = [
+            ("cpu_percent", value.to_string()),
+            ("network_tx_bytes", counter.to_string()),
+        ];
+        put(&place, time, &metrics).await;
+    }
+    let rates = bytes.windows(2).filter_map(|pair| {
+        let seconds = (pair[1].0 - pair[0].0).num_seconds();
+        let is_gap = seconds > 60 || pair[1].1 < pair[0].1;
+        (!is_gap).then(|| (pair[1].0, (pair[1].1 - pair[0].1) as f64 / seconds as f64))
+    });
+    let rates: Vec<_> = rates.collect();
+    let summary = |points: &[(DateTime<Utc>, f64)], from: DateTime<Utc>| {
+        let inside = points
+            .iter()
+            .filter(|(time, _)| (from..from + TimeDelta::minutes(15)).contains(time));
+        let values: Vec<_> = inside.map(|(_, value)| *value).collect();
+        let sum: f64 = values.iter().sum();
+        let min = values.iter().copied().reduce(f64::min)?;
+        Some([
+            min,
+            sum / values.len() as f64,
+            values.iter().copied().reduce(f64::max)?,
+        ])
+    };
+    let period = [
+        "--since",
+        "2026-01-17",
+        "--until",
+        "2026-01-19",
+        "--every",
+        "15m",
+    ];
+    let json = place
+        .run(&[&["history", "web-1", "--json"], &period[..]].concat())
+        .json();
+    let buckets = json.as_array().unwrap();
+    // The first ends at midnight.
+    let times: Vec<_> = buckets
+        .iter()
+        .map(|bucket| bucket["time"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        times[..2],
+        ["2026-01-17T23:45:00.000000Z", "2026-01-18T00:00:00.000000Z"]
+    );
+    assert_eq!(times.len(), 5);
+    let close = |given: &Value, expected: f64| {
+        (given.as_f64().unwrap() - expected).abs() < 1e-9 * expected.max(1.0)
+    };
+    let run = place.run(&[&["history", "web-1", "--csv"], &period[..]].concat());
+    let rows = csv(&run.stdout);
+    for (bucket, row) in buckets.iter().zip(&rows) {
+        let from = at(bucket["time"].as_str().unwrap());
+        for (name, points) in [("cpu_percent", &cpu), ("network_tx_bytes", &rates)] {
+            let expected = summary(points, from);
+            assert_eq!(
+                bucket.get(name).is_some(),
+                expected.is_some(),
+                "{name} {from}"
+            );
+            for (index, part) in ["min", "mean", "max"].into_iter().enumerate() {
+                let cell = row[&*format!("{name}_{part}")];
+                let Some(expected) = expected else {
+                    assert_eq!(cell, "");
+                    continue;
+                };
+                assert!(
+                    close(&bucket[name][part], expected[index]),
+                    "{name} {part} {from}"
+                );
+                assert!(close(&json!(cell.parse::<f64>().unwrap()), expected[index]));
+            }
+        }
+        assert_eq!(row["load_1m_min"], "");
+    }
+    let days = [
+        "history",
+        "web-1",
+        "--json",
+        "--since",
+        "2026-01-17",
+        "--until",
+        "2026-01-19",
+        "--every",
+        "1d",
+    ];
+    let days = place.run(&days).json();
+    let days: Vec<_> = days
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|day| day["time"].clone())
+        .collect();
+    assert_eq!(
+        days,
+        ["2026-01-17T00:00:00.000000Z", "2026-01-18T00:00:00.000000Z"]
+    );
+}
+
+#[tokio::test]
+async fn expired_rows_and_rows_in_the_future_are_left_out() {
+    let place = Place::new().await;
+    let now = Utc::now();
+    let metrics = [("cpu_percent", "1".to_owned())];
+    for minutes in [3, 2, 1] {
+        put(&place, now - TimeDelta::minutes(minutes), &metrics).await;
+    }
+    put_until(
+        &place,
+        now - TimeDelta::minutes(4),
+        &metrics,
+        now - TimeDelta::seconds(1),
+    )
+    .await;
+    // A clock that is a little ahead is shown.
+    put(&place, now + TimeDelta::minutes(2), &metrics).await;
+    for ahead in [TimeDelta::hours(1), TimeDelta::days(30_000)] {
+        put(&place, now + ahead, &metrics).await;
+    }
+    let run = place.run(&["history", "web-1", "--csv"]);
+    assert_eq!(csv(&run.stdout).len(), 4, "{run:?}");
+    assert!(
+        run.stderr.starts_with("2 rows lie in the future"),
+        "{run:?}"
+    );
+    // A period in the past says nothing about the future.
+    let run = place.run(&["history", "web-1", "--csv", "--until", "90s"]);
+    assert_eq!((csv(&run.stdout).len(), &*run.stderr), (2, ""), "{run:?}");
+}
+
+#[tokio::test]
+async fn charts_fill_the_terminal() {
+    let place = Place::new().await;
+    for minute in 1..180 {
+        let metrics = [
+            ("cpu_percent", (minute % 60).to_string()),
+            ("network_rx_bytes", (10_000 - minute * 60).to_string()),
+        ];
+        put(&place, Utc::now() - TimeDelta::minutes(minute), &metrics).await;
+    }
+    let terminal = Terminal::new();
+    let status = place
+        .tool()
+        .args(["history", "web-1", "--since", "3h"])
+        .stdout(terminal.stream())
+        .spawn()
+        .unwrap()
+        .wait()
+        .unwrap();
+    assert!(status.success());
+    wait_until("the charts", || {
+        terminal.output().contains("network_tx_bytes")
+    });
+    let output = terminal.output();
+    let lines: Vec<_> = output
+        .lines()
+        .map(|line| line.trim_end_matches('\r'))
+        .collect();
+    assert!(lines[0].starts_with("cpu_percent  min 0 % ("), "{output}");
+    assert!(lines[0].contains("max 59 % ("), "{output}");
+    let widest = lines.iter().map(|line| line.chars().count()).max();
+    assert_eq!(widest, Some(80), "{output}");
+    assert!(output.contains("network_rx_bytes  min 1 B/s"), "{output}");
+    assert!(output.contains("load_1m: no values"), "{output}");
+    let run = place.run(&["history", "web-1", "--metric", "cpu_percent"]);
+    assert_eq!(run.stdout.matches(" min ").count(), 1, "{run:?}");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said() {
+    let place = Place::new().await;
+    put_server(&place, "web-1", "online", 5).await;
+    let run = place.run(&["history", "web-1", "--csv"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.starts_with("web-1 has no rows from "), "{run:?}");
+    assert_eq!(run.stdout.lines().count(), 1, "{run:?}");
+    assert_eq!(place.run(&["history", "web-1", "--json"]).json(), json!([]));
+    let run = place.run(&["history", "web-2"]);
+    assert_eq!(run.code, 1);
+    assert!(run.stderr.contains("there is no server web-2"), "{run:?}");
+    for (arguments, reason) in [
+        (
+            &["--since", "1h", "--until", "2h"][..],
+            "ends before it starts",
+        ),
+        (&["--since", "soon"], "neither a duration"),
+        (&["--metric", "cpu"], "it is none of cpu_percent"),
+        (&["--every", "5m"], "needs '--csv' or '--json'"),
+        (&["--csv", "--json"], "cannot be used with"),
+        (&["--csv", "--every", "0s"], "shorter than a second"),
+    ] {
+        let run = place.run(&[&["history", "web-1"], arguments].concat());
+        assert!(run.code != 0 && run.stderr.contains(reason), "{run:?}");
+    }
+    // A row that a person has made.
+    let row = [
+        ("server_id", text("web-1")),
+        ("recorded_at", text(&format!("{}#by-hand", stored(60)))),
+    ];
+    place.put(&place.metrics, row).await;
+    let rows = place.run(&["history", "web-1", "--json"]).json();
+    assert!(rows[0]["timestamp"].is_string() && rows[0].get("received_at").is_none());
+}

@@ -1,0 +1,220 @@
+"""A DynamoDB with the template's tables, `heartbeatctl web` on it, and a browser."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[2]
+DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
+SERVERS, METRICS = "heartbeat-servers", "heartbeat-metrics"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def stored(time):
+    return f"{time:%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def now():
+    return datetime.now(timezone.utc)
+
+
+class Database:
+    """A DynamoDB behind a proxy that counts requests and can refuse them."""
+
+    def __init__(self, port):
+        self.port = port
+        self.counts = {}
+        self.is_down = False
+
+    def call(self, operation, **parameters):
+        headers = {
+            "X-Amz-Target": f"DynamoDB_20120810.{operation}",
+            "Content-Type": "application/x-amz-json-1.0",
+            "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260118/us-east-1/dynamodb/aws4_request, "
+            "SignedHeaders=host, Signature=0",
+            "X-Amz-Date": "20260118T103000Z",
+        }
+        body = json.dumps(parameters).encode()
+        return json.load(urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}", body, headers)))
+
+    def server(self, server_id, seen=0, hostname=None, **attributes):
+        """Stores a server that was last seen so many seconds ago, with these metrics as its last reading."""
+        time = {"S": stored(now() - timedelta(seconds=seen))}
+        metrics = {name: {"N": str(value)} for name, value in attributes.items()}
+        reading = {"M": {"timestamp": time, "received_at": time, **metrics}}
+        item = {"server_id": {"S": server_id}, "status": {"S": "online"}, "last_seen": time, "reading": reading}
+        item["hostname"] = {"S": hostname or f"{server_id}.example.com"}
+        self.call("PutItem", TableName=SERVERS, Item=item)
+
+    def rows(self, server_id, times, **metrics):
+        """Stores a row at each of these times; a metric is a function of its number."""
+        requests = []
+        for number, time in enumerate(times):
+            values = {name: {"N": str(value(number))} for name, value in metrics.items()}
+            times = {"timestamp": {"S": stored(time)}, "received_at": {"S": stored(time)}}
+            key = {"server_id": {"S": server_id}, "recorded_at": {"S": f"{stored(time)}#{number}"}}
+            requests.append({"PutRequest": {"Item": key | times | values}})
+        for start in range(0, len(requests), 25):
+            self.call("BatchWriteItem", RequestItems={METRICS: requests[start : start + 25]})
+
+    def clear(self):
+        for table, keys in ((SERVERS, ["server_id"]), (METRICS, ["server_id", "recorded_at"])):
+            for item in self.call("Scan", TableName=table)["Items"]:
+                self.call("DeleteItem", TableName=table, Key={name: item[name] for name in keys})
+
+    def proxy(self):
+        """The handler that the page talks to."""
+        database = self
+
+        class Proxy(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                operation = self.headers["X-Amz-Target"].partition(".")[2]
+                database.counts[operation] = database.counts.get(operation, 0) + 1
+                status, answer = 400, b'{"__type":"com.amazonaws#AccessDeniedException","message":"not today"}'
+                if not database.is_down:
+                    url = f"http://127.0.0.1:{database.port}"
+                    try:
+                        with urllib.request.urlopen(urllib.request.Request(url, body, dict(self.headers))) as response:
+                            status, answer = response.status, response.read()
+                    except urllib.error.HTTPError as error:
+                        status, answer = error.code, error.read()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        return Proxy
+
+
+@pytest.fixture(scope="session")
+def dynamodb(tmp_path_factory):
+    build = ["cargo", "build", "--quiet", "--locked", "--package", "dev", "--package", "heartbeatctl"]
+    subprocess.run(build, cwd=ROOT, check=True)
+    port = free_port()
+    file = tmp_path_factory.mktemp("dynamodb") / "data.sqlite"
+    program = [DEBUG / "dev", "--port", str(port), "--file", file]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        yield Database(port)
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def endpoint(dynamodb):
+    with ThreadingHTTPServer(("127.0.0.1", 0), dynamodb.proxy()) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def database(dynamodb):
+    """The database without an item."""
+    dynamodb.clear()
+    dynamodb.counts.clear()
+    dynamodb.is_down = False
+    return dynamodb
+
+
+@pytest.fixture(scope="session")
+def environment(endpoint):
+    return {
+        "AWS_ENDPOINT_URL_DYNAMODB": endpoint,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "SERVERS_TABLE": SERVERS,
+        "METRICS_TABLE": METRICS,
+    }
+
+
+@pytest.fixture
+def ctl(environment):
+    """Runs heartbeatctl; returns its output."""
+
+    def run(*arguments):
+        command = [DEBUG / "heartbeatctl", *arguments]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+
+    return run
+
+
+@pytest.fixture
+def serve(environment):
+    """Starts `heartbeatctl web`; returns its URL."""
+
+    @contextmanager
+    def start(*arguments, listen="127.0.0.1:0"):
+        command = [DEBUG / "heartbeatctl", "web", "--listen", listen, *arguments]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+            url = re.match(r"http://\S+", process.stderr.readline())
+            yield url and url[0]
+            process.terminate()
+
+    return start
+
+
+@pytest.fixture
+def web(database, serve):
+    with serve() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, web):
+    """Opens the page. In the end, no error was logged, and nothing was requested from elsewhere."""
+    problems, contexts = [], []
+
+    def opened(path="/", expect_errors=False, **options):
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        if not expect_errors:
+            page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("dialog", lambda dialog: problems.append(dialog.message) or dialog.dismiss())
+        page.on("request", lambda request: problems.append(request.url) if not is_own(request.url) else None)
+        page.goto(web + path)
+        return page
+
+    def is_own(url):
+        return url.startswith(f"{web}/") or url.startswith("data:")
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert problems == []

@@ -1,0 +1,227 @@
+"""The page in a real browser."""
+
+import re
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+from conftest import now
+from playwright.sync_api import expect
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def fleet(database):
+    """Two healthy servers, a full disk, and one that is silent; two hours of rows of web-1 with half an hour missing."""
+    database.server("web-1", seen=20, cpu_percent=12, memory_percent=40, disk_percent=30)
+    database.server("web-2", seen=30, cpu_percent=50)
+    database.server("db-1", seen=10, disk_percent=97.4)
+    database.server("mail", seen=3600)
+    times = [now() - MINUTE * ago for ago in range(120, 0, -1) if not 40 <= ago < 70]
+    rates = {"network_rx_bytes": lambda number: number * 60_000}
+    database.rows("web-1", times, cpu_percent=lambda number: 90 if number == 20 else 10, disk_percent=lambda _: 30, **rates)
+    return database
+
+
+def names(page):
+    return page.locator("tbody tr:visible th a").all_inner_texts()
+
+
+def open_server(open_page, **options):
+    page = open_page("/servers/web-1#6h", **options)
+    expect(page.locator("#charts svg polyline").first).to_be_visible()
+    return page
+
+
+def chart(page, metric):
+    return page.locator(f"svg[data-metric={metric}]")
+
+
+def test_problems_come_first_and_a_search_finds_a_server(fleet, open_page):
+    page = open_page()
+    assert names(page) == ["mail", "db-1", "web-1", "web-2"]
+    mail = page.locator("tr", has_text="mail.example.com")
+    expect(mail).to_contain_text("offline")
+    assert page.locator("tr", has_text="db-1").locator("meter").get_attribute("value") == "97.4"
+    page.get_by_label("Search").fill("web example")
+    assert names(page) == ["web-1", "web-2"]
+    page.get_by_label("Search").fill("offline")
+    assert names(page) == ["mail"]
+
+
+def test_a_refresh_sees_a_new_heartbeat_and_a_server_that_goes_offline(fleet, open_page):
+    page = open_page()
+    page.get_by_role("link", name="web-2").focus()
+    page.get_by_label("Search").fill("e")
+    page.get_by_role("link", name="web-2").focus()
+    fleet.server("newcomer", seen=1, cpu_percent=1)
+    fleet.server("web-2", seen=200)
+    expect(page.get_by_role("link", name="newcomer")).to_be_visible(timeout=25_000)
+    expect(page.locator("tr", has_text="web-2")).to_contain_text("offline")
+    # A refresh takes neither the search nor the focus away.
+    assert page.get_by_label("Search").input_value() == "e"
+    assert page.evaluate("document.activeElement.textContent") == "web-2"
+
+
+def test_a_click_opens_a_server_with_a_chart_of_every_metric(fleet, open_page):
+    page = open_page()
+    page.get_by_role("link", name="web-1").click()
+    expect(page).to_have_title("web-1 – heartbeat")
+    expect(page.locator("#charts svg")).to_have_count(13)
+    expect(page.locator("nav a[aria-current]")).to_have_text("24h")
+    expect(chart(page, "cpu_percent").locator("polyline").first).to_be_visible()
+    # The peak is in the band although the mean of its bucket is lower.
+    expect(page.locator("figure", has=chart(page, "cpu_percent")).locator("output")).to_have_text("10 % to 90 %")
+    expect(page.locator("figure", has=chart(page, "network_rx_bytes")).locator("output")).to_have_text("1 kB/s")
+    expect(page.locator("figure", has=chart(page, "load_1m")).locator("output")).to_have_text("no values")
+    # The limit of the watchdog's default.
+    assert chart(page, "disk_percent").locator(".limit").count() == 1
+    assert chart(page, "cpu_percent").locator(".limit").count() == 0
+
+
+def test_absences_are_shaded_and_lines_do_not_cross_them(fleet, open_page):
+    page = open_server(open_page)
+    cpu = chart(page, "cpu_percent")
+    # Before the first row, and the half hour.
+    assert cpu.locator(".absent").count() == 2
+    assert cpu.locator("polyline").count() == 2
+    widths = [float(rect.get_attribute("width")) for rect in cpu.locator(".absent").all()]
+    share = widths[1] / (cpu.bounding_box()["width"] - 54)
+    assert 28 < share * 360 < 32, widths
+
+
+def test_the_range_changes(fleet, open_page):
+    page = open_server(open_page)
+    for range, minutes in (("1h", "1 min"), ("7d", "30 min"), ("30d", "120 min")):
+        page.locator("nav a", has_text=range).click()
+        expect(page.locator("nav a[aria-current]")).to_have_text(range)
+        expect(page.locator("#shown")).to_contain_text(f"{minutes} per point")
+    page.go_back()
+    expect(page.locator("nav a[aria-current]")).to_have_text("7d")
+
+
+def test_a_drag_zooms_in_and_a_double_click_out(fleet, open_page):
+    page = open_server(open_page)
+    before = page.locator("#shown").inner_text()
+    box = chart(page, "cpu_percent").bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.7, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, y, steps=4)
+    assert float(chart(page, "cpu_percent").locator(".selection").get_attribute("width")) > 20
+    page.mouse.up()
+    expect(page.locator("#shown")).to_contain_text("1 min per point")
+    since, until = map(int, urlsplit(page.url).fragment.split("-"))
+    width = box["width"]
+    expected = 6 * 3600 * 1000 * width * 0.1 / (width - 54)
+    assert abs(until - since - expected) < 120_000
+    expect(page.locator("#shown")).not_to_have_text(before)
+    page.mouse.dblclick(box["x"] + box["width"] / 2, y)
+    expect(page.locator("nav a[aria-current]")).to_have_text("6h")
+
+
+def test_the_pointer_shows_the_values(fleet, open_page):
+    page = open_server(open_page)
+    cpu = chart(page, "cpu_percent")
+    box = cpu.bounding_box()
+    # The peak: 100 minutes ago, of six hours.
+    x = 46 + (box["width"] - 54) * (1 - 100 / 360)
+    cpu.hover(position={"x": x, "y": 50})
+    expect(page.locator("figure", has=cpu).locator("output")).to_contain_text("90 %")
+    assert cpu.locator(".cursor").get_attribute("visibility") == "visible"
+
+
+def test_the_keyboard_reads_and_zooms(fleet, open_page):
+    page = open_server(open_page)
+    cpu = chart(page, "cpu_percent")
+    output = page.locator("figure", has=cpu).locator("output")
+    cpu.focus()
+    page.keyboard.press("ArrowLeft")
+    newest = output.inner_text()
+    page.keyboard.press("ArrowLeft")
+    assert output.inner_text() != newest and newest.endswith("10 %")
+    for _ in range(20):
+        page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"#\d+-\d+$"))
+    page.keyboard.press("Escape")
+    page.wait_for_url("**#6h")
+
+
+def test_a_screen_reader_gets_titles_labels_and_a_table(fleet, open_page):
+    page = open_page(viewport={"width": 390, "height": 800})
+    assert page.get_by_role("table").count() == 1
+    assert page.get_by_role("row").count() == 4
+    assert page.get_by_role("rowheader", name="web-1").count() == 1
+    page = open_server(open_page)
+    assert page.get_by_role("img", name="cpu, %").count() == 1
+    assert page.locator("html").get_attribute("lang") == "en"
+
+
+@pytest.mark.parametrize("path", ["/", "/servers/web-1"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_everything_in_light_and_dark(fleet, open_page, path, scheme):
+    page = open_page(path, viewport={"width": 360, "height": 740}, color_scheme=scheme, has_touch=True)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    red = page.evaluate("Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])")
+    assert red > 200 if scheme == "light" else red < 60
+    if path == "/":
+        for cell in page.locator("tbody tr").first.locator("td").all():
+            box = cell.bounding_box()
+            assert box["x"] + box["width"] <= 360
+
+
+def test_hostile_host_names_do_nothing(database, open_page):
+    hostile = [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(2)>',
+        "<a href=javascript:alert(3)>click</a>",
+        "</table><h1>gone</h1>",
+        "<svg onload=alert(4)>",
+        "{{7*7}}\u202etxt",
+    ]
+    for number, hostname in enumerate(hostile):
+        database.server(f"web-{number}", seen=1, hostname=hostname)
+    page = open_page()
+    shown = page.locator("tbody th small").all_inner_texts()
+    assert sorted(shown) == sorted(hostile)
+    assert page.locator("tbody img, tbody script, tbody h1, tbody svg").count() == 0
+    page.goto(page.url + "servers/web-0")
+    expect(page.locator(".summary")).to_contain_text(hostile[0])
+    # And after a refresh, which sets HTML.
+    page.go_back()
+    database.server("web-9", seen=1, hostname=hostile[1])
+    expect(page.get_by_role("link", name="web-9")).to_be_visible(timeout=25_000)
+
+
+def test_a_fault_of_aws_is_said_and_tried_again(fleet, open_page):
+    fleet.is_down = True
+    page = open_page(expect_errors=True)
+    expect(page.get_by_role("alert")).to_contain_text("AccessDeniedException")
+    assert page.locator("meta[http-equiv=refresh]").get_attribute("content") == "10"
+    fleet.is_down = False
+    expect(page.get_by_role("link", name="web-1")).to_be_visible(timeout=25_000)
+    # An open page keeps what it shows.
+    fleet.is_down = True
+    expect(page.locator("#stale")).to_contain_text("Not refreshed", timeout=25_000)
+    expect(page.get_by_role("link", name="web-1")).to_be_visible()
+    fleet.is_down = False
+    expect(page.locator("#stale")).to_be_hidden(timeout=25_000)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "UTC"])
+def test_the_axis_ends_at_local_midnight_when_the_clocks_change(fleet, open_page, zone):
+    # 23 to 30 October, and 30 October to 6 November 2026.
+    for since, until in ((1792713600000, 1793404800000), (1793318400000, 1794009600000)):
+        page = open_page(f"/servers/web-1#{since}-{until}", timezone_id=zone, locale="en-US")
+        expect(page.locator("#shown")).to_contain_text("No readings")
+        ticks = chart(page, "cpu_percent").locator("text[text-anchor=middle]")
+        labels = ticks.all_text_contents()
+        assert len(labels) == len(set(labels)) >= 4, labels
+        step = (until - since) / (chart(page, "cpu_percent").bounding_box()["width"] - 54)
+        for tick in ticks.all():
+            time = since + (float(tick.get_attribute("x")) - 46) * step
+            hour = page.evaluate("(time) => { const at = new Date(time); return at.getHours() + at.getMinutes() / 60 }", time)
+            assert min(hour, 24 - hour) < 0.2, (labels, hour)
