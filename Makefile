@@ -1,9 +1,6 @@
-# The architecture that the functions are built for: that of the last deployment, or else this machine's.
+# The architecture that `make build` builds for: this machine's, unless another is asked for.
 HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
-ARCHITECTURE ?= $(or $(call remembered,Architecture[=" \\]+(arm64|x86_64)),$(HOST))
-
-# The capture group of a pattern in samconfig.toml, which `sam deploy --guided` writes.
-remembered = $(shell sed -nE 's/.*$(1).*/\1/p' samconfig.toml 2>/dev/null | head -n 1)
+ARCHITECTURE ?= $(HOST)
 
 # The project's own tools, at pinned versions.
 TOOLS := target/tools
@@ -15,9 +12,6 @@ export RUST_TEST_THREADS ?= 6
 
 # The binary that SAM builds and Lambda runs.
 BOOTSTRAP := .aws-sam/build/HeartbeatFunction/bootstrap
-
-# The stack's name in AWS.
-STACK ?= $(or $(call remembered,^stack_name = "(.*)"),heartbeat)
 
 OPENAPI_TOOLS := target/openapi-tools
 WEB_TOOLS := target/web-tools
@@ -140,37 +134,37 @@ budgets: build ## Record the instruction counts of the deployed binary as the bu
 	cargo run --locked -p bench -- record $(BOOTSTRAP)
 
 build: $(TOOLS)/ready ## Build the functions for deployment, in .aws-sam/build.
+	cargo lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64)
 	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
-validate: $(TOOLS)/ready ## Check the template against the rules of SAM and CloudFormation.
+validate: $(TOOLS)/tests-ready ## Check the template against the rules of SAM and CloudFormation.
 	sam validate --lint --region us-east-1
 	cfn-lint template.yaml
 
 # These targets run what they build, so they build for this machine.
 test-deployment instructions budgets: ARCHITECTURE := $(HOST)
 
-# Asks for the parameters. The first time, it proposes the stack's name, the AWS CLI's region and the built
-# architecture; after that, the values in samconfig.toml, which these options would override.
-deploy: validate build ## Deploy the stack to AWS.
-	@$(TOOLS)/bin/python crates/dev/check_architecture.py $(ARCHITECTURE)
-	region=$${AWS_REGION:-$${AWS_DEFAULT_REGION:-$$(aws configure get region)}}; \
-	sam deploy --guided --no-fail-on-empty-changeset $(if $(wildcard samconfig.toml),,--stack-name heartbeat $${region:+--region $$region} \
-		--parameter-overrides Architecture=$(ARCHITECTURE))
+deploy: $(TOOLS)/ready ## Deploy the stack to AWS; ENV, SET, ARCHITECTURE and, the first time, EMAIL: docs/deploy.md.
+	@$(TOOLS)/bin/python crates/dev/deploy.py
 
-example: ## Print a curl command for the deployed stack.
-	@aws cloudformation describe-stacks --stack-name $(STACK) --output text \
-		$(addprefix --region ,$(call remembered,^region = "(.*)")) \
-		--query "Stacks[0].Outputs[?OutputKey=='Example'].OutputValue"
+example: $(TOOLS)/ready ## Print a curl command for the deployed stack.
+	@$(TOOLS)/bin/python crates/dev/deploy.py example
 
-key: ## Generate an API key in hex and one in the keys table's format, each with its digest; nothing is stored.
-	@for key in $$(openssl rand -hex 32) hb_$$(openssl rand -base64 32 | tr /+ _- | tr -d =); do \
-		printf 'key     %s\ndigest  %s\n' $$key $$(printf %s $$key | openssl dgst -sha256 -r | cut -d' ' -f1); \
-	done
+key: ## Generate an API key and its digest; nothing is stored.
+	@key=$$(openssl rand -hex 32) && \
+		printf 'key     %s\ndigest  %s\n' $$key $$(printf %s $$key | openssl dgst -sha256 -r | cut -d' ' -f1)
 
-$(TOOLS)/ready: tests/deployment/requirements.txt
+# What deploys is installed first, and what only tests need on top of it when they run.
+$(TOOLS)/ready: crates/dev/requirements.txt tests/deployment/requirements.txt
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --requirement $< --constraint tests/deployment/requirements.txt
+	touch $@
+$(TOOLS)/tests-ready: $(TOOLS)/ready
+	$(@D)/bin/pip install --quiet --requirement tests/deployment/requirements.txt
+	touch $@
 $(OPENAPI_TOOLS)/ready: tests/openapi/requirements.txt tests/openapi/constraints.txt
 $(WEB_TOOLS)/ready: tests/web/requirements.txt tests/web/constraints.txt
-$(TOOLS)/ready $(OPENAPI_TOOLS)/ready $(WEB_TOOLS)/ready:
+$(OPENAPI_TOOLS)/ready $(WEB_TOOLS)/ready:
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --requirement $<
 	touch $@

@@ -4,6 +4,12 @@ import hashlib
 import io
 import json
 import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 import zipfile
 
 # Set before botocore is loaded, so that no test can reach an account.
@@ -32,6 +38,31 @@ def aws():
     host, port = server.get_host_and_port()
     yield lambda service: boto3.client(service, endpoint_url=f"http://{host}:{port}")
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def moto_process():
+    """A mock AWS of its own: all servers of one process share what they hold."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        yield f"http://127.0.0.1:{port}"
+        process.kill()
+
+
+@pytest.fixture
+def fresh_aws(moto_process):
+    """Creates clients for a mock AWS in which there is nothing."""
+    reset = urllib.request.Request(f"{moto_process}/moto-api/reset", method="POST")
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(reset)
+            break
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    return lambda service: boto3.client(service, endpoint_url=moto_process)
 
 
 @pytest.fixture(scope="session")

@@ -1,27 +1,38 @@
-"""What `make deploy` passes to SAM, and when it does not deploy."""
+"""`make deploy`, from the credentials to what it prints in the end, with a fake SAM and moto's AWS."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 
+import boto3
 import pytest
+from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
-from samcli.yamlhelper import yaml_parse
-from stack import ROOT
+from samcli.yamlhelper import yaml_dump
+from stack import ROOT, read
 
-FUNCTIONS = ["HeartbeatFunction", "WatchdogFunction"]
+FUNCTIONS = ["HeartbeatFunction", "NotifyFunction", "WatchdogFunction"]
 HOST = "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64"
 OTHER = "x86_64" if HOST == "arm64" else "arm64"
-COPIED = ["Makefile", "template.yaml", "crates/dev/check_architecture.py", "tests/deployment/requirements.txt"]
+COPIED = [
+    "Makefile",
+    "template.yaml",
+    "crates/dev/deploy.py",
+    "crates/dev/requirements.txt",
+    "tests/deployment/requirements.txt",
+]
 
-# A fake SAM: `build` writes ELF headers, and `deploy` records its arguments.
+# `build` writes ELF headers, and `deploy` passes a stack of the same parameters to moto and records its arguments.
 SAM = f"""#!{sys.executable}
 import json, os, pathlib, re, shutil, sys
+import boto3
+from samcli.cli.types import CfnParameterOverridesType
 command, text = sys.argv[1], " ".join(sys.argv)
-asked = re.search(r"Architecture=(\\w+)", text)
 if command == "build":
+    asked = re.search(r"Architecture=(\\w+)", text)
     for name in {FUNCTIONS!r}:
         built = os.environ.get(f"BUILT_{{name}}", asked[1])
         folder = pathlib.Path(".aws-sam/build", name)
@@ -29,17 +40,36 @@ if command == "build":
         number = {{"x86_64": 62, "arm64": 183}}[built]
         header = b"\\x7fELF\\x02\\x01".ljust(16, b"\\0") + b"\\3\\0" + number.to_bytes(2, "little")
         (folder / "bootstrap").write_bytes(header)
-    shutil.copy("template.yaml", ".aws-sam/build/template.yaml")
 if command == "deploy":
     pathlib.Path("deployed.json").write_text(json.dumps(sys.argv[2:]))
+    start = sys.argv.index("--parameter-overrides") + 1
+    given = CfnParameterOverridesType().convert((sys.argv[start:],), None, None)
+    option = lambda name: sys.argv[sys.argv.index(name) + 1]
+    client = boto3.client("cloudformation", region_name=option("--region"))
+    stacks = [stack["StackName"] for stack in client.describe_stacks()["Stacks"]]
+    known = json.loads(pathlib.Path("tiny.json").read_text())["Parameters"]
+    previous = [{{"ParameterKey": name, "UsePreviousValue": True}} for name in known if name not in given]
+    parameters = [{{"ParameterKey": name, "ParameterValue": value}} for name, value in given.items()]
+    arguments = dict(StackName=option("--stack-name"), TemplateBody=pathlib.Path("tiny.json").read_text())
+    if option("--stack-name") in stacks:
+        try:
+            client.update_stack(Parameters=parameters + previous, **arguments)
+        except client.exceptions.ClientError as error:
+            if "No updates" not in str(error):
+                raise
+    else:
+        # CloudFormation remembers defaults; moto does not.
+        defaults = [{{"ParameterKey": name, "ParameterValue": str(known[name]["Default"])}} for name in known if name not in given]
+        client.create_stack(Parameters=parameters + defaults, **arguments)
 """
 
 
 class Project:
-    """A folder in which `make deploy` runs as in the real project, with a fake SAM and a fake AWS CLI."""
+    """A folder in which `make deploy` runs as in the real project, with a fake SAM and a fake cargo."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, endpoint):
         self.folder = folder
+        self.endpoint = endpoint
         tools = folder / "target/tools/bin"
         tools.mkdir(parents=True)
         for name in COPIED:
@@ -47,124 +77,213 @@ class Project:
             shutil.copy(ROOT / name, folder / name)
         for name, script in {
             "sam": SAM,
-            "cfn-lint": "#!/bin/sh\n",
-            "aws": '#!/bin/sh\n[ "$*" = "configure get region" ] && echo eu-north-1\n',
+            "cargo": '#!/bin/sh\necho "$@" >> cargo.log\n',
             "python": f'#!/bin/sh\nexec {sys.executable} "$@"\n',
         }.items():
             (tools / name).write_text(script)
             (tools / name).chmod(0o755)
         (tools.parent / "ready").touch()
+        outputs = {"HeartbeatUrl": "https://api/heartbeat", "Example": "curl\n  api", "AlertTopicArn": {"Ref": "Topic"}}
+        tiny = {
+            "Parameters": read()["Parameters"],
+            "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+            "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+        }
+        (folder / "tiny.json").write_text(json.dumps(tiny))
 
     def make(self, *arguments, **environment):
-        """Runs make; returns its output, and the arguments of `sam deploy` if it was called."""
+        """Runs make; returns its output, and the options of `sam deploy` if it was called."""
         deployed = self.folder / "deployed.json"
         deployed.unlink(missing_ok=True)
-        ignored = ("AWS_", "MAKE", "MFLAGS", "ARCHITECTURE")
+        ignored = ("AWS_", "MAKE", "MFLAGS", "ARCHITECTURE", "EMAIL", "ENV", "SET")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ignored)}
-        result = subprocess.run(
-            ["make", *arguments], cwd=self.folder, env=inherited | environment, capture_output=True, text=True
-        )
-        assert (result.returncode == 0) == (deployed.exists() or arguments[0] != "deploy"), result.stderr
-        return result.stdout + result.stderr, json.loads(deployed.read_text()) if deployed.exists() else None
+        here = {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "HOME": str(self.folder),
+        }
+        given = {name: value for name, value in (inherited | here | environment).items() if value is not None}
+        result = subprocess.run(["make", *arguments], cwd=self.folder, env=given, capture_output=True, text=True)
+        output = result.stdout + result.stderr
+        assert (result.returncode == 0) == (deployed.exists() or "deploy" not in arguments), output
+        return output, json.loads(deployed.read_text()) if deployed.exists() else None
 
-    def remember(self, architecture):
-        """Writes what `sam deploy --guided` writes."""
-        config = SamConfig(str(self.folder))
-        overrides = f'ApiKeySha256="" Architecture="{architecture}" LogLevel="INFO"'
-        for key, value in {"stack_name": "heartbeat", "region": "eu-west-1", "parameter_overrides": overrides}.items():
-            config.put(["deploy"], "parameters", key, value)
-        config.flush()
+    def parameters(self, environment="default"):
+        """What SAM reads from samconfig.toml."""
+        values = SamConfig(str(self.folder)).get_all(["deploy"], "parameters", environment)
+        return values, CfnParameterOverridesType().convert((values["parameter_overrides"],), None, None)
 
 
 @pytest.fixture
-def project(tmp_path):
-    return Project(tmp_path)
+def project(tmp_path, fresh_aws):
+    return Project(tmp_path, fresh_aws("sts").meta.endpoint_url)
 
 
-def test_the_first_deployment_proposes_the_name_the_region_and_the_architecture(project):
-    proposed = ["--guided", "--no-fail-on-empty-changeset", "--stack-name", "heartbeat", "--region", "eu-north-1"]
-    for arguments, architecture in (([], HOST), ([f"ARCHITECTURE={OTHER}"], OTHER)):
-        _, deployed = project.make("deploy", *arguments)
-        assert deployed == [*proposed, "--parameter-overrides", f"Architecture={architecture}"]
+def overrides(deployed):
+    return CfnParameterOverridesType().convert((deployed[deployed.index("--parameter-overrides") + 1 :],), None, None)
 
 
-def test_the_region_of_the_environment_takes_precedence_over_the_configuration(project):
-    def region(**environment):
-        arguments = project.make("deploy", **environment)[1]
-        return arguments[arguments.index("--region") + 1]
-
-    assert region(AWS_DEFAULT_REGION="eu-west-2") == "eu-west-2"
-    assert region(AWS_DEFAULT_REGION="eu-west-2", AWS_REGION="eu-west-3") == "eu-west-3"
+def of_stack(fresh_aws, name="heartbeat"):
+    (stack,) = fresh_aws("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    return {each["ParameterKey"]: each["ParameterValue"] for each in stack["Parameters"]}
 
 
-@pytest.mark.parametrize("architecture", [HOST, OTHER])
-def test_later_deployments_use_the_remembered_architecture_and_override_nothing(project, architecture):
-    project.remember(architecture)
+def test_the_first_deployment_asks_nothing_and_says_what_is_next(project):
     output, deployed = project.make("deploy")
-    assert f"sam build --parameter-overrides Architecture={architecture}" in output
-    assert deployed == ["--guided", "--no-fail-on-empty-changeset"]
+    options = ["--stack-name", "heartbeat", "--region", "us-east-1", "--config-env", "default"]
+    options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
+    assert deployed[: len(options)] == options and "--guided" not in deployed
+    assert overrides(deployed) == {"Architecture": HOST}
+    for words in ("Account 123456789012", "Deployed: https://api/heartbeat", "keys add", "curl api", "AlarmEmail"):
+        assert words in output, output
+    assert "termination-protection" in output
+    # What cargo says is seen, and SAM compiles nothing.
+    assert (project.folder / "cargo.log").read_text() == "lambda build --release --locked\n"
+    # The second time, it is short.
+    output, deployed = project.make("deploy")
+    assert "termination-protection" not in output and overrides(deployed) == {"Architecture": HOST}
 
 
-def test_a_different_architecture_from_the_remembered_one_is_not_deployed(project):
-    project.remember(OTHER)
-    output, deployed = project.make("deploy", f"ARCHITECTURE={HOST}")
-    assert deployed is None
-    assert f"is built for {HOST}, but would run on {OTHER}" in output
-    assert "samconfig.toml" in output
+def test_the_file_has_every_parameter_with_its_default_as_a_comment(project):
+    project.make("deploy", EMAIL="me@example.org")
+    values, parameters = project.parameters()
+    assert parameters == {"Architecture": HOST, "AlarmEmail": "me@example.org"}
+    assert {name: values[name] for name in ("stack_name", "region", "resolve_s3", "capabilities")} == {
+        "stack_name": "heartbeat",
+        "region": "us-east-1",
+        "resolve_s3": True,
+        "capabilities": "CAPABILITY_IAM",
+    }
+    config = project.folder / "samconfig.toml"
+    # Without the marks of the comments, it says the defaults.
+    config.write_text(re.sub(r"^# (?=[A-Z]\w+ = )", "", config.read_text(), flags=re.MULTILINE))
+    defaults = {name: str(parameter["Default"]) for name, parameter in read()["Parameters"].items()}
+    assert project.parameters()[1] == defaults | parameters
+
+
+def test_the_address_counts_once(project, fresh_aws):
+    output, _ = project.make("deploy", EMAIL="nobody")
+    assert "AlarmEmail cannot be 'nobody'" in output and not (project.folder / "samconfig.toml").exists()
+    project.make("deploy")
+    _, deployed = project.make("deploy", EMAIL="me@example.org")
+    assert "AlarmEmail" not in overrides(deployed)
+
+
+def test_a_fresh_clone_resets_nothing(project, fresh_aws):
+    project.make("deploy", f"ARCHITECTURE={OTHER}", "SET=LogLevel=DEBUG ThrottleRate=7")
+    (project.folder / "samconfig.toml").unlink()
+    _, deployed = project.make("deploy")
+    # The processor comes from the stack, not from this machine.
+    assert overrides(deployed) == {"Architecture": OTHER}
+    assert (of_stack(fresh_aws)["LogLevel"], of_stack(fresh_aws)["ThrottleRate"]) == ("DEBUG", "7")
+    assert project.parameters()[1] == {"Architecture": OTHER}
+
+
+def test_sam_keeps_the_values_of_parameters_that_are_not_given(fresh_aws, tmp_path):
+    """SAM itself, on a stack without a transform, which moto does not know."""
+    parameters = {name: {"Type": "String", "Default": "default"} for name in ("Kept", "Given")}
+    template = {"Parameters": parameters, "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
+    (tmp_path / "template.yaml").write_text(yaml_dump(template))
+    environment = os.environ | {"AWS_ENDPOINT_URL": fresh_aws("s3").meta.endpoint_url, "SAM_CLI_TELEMETRY": "0"}
+    for given in (["Kept=first", "Given=first"], ["Given=second"]):
+        command = ["sam", "deploy", "--stack-name", "kept", "--region", "us-east-1"]
+        command += ["--no-confirm-changeset", "--parameter-overrides", *given]
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+        # So that there is a change.
+        template["Resources"]["Another"] = {"Type": "AWS::SNS::Topic"}
+        (tmp_path / "template.yaml").write_text(yaml_dump(template))
+    assert of_stack(fresh_aws, "kept") == {"Kept": "first", "Given": "second"}
+
+
+def test_set_is_merged_with_the_file(project):
+    project.make("deploy", EMAIL="me@example.org")
+    urls = "ntfy:https://ntfy.sh/T0K3N slack:https://hooks.slack.com/x?a=1,2;b='3'"
+    quoted = urls.replace("'", "'\\''")
+    output, deployed = project.make("deploy", f"SET=LogLevel=DEBUG WebhookUrls='{quoted}' Limits=disk_percent=80,load_5m=4")
+    assert overrides(deployed) == {
+        "Architecture": HOST,
+        "AlarmEmail": "me@example.org",
+        "LogLevel": "DEBUG",
+        "WebhookUrls": urls,
+        "Limits": "disk_percent=80,load_5m=4",
+    }
+    assert "T0K3N" not in output, output
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("LogLevel", "'LogLevel' is not <parameter>=<value>"),
+        ("Loglevel=DEBUG", "The parameters are: ApiKeySha256"),
+        ("LogLevel=debug", "LogLevel cannot be 'debug'. It is TRACE, DEBUG"),
+        ("ThrottleBurst=0", "It is a whole number above 0"),
+        ("WebhookUrls=slack:http://x", "It is entries <format>:<https URL>"),
+        ("WebhookUrls='slack:https://x\"'", "must not contain a quotation mark"),
+    ],
+)
+def test_a_wrong_parameter_is_named_before_anything_is_built(project, given, reason):
+    output, deployed = project.make("deploy", f"SET={given}")
+    assert deployed is None and reason in output, output
+    assert reason.startswith("must") or not (project.folder / "cargo.log").exists()
+
+
+def test_a_second_environment_has_its_own_stack(project, fresh_aws):
+    project.make("deploy", "SET=LogLevel=WARN")
+    _, deployed = project.make("deploy", "ENV=staging", AWS_REGION="eu-north-1", EMAIL="me@example.org")
+    assert deployed[:6] == ["--stack-name", "heartbeat-staging", "--region", "eu-north-1", "--config-env", "staging"]
+    assert project.parameters("staging")[1] == {"Architecture": HOST, "AlarmEmail": "me@example.org"}
+    assert project.parameters()[1] == {"Architecture": HOST}
+    _, deployed = project.make("deploy", "ENV=staging", AWS_REGION=None)
+    assert deployed[1:4:2] == ["heartbeat-staging", "eu-north-1"]
+
+
+def test_a_file_of_an_older_version_is_read(project):
+    config = SamConfig(str(project.folder))
+    for key, value in {
+        "stack_name": "older",
+        "region": "eu-west-1",
+        "parameter_overrides": f'ApiKeySha256="" Architecture="{OTHER}" LogLevel="WARN"',
+    }.items():
+        config.put(["deploy"], "parameters", key, value)
+    config.flush()
+    _, deployed = project.make("deploy", AWS_REGION=None)
+    assert deployed[1:4:2] == ["older", "eu-west-1"]
+    assert overrides(deployed) == {"ApiKeySha256": "", "Architecture": OTHER, "LogLevel": "WARN"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("remembers", [True, False])
-def test_a_bootstrap_for_the_wrong_processor_is_not_deployed(project, function, remembers):
-    if remembers:
-        project.remember(HOST)
+def test_a_bootstrap_for_the_wrong_processor_is_not_deployed(project, function):
     output, deployed = project.make("deploy", **{f"BUILT_{function}": OTHER})
     assert deployed is None
     assert f".aws-sam/build/{function}/bootstrap is built for {OTHER}, but would run on {HOST}" in output
 
 
-def test_cloudformation_accepts_only_the_architecture_that_was_built(project):
-    project.make("deploy", f"ARCHITECTURE={OTHER}")
-    built = yaml_parse((project.folder / ".aws-sam/build/template.yaml").read_text())
-    original = yaml_parse((project.folder / "template.yaml").read_text())
-    architecture = original["Parameters"]["Architecture"]
-    original["Parameters"]["Architecture"] = architecture | {"Default": OTHER, "AllowedValues": [OTHER]}
-    assert built == original
+def test_the_architecture_can_be_chosen(project):
+    _, deployed = project.make("deploy", "ARCHITECTURE=arm64")
+    assert overrides(deployed) == {"Architecture": "arm64"}
+    assert (project.folder / "cargo.log").read_text() == "lambda build --release --locked --arm64\n"
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "There are no AWS credentials. Sign in"),
+        ({"AWS_REGION": None}, "No region: set AWS_REGION"),
+        ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "AWS cannot be reached"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_built(project, environment, reason):
+    output, deployed = project.make("deploy", **environment)
+    assert deployed is None and reason in output, output
+    assert "Traceback" not in output
+    assert not (project.folder / "cargo.log").exists() and not (project.folder / "samconfig.toml").exists()
 
 
 @pytest.mark.parametrize("target", ["test-deployment", "instructions", "budgets"])
 def test_what_make_runs_is_built_for_this_machine(project, target):
-    project.remember(OTHER)
-    assert f"Architecture={HOST}" in project.make("--dry-run", target)[0]
-
-
-def prompts(folder, *options):
-    """Runs the real guided deployment of SAM, answers each prompt with Enter, and returns its output.
-
-    It ends when SAM needs AWS.
-    """
-    shutil.copy(ROOT / "template.yaml", folder)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    result = subprocess.run(
-        ["sam", "deploy", "--guided", *options],
-        cwd=folder,
-        env=environment | {"SAM_CLI_TELEMETRY": "0", "PATH": f"{ROOT}/target/tools/bin:{os.environ['PATH']}"},
-        input="\n" * 30,
-        capture_output=True,
-        text=True,
-    )
-    return result.stdout
-
-
-def test_sam_proposes_the_values_of_its_options(tmp_path):
-    options = ["--stack-name", "heartbeat", "--region", "eu-north-1", "--parameter-overrides", f"Architecture={OTHER}"]
-    output = prompts(tmp_path, *options)
-    for proposed in ("Stack Name [heartbeat]", "AWS Region [eu-north-1]", f"Parameter Architecture [{OTHER}]"):
-        assert proposed in output.replace("\033[1m", "").replace("\033[0m", "")
-
-
-def test_sam_proposes_the_remembered_values(tmp_path):
-    Project(tmp_path).remember(OTHER)
-    output = prompts(tmp_path)
-    for proposed in ("Stack Name [heartbeat]", "AWS Region [eu-west-1]", f"Parameter Architecture [{OTHER}]"):
-        assert proposed in output.replace("\033[1m", "").replace("\033[0m", "")
+    assert f"Architecture={HOST}" in project.make("--dry-run", target, f"ARCHITECTURE_IS={OTHER}")[0]
