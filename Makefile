@@ -28,7 +28,7 @@ CTL := $(LOCAL) cargo run --quiet --package heartbeatctl --
 # The parts of `make test`, cheap ones first.
 PARTS := check deny test-openapi test-web test-deployment instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run agent ctl fleet web demo picture openapi check test test-all $(PARTS) soak package test-package fuzz bench budgets build validate deploy example key
+.PHONY: help run agent ctl fleet web demo picture cost release test-release openapi check test test-all $(PARTS) soak package test-package fuzz bench budgets build validate deploy example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -67,7 +67,7 @@ test: ## Run every check, except those of test-all.
 		echo "== make $$part took $$(($$(date +%s) - began)) s"; \
 	done; echo; echo "All passed in $$(($$(date +%s) - start)) s."
 
-test-all: test soak test-package ## Run also what takes long and rarely changes.
+test-all: test soak test-package test-release ## Run also what takes long and rarely changes.
 
 deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny).
 	@if ! command -v cargo-deny >/dev/null; then \
@@ -88,6 +88,9 @@ openapi: ## Write openapi.json.
 picture: $(WEB_TOOLS)/ready ## Draw the README's pictures from the demo fleet (needs Chromium).
 	cargo build --package dev --package heartbeatctl
 	@env $(shell cat crates/dev/local.env) $(WEB_TOOLS)/bin/python crates/dev/picture.py
+
+cost: $(TOOLS)/ready ## Write the tables of docs/cost.md.
+	$(TOOLS)/bin/python crates/dev/cost.py
 
 test-deployment: validate build ## Test the stack, as far as possible without AWS.
 	python3 tests/dynamodb_local.py pytest tests/deployment
@@ -110,6 +113,12 @@ package: ## Build the agent's Debian package, in target/debian (needs cargo-deb)
 
 test-package: package ## Install, inspect and remove the package, in a folder.
 	tests/package.sh target/debian/heartbeat-agent_*.deb
+
+release: $(TOOLS)/release-ready ## Build the files of a release, for ARCHITECTURES, in target/release-files.
+	$(TOOLS)/bin/python crates/dev/release.py $(or $(ARCHITECTURES),$(HOST))
+
+test-release: release $(TOOLS)/tests-ready ## Test the files of a release, as far as possible without AWS.
+	pytest tests/deployment/release.py
 
 # The profile of the functions would take minutes to build, and hide overflows.
 fuzz: ## Search for a body that makes the parser panic (needs cargo-fuzz).
@@ -158,6 +167,9 @@ key: ## Generate an API key and its digest; nothing is stored.
 $(TOOLS)/ready: crates/dev/requirements.txt tests/deployment/requirements.txt
 	python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --requirement $< --constraint tests/deployment/requirements.txt
+	touch $@
+$(TOOLS)/release-ready: $(TOOLS)/ready
+	$(@D)/bin/pip install --quiet cargo-zigbuild==0.24.1
 	touch $@
 $(TOOLS)/tests-ready: $(TOOLS)/ready
 	$(@D)/bin/pip install --quiet --requirement tests/deployment/requirements.txt

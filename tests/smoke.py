@@ -4,6 +4,7 @@ sends every event with `cargo lambda invoke`, and checks what DynamoDB holds aft
 """
 
 import datetime
+import http.server
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -126,10 +128,32 @@ def check_readme(dynamodb_port, function_port):
     assert "401" in shell(f"key={key}\n{rejected}")
 
 
+class Webhook(http.server.BaseHTTPRequestHandler):
+    """Where the announcements of `make run` go."""
+
+    received = []
+
+    def do_POST(self):
+        self.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def check_announcement():
+    """The watchdog has announced the silent server, and `notify` has passed it on."""
+    until = time.monotonic() + 60
+    while not Webhook.received and time.monotonic() < until:
+        time.sleep(0.2)
+    (message,) = Webhook.received
+    assert [server["server_id"] for server in message["offline"]] == ["silent"], message
+
+
 def check_log(output):
-    """The watchdog has logged its announcement; the only other warnings are about rejected heartbeats."""
+    """The only warnings are about rejected heartbeats and the silent server."""
     log = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
-    assert [line["subject"] for line in log if "subject" in line] == ["silent is offline"], output
     warnings = [line["message"] for line in log if line["level"] in ("WARN", "ERROR")]
     assert set(warnings) <= {"rejected", "server offline", GAP}, output
     assert " failed: " not in output, output
@@ -137,9 +161,12 @@ def check_log(output):
 
 def main():
     dynamodb_port, function_port = free_port(), free_port()
+    webhook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Webhook)
+    threading.Thread(target=webhook.serve_forever, daemon=True).start()
+    urls = f"json:http://127.0.0.1:{webhook.server_port}/announcements"
     with tempfile.TemporaryDirectory() as folder:
         ports = {"DYNAMODB_PORT": str(dynamodb_port), "FUNCTION_PORT": str(function_port)}
-        environment = os.environ | ports | {"LOCAL_DATA": f"{folder}/data.sqlite"}
+        environment = os.environ | ports | {"LOCAL_DATA": f"{folder}/data.sqlite", "WEBHOOK_URLS": urls}
         run = [sys.executable, "crates/dev/run.py"]
         stack = subprocess.Popen(run, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         try:
@@ -153,6 +180,7 @@ def main():
             assert len(commands) == 6, "make run did not come up"
             os.environ |= ports | {"MAKEFLAGS": "--silent --no-print-directory"}
             check(dynamodb_port, commands)
+            check_announcement()
             check_readme(dynamodb_port, function_port)
             for port in (dynamodb_port, function_port):
                 with socket.socket() as probe:

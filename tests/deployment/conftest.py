@@ -111,6 +111,6 @@ def dynamodb(aws, deployed):
         return aws("dynamodb").meta.endpoint_url
     client = boto3.client("dynamodb", endpoint_url=endpoint)
     for name, table in of_type(read(), "AWS::DynamoDB::Table").items():
-        wanted = {key: table[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")}
-        client.create_table(TableName=deployed[name], **wanted)
+        wanted = {key: table[key] for key in ("AttributeDefinitions", "KeySchema")}
+        client.create_table(TableName=deployed[name], BillingMode="PAY_PER_REQUEST", **wanted)
     return endpoint

@@ -4,14 +4,13 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 
 import boto3
 import pytest
 from conftest import STACK
 from function import WATCHDOG, running
-from samcli.cli.types import CfnParameterOverridesType
-from samcli.lib.config.samconfig import SamConfig
 from shell import run
 from stack import DEBUG, ROOT, of_type, read, resolved, transform
 
@@ -154,8 +153,8 @@ def test_a_queue_gets_the_test_alert(aws, deployed, heartbeatctl):
 def create(client, name, pattern):
     """Creates an empty table with the keys of a table of the template, the pattern."""
     properties = of_type(read(), "AWS::DynamoDB::Table")[pattern]
-    wanted = {key: properties[key] for key in ("AttributeDefinitions", "KeySchema", "BillingMode")}
-    client.create_table(TableName=name, **wanted)
+    wanted = {key: properties[key] for key in ("AttributeDefinitions", "KeySchema")}
+    client.create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **wanted)
 
 
 @pytest.fixture
@@ -276,6 +275,14 @@ def test_the_names_of_the_tables_are_read_before_the_stack_is_deleted(aws, deplo
     assert sorted(names) == sorted(deployed[name] for name in of_type(read(), "AWS::DynamoDB::Table"))
 
 
+def test_waiting_for_a_restore_ends_when_every_call_fails():
+    """Expired credentials make each wait fail at once."""
+    blocks = [block for block in COMMANDS if "wait table-exists" in block and "restore-table" in block]
+    aws = "aws() { [[ $2 != wait ]]; }; TABLE=t RESTORED=r SERVERS_TABLE=s; "
+    ended = [subprocess.run(["bash", "-uc", aws + block], timeout=30).returncode for block in blocks]
+    assert ended == [1, 1]
+
+
 @pytest.mark.parametrize("is_deleted", [True, False])
 def test_samconfig_is_deleted_only_after_the_stack(tmp_path, is_deleted):
     (tmp_path / "samconfig.toml").touch()
@@ -310,23 +317,11 @@ def test_keys_are_created_shared_rotated_and_revoked(server, settings, dynamodb,
 # Deploy
 
 
-def test_the_remembered_architecture_is_changed(tmp_path):
-    config = SamConfig(str(tmp_path))
-    config.put(["deploy"], "parameters", "parameter_overrides", 'Architecture="x86_64" AlarmEmail=""')
-    config.flush()
-    run(f"cd {tmp_path}; " + command("# † to arm64").replace("&& make deploy", ""))
-    changed = SamConfig(str(tmp_path)).get_all(["deploy"], "parameters")["parameter_overrides"]
-    assert CfnParameterOverridesType().convert((changed,), None, None)["Architecture"] == "arm64"
-
-
-def test_make_key_prints_new_keys_with_their_digests():
-    first, second = (re.findall(r"\S+$", run("make --silent --no-print-directory key"), re.MULTILINE) for _ in range(2))
-    assert set(first).isdisjoint(second)
-    key, digest, key_of_table, its_digest = first
-    assert re.fullmatch(r"[0-9a-f]{64}", key)
-    # C2.8
-    assert re.fullmatch(r"hb_[A-Za-z0-9_-]{43}", key_of_table)
-    assert [hashlib.sha256(each.encode()).hexdigest() for each in (key, key_of_table)] == [digest, its_digest]
+def test_make_key_prints_a_new_key_and_its_digest():
+    first, second = (run("make --silent --no-print-directory key").split() for _ in range(2))
+    assert first[::2] == ["key", "digest"] and first[1] != second[1]
+    assert re.fullmatch(r"[0-9a-f]{64}", first[1])
+    assert hashlib.sha256(first[1].encode()).hexdigest() == first[3]
 
 
 def test_every_parameter_every_alarm_and_every_monitoring_level_is_explained():
@@ -345,24 +340,37 @@ def test_every_default_in_the_table_matches_the_template():
         assert re.findall(r"[^`, ]+", defaults) == expected, names
 
 
-def test_the_cost_table_adds_up():
-    (table,) = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
-    rows = [[cell.strip(" *") for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
-    totals = next(row for row in rows if row[0] == "together")
-    parts = rows[3 : rows.index(totals)]
-    for column in (3, 4, 5):
-        added = sum(float(row[column].replace(",", "")) for row in parts)
-        assert added == pytest.approx(float(totals[column].replace(",", "")), abs=0.06 if column < 5 else 2)
-    assert f"about ${totals[3]} per month" in OPERATIONS
+def amounts(row):
+    return [float(cell.strip(" *").replace(",", "")) for cell in row.strip("|\n").split("|")[-3:]]
+
+
+def test_the_cost_page_is_what_the_prices_give_and_adds_up():
+    subprocess.run([sys.executable, "crates/dev/cost.py", "--check"], cwd=ROOT, check=True)
+    parts, totals, largest = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
+    *rows, together = parts.splitlines()[2:]
+    for column in range(3):
+        added = sum(amounts(row)[column] for row in rows)
+        assert added == pytest.approx(amounts(together)[column], abs=0.06 if column < 2 else 3)
+    first, *others = totals.splitlines()[2:]
+    assert amounts(first) == amounts(together) and len(others) == 3
+    # Each total differs from the first by the lines that its settings change.
+    on_demand, access_log = amounts(rows[0]), amounts(rows[4])
+    for difference, without in zip(access_log, (amounts(first)[c] - amounts(others[0])[c] for c in range(3))):
+        assert without == pytest.approx(difference, abs=1)
+    assert amounts(others[1])[2] < amounts(first)[2] - on_demand[2] / 2
+    for scale, row in zip((10, 1_000, 100_000), largest.splitlines()[2:]):
+        cells = [cell.strip() for cell in row.strip("|").split("|")]
+        assert cells[0] == f"{scale:,}" and re.search(r"`\w+=[\w-]+`", cells[2]), row
+    ten = re.search(r"Ten servers cost about \$(\S+) per month", OPERATIONS)[1]
+    assert float(ten) == amounts(together)[0]
+    assert f"about ${float(ten):.1f}0 per month" in README
     metrics = [
         metric
         for alarm in of_type(resolved(transform(read())), "AWS::CloudWatch::Alarm").values()
         for metric in alarm.get("Metrics", [{"MetricStat": alarm}])
         if "MetricStat" in metric
     ]
-    alarms = len(of_type(resolved(transform(read())), "AWS::CloudWatch::Alarm"))
-    expected = [f"{alarms} alarms on {len(metrics)} metrics × 0.10", "", f"{len(metrics) / 10:.2f}"]
-    assert next(row for row in parts if row[0] == "alarms")[1:4] == expected
+    assert f"alarms on {len(metrics)} metrics × 0.10" in parts
 
 
 def test_the_prerequisites_are_listed():
@@ -383,7 +391,8 @@ def test_the_readme_links_to_operations():
     deploy = README.split("## Deploy")[1].split("\n## ")[0]
     assert "(docs/deploy.md)" in deploy
     (commands,) = BLOCKS.findall(deploy)
-    assert [line.split("#")[0].strip() for line in commands.splitlines()] == ["make key", "make deploy", "make example"]
+    typed = [line.split("  #")[0].strip() for line in commands.splitlines()]
+    assert typed[0] == "EMAIL=me@example.org make deploy" and typed[-1] == "make example"
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 
+import boto3
 from conftest import PARAMETERS
 from function import running
 from shell import run
@@ -49,9 +50,10 @@ def test_the_watchdog_gets_the_arn_of_the_topic(aws, deployed, watchdog_settings
     assert watchdog_settings["ALERT_TOPIC_ARN"] == topic["TopicArn"] == deployed["AlertTopic"]
 
 
-def test_make_example_prints_a_heartbeat(aws, settings, dynamodb):
+def test_make_example_prints_a_heartbeat(aws, settings, dynamodb, deployed):
     endpoint = aws("cloudformation").meta.endpoint_url
     example = run("make --silent --no-print-directory example", AWS_ENDPOINT_URL=endpoint)
+    assert "\n" not in example.strip()
     # A fake curl that prints the header and the body.
     printed = subprocess.run(
         ["bash", "-c", f"curl() {{ printf '%s\\n' \"$2\" \"$4\"; }}; API_KEY=secret; {example}"],
@@ -64,6 +66,12 @@ def test_make_example_prints_a_heartbeat(aws, settings, dynamodb):
     with running(settings, dynamodb) as function:
         status, _ = function.post(json.loads(body))
     assert status == 200
+    # It leaves no server behind that would go offline.
+    tables = boto3.client("dynamodb", endpoint_url=dynamodb)
+    servers = tables.scan(TableName=deployed["ServersTable"])["Items"]
+    assert "example" not in [server["server_id"]["S"] for server in servers]
+    rows = tables.scan(TableName=deployed["MetricsTable"])["Items"]
+    assert "example" in [row["server_id"]["S"] for row in rows]
 
 
 def log_group(aws, name):

@@ -42,6 +42,7 @@ PUBLISHED = {
     ("AWS/Lambda", "Errors", "FunctionName"),
     ("AWS/Lambda", "Invocations", "FunctionName"),
     ("AWS/Lambda", "Throttles", "FunctionName"),
+    ("AWS/SNS", "NumberOfNotificationsFailed", "TopicName"),
 }
 MEASURED_BY = {
     "ApiId": "AWS::ApiGatewayV2::Api",
@@ -50,10 +51,12 @@ MEASURED_BY = {
 }
 
 ALARMS = {
+    "DeliveryAlarm",
     "FunctionErrorAlarm",
     "FunctionThrottleAlarm",
     "LatencyAlarm",
     "NotifyAlarm",
+    "RejectionAlarm",
     "ServerErrorAlarm",
     "SilenceAlarm",
     "SweepAlarm",
@@ -128,12 +131,17 @@ def test_notify_may_write_its_log_and_nothing_else(stack):
 
 
 def test_the_schedule_may_invoke_the_watchdog_and_nothing_else(stack):
-    assert granted(stack, "WatchdogFunctionEveryMinuteRole") == on("WatchdogFunction", "lambda:InvokeFunction")
+    assert granted(stack, "ScheduleRole") == on("WatchdogFunction", "lambda:InvokeFunction")
+    schedule = single(of_type(stack, "AWS::Scheduler::Schedule").values())
+    assert schedule["Target"]["RoleArn"] == {"Fn::GetAtt": ["ScheduleRole", "Arn"]}
+    # No schedule of another account can use it.
+    trust = single(of_type(stack, "AWS::IAM::Role")["ScheduleRole"]["AssumeRolePolicyDocument"]["Statement"])
+    assert trust["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 def test_the_only_other_policy_is_for_a_customer_managed_key(stack):
     roles = of_type(stack, "AWS::IAM::Role")
-    assert set(roles) == {"FunctionRole", "NotifyRole", "WatchdogRole", "WatchdogFunctionEveryMinuteRole"}
+    assert set(roles) == {"FunctionRole", "NotifyRole", "ScheduleRole", "WatchdogRole"}
     assert [name for name, role in roles.items() if "ManagedPolicyArns" in role] == []
     assert function(stack)["Role"] == {"Fn::GetAtt": ["FunctionRole", "Arn"]}
     assert function(stack, "WatchdogFunction")["Role"] == {"Fn::GetAtt": ["WatchdogRole", "Arn"]}
@@ -151,7 +159,7 @@ def test_each_role_trusts_only_its_service(stack):
         "FunctionRole": "lambda.amazonaws.com",
         "NotifyRole": "lambda.amazonaws.com",
         "WatchdogRole": "lambda.amazonaws.com",
-        "WatchdogFunctionEveryMinuteRole": "scheduler.amazonaws.com",
+        "ScheduleRole": "scheduler.amazonaws.com",
     }
 
 
@@ -175,7 +183,33 @@ def test_the_only_route_is_the_one_that_the_function_answers(stack):
     body = single(of_type(stack, "AWS::ApiGatewayV2::Api").values())["Body"]
     assert {path: list(methods) for path, methods in body["paths"].items()} == {path: ["post"]}
     assert not of_type(stack, "AWS::ApiGatewayV2::Route")
-    assert stack["Outputs"]["HeartbeatUrl"]["Value"]["Fn::Sub"].endswith(path)
+    for output, own in (("HeartbeatUrl", "{Host}" + path), ("Example", "{Host}" + path)):
+        assert stack["Outputs"][output]["Value"]["Fn::Sub"][0].endswith(own)
+    address = json.dumps(resolved(stack)["Outputs"]["HeartbeatUrl"]["Value"]["Fn::Sub"][1])
+    assert "${HeartbeatApi}.execute-api" in address
+
+
+DOMAIN = {"DomainName": "heartbeat.example.com", "CertificateArn": "arn:aws:acm:us-east-1:1:certificate/1"}
+
+
+def test_a_domain_name_of_its_own_is_an_address_that_stays(stack):
+    plain, domain = resolved(stack), resolved(stack, **DOMAIN)
+    recorded = resolved(stack, HostedZoneId="Z1", **DOMAIN)
+    assert set(domain["Resources"]) - set(plain["Resources"]) == {"Domain", "DomainMapping"}
+    assert set(recorded["Resources"]) - set(domain["Resources"]) == {"DomainRecord"}
+    mapping = domain["Resources"]["DomainMapping"]["Properties"]
+    (stage,) = of_type(stack, "AWS::ApiGatewayV2::Stage")
+    assert mapping == {"DomainName": {"Ref": "Domain"}, "ApiId": {"Ref": "HeartbeatApi"}, "Stage": {"Ref": stage}}
+    configuration = single(domain["Resources"]["Domain"]["Properties"]["DomainNameConfigurations"])
+    assert configuration["CertificateArn"] == {"Ref": "CertificateArn"}
+    (record,) = recorded["Resources"]["DomainRecord"]["Properties"]["RecordSets"]
+    assert record["AliasTarget"]["DNSName"] == {"Fn::GetAtt": ["Domain", "RegionalDomainName"]}
+    for output in ("HeartbeatUrl", "Example"):
+        assert domain["Outputs"][output]["Value"]["Fn::Sub"][1] == {"Host": {"Ref": "DomainName"}}
+    assert set(domain["Outputs"]) - set(plain["Outputs"]) == {"DomainTarget"}
+    # CloudFormation rejects a name without a certificate.
+    rule = stack["Rules"]["DomainNeedsCertificate"]
+    assert rule["RuleCondition"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "DomainName"}, "none"]}]}
 
 
 def test_the_stage_is_throttled(stack):
@@ -197,9 +231,9 @@ def test_every_log_group_has_a_retention(stack):
 
 
 def test_the_access_log_has_the_caller_the_result_and_the_latency_but_no_header(stack):
-    stage = single(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
+    stage = single(of_type(resolved(stack), "AWS::ApiGatewayV2::Stage").values())
     log = stage["AccessLogSettings"]
-    assert log["DestinationArn"] == {"Fn::GetAtt": ["AccessLog", "Arn"]}
+    assert log["DestinationArn"] == {"Fn::GetAtt": ["AccessLogGroup", "Arn"]}
     values = set(json.loads(log["Format"]).values())
     assert values >= {
         "$context.requestId",
@@ -210,6 +244,14 @@ def test_the_access_log_has_the_caller_the_result_and_the_latency_but_no_header(
         "$context.integrationErrorMessage",
     }
     assert [value for value in values if "header" in value.lower() or "authorizer" in value] == []
+
+
+def test_without_an_access_log_the_alarms_still_work(stack):
+    without = resolved(stack, AccessLog="none", Monitoring="full")
+    (stage,) = of_type(without, "AWS::ApiGatewayV2::Stage").values()
+    assert "AccessLogSettings" not in stage
+    left_out = set(resolved(stack, Monitoring="full")["Resources"]) - set(without["Resources"])
+    assert left_out == {"AccessLogGroup", "AnswerMetric"}
 
 
 def test_each_function_logs_json_into_its_own_group_at_the_level_asked_for(stack):
@@ -235,9 +277,38 @@ def test_every_table_outlives_the_stack(stack):
 
 
 def test_every_table_is_on_demand_and_without_an_index(stack):
-    for name, table in of_type(stack, "AWS::DynamoDB::Table").items():
+    for name, table in of_type(resolved(stack), "AWS::DynamoDB::Table").items():
+        assert "ProvisionedThroughput" not in table
         assert table["BillingMode"] == "PAY_PER_REQUEST", name
         assert not {"GlobalSecondaryIndexes", "LocalSecondaryIndexes"} & set(table), name
+
+
+def test_provisioned_capacity_follows_the_load(stack):
+    on_demand, provisioned = resolved(stack), resolved(stack, Capacity="provisioned")
+    added = set(provisioned["Resources"]) - set(on_demand["Resources"])
+    assert added == {f"{table}{kind}{what}" for table in ("Servers", "Metrics") for kind in ("Read", "Write") for what in ("Target", "Scaling")}
+    tables = of_type(provisioned, "AWS::DynamoDB::Table")
+    # A few lookups of keys are cheaper on demand.
+    assert tables["KeysTable"]["BillingMode"] == "PAY_PER_REQUEST"
+    for name in ("Servers", "Metrics"):
+        table = tables[f"{name}Table"]
+        assert table["BillingMode"] == "PROVISIONED"
+        throughput = {f"{kind}CapacityUnits": {"Ref": f"{kind}CapacityMin"} for kind in ("Read", "Write")}
+        assert table["ProvisionedThroughput"] == throughput
+        for kind in ("Read", "Write"):
+            target = provisioned["Resources"][f"{name}{kind}Target"]["Properties"]
+            assert target["ResourceId"] == {"Fn::Sub": f"table/${{{name}Table}}"}
+            assert target["ScalableDimension"] == f"dynamodb:table:{kind}CapacityUnits"
+            assert (target["MinCapacity"], target["MaxCapacity"]) == ({"Ref": f"{kind}CapacityMin"}, {"Ref": f"{kind}CapacityMax"})
+            policy = provisioned["Resources"][f"{name}{kind}Scaling"]["Properties"]
+            assert policy["ScalingTargetId"] == {"Ref": f"{name}{kind}Target"}
+            tracking = policy["TargetTrackingScalingPolicyConfiguration"]
+            assert tracking["TargetValue"] == {"Ref": "TargetUtilization"}
+            assert tracking["PredefinedMetricSpecification"] == {"PredefinedMetricType": f"DynamoDB{kind}CapacityUtilization"}
+    # What the API lets through at most is less than what auto scaling may provide.
+    defaults = {name: parameter["Default"] for name, parameter in stack["Parameters"].items()}
+    assert defaults["ThrottleRate"] <= defaults["WriteCapacityMax"]
+    assert (defaults["Capacity"], defaults["TargetUtilization"]) == ("on-demand", 70)
 
 
 def test_servers_and_keys_can_be_restored_and_metrics_and_keys_expire(stack):
@@ -367,11 +438,11 @@ def test_0_seconds_leave_out_the_whole_watchdog(stack):
     without = resolved(stack, OfflineAfterSeconds="0", Monitoring="full", KmsKeyArn=CUSTOMER_KEY)
     assert set(full["Resources"]) - set(without["Resources"]) == {
         "OfflineMetric",
+        "ScheduleRole",
         "SweepAlarm",
         "WatchdogFunction",
         "WatchdogFunctionEventInvokeConfig",
         "WatchdogFunctionEveryMinute",
-        "WatchdogFunctionEveryMinuteRole",
         "WatchdogLog",
         "WatchdogRole",
     }
@@ -457,6 +528,8 @@ def references(node):
 def test_nothing_refers_to_what_is_left_out(stack, monitoring, seconds, key):
     for email, webhooks in (("none", WEBHOOKS), ("ops@example.com", "none")):
         given = {"Monitoring": monitoring, "OfflineAfterSeconds": seconds, "KmsKeyArn": key}
+        if webhooks == "none":
+            given |= {"AccessLog": "none", "Capacity": "provisioned", "HostedZoneId": "Z1", **DOMAIN}
         whole = resolved(stack, AlarmEmail=email, WebhookUrls=webhooks, **given)
         present = set(whole["Resources"]) | set(whole["Parameters"])
         named = set(references([whole["Resources"], whole["Outputs"]]))
@@ -502,6 +575,8 @@ def test_each_alarm_watches_a_metric_that_exists(stack):
             assert (metric["Namespace"], metric["MetricName"], *dimensions) in PUBLISHED, name
             for dimension in dimensions.keys() & MEASURED_BY.keys():
                 assert dimensions[dimension]["Ref"] in of_type(stack, MEASURED_BY[dimension]), name
+    delivery = of_type(stack, "AWS::CloudWatch::Alarm")["DeliveryAlarm"]
+    assert delivery["Dimensions"] == [{"Name": "TopicName", "Value": {"Fn::GetAtt": ["AlertTopic", "TopicName"]}}]
 
 
 def test_alarms_on_tables_measure_operations_that_the_function_may_call(stack):
@@ -524,10 +599,12 @@ def test_each_alarm_has_its_expression_period_and_threshold(stack):
     alarms = of_type(stack, "AWS::CloudWatch::Alarm")
     expected = {
         # A percentage, sums and a latency. Alarms with 1-minute periods need 3 of 5.
+        "RejectionAlarm": ("100 * rejected / answered", 60, 25),
         "ServerErrorAlarm": ("100 * failed / answered", 60, 1),
         "WriteThrottleAlarm": ("FILL(servers, 0) + FILL(metrics, 0)", 60, 1),
         "FunctionErrorAlarm": (None, 300, 1),
         "FunctionThrottleAlarm": (None, 300, 1),
+        "DeliveryAlarm": (None, 300, 1),
         "NotifyAlarm": (None, 300, 1),
         "LatencyAlarm": (None, 60, 4000),
     }
@@ -558,6 +635,8 @@ def test_only_the_silence_of_the_fleet_or_the_watchdog_is_an_alarm_without_data(
         assert (silence["EvaluationPeriods"], silence["Threshold"]) == (5, 1)
         assert silence["ComparisonOperator"] == "LessThanThreshold"
         assert silence["TreatMissingData"] == "breaching"
+        # Nobody is mailed before the first agents and sweeps are there.
+        assert silence["WarmUpConfiguration"] == {"WarmUpPeriodDurationInMinutes": 15}
     assert {alarm["TreatMissingData"] for alarm in alarms.values()} == {"notBreaching"}
 
 
@@ -602,12 +681,12 @@ def test_log_lines_are_counted_in_the_group_that_they_are_written_to(stack):
     filters = of_type(stack, "AWS::Logs::MetricFilter")
     groups = {name: filter["LogGroupName"]["Ref"] for name, filter in filters.items()}
     assert groups == {
-        "AnswerMetric": "AccessLog",
+        "AnswerMetric": "AccessLogGroup",
         "ColdStartMetric": "FunctionLog",
         "OfflineMetric": "WatchdogLog",
         "RegistrationMetric": "FunctionLog",
     }
-    stage = single(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
+    stage = single(of_type(resolved(stack), "AWS::ApiGatewayV2::Stage").values())
     assert "status" in json.loads(stage["AccessLogSettings"]["Format"])
 
 

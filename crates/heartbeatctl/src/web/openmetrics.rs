@@ -48,7 +48,7 @@ impl Collector for Fleet {
                     Value::Counter(value) => ConstCounter::new(value).encode(encoder)?,
                 }
             }
-            Ok(())
+            Ok::<(), fmt::Error>(())
         };
         let online =
             |server: &Server| Some(Value::Gauge(f64::from(server.status == Status::Online)));

@@ -1,0 +1,187 @@
+#!/usr/bin/env python3
+"""Computes docs/cost.md from one table of prices and quantities: `make cost`. With --check, compares only."""
+
+import math
+import sys
+from pathlib import Path
+
+from samcli.yamlhelper import yaml_parse
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/cost.md"
+START, END = "<!-- computed by crates/dev/cost.py -->\n", "<!-- end -->\n"
+
+SCALES = (10, 1_000, 100_000)
+HOURS = 720
+MINUTES = 43_200
+
+# US dollars, us-east-1 and arm64, list prices as known to this project on 2026-11-25, without the free tier.
+PRICES = {
+    "write request": 0.625e-6,
+    "read request": 0.125e-6,
+    "write capacity, hour": 0.00065,
+    "read capacity, hour": 0.00013,
+    "HTTP API, first 300 M": 1.00e-6,
+    "HTTP API, above": 0.90e-6,
+    "Lambda request": 0.20e-6,
+    "Lambda GB-second": 13.3334e-6,
+    "log, GB": 0.50,
+    "table, GB and month": 0.25,
+    "out, GB": 0.09,
+    "schedule": 1.00e-6,
+    "alarm metric": 0.10,
+    "dashboard": 3.00,
+    "own metric": 0.30,
+}
+
+# What one heartbeat or one server needs.
+WRITES = 2
+GB_SECONDS = 0.020 * 0.125
+LOG_GB = 0.4e-6
+ROW_GB = 0.5e-6
+ANSWER_GB = 0.5e-6
+ITEM_BYTES = 600
+SWEEP_SECONDS = {10: 0.05, 1_000: 0.15, 100_000: 20}
+SWEEP_GB = 0.5
+UTILIZATION = 0.70
+LEAST_READ_UNITS = 2
+# Of each of the four scaling policies.
+SCALING_ALARMS = 4 * 4
+OWN_METRICS = 7
+
+
+def api(requests):
+    first = min(requests, 300e6)
+    return first * PRICES["HTTP API, first 300 M"] + (requests - first) * PRICES["HTTP API, above"]
+
+
+def alarm_metrics():
+    """The metrics of the template's alarms that exist without webhooks."""
+    resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
+    alarms = {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
+    del alarms["NotifyAlarm"]
+    metrics = sum(len([part for part in alarm.get("Metrics", [{"MetricStat": 1}]) if "MetricStat" in part]) for alarm in alarms.values())
+    return len(alarms), metrics
+
+
+def scan_units(servers):
+    """Read units of a scan of the servers table."""
+    return max(servers * ITEM_BYTES / 4096 * 0.5, 0.5)
+
+
+def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms"):
+    """The monthly cost of each part, in dollars."""
+    heartbeats = servers * MINUTES
+    sweeps = MINUTES * (PRICES["Lambda request"] + PRICES["schedule"] + PRICES["write request"])
+    sweeps += MINUTES * SWEEP_SECONDS[servers] * SWEEP_GB * PRICES["Lambda GB-second"]
+    if capacity == "on-demand":
+        writes = heartbeats * WRITES * PRICES["write request"]
+        reads = scan_units(servers) * MINUTES * PRICES["read request"]
+        scaling = 0
+    else:
+        units = 2 * math.ceil(servers / 60 / UTILIZATION)
+        writes = units * PRICES["write capacity, hour"] * HOURS
+        units = max(LEAST_READ_UNITS, math.ceil(scan_units(servers) / 60 / UTILIZATION)) + LEAST_READ_UNITS
+        reads = units * PRICES["read capacity, hour"] * HOURS
+        scaling = SCALING_ALARMS * PRICES["alarm metric"]
+    alarms = 0 if monitoring == "none" else alarm_metrics()[1] * PRICES["alarm metric"]
+    full = PRICES["dashboard"] + OWN_METRICS * PRICES["own metric"] if monitoring == "full" else 0
+    return {
+        "DynamoDB writes": writes,
+        "HTTP API": api(heartbeats),
+        "Lambda requests": heartbeats * PRICES["Lambda request"],
+        "Lambda time": heartbeats * GB_SECONDS * PRICES["Lambda GB-second"],
+        "access log": heartbeats * LOG_GB * PRICES["log, GB"] if access_log == "all" else 0,
+        "metrics, 30 days": heartbeats * ROW_GB * PRICES["table, GB and month"],
+        "answers": heartbeats * ANSWER_GB * PRICES["out, GB"],
+        "watchdog: reads": reads,
+        "watchdog: the rest": sweeps,
+        "alarms": alarms,
+        "alarms of auto scaling": scaling,
+        "dashboard": full,
+    }
+
+
+def flood(has_key, rate=200):
+    """The cost of a month at the ceiling that ThrottleRate sets."""
+    requests = rate * 86_400 * 30
+    cost = api(requests) + requests * (PRICES["Lambda request"] + LOG_GB * PRICES["log, GB"] + ANSWER_GB * PRICES["out, GB"])
+    if has_key:
+        cost += requests * (GB_SECONDS * PRICES["Lambda GB-second"] + WRITES * PRICES["write request"])
+        return cost + requests * ROW_GB * PRICES["table, GB and month"]
+    # A rejection takes about 2 ms, and is a line of 0.2 KB in the function's log.
+    return cost + requests * (0.002 * 0.125 * PRICES["Lambda GB-second"] + 0.2e-6 * PRICES["log, GB"])
+
+
+def money(value):
+    return f"{value:,.2f}" if value < 1_000 else f"{value:,.0f}"
+
+
+def table(header, rows):
+    left = ["---"] * (len(header) - len(SCALES))
+    return "".join(f"| {' | '.join(row)} |\n" for row in (header, left + ["---:"] * len(SCALES), *rows))
+
+
+def page():
+    """The tables, and the sentences that depend on them."""
+    scales = [f"{scale:,}" for scale in SCALES]
+    default = [lines(scale) for scale in SCALES]
+    alarms, metrics = alarm_metrics()
+    how = {
+        "DynamoDB writes": "2 units per heartbeat, 0.625 / M",
+        "HTTP API": "1 request, 1.00 / M, above 300 M 0.90",
+        "Lambda requests": "1, 0.20 / M",
+        "Lambda time": "20 ms × 0.125 GB, 13.3334 / M GB-s",
+        "access log": "0.4 KB, 0.50 / GB",
+        "metrics, 30 days": "0.5 KB, 0.25 / GB",
+        "answers": "0.5 KB out, 0.09 / GB",
+        "watchdog: reads": "a scan per minute, 600 bytes per server, 0.125 / M",
+        "watchdog: the rest": "43,200 sweeps: 0.20 / M, × 0.5 GB, schedule 1.00 / M, one write",
+        "alarms": f"{alarms} alarms on {metrics} metrics × 0.10",
+    }
+    rows = [[name, what, *(money(each[name]) for each in default)] for name, what in how.items()]
+    rows.append(["**together**", "", *(f"**{money(sum(each.values()))}**" for each in default)])
+    text = table(["per month, in dollars", "how much of it", *scales], rows) + "\n"
+
+    rows = []
+    for capacity in ("on-demand", "provisioned"):
+        for access_log in ("all", "none"):
+            totals = [money(sum(lines(scale, capacity, access_log).values())) for scale in SCALES]
+            rows.append([f"`Capacity={capacity}`, `AccessLog={access_log}`", *totals])
+    text += table(["together, per month", *scales], rows) + "\n"
+
+    text += "| servers | the largest line | the setting that cuts it most |\n| ---: | --- | --- |\n"
+    for scale, parts in zip(SCALES, default):
+        name = max(parts, key=parts.get)
+        cut = {
+            "Monitoring=none": lines(scale, monitoring="none"),
+            "AccessLog=none": lines(scale, access_log="none"),
+            "Capacity=provisioned": lines(scale, capacity="provisioned"),
+        }
+        setting = min(cut, key=lambda each: cut[each][name])
+        text += f"| {scale:,} | {name}, {money(parts[name])} | `{setting}`: {money(cut[setting][name])} |\n"
+    full = lines(SCALES[0], monitoring="full")["dashboard"]
+    ten = sum(default[0].values())
+    text += f"""
+Ten servers cost about ${ten:.2f} per month, of which the alarms are ${metrics / 10:.2f}; CloudWatch's free tier covers ten alarm
+metrics, which is $1.00 of that. `Monitoring=full` adds ${full:.2f}, and `Monitoring=none` saves the ${metrics / 10:.2f}. Auto scaling
+creates {SCALING_ALARMS} alarms of its own, which are ${SCALING_ALARMS / 10:.2f}.
+
+**A flood** is limited by `ThrottleRate`. At 200 requests per second for a whole month, it costs at most about ${flood(False):,.0f}
+without a key, and ${flood(True):,.0f} with a stolen one. Five times servers/60 is enough for a fleet that is spread over the minute:
+`ThrottleRate=1` for ten servers, 84 for a thousand.
+"""
+    return text
+
+
+def main():
+    before, rest = PAGE.read_text().split(START)
+    _, after = rest.split(END)
+    computed = before + START + page() + END + after
+    if "--check" in sys.argv:
+        sys.exit(0 if computed == PAGE.read_text() else f"{PAGE} is not what the prices give: make cost")
+    PAGE.write_text(computed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Builds what a person without Rust needs, in target/release-files: `make release [ARCHITECTURES="arm64 x86_64"]`.
+
+For each processor: the functions as zip files with a template that names them, the agent and heartbeatctl for any Linux with
+glibc 2.17, and the agent's Debian package. And the checksums of it all.
+"""
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+from deploy import machine
+from samcli.yamlhelper import yaml_dump, yaml_parse
+
+ROOT = Path(__file__).parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+FILES = TARGET / "release-files"
+VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+# The oldest C library that Rust supports: that of 2012.
+GLIBC = "2.17"
+RUST_TARGETS = {"arm64": "aarch64-unknown-linux-gnu", "x86_64": "x86_64-unknown-linux-gnu"}
+# The profile and the package of each program.
+PROGRAMS = {"heartbeat-agent": "agent", "heartbeatctl": "tools-release"}
+# The same files make the same archive, whenever it is made.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def run(*command):
+    print(f"$ {shlex.join(map(str, command))}", flush=True)
+    subprocess.run(command, check=True)
+
+
+def package_functions(architecture):
+    """heartbeat-<version>-<architecture>.zip: template.yaml, and a zip file for each function."""
+    run("cargo", "lambda", "build", "--release", "--locked", *(["--arm64"] if architecture == "arm64" else []))
+    template = yaml_parse((ROOT / "template.yaml").read_text())
+    folder = FILES / f"heartbeat-{VERSION}-{architecture}"
+    folder.mkdir()
+    for resource in template["Resources"].values():
+        if resource["Type"] != "AWS::Serverless::Function":
+            continue
+        binary = resource.pop("Metadata")["BuildProperties"]["Binary"]
+        bootstrap = TARGET / "lambda" / binary / "bootstrap"
+        if (built := machine(bootstrap)) != architecture:
+            sys.exit(f"{bootstrap} is built for {built}, not for {architecture}.")
+        resource["Properties"]["CodeUri"] = f"{binary}.zip"
+        add(folder / f"{binary}.zip", {"bootstrap": bootstrap})
+    template["Parameters"]["Architecture"] |= {"Default": architecture, "AllowedValues": [architecture]}
+    (folder / "template.yaml").write_text(yaml_dump(template))
+    add(folder.with_name(f"{folder.name}.zip"), {f"{folder.name}/{file.name}": file for file in sorted(folder.iterdir())})
+    shutil.rmtree(folder)
+
+
+def add(archive, files):
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, file in files.items():
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.external_attr = (0o755 if name == "bootstrap" else 0o644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            packed.writestr(entry, file.read_bytes())
+
+
+def package_programs(architecture):
+    """The agent and heartbeatctl as tar files, and the agent's Debian package."""
+    target = RUST_TARGETS[architecture]
+    for program, profile in PROGRAMS.items():
+        build = ["--profile", profile, "--locked", "--package", program, "--target", f"{target}.{GLIBC}"]
+        run("cargo", "zigbuild", *build)
+        built = TARGET / target / profile / program
+        with tarfile.open(FILES / f"{program}-{VERSION}-linux-{architecture}.tar.gz", "w:gz") as archive:
+            archive.add(built, program)
+    if shutil.which("cargo-deb"):
+        options = ["--no-build", "--no-strip", "--profile", "agent", "--package", "heartbeat-agent"]
+        run("cargo", "deb", *options, "--target", target, "--output", FILES)
+    else:
+        print("left out: the Debian package, because cargo-deb is not installed (cargo install --locked cargo-deb)")
+
+
+def main():
+    os.chdir(ROOT)
+    shutil.rmtree(FILES, ignore_errors=True)
+    FILES.mkdir(parents=True)
+    for architecture in sys.argv[1:]:
+        package_functions(architecture)
+        package_programs(architecture)
+    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(FILES.iterdir())]
+    (FILES / "SHA256SUMS").write_text("".join(sums))
+    print("".join(sums), end="")
+
+
+if __name__ == "__main__":
+    main()
