@@ -28,7 +28,7 @@ CTL := $(LOCAL) cargo run --quiet --package heartbeatctl --
 # The parts of `make test`, cheap ones first.
 PARTS := check deny test-openapi test-web test-deployment instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run agent ctl fleet web demo picture cost release test-release openapi check test test-all $(PARTS) soak package test-package fuzz bench budgets build validate deploy example key
+.PHONY: help run agent ctl fleet web demo picture cost release test-release openapi check test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -54,7 +54,7 @@ demo: ## Fill the tables of `make run` with a week of a dozen servers; takes two
 check: ## Run the fast gate: format, lint, `cargo test`.
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --test soak -- -D warnings
+	cargo clippy --locked --workspace --test soak -- -D warnings
 	cargo check --locked --manifest-path $(BASELINES)
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
 	cargo test --locked --workspace
@@ -77,9 +77,9 @@ deny: ## Check licences, sources and advisories of the dependencies (needs cargo
 		cargo deny --workspace --locked check bans licenses sources; fi
 
 test-dynamodb-local: ## Test the contract and heartbeatctl on AWS's DynamoDB Local.
-	python3 tests/dynamodb_local.py cargo test --workspace --test api --test watchdog --test heartbeatctl
+	python3 tests/dynamodb_local.py cargo test --locked --workspace --test api --test watchdog --test heartbeatctl
 
-test-smoke: ## Test `make run` as a newcomer uses it.
+test-smoke: programs ## Test `make run` as a newcomer uses it.
 	python3 tests/smoke.py
 
 openapi: ## Write openapi.json.
@@ -92,20 +92,20 @@ picture: $(WEB_TOOLS)/ready ## Draw the README's pictures from the demo fleet (n
 cost: $(TOOLS)/ready ## Write the tables of docs/cost.md.
 	$(TOOLS)/bin/python crates/dev/cost.py
 
-test-deployment: validate build ## Test the stack, as far as possible without AWS.
+test-deployment: validate build programs ## Test the stack, as far as possible without AWS.
 	python3 tests/dynamodb_local.py pytest tests/deployment
 
 test-openapi: $(OPENAPI_TOOLS)/ready ## Test openapi.json against the running function.
 	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
 
-test-web: $(WEB_TOOLS)/ready ## Test the page in a browser, and its metrics (needs Chromium).
+test-web: $(WEB_TOOLS)/ready programs ## Test the page in a browser, and its metrics (needs Chromium).
 	$(WEB_TOOLS)/bin/python -m pytest tests/web
 
 soak: ## Run a fleet for ten minutes over a failing DynamoDB.
-	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 600
+	python3 tests/dynamodb_local.py cargo test --locked --workspace --test soak -- --seconds 600
 
 soak-short: ## Run a fleet for one minute over a failing DynamoDB.
-	python3 tests/dynamodb_local.py cargo test --test soak -- --seconds 60
+	python3 tests/dynamodb_local.py cargo test --locked --workspace --test soak -- --seconds 60
 
 package: ## Build the agent's Debian package, in target/debian (needs cargo-deb).
 	cargo build --profile agent --locked --package heartbeat-agent
@@ -136,14 +136,18 @@ bench: ## Measure the functions against two baselines; the builds take several m
 	cargo run --locked -p bench
 	cargo bench --locked -p bench --bench parse
 
-instructions: build ## Compare the instruction counts of the deployed binary with crates/bench/budgets.json.
-	cargo run --locked -p bench -- check $(BOOTSTRAP)
+# With the features that `cargo test --workspace` gives the dependencies, so that nothing is compiled twice.
+programs: ## Build every program for the tests.
+	cargo build --locked --workspace --bins --tests
+
+instructions: build programs ## Compare the instruction counts of the deployed binary with crates/bench/budgets.json.
+	$(or $(CARGO_TARGET_DIR),target)/debug/bench check $(BOOTSTRAP)
 
 budgets: build ## Record the instruction counts of the deployed binary as the budgets.
 	cargo run --locked -p bench -- record $(BOOTSTRAP)
 
 build: $(TOOLS)/ready ## Build the functions for deployment, in .aws-sam/build.
-	cargo lambda build --release --locked $(if $(filter arm64,$(ARCHITECTURE)),--arm64)
+	cargo lambda build --release $(if $(filter arm64,$(ARCHITECTURE)),--arm64)
 	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 validate: $(TOOLS)/tests-ready ## Check the template against the rules of SAM and CloudFormation.

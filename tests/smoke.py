@@ -25,7 +25,9 @@ STATUS = {
     name: int(status) for name, status in re.findall(r'\("(\S+)", (\d{3})\)', (ROOT / "tests/api/event.rs").read_text())
 }
 # The commands of the README's section on heartbeatctl, except its installation.
-README = re.search(r"^cargo install .*heartbeatctl\n(ctl\(\) (?:.*\n)+?)```", (ROOT / "README.md").read_text(), re.MULTILINE)[1]
+README = re.search(
+    r"^cargo install .*heartbeatctl\n(ctl\(\) (?:.*\n)+?)```", (ROOT / "README.md").read_text(), re.MULTILINE
+)[1]
 
 
 # A sweep after a time without sweeps says so.
@@ -109,7 +111,6 @@ def check(dynamodb_port, commands):
 
 def check_readme(dynamodb_port, function_port):
     """Runs the commands of the README's section on heartbeatctl, with the ports of this test."""
-    shell("cargo build --quiet --package heartbeatctl --package heartbeat-agent")
     path = f"{ROOT / os.environ.get('CARGO_TARGET_DIR', 'target') / 'debug'}:{os.environ['PATH']}"
     here = LOCAL | {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{dynamodb_port}"}
     settings = "\n".join(f"{name}={value}" for name, value in here.items()).replace(":9000", f":{function_port}")

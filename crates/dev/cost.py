@@ -60,7 +60,10 @@ def alarm_metrics():
     resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
     alarms = {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
     del alarms["NotifyAlarm"]
-    metrics = sum(len([part for part in alarm.get("Metrics", [{"MetricStat": 1}]) if "MetricStat" in part]) for alarm in alarms.values())
+    metrics = sum(
+        len([part for part in alarm.get("Metrics", [{"MetricStat": 1}]) if "MetricStat" in part])
+        for alarm in alarms.values()
+    )
     return len(alarms), metrics
 
 
@@ -105,7 +108,9 @@ def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms"):
 def flood(has_key, rate=200):
     """The cost of a month at the ceiling that ThrottleRate sets."""
     requests = rate * 86_400 * 30
-    cost = api(requests) + requests * (PRICES["Lambda request"] + LOG_GB * PRICES["log, GB"] + ANSWER_GB * PRICES["out, GB"])
+    cost = api(requests) + requests * (
+        PRICES["Lambda request"] + LOG_GB * PRICES["log, GB"] + ANSWER_GB * PRICES["out, GB"]
+    )
     if has_key:
         cost += requests * (GB_SECONDS * PRICES["Lambda GB-second"] + WRITES * PRICES["write request"])
         return cost + requests * ROW_GB * PRICES["table, GB and month"]

@@ -29,7 +29,13 @@ CONFIG = Path("samconfig.toml")
 MACHINES = {62: "x86_64", 183: "arm64"}
 DEFAULT_ENVIRONMENT = "default"
 STACK = "heartbeat"
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "UnrecognizedClientException"}
+EXPIRED = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+}
 
 
 class Environment:
@@ -178,7 +184,7 @@ def run(*command):
 def build(architecture):
     """Builds twice: SAM hides what cargo says, so cargo builds first. For SAM, nothing is left to compile."""
     target = ["--arm64"] if architecture == "arm64" else []
-    run("cargo", "lambda", "build", "--release", "--locked", *target)
+    run("cargo", "lambda", "build", "--release", *target)
     run("sam", "build", "--parameter-overrides", f"Architecture={architecture}")
 
 
@@ -215,7 +221,9 @@ def say_what_is_next(environment, is_new):
     steps = []
     if is_new:
         steps += ["Keep agents from losing their URL, which belongs to this stack:"]
-        steps += [f"  aws cloudformation update-termination-protection --enable-termination-protection --stack-name {stack}"]
+        steps += [
+            f"  aws cloudformation update-termination-protection --enable-termination-protection --stack-name {stack}"
+        ]
         steps += ["Install heartbeatctl, and create the first key:"]
         steps += ["  cargo install --locked --profile tools-release --path crates/heartbeatctl"]
         steps += [f"  API_KEY=$(heartbeatctl --stack {stack} keys add --shared --label first)"]

@@ -27,6 +27,7 @@ COLUMNS = 110
 # The demo's minute may be over when it is drawn.
 PATIENCE = ["--offline-after", "15m"]
 
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

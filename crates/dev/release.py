@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Builds what a person without Rust needs, in target/release-files: `make release [ARCHITECTURES="arm64 x86_64"]`.
 
-For each processor: the functions as zip files with a template that names them, the agent and heartbeatctl for any Linux with
-glibc 2.17, and the agent's Debian package. And the checksums of it all.
+For each processor: the functions as zip files with a template that names them, the agent and heartbeatctl for any Linux
+with glibc 2.17, and the agent's Debian package. And the checksums of it all.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def run(*command):
 
 def package_functions(architecture):
     """heartbeat-<version>-<architecture>.zip: template.yaml, and a zip file for each function."""
-    run("cargo", "lambda", "build", "--release", "--locked", *(["--arm64"] if architecture == "arm64" else []))
+    run("cargo", "lambda", "build", "--release", *(["--arm64"] if architecture == "arm64" else []))
     template = yaml_parse((ROOT / "template.yaml").read_text())
     folder = FILES / f"heartbeat-{VERSION}-{architecture}"
     folder.mkdir()
@@ -54,7 +54,10 @@ def package_functions(architecture):
         add(folder / f"{binary}.zip", {"bootstrap": bootstrap})
     template["Parameters"]["Architecture"] |= {"Default": architecture, "AllowedValues": [architecture]}
     (folder / "template.yaml").write_text(yaml_dump(template))
-    add(folder.with_name(f"{folder.name}.zip"), {f"{folder.name}/{file.name}": file for file in sorted(folder.iterdir())})
+    add(
+        folder.with_name(f"{folder.name}.zip"),
+        {f"{folder.name}/{file.name}": file for file in sorted(folder.iterdir())},
+    )
     shutil.rmtree(folder)
 
 

@@ -9,13 +9,12 @@ import boto3
 import pytest
 from conftest import STACK
 from function import Handler, serving
-from stack import DEBUG, ROOT
+from stack import DEBUG
 
 
 @pytest.fixture(scope="module")
 def ctl(aws, deployed):
     """Runs heartbeatctl with `--stack`, against moto only."""
-    subprocess.run(["cargo", "build", "--quiet", "--package", "heartbeatctl"], cwd=ROOT, check=True)
     environment = {
         "AWS_ENDPOINT_URL": aws("dynamodb").meta.endpoint_url,
         "AWS_REGION": "us-east-1",

@@ -70,15 +70,8 @@ def test_the_names_of_the_tables_are_read_from_the_stack(aws, deployed):
 # Silent servers
 
 
-@pytest.fixture(scope="session")
-def heartbeatctl():
-    """The folder that contains heartbeatctl."""
-    subprocess.run(["cargo", "build", "--quiet", "--package", "heartbeatctl"], cwd=ROOT, check=True)
-    return DEBUG
-
-
 @pytest.fixture
-def server(aws, dynamodb, deployed, heartbeatctl):
+def server(aws, dynamodb, deployed):
     """Runs a command on a servers table that holds web-1; returns the item of a server afterwards."""
     client = boto3.client("dynamodb", endpoint_url=dynamodb)
     table = deployed["ServersTable"]
@@ -86,7 +79,7 @@ def server(aws, dynamodb, deployed, heartbeatctl):
 
     def run_and_read(shell, server_id="web-1"):
         run(
-            f"PATH={heartbeatctl}:$PATH; {shell}",
+            f"PATH={DEBUG}:$PATH; {shell}",
             AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url,
             AWS_ENDPOINT_URL_DYNAMODB=dynamodb,
             HEARTBEAT_STACK=STACK,
@@ -132,7 +125,7 @@ def test_the_server_of_the_end_to_end_test_goes_offline(server, aws, watchdog_se
     assert server(with_words("delete-item", "test-alert"), "test-alert") is None
 
 
-def test_a_queue_gets_the_test_alert(aws, deployed, heartbeatctl):
+def test_a_queue_gets_the_test_alert(aws, deployed):
     endpoint = aws("sqs").meta.endpoint_url
     environment = {"AWS_ENDPOINT_URL": endpoint, "ALERT_TOPIC": deployed["AlertTopic"]}
     # For SQS, version 1 of the AWS CLI takes the endpoint from the command line only.
@@ -142,7 +135,7 @@ def test_a_queue_gets_the_test_alert(aws, deployed, heartbeatctl):
     policy = json.loads(attributes["Policy"])
     assert policy["Statement"][0]["Condition"] == {"ArnEquals": {"aws:SourceArn": deployed["AlertTopic"]}}
     here = {"ALERT_TOPIC_ARN": deployed["AlertTopic"], "AWS_REGION": "us-east-1"}
-    assert "heartbeat-alerts" in run(f"PATH={heartbeatctl}:$PATH; {command('heartbeatctl notify')}", **environment, **here)
+    assert "heartbeat-alerts" in run(f"PATH={DEBUG}:$PATH; {command('heartbeatctl notify')}", **environment, **here)
     (message,) = aws("sqs").receive_message(QueueUrl=url)["Messages"]
     assert "test" in json.loads(json.loads(message["Body"])["Message"])
 

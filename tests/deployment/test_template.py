@@ -77,7 +77,9 @@ def source(name):
 
 
 # The code that reads the environment.
-SETTINGS = "".join(source(name) for name in ("aws.rs", "log.rs", "endpoint/config.rs", "watchdog/config.rs", "notify/config.rs"))
+SETTINGS = "".join(
+    source(name) for name in ("aws.rs", "log.rs", "endpoint/config.rs", "watchdog/config.rs", "notify/config.rs")
+)
 
 
 def function(stack, name="HeartbeatFunction"):
@@ -286,7 +288,12 @@ def test_every_table_is_on_demand_and_without_an_index(stack):
 def test_provisioned_capacity_follows_the_load(stack):
     on_demand, provisioned = resolved(stack), resolved(stack, Capacity="provisioned")
     added = set(provisioned["Resources"]) - set(on_demand["Resources"])
-    assert added == {f"{table}{kind}{what}" for table in ("Servers", "Metrics") for kind in ("Read", "Write") for what in ("Target", "Scaling")}
+    assert added == {
+        f"{table}{kind}{what}"
+        for table in ("Servers", "Metrics")
+        for kind in ("Read", "Write")
+        for what in ("Target", "Scaling")
+    }
     tables = of_type(provisioned, "AWS::DynamoDB::Table")
     # A few lookups of keys are cheaper on demand.
     assert tables["KeysTable"]["BillingMode"] == "PAY_PER_REQUEST"
@@ -299,12 +306,17 @@ def test_provisioned_capacity_follows_the_load(stack):
             target = provisioned["Resources"][f"{name}{kind}Target"]["Properties"]
             assert target["ResourceId"] == {"Fn::Sub": f"table/${{{name}Table}}"}
             assert target["ScalableDimension"] == f"dynamodb:table:{kind}CapacityUnits"
-            assert (target["MinCapacity"], target["MaxCapacity"]) == ({"Ref": f"{kind}CapacityMin"}, {"Ref": f"{kind}CapacityMax"})
+            assert (target["MinCapacity"], target["MaxCapacity"]) == (
+                {"Ref": f"{kind}CapacityMin"},
+                {"Ref": f"{kind}CapacityMax"},
+            )
             policy = provisioned["Resources"][f"{name}{kind}Scaling"]["Properties"]
             assert policy["ScalingTargetId"] == {"Ref": f"{name}{kind}Target"}
             tracking = policy["TargetTrackingScalingPolicyConfiguration"]
             assert tracking["TargetValue"] == {"Ref": "TargetUtilization"}
-            assert tracking["PredefinedMetricSpecification"] == {"PredefinedMetricType": f"DynamoDB{kind}CapacityUtilization"}
+            assert tracking["PredefinedMetricSpecification"] == {
+                "PredefinedMetricType": f"DynamoDB{kind}CapacityUtilization"
+            }
     # What the API lets through at most is less than what auto scaling may provide.
     defaults = {name: parameter["Default"] for name, parameter in stack["Parameters"].items()}
     assert defaults["ThrottleRate"] <= defaults["WriteCapacityMax"]
@@ -731,7 +743,11 @@ def test_a_list_of_digests_is_checked_before_anything_is_deployed(stack, digests
         ("OfflineAfterSeconds", ["0", "180"], ["1.5", "-1", "", "00", "none"]),
         ("HoldSeconds", ["auto", "0", "600"], ["1.5", "-1", "", "none"]),
         ("BackAfterSeconds", ["0", "300"], ["1.5", "-1", "", "none"]),
-        ("Limits", ["none", "disk_percent=90", "disk_percent=90,load_5m=1.5"], ["", "disk_percent", "disk_percent=off"]),
+        (
+            "Limits",
+            ["none", "disk_percent=90", "disk_percent=90,load_5m=1.5"],
+            ["", "disk_percent", "disk_percent=off"],
+        ),
         ("DigestAt", ["none", "00:00", "23:59"], ["", "24:00", "7:00", "07:60"]),
         ("ReservedConcurrency", ["none", "1", "500"], ["0", "1.5", "-1", ""]),
     ],

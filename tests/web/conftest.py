@@ -112,8 +112,6 @@ class Database:
 
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory):
-    build = ["cargo", "build", "--quiet", "--locked", "--package", "dev", "--package", "heartbeatctl"]
-    subprocess.run(build, cwd=ROOT, check=True)
     port = free_port()
     file = tmp_path_factory.mktemp("dynamodb") / "data.sqlite"
     program = [DEBUG / "dev", "--port", str(port), "--file", file]

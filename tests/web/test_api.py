@@ -144,7 +144,11 @@ def test_another_address_needs_a_password(database, serve, environment, tmp_path
         url = url.replace("0.0.0.0", "127.0.0.1")
         assert get(url, **basic("anyone:correct höhse:battery"))[0] == 200
         assert get(f"{url}/metrics", **basic(":correct höhse:battery"))[0] == 200
-        wrong = [{}, {"Authorization": "Basic !"}, {"Authorization": "Bearer correct höhse:battery".encode().decode("latin-1")}]
+        wrong = [
+            {},
+            {"Authorization": "Basic !"},
+            {"Authorization": "Bearer correct höhse:battery".encode().decode("latin-1")},
+        ]
         for headers in [*wrong, basic("anyone:wrong"), basic("correct höhse:battery"), basic("anyone:")]:
             for path in ("/", "/api/servers", "/metrics", "/style.css", "/nothing"):
                 status, received, _ = get(url + path, **headers)

@@ -13,14 +13,16 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def fleet(database):
-    """Two healthy servers, a full disk, and one that is silent; two hours of rows of web-1 with half an hour missing."""
+    """Two healthy servers, a full disk, and a silent one; two hours of rows of web-1 with half an hour missing."""
     database.server("web-1", seen=20, cpu_percent=12, memory_percent=40, disk_percent=30)
     database.server("web-2", seen=30, cpu_percent=50)
     database.server("db-1", seen=10, disk_percent=97.4)
     database.server("mail", seen=3600)
     times = [now() - MINUTE * ago for ago in range(120, 0, -1) if not 40 <= ago < 70]
     rates = {"network_rx_bytes": lambda number: number * 60_000}
-    database.rows("web-1", times, cpu_percent=lambda number: 90 if number == 20 else 10, disk_percent=lambda _: 30, **rates)
+    database.rows(
+        "web-1", times, cpu_percent=lambda number: 90 if number == 20 else 10, disk_percent=lambda _: 30, **rates
+    )
     return database
 
 
@@ -223,5 +225,7 @@ def test_the_axis_ends_at_local_midnight_when_the_clocks_change(fleet, open_page
         step = (until - since) / (chart(page, "cpu_percent").bounding_box()["width"] - 54)
         for tick in ticks.all():
             time = since + (float(tick.get_attribute("x")) - 46) * step
-            hour = page.evaluate("(time) => { const at = new Date(time); return at.getHours() + at.getMinutes() / 60 }", time)
+            hour = page.evaluate(
+                "(time) => { const at = new Date(time); return at.getHours() + at.getMinutes() / 60 }", time
+            )
             assert min(hour, 24 - hour) < 0.2, (labels, hour)

@@ -2,6 +2,7 @@
 
 use super::server::{SHOWN, Server};
 use crate::aws::explain_in;
+use crate::history::read::TOLERANCE;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{TryStreamExt, stream};
@@ -14,9 +15,6 @@ const CONCURRENCY: usize = 16;
 
 /// How far back a sparkline goes.
 pub const HISTORY: TimeDelta = TimeDelta::hours(1);
-
-/// How far ahead of this machine's clock a row may be. Rows beyond that come from a wrong clock.
-const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// Rows of metrics that are read per server, so that a server that sends too often does not make a view expensive.
 const MAX_ROWS: i32 = 500;

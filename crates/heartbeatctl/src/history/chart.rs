@@ -1,6 +1,6 @@
 //! A chart of one metric for a terminal.
 
-use super::series::{Summary, gap, points};
+use super::series::{Point, Summary, gap, points};
 use chrono::{DateTime, Utc};
 use tables::metric::{Metric, Rule};
 use tables::row::Recorded;
@@ -63,22 +63,15 @@ pub fn draw(
 }
 
 /// The smallest and the largest value.
-fn extremes(
-    points: &[(DateTime<Utc>, f64)],
-) -> Option<((DateTime<Utc>, f64), (DateTime<Utc>, f64))> {
+fn extremes(points: &[Point]) -> Option<(Point, Point)> {
     let min = points.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1))?;
     let max = points.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
     Some((min, max))
 }
 
-fn title(
-    metric: &Metric,
-    unit: &str,
-    (min, max): ((DateTime<Utc>, f64), (DateTime<Utc>, f64)),
-) -> String {
-    let at = |(time, value): (DateTime<Utc>, f64)| {
-        format!("{} ({})", short(value, unit), time.format("%m-%d %H:%M"))
-    };
+fn title(metric: &Metric, unit: &str, (min, max): (Point, Point)) -> String {
+    let at =
+        |(time, value): Point| format!("{} ({})", short(value, unit), time.format("%m-%d %H:%M"));
     format!("{}  min {}  max {}", metric.name, at(min), at(max))
 }
 

@@ -117,7 +117,8 @@ impl Source {
 
     async fn count_ahead(&self, server_id: &str, from: DateTime<Utc>) -> anyhow::Result<usize> {
         let query = self.client.query().table_name(&self.table);
-        let period = [from, DateTime::<Utc>::MAX_UTC.min(latest_storable())];
+        let latest = tables::time::parse(tables::time::LATEST);
+        let period = [from, latest.unwrap_or(DateTime::<Utc>::MAX_UTC)];
         let page = Row::select(query, server_id, period, &[])
             .set_projection_expression(None)
             .select(Select::Count)
@@ -127,10 +128,6 @@ impl Source {
             .map_err(explain_in(&self.table))?;
         Ok(usize::try_from(page.count()).unwrap_or_default())
     }
-}
-
-fn latest_storable() -> DateTime<Utc> {
-    tables::time::parse(tables::time::LATEST).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// Parts of a period, each at least [`SHORTEST_RANGE`] long.
