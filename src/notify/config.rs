@@ -4,6 +4,7 @@ use crate::settings::{InvalidSetting, Settings};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::http::{HeaderValue, Uri};
+use percent_encoding::percent_decode_str;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -124,6 +125,7 @@ fn parse(entry: &str) -> Result<Webhook, &'static str> {
         _ => {}
     }
     let authorization = user.map(|user| {
+        let user: Vec<u8> = percent_decode_str(user).collect();
         let header = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(user)));
         header.map_err(|_| "it has no valid URL")
     });

@@ -14,7 +14,7 @@ fn read(urls: &str) -> Result<Config, String> {
 fn every_format_is_known() {
     let urls = "slack:https://hooks.slack.com/services/T/B/X  discord:https://discord.com/api/webhooks/1/x \
                 telegram:https://api.telegram.org/bot1:x/sendMessage?chat_id=-100 ntfy:https://ntfy.sh/topic \
-                ntfy:https://user:password@ntfy.example.com:8443/topic json:https://example.com \
+                ntfy:https://user:p%40ssword@ntfy.example.com:8443/topic json:https://example.com \
                 json:http://localhost:9/x json:http://[::1]:9/x json:http://127.9.9.9/x";
     let webhooks = read(urls).unwrap().webhooks;
     let formats: Vec<_> = webhooks
@@ -24,7 +24,7 @@ fn every_format_is_known() {
     let expected = "slack discord telegram ntfy ntfy json json json json";
     assert_eq!(formats.join(" "), expected);
     let header = webhooks[4].authorization.as_ref().unwrap();
-    assert_eq!(header, "Basic dXNlcjpwYXNzd29yZA==");
+    assert_eq!(header, "Basic dXNlcjpwQHNzd29yZA==");
 }
 
 #[test]
