@@ -95,6 +95,14 @@ Architecture = "{architecture}"
         print(f"Wrote the environment {self.name} to {CONFIG}.")
 
 
+def environment_name(given):
+    """The name of an environment. For some shells, ENV is the path of a file that they read at their start."""
+    name = DEFAULT_ENVIRONMENT if "/" in given or not given else given
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        sys.exit(f"ENV cannot be {name!r}. It is lower-case letters, digits and hyphens.")
+    return name
+
+
 def default_region():
     """The region of the AWS CLI."""
     try:
@@ -250,7 +258,7 @@ def one_line(text):
 
 
 def main():
-    environment = Environment(os.environ.get("ENV") or DEFAULT_ENVIRONMENT)
+    environment = Environment(environment_name(os.environ.get("ENV", "")))
     if sys.argv[1:] == ["example"]:
         print(one_line(outputs_of(environment)["Example"]))
     else:

@@ -243,6 +243,14 @@ def test_a_second_environment_has_its_own_stack(project, fresh_aws):
     assert deployed[1:4:2] == ["heartbeat-staging", "eu-north-1"]
 
 
+def test_the_name_of_an_environment_is_checked(project):
+    output, deployed = project.make("deploy", "ENV=my stack")
+    assert deployed is None and "ENV cannot be 'my stack'" in output
+    # The start-up file of a shell.
+    _, deployed = project.make("deploy", ENV="/etc/shinit")
+    assert deployed[:2] == ["--stack-name", "heartbeat"]
+
+
 def test_a_file_of_an_older_version_is_read(project):
     config = SamConfig(str(project.folder))
     for key, value in {
