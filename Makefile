@@ -28,7 +28,7 @@ CTL := $(LOCAL) cargo run --quiet --package heartbeatctl --
 # The parts of `make test`, cheap ones first.
 PARTS := check deny test-openapi test-web test-deployment instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run agent ctl fleet web demo picture cost release test-release openapi check test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy example key
+.PHONY: help run agent ctl fleet web demo picture cost release test-release openapi check doc test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -56,8 +56,11 @@ check: ## Run the fast gate: format, lint, `cargo test`.
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --workspace --test soak -- -D warnings
 	cargo check --locked --manifest-path $(BASELINES)
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
 	cargo test --locked --workspace
+
+# Without the features of tests, for which everything is compiled again.
+doc: ## Build the documentation of the code, and check its links.
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
 
 test: ## Run every check, except those of test-all.
 	@echo "Runs, one after another: $(PARTS)"
@@ -67,7 +70,7 @@ test: ## Run every check, except those of test-all.
 		echo "== make $$part took $$(($$(date +%s) - began)) s"; \
 	done; echo; echo "All passed in $$(($$(date +%s) - start)) s."
 
-test-all: test soak test-package test-release ## Run also what takes long and rarely changes.
+test-all: test doc soak test-package test-release ## Run also what takes long and rarely changes.
 
 deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny).
 	@if ! command -v cargo-deny >/dev/null; then \

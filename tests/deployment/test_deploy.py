@@ -26,9 +26,7 @@ COPIED = [
 
 # `build` writes ELF headers, and `deploy` passes a stack of the same parameters to moto and records its arguments.
 SAM = f"""#!{sys.executable}
-import json, os, pathlib, re, shutil, sys
-import boto3
-from samcli.cli.types import CfnParameterOverridesType
+import json, os, pathlib, re, sys
 command, text = sys.argv[1], " ".join(sys.argv)
 if command == "build":
     asked = re.search(r"Architecture=(\\w+)", text)
@@ -40,6 +38,8 @@ if command == "build":
         header = b"\\x7fELF\\x02\\x01".ljust(16, b"\\0") + b"\\3\\0" + number.to_bytes(2, "little")
         (folder / "bootstrap").write_bytes(header)
 if command == "deploy":
+    import boto3
+    from samcli.cli.types import CfnParameterOverridesType
     pathlib.Path("deployed.json").write_text(json.dumps(sys.argv[2:]))
     start = sys.argv.index("--parameter-overrides") + 1
     given = CfnParameterOverridesType().convert((sys.argv[start:],), None, None)
