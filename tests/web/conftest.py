@@ -170,8 +170,10 @@ def serve(environment):
         command = [DEBUG / "heartbeatctl", "web", "--listen", listen, *arguments]
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
             url = re.match(r"http://\S+", process.stderr.readline())
-            yield url and url[0]
-            process.terminate()
+            try:
+                yield url and url[0]
+            finally:
+                process.terminate()
 
     return start
 

@@ -52,6 +52,19 @@ def test_problems_come_first_and_a_search_finds_a_server(fleet, open_page):
     assert names(page) == ["mail"]
 
 
+def test_a_thousand_servers_are_painted(database, open_page):
+    for number in range(1000):
+        database.server(f"web-{number}", seen=number % 100, cpu_percent=number / 10, disk_percent=20)
+    page = open_page()
+    expect(page.locator("tbody tr")).to_have_count(1000)
+    paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    # How long depends on the machine.
+    print(f"the first paint of 1,000 servers took {paint:.0f} ms")
+    assert paint > 0
+    page.get_by_label("Search").fill("web-99")
+    assert len(names(page)) == 11
+
+
 def test_a_refresh_sees_a_new_heartbeat_and_a_server_that_goes_offline(fleet, open_page):
     page = open_page()
     page.get_by_role("link", name="web-2").focus()
