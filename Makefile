@@ -28,7 +28,7 @@ CTL := $(LOCAL) cargo run --quiet --package heartbeatctl --
 # The parts of `make test`, cheap ones first.
 PARTS := check deny test-openapi test-web test-deployment instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run agent ctl fleet web demo picture cost release test-release openapi check doc test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy example key
+.PHONY: help run agent ctl fleet web demo picture cost release test-release openapi check doc tools test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -62,11 +62,14 @@ check: ## Run the fast gate: format, lint, `cargo test`.
 doc: ## Build the documentation of the code, and check its links.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
 
+# `make test` installs them while it compiles.
+tools: $(TOOLS)/tests-ready $(OPENAPI_TOOLS)/ready $(WEB_TOOLS)/ready ## Install the tools that test.
+
 test: ## Run every check, except those of test-all.
 	@echo "Runs, one after another: $(PARTS)"
-	@start=$$(date +%s); for part in $(PARTS); do \
+	@start=$$(date +%s); $(MAKE) --silent --no-print-directory tools & for part in $(PARTS); do \
 		echo; echo "== make $$part"; began=$$(date +%s); \
-		$(MAKE) --no-print-directory $$part || exit 1; \
+		$(MAKE) --no-print-directory $$part || exit 1; wait; \
 		echo "== make $$part took $$(($$(date +%s) - began)) s"; \
 	done; echo; echo "All passed in $$(($$(date +%s) - start)) s."
 
