@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Computes docs/cost.md from one table of prices and quantities: `make cost`. With --check, compares only."""
 
+import functools
 import math
 import sys
 from pathlib import Path
@@ -55,6 +56,7 @@ def api(requests):
     return first * PRICES["HTTP API, first 300 M"] + (requests - first) * PRICES["HTTP API, above"]
 
 
+@functools.cache
 def alarm_metrics():
     """The metrics of the template's alarms that exist without webhooks."""
     resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]

@@ -8,6 +8,7 @@ Checks the credentials, writes samconfig.toml if it lacks this environment, buil
 for, deploys, and prints what to do next. `make example` prints a command that sends a heartbeat to the stack.
 """
 
+import functools
 import os
 import platform
 import re
@@ -44,15 +45,12 @@ class Environment:
     def __init__(self, name):
         self.name = name
         config = SamConfig(Path.cwd())
-        values = config.get_all(["deploy"], "parameters", name) if self.is_known(config) else {}
+        # Whether samconfig.toml has this environment.
+        self.is_known = config.exists() and "parameters" in config.document.get(name, {}).get("deploy", {})
+        values = config.get_all(["deploy"], "parameters", name) if self.is_known else {}
         self.stack = values.get("stack_name", STACK if name == DEFAULT_ENVIRONMENT else f"{STACK}-{name}")
         self.region = os.environ.get("AWS_REGION") or values.get("region") or default_region()
         self.parameters = CfnParameterOverridesType().convert((values.get("parameter_overrides", ""),), None, None)
-
-    def is_known(self, config=None):
-        """Whether samconfig.toml has this environment."""
-        config = config or SamConfig(Path.cwd())
-        return config.exists() and config.document.get(self.name, {}).get("deploy", {}).get("parameters") is not None
 
     def client(self, service):
         return boto3.client(service, region_name=self.region)
@@ -112,6 +110,7 @@ def default_region():
     return region or sys.exit("No region: set AWS_REGION, for example AWS_REGION=eu-central-1 make deploy.")
 
 
+@functools.cache
 def template():
     return yaml_parse(Path("template.yaml").read_text())
 
@@ -207,7 +206,7 @@ def deploy(environment):
     # What is asked for, what the file says, what the stack has, what this machine is.
     parameters = {"Architecture": of_stack.get("Architecture", here)} | environment.parameters | given
     architecture = parameters["Architecture"]
-    if not environment.is_known():
+    if not environment.is_known:
         email = os.environ.get("EMAIL", "")
         if email:
             check_value("AlarmEmail", email, template()["Parameters"]["AlarmEmail"])

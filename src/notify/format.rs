@@ -16,6 +16,8 @@ pub struct Payload {
 
 /// How a service shows text.
 struct Style {
+    /// Whether the title is a part of the text.
+    has_title: bool,
     /// The most that a message may hold, as `measure` counts.
     limit: usize,
     measure: fn(&str) -> usize,
@@ -27,6 +29,7 @@ const UTF_16: fn(&str) -> usize = |text| text.encode_utf16().count();
 
 /// Recommended by Slack; Mattermost and Rocket.Chat accept more.
 const SLACK: Style = Style {
+    has_title: true,
     limit: 4_000,
     measure: UTF_16,
     words: |text| html(&text.replace("](", "]\u{200b}(")),
@@ -34,6 +37,7 @@ const SLACK: Style = Style {
 };
 
 const DISCORD: Style = Style {
+    has_title: true,
     limit: 2_000,
     measure: UTF_16,
     words: escape_markdown,
@@ -41,6 +45,7 @@ const DISCORD: Style = Style {
 };
 
 const TELEGRAM: Style = Style {
+    has_title: true,
     limit: 4_096,
     measure: UTF_16,
     words: html,
@@ -49,6 +54,7 @@ const TELEGRAM: Style = Style {
 };
 
 const NTFY: Style = Style {
+    has_title: false,
     limit: 4_096,
     measure: str::len,
     words: str::to_owned,
@@ -63,18 +69,18 @@ pub fn payload(format: Format, notice: &Notice, raw: &str) -> Payload {
     };
     match format {
         Format::Slack => json(json!({
-            "text": text(notice, &SLACK, true),
+            "text": text(notice, &SLACK),
             "unfurl_links": false,
             "unfurl_media": false,
         })),
         Format::Discord => json(json!({
-            "content": text(notice, &DISCORD, true),
+            "content": text(notice, &DISCORD),
             "allowed_mentions": { "parse": [] },
             // No previews of links.
             "flags": 1 << 2,
         })),
         Format::Telegram => json(json!({
-            "text": text(notice, &TELEGRAM, true),
+            "text": text(notice, &TELEGRAM),
             "parse_mode": "HTML",
             "link_preview_options": { "is_disabled": true },
         })),
@@ -94,7 +100,7 @@ pub fn payload(format: Format, notice: &Notice, raw: &str) -> Payload {
                 headers: headers
                     .map(|(name, value)| (name, value.to_owned()))
                     .to_vec(),
-                body: text(notice, &NTFY, false),
+                body: text(notice, &NTFY),
             }
         }
         Format::Json => {
@@ -113,13 +119,12 @@ pub fn payload(format: Format, notice: &Notice, raw: &str) -> Payload {
 }
 
 /// As many lines as there is room for.
-fn text(notice: &Notice, style: &Style, has_title: bool) -> String {
+fn text(notice: &Notice, style: &Style) -> String {
     let mut lines = Vec::new();
     // One line says it all.
-    let is_alone = notice.entries.len() == 1
-        && notice.omitted == 0
-        && matches!(notice.entries[0].parts[..], [Part::Name(_), ..]);
-    if has_title && !is_alone {
+    let is_alone =
+        notice.entries.len() == 1 && notice.omitted == 0 && notice.entries[0].is_about_server();
+    if style.has_title && !is_alone {
         let title = (style.words)(&without_mentions(&notice.title));
         lines.push(format!("{} {title}", emoji(notice.tone)));
     }
@@ -153,7 +158,7 @@ fn text(notice: &Notice, style: &Style, has_title: bool) -> String {
 /// A line with at most this many characters of each part.
 fn rendered(entry: &Entry, style: &Style, kept: usize) -> String {
     let mut line = String::new();
-    if matches!(entry.parts[..], [Part::Name(_), ..]) {
+    if entry.is_about_server() {
         line = format!("{} ", emoji(entry.tone));
     }
     for part in &entry.parts {

@@ -56,6 +56,14 @@ struct Alarm {
     state_change_time: Option<String>,
 }
 
+impl Entry {
+    /// Whether it is about a server, whose name it starts with.
+    #[must_use]
+    pub fn is_about_server(&self) -> bool {
+        matches!(self.parts[..], [Part::Name(_), ..])
+    }
+}
+
 impl Notice {
     /// Reads a message. One that cannot be read becomes a notice with its text.
     #[must_use]
@@ -103,9 +111,19 @@ impl Notice {
             .collect();
         let is_good = message.offline.is_empty() && message.high.is_empty();
         let entries = message.offline.iter().map(offline);
-        let entries = entries.chain(message.high.iter().map(high));
+        let entries = entries.chain(
+            message
+                .high
+                .iter()
+                .map(|limit| metric(limit, Tone::Bad, "high since")),
+        );
         let entries = entries.chain(message.back.iter().map(back));
-        let entries = entries.chain(message.normal.iter().map(normal));
+        let entries = entries.chain(
+            message
+                .normal
+                .iter()
+                .map(|limit| metric(limit, Tone::Good, "no longer high; it was since")),
+        );
         let still = if message.digest { "Still wrong: " } else { "" };
         Self {
             title: format!("{still}{}", counts.join(", ")),
@@ -165,26 +183,15 @@ fn back(server: &Back) -> Entry {
     )
 }
 
-fn high(limit: &Limit) -> Entry {
+fn metric(limit: &Limit, tone: Tone, since: &str) -> Entry {
     let text = format!(
-        ": {}, limit {}, high since {}",
+        ": {}, limit {}, {since} {}",
         reading(limit),
         number(limit, &limit.limit),
         time(&limit.since)
     );
     let name = name(&limit.server_id, limit.hostname.as_deref());
-    entry(Tone::Bad, name, text)
-}
-
-fn normal(limit: &Limit) -> Entry {
-    let text = format!(
-        ": {}, limit {}, no longer high; it was since {}",
-        reading(limit),
-        number(limit, &limit.limit),
-        time(&limit.since)
-    );
-    let name = name(&limit.server_id, limit.hostname.as_deref());
-    entry(Tone::Good, name, text)
+    entry(tone, name, text)
 }
 
 /// A metric and its value.

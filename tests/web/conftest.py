@@ -37,7 +37,7 @@ def now():
 
 
 class Database:
-    """A DynamoDB behind a proxy that counts requests and can refuse them."""
+    """A DynamoDB behind a proxy that counts requests and can reject them."""
 
     def __init__(self, port):
         self.port = port

@@ -129,8 +129,8 @@ def test_only_its_own_names_and_only_reading(database, serve):
 def test_another_address_needs_a_password(database, serve, environment, tmp_path):
     for listen in ("0.0.0.0:0", "[::]:0", "192.0.2.1:1"):
         command = [DEBUG / "heartbeatctl", "web", "--listen", listen]
-        refused = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert refused.returncode == 1 and "--password-file" in refused.stderr, refused
+        rejected = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert rejected.returncode == 1 and "--password-file" in rejected.stderr, rejected
     password = tmp_path / "password"
     password.write_text("\n")
     empty = [DEBUG / "heartbeatctl", "web", "--password-file", password]

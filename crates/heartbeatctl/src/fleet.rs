@@ -79,6 +79,7 @@ impl Command {
 }
 
 /// All servers at one time, problems first, and what the watchdog remembers.
+#[derive(Debug)]
 pub struct Fleet {
     pub servers: Vec<Server>,
     memory: Option<Memory>,

@@ -3,7 +3,7 @@
 mod chart;
 pub mod output;
 pub mod read;
-pub mod series;
+mod series;
 
 use crate::aws::{Aws, explain_in};
 use crate::target::{METRICS, SERVERS, Target};
@@ -139,23 +139,10 @@ impl History {
         }
         if is_for_programs {
             let mut printed = Vec::new();
-            match (self.csv, self.every) {
-                (true, None) => output::csv(&mut printed, &rows, metrics)?,
-                (false, None) => output::json(&mut printed, &rows, metrics)?,
-                (true, Some(every)) => {
-                    output::csv_of_buckets(
-                        &mut printed,
-                        &series::buckets(&rows, metrics, every),
-                        metrics,
-                    )?;
-                }
-                (false, Some(every)) => {
-                    output::json_of_buckets(
-                        &mut printed,
-                        &series::buckets(&rows, metrics, every),
-                        metrics,
-                    )?;
-                }
+            if self.csv {
+                output::csv(&mut printed, &rows, metrics, self.every)?;
+            } else {
+                output::json(&mut printed, &rows, metrics, self.every)?;
             }
             return Ok(print_bytes(&printed)?);
         }

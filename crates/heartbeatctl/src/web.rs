@@ -6,8 +6,8 @@ mod page;
 
 use crate::aws::Aws;
 use crate::fleet::{Fleet, Tables};
+use crate::history::output;
 use crate::history::read::{Period, Request, Source};
-use crate::history::{output, series};
 use crate::target::{METRICS, SERVERS, Target};
 use crate::{stop, time};
 use anyhow::Context;
@@ -143,12 +143,6 @@ enum Failure {
     Aws(anyhow::Error),
 }
 
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Aws(error)
-    }
-}
-
 impl Failure {
     fn parts(&self) -> (StatusCode, String) {
         match self {
@@ -161,7 +155,7 @@ impl Failure {
         }
     }
 
-    /// A page, which tries again by itself if that may help.
+    /// A page, which is retried by itself if that may help.
     fn page(&self) -> Response {
         let (status, reason) = self.parts();
         let retries = matches!(self, Self::Aws(_));
@@ -266,13 +260,7 @@ async fn history_json(
     let read = source.read(&request, &|_| {}).await;
     let rows = read.map_err(|error| Failure::Aws(error).json())?.rows;
     let mut json = Vec::new();
-    let written = match every {
-        None => output::json(&mut json, &rows, &request.metrics),
-        Some(every) => {
-            let buckets = series::buckets(&rows, &request.metrics, every);
-            output::json_of_buckets(&mut json, &buckets, &request.metrics)
-        }
-    };
+    let written = output::json(&mut json, &rows, &request.metrics, every);
     written.map_err(|error| Failure::Aws(error.into()).json())?;
     Ok(text("application/json", json))
 }
@@ -282,7 +270,7 @@ async fn metrics(Shared(app): Shared<Arc<App>>) -> Result<impl IntoResponse, Res
         .fleet(SCRAPED)
         .await
         .map_err(|error| Failure::Aws(error).text())?;
-    let encoded = openmetrics::encode(&fleet.servers);
+    let encoded = openmetrics::encode(fleet);
     let encoded = encoded.map_err(|error| Failure::Aws(error.into()).text())?;
     Ok(text(openmetrics::CONTENT_TYPE, encoded))
 }

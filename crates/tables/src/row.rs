@@ -4,6 +4,7 @@ use crate::{HeartbeatId, Item, Metrics, RECEIVED_AT, SERVER_ID, ServerId, TIMEST
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+use aws_sdk_dynamodb::types::Select;
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// The sort key: `<the agent's timestamp>#<the heartbeat's id>`.
@@ -62,20 +63,23 @@ impl Row {
     pub fn select(
         query: QueryFluentBuilder,
         server_id: &str,
-        [since, until]: [DateTime<Utc>; 2],
+        period: [DateTime<Utc>; 2],
         metrics: &[&str],
     ) -> QueryFluentBuilder {
-        query
-            .key_condition_expression(
-                "server_id = :server AND recorded_at BETWEEN :since AND :until",
-            )
-            .expression_attribute_values(":server", S(server_id.to_owned()))
-            .expression_attribute_values(":since", S(time::format(since)))
-            .expression_attribute_values(":until", S(time::format(until)))
-            .projection_expression(format!(
-                "{RECORDED_AT}, {RECEIVED_AT}, {EXPIRES_AT}, {}",
-                metrics.join(", ")
-            ))
+        between(query, server_id, period).projection_expression(format!(
+            "{RECORDED_AT}, {RECEIVED_AT}, {EXPIRES_AT}, {}",
+            metrics.join(", ")
+        ))
+    }
+
+    /// Counts the rows of a server from a time on and before another, by its own clock.
+    #[must_use]
+    pub fn count(
+        query: QueryFluentBuilder,
+        server_id: &str,
+        period: [DateTime<Utc>; 2],
+    ) -> QueryFluentBuilder {
+        between(query, server_id, period).select(Select::Count)
     }
 
     /// Reads a row that [`Self::select`] found, unless it has expired. DynamoDB deletes it within days after that.
@@ -98,4 +102,16 @@ impl Row {
     pub fn recorded_at(item: &Item) -> Option<DateTime<Utc>> {
         time::parse(text(item, RECORDED_AT)?.split('#').next()?)
     }
+}
+
+fn between(
+    query: QueryFluentBuilder,
+    server_id: &str,
+    [since, until]: [DateTime<Utc>; 2],
+) -> QueryFluentBuilder {
+    query
+        .key_condition_expression("server_id = :server AND recorded_at BETWEEN :since AND :until")
+        .expression_attribute_values(":server", S(server_id.to_owned()))
+        .expression_attribute_values(":since", S(time::format(since)))
+        .expression_attribute_values(":until", S(time::format(until)))
 }

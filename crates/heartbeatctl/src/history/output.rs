@@ -1,6 +1,7 @@
 //! Rows and buckets for programs.
 
-use super::series::{Bucket, Summary};
+use super::series::{Bucket, Summary, buckets};
+use chrono::TimeDelta;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -9,8 +10,37 @@ use tables::metric::Metric;
 use tables::row::Recorded;
 use tables::time::format;
 
-/// A line per row. What is absent is empty. No value needs quotes.
-pub fn csv(out: &mut impl Write, rows: &[Recorded], metrics: &[&'static Metric]) -> io::Result<()> {
+/// A line per row, or per bucket if a length is given. What is absent is empty. No value needs quotes.
+pub fn csv(
+    out: &mut impl Write,
+    rows: &[Recorded],
+    metrics: &[&'static Metric],
+    every: Option<TimeDelta>,
+) -> io::Result<()> {
+    match every {
+        None => csv_of_rows(out, rows, metrics),
+        Some(every) => csv_of_buckets(out, &buckets(rows, metrics, every), metrics),
+    }
+}
+
+/// An object per row, or per bucket if a length is given, on a line of its own. What is absent is missing.
+pub fn json(
+    out: &mut impl Write,
+    rows: &[Recorded],
+    metrics: &[&'static Metric],
+    every: Option<TimeDelta>,
+) -> io::Result<()> {
+    match every {
+        None => json_of_rows(out, rows, metrics),
+        Some(every) => json_of_buckets(out, &buckets(rows, metrics, every), metrics),
+    }
+}
+
+fn csv_of_rows(
+    out: &mut impl Write,
+    rows: &[Recorded],
+    metrics: &[&'static Metric],
+) -> io::Result<()> {
     write!(out, "timestamp,received_at")?;
     for metric in metrics {
         write!(out, ",{}", metric.name)?;
@@ -30,8 +60,7 @@ pub fn csv(out: &mut impl Write, rows: &[Recorded], metrics: &[&'static Metric])
     Ok(())
 }
 
-/// An object per row, on a line of its own. What is absent is missing.
-pub fn json(
+fn json_of_rows(
     out: &mut impl Write,
     rows: &[Recorded],
     metrics: &[&'static Metric],
@@ -52,8 +81,7 @@ pub fn json(
     })
 }
 
-/// A line per bucket.
-pub fn csv_of_buckets(
+fn csv_of_buckets(
     out: &mut impl Write,
     buckets: &[Bucket],
     metrics: &[&'static Metric],
@@ -78,8 +106,7 @@ pub fn csv_of_buckets(
     Ok(())
 }
 
-/// An object per bucket, on a line of its own.
-pub fn json_of_buckets(
+fn json_of_buckets(
     out: &mut impl Write,
     buckets: &[Bucket],
     metrics: &[&'static Metric],

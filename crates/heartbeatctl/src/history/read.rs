@@ -3,7 +3,6 @@
 use crate::aws::explain_in;
 use crate::time::Moment;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::Select;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tables::ServerId;
@@ -119,9 +118,7 @@ impl Source {
         let query = self.client.query().table_name(&self.table);
         let latest = tables::time::parse(tables::time::LATEST);
         let period = [from, latest.unwrap_or(DateTime::<Utc>::MAX_UTC)];
-        let page = Row::select(query, server_id, period, &[])
-            .set_projection_expression(None)
-            .select(Select::Count)
+        let page = Row::count(query, server_id, period)
             .limit(MAX_AHEAD as i32)
             .send()
             .await

@@ -77,8 +77,8 @@ impl Guard {
                 .any(|name| name.eq_ignore_ascii_case(without_port))
     }
 
-    /// Why a request is not answered.
-    fn refusal(&self, request: &Request) -> Option<Response> {
+    /// The answer to a request that is rejected.
+    fn rejection(&self, request: &Request) -> Option<Response> {
         let header = |name| request.headers().get(name);
         let host = header(header::HOST).and_then(|host| host.to_str().ok());
         if !host.is_some_and(|host| self.is_ours(host)) {
@@ -121,8 +121,8 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Answers what may be answered, with the headers of every response.
 pub async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let mut response = match guard.refusal(&request) {
-        Some(refusal) => refusal,
+    let mut response = match guard.rejection(&request) {
+        Some(rejection) => rejection,
         None => next.run(request).await,
     };
     for (name, value) in HEADERS {

@@ -1,7 +1,7 @@
 //! The fleet for Prometheus, in OpenMetrics. Names and units are derived from the table of metrics: base units, counters
 //! with `_total`.
 
-use crate::fleet::{Server, Status};
+use crate::fleet::{Fleet, Server, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode as encode_text;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
+use std::sync::Arc;
 use tables::metric::{METRICS, Metric};
 
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -18,18 +19,18 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 ///
 /// # Errors
 /// If a value cannot be encoded.
-pub fn encode(servers: &[Server]) -> Result<String, fmt::Error> {
+pub fn encode(fleet: Arc<Fleet>) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix("heartbeat");
-    registry.register_collector(Box::new(Fleet(servers.to_vec())));
+    registry.register_collector(Box::new(LastReadings(fleet)));
     let mut text = String::new();
     encode_text(&mut text, &registry)?;
     Ok(text)
 }
 
 #[derive(Debug)]
-struct Fleet(Vec<Server>);
+struct LastReadings(Arc<Fleet>);
 
-impl Collector for Fleet {
+impl Collector for LastReadings {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let mut family = |name: &str,
                           help: &str,
@@ -37,7 +38,7 @@ impl Collector for Fleet {
                           kind,
                           value: &dyn Fn(&Server) -> Option<Value>| {
             let mut encoder = encoder.encode_descriptor(name, help, unit, kind)?;
-            for server in &self.0 {
+            for server in &self.0.servers {
                 let Some(value) = value(server) else {
                     continue;
                 };

@@ -39,7 +39,7 @@ pub fn failure(reason: &str, retries: bool) -> Markup {
             header { h1 { a href="/" { "Fleet" } } }
             main {
                 p.failure role="alert" { (reason) }
-                @if retries { p { "This page tries again every 10 seconds." } }
+                @if retries { p { "This page is retried every 10 seconds." } }
             }
         },
     )
