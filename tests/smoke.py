@@ -16,7 +16,8 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
+
+from local import call, free_port
 
 ROOT = pathlib.Path(__file__).parent.parent
 LOCAL = dict(line.split("=", 1) for line in (ROOT / "crates/dev/local.env").read_text().splitlines())
@@ -34,12 +35,6 @@ README = re.search(
 GAP = "sweeps are missing: the time since then does not count as silence"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def shell(command, **environment):
     """Runs a command in bash; returns its output."""
     print(f"$ {command}", flush=True)
@@ -53,19 +48,6 @@ def shell(command, **environment):
     )
     assert finished.returncode == 0, f"{command}: exit {finished.returncode}\n{finished.stdout}"
     return finished.stdout
-
-
-def call(port, operation, **parameters):
-    """Calls an operation of DynamoDB; returns the response."""
-    headers = {
-        "X-Amz-Target": f"DynamoDB_20120810.{operation}",
-        "Content-Type": "application/x-amz-json-1.0",
-        "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260118/us-east-1/dynamodb/aws4_request, "
-        "SignedHeaders=host, Signature=0",
-        "X-Amz-Date": "20260118T103000Z",
-    }
-    request = urllib.request.Request(f"http://127.0.0.1:{port}", json.dumps(parameters).encode(), headers)
-    return json.load(urllib.request.urlopen(request))
 
 
 def items(port, table):

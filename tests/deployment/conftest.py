@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 import boto3
 import pytest
 from function import BOOTSTRAP, KEY
+from local import free_port
 from moto.server import ThreadedMotoServer
 from stack import CODE, of_type, read, transform
 
@@ -43,9 +43,7 @@ def aws():
 @pytest.fixture(scope="session")
 def moto_process():
     """A mock AWS of its own: all servers of one process share what they hold."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         yield f"http://127.0.0.1:{port}"

@@ -6,7 +6,6 @@ tests, on a database of its own.
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from local import free_port
 
 ROOT = Path(__file__).parents[2]
 PATH = "/api/v1/agents/heartbeat"
@@ -51,9 +51,3 @@ def function(tmp_path_factory):
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]

@@ -1,10 +1,8 @@
 """A DynamoDB with the template's tables, `heartbeatctl web` on it, and a browser."""
 
-import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import threading
 import urllib.error
@@ -15,17 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from local import call, free_port
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[2]
 DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 SERVERS, METRICS = "heartbeat-servers", "heartbeat-metrics"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def stored(time):
@@ -45,15 +38,7 @@ class Database:
         self.is_down = False
 
     def call(self, operation, **parameters):
-        headers = {
-            "X-Amz-Target": f"DynamoDB_20120810.{operation}",
-            "Content-Type": "application/x-amz-json-1.0",
-            "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260118/us-east-1/dynamodb/aws4_request, "
-            "SignedHeaders=host, Signature=0",
-            "X-Amz-Date": "20260118T103000Z",
-        }
-        body = json.dumps(parameters).encode()
-        return json.load(urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.port}", body, headers)))
+        return call(self.port, operation, **parameters)
 
     def server(self, server_id, seen=0, hostname=None, **attributes):
         """Stores a server that was last seen so many seconds ago, with these metrics as its last reading."""
