@@ -43,7 +43,7 @@ impl Entry {
             server_id: server.server_id.clone(),
             hostname: server.hostname.clone(),
             metric: high.metric,
-            value: reading.and_then(|reading| reading.metrics.get(high.metric.name)),
+            value: reading.and_then(|reading| reading.metrics.value(high.metric)),
             limit: high.limit,
             since: high.since.clone(),
         }
@@ -70,7 +70,7 @@ pub fn judge(server: Server, limits: &Limits, now: DateTime<Utc>) -> Option<Judg
     let (mut ahead, mut after) = (Vec::new(), Vec::new());
     let (mut high, mut normal, mut new) = (Vec::new(), Vec::new(), Vec::new());
     for metric in &METRICS {
-        let value = reading.metrics.get(metric.name).map(Number::as_f64);
+        let value = reading.metrics.value(metric).map(Number::as_f64);
         let limit = limits.of(metric, server.limits.as_ref());
         let mut known = server.high.entries.iter();
         let known = known.find(|entry| entry.metric == metric).cloned();

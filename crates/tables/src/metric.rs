@@ -56,6 +56,18 @@ impl Unit {
             Self::None => "",
         }
     }
+
+    /// How the name of a metric ends that is measured in it.
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Percent => "_percent",
+            Self::Megabytes => "_mb",
+            Self::Gigabytes => "_gb",
+            Self::Bytes => "_bytes",
+            Self::Seconds => "_seconds",
+            Self::None => "",
+        }
+    }
 }
 
 /// Every metric, in the order of the contract (C3.3).
@@ -109,9 +121,36 @@ impl Metric {
     /// What the metric measures, for people: its name without its unit.
     #[must_use]
     pub fn label(&self) -> String {
-        let units = ["_percent", "_mb", "_gb", "_bytes", "_seconds"];
-        let label = units.iter().find_map(|unit| self.name.strip_suffix(unit));
+        let label = self.name.strip_suffix(self.unit.suffix());
         label.unwrap_or(self.name).replace('_', " ")
+    }
+
+    /// The metric with this name, for constants: a misspelt name does not compile. In an expression,
+    /// [`metric!`](crate::metric!) sees to it that this is evaluated by the compiler.
+    ///
+    /// ```
+    /// # use tables::Metric;
+    /// const CPU: &Metric = Metric::named("cpu_percent");
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use tables::Metric;
+    /// const CPU: &Metric = Metric::named("cpu_percents");
+    /// ```
+    ///
+    /// # Panics
+    /// If there is none. A name that is read while the program runs is for [`find`](Self::find).
+    #[must_use]
+    pub const fn named(name: &str) -> &'static Self {
+        let metrics: &'static [Self] = &METRICS;
+        let mut index = 0;
+        while index < metrics.len() {
+            if is_same(metrics[index].name, name) {
+                return &metrics[index];
+            }
+            index += 1;
+        }
+        panic!("there is no metric of this name")
     }
 
     /// Finds a metric by its name.
@@ -119,6 +158,28 @@ impl Metric {
     pub fn find(name: &str) -> Option<&'static Self> {
         METRICS.iter().find(|metric| metric.name == name)
     }
+}
+
+/// The metric with this name: `metric!("cpu_percent")`. A misspelt name does not compile.
+///
+/// ```compile_fail,E0080
+/// tables::metric!("cpu_percents");
+/// ```
+#[macro_export]
+macro_rules! metric {
+    ($name:literal) => {
+        const { $crate::Metric::named($name) }
+    };
+}
+
+/// `==` of strings, which a constant cannot use.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
 }
 
 /// The values of one reading, in the order of [`METRICS`]. A metric that was not sent has none.
@@ -141,12 +202,28 @@ impl Metrics {
         values.filter_map(|(metric, value)| Some((metric, value?)))
     }
 
+    /// The value of a metric.
+    #[must_use]
+    pub fn value(&self, metric: &Metric) -> Option<Number> {
+        self.get(metric.name)
+    }
+
     /// The value of the metric with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Number> {
         self.iter()
             .find(|(metric, _)| metric.name == name)
             .map(|(_, value)| value)
+    }
+}
+
+impl FromIterator<(&'static Metric, Number)> for Metrics {
+    fn from_iter<T: IntoIterator<Item = (&'static Metric, Number)>>(values: T) -> Self {
+        let values: Vec<_> = values.into_iter().collect();
+        Self::from_fn(|metric| {
+            let (_, value) = values.iter().find(|(known, _)| known.name == metric.name)?;
+            Some(*value)
+        })
     }
 }
 
@@ -168,6 +245,35 @@ mod items {
             self.iter().map(|(metric, value)| {
                 (metric.name.to_owned(), AttributeValue::N(value.to_string()))
             })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_found_by_its_name() {
+        for metric in &METRICS {
+            assert_eq!(Metric::named(metric.name), metric);
+            assert_eq!(Metric::find(metric.name), Some(metric));
+        }
+        assert_eq!(Metric::find("cpu"), None);
+        assert_eq!(Metric::find("cpu_percents"), None);
+    }
+
+    #[test]
+    fn a_label_is_the_name_without_its_unit() {
+        for (name, label) in [
+            ("cpu_percent", "cpu"),
+            ("memory_total_mb", "memory total"),
+            ("disk_used_gb", "disk used"),
+            ("network_rx_bytes", "network rx"),
+            ("load_15m", "load 15m"),
+            ("uptime_seconds", "uptime"),
+        ] {
+            assert_eq!(Metric::named(name).label(), label);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A number that is not negative, stored exactly as it was sent.
+/// A number, stored exactly as it was sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
     Float(f64),
@@ -32,9 +32,33 @@ impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Whole(whole) => whole.fmt(f),
-            Self::Float(float) if float < 1e-130 => f.write_str("0"),
-            Self::Float(float) if (1e-5..1e16).contains(&float) => float.fmt(f),
+            Self::Float(float) if float.abs() < 1e-130 => f.write_str("0"),
+            Self::Float(float) if (1e-5..1e16).contains(&float.abs()) => float.fmt(f),
             Self::Float(float) => write!(f, "{float:e}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C4.4
+    #[test]
+    fn a_number_reads_back_as_it_was_stored() {
+        for (number, text) in [
+            (Number::Whole(u64::MAX), "18446744073709551615"),
+            (Number::Float(23.5), "23.5"),
+            (Number::Float(-40.25), "-40.25"),
+            (Number::Float(9.9e125), "9.9e125"),
+            (Number::Float(-9.9e125), "-9.9e125"),
+            (Number::Float(-2e-7), "-2e-7"),
+        ] {
+            assert_eq!(number.to_string(), text);
+            assert_eq!(Number::parse(text), Some(number));
+        }
+        for zero in [0.0, -0.0, 1e-131, -1e-131] {
+            assert_eq!(Number::Float(zero).to_string(), "0");
         }
     }
 }

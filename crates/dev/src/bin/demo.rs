@@ -7,10 +7,9 @@ use clap::Parser;
 use fastrand::Rng;
 use futures_util::{StreamExt, stream};
 use std::f64::consts::TAU;
-use tables::metric::Metrics;
 use tables::row::Row;
 use tables::server::{Os, Reading, Upsert};
-use tables::{HeartbeatId, Number, ServerId};
+use tables::{HeartbeatId, Metrics, Number, ServerId, metric};
 
 /// Concurrent requests, and rows per request: as many as DynamoDB takes.
 const CONCURRENCY: usize = 8;
@@ -194,24 +193,30 @@ impl Machine {
             let elapsed = 1.0 - ago as f64 / minutes as f64;
             let disk = self.disk[0] - self.disk[1] * (1.0 - elapsed) + 0.05 * random.f64();
             let memory = (self.memory_percent + 6.0 * (day - 0.5) + random.f64()).min(99.0);
-            let metrics = Metrics::from_fn(|metric| {
-                Some(match metric.name {
-                    "cpu_percent" => rounded(cpu.clamp(0.0, 100.0)),
-                    "memory_percent" => rounded(memory),
-                    "memory_total_mb" => whole(self.memory_gb * 1_024.0),
-                    "memory_used_mb" => whole(self.memory_gb * 10.24 * memory),
-                    "disk_percent" => rounded(disk),
-                    "disk_total_gb" => rounded(self.disk_gb),
-                    "disk_used_gb" => rounded(self.disk_gb * disk / 100.0),
-                    "network_rx_bytes" => whole(received),
-                    "network_tx_bytes" => whole(sent),
-                    "load_1m" => rounded(load[0]),
-                    "load_5m" => rounded(load[1]),
-                    "load_15m" => rounded(load[2]),
-                    "uptime_seconds" => Number::Whole(((booted - ago).max(0) * 60) as u64),
-                    _ => return None,
-                })
-            });
+            let metrics = Metrics::from_iter([
+                (metric!("cpu_percent"), rounded(cpu.clamp(0.0, 100.0))),
+                (metric!("memory_percent"), rounded(memory)),
+                (metric!("memory_total_mb"), whole(self.memory_gb * 1_024.0)),
+                (
+                    metric!("memory_used_mb"),
+                    whole(self.memory_gb * 10.24 * memory),
+                ),
+                (metric!("disk_percent"), rounded(disk)),
+                (metric!("disk_total_gb"), rounded(self.disk_gb)),
+                (
+                    metric!("disk_used_gb"),
+                    rounded(self.disk_gb * disk / 100.0),
+                ),
+                (metric!("network_rx_bytes"), whole(received)),
+                (metric!("network_tx_bytes"), whole(sent)),
+                (metric!("load_1m"), rounded(load[0])),
+                (metric!("load_5m"), rounded(load[1])),
+                (metric!("load_15m"), rounded(load[2])),
+                (
+                    metric!("uptime_seconds"),
+                    Number::Whole(((booted - ago).max(0) * 60) as u64),
+                ),
+            ]);
             let ahead = match self.habit {
                 Habit::Clock(minutes) => TimeDelta::minutes(minutes),
                 _ => TimeDelta::zero(),
