@@ -18,7 +18,7 @@ mod review;
 mod sweep;
 
 pub use self::announcement::{Announcement, Contents};
-pub use self::config::{Config, Rules};
+pub use self::config::Config;
 pub use self::limits::Entry;
 pub use self::review::{Decision, Digest, Review};
 pub use self::sweep::{SweepError, Watchdog};

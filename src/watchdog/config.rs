@@ -4,7 +4,7 @@ use crate::aws::AwsConfig;
 use crate::settings::{InvalidSetting, Settings};
 use chrono::{NaiveTime, TimeDelta};
 use tables::Limits;
-use tables::limit::DEFAULT_LIMITS;
+use tables::server::Rules;
 
 /// The settings of the watchdog.
 pub struct Config {
@@ -12,29 +12,15 @@ pub struct Config {
     pub servers_table: String,
     /// `ALERT_TOPIC_ARN` (optional): the SNS topic for announcements.
     pub topic_arn: Option<String>,
-    /// When a server counts as offline or back, and what is announced besides.
+    /// `OFFLINE_AFTER_SECONDS` (default 180), `HOLD_SECONDS` (default: the larger of 600 and twice
+    /// `OFFLINE_AFTER_SECONDS`), `BACK_AFTER_SECONDS` (default 300), `LIMITS` (default `disk_percent=90`).
     pub rules: Rules,
+    /// `DIGEST_AT` (default none), `HH:MM` in UTC: when a message a day says what is still wrong.
+    pub digest_at: Option<NaiveTime>,
     /// `AWS_ENDPOINT_URL_SNS`: an SNS endpoint other than the region's.
     pub sns_endpoint_url: Option<String>,
     /// How to reach AWS.
     pub aws: AwsConfig,
-}
-
-/// When a server counts as offline or back, and what is announced besides.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// `OFFLINE_AFTER_SECONDS` (default 180): a server is late if it has been silent for longer than this, and overdue
-    /// after half of it, unless it has a threshold of its own.
-    pub offline_after: TimeDelta,
-    /// `HOLD_SECONDS` (default: the larger of 600 and twice `OFFLINE_AFTER_SECONDS`): in a mass silence, a late server is
-    /// judged once it has been silent for this long. Zero switches the rule off.
-    pub hold: TimeDelta,
-    /// `BACK_AFTER_SECONDS` (default 300): a return is announced after heartbeats over this time. Zero means at once.
-    pub back_after: TimeDelta,
-    /// `LIMITS` (default `disk_percent=90`): the values from which a metric is announced as high.
-    pub limits: Limits,
-    /// `DIGEST_AT` (default none), `HH:MM` in UTC: when a message a day says what is still wrong.
-    pub digest_at: Option<NaiveTime>,
 }
 
 impl Config {
@@ -49,10 +35,10 @@ impl Config {
             let reason = "it is not the ARN of an SNS topic";
             return Err(InvalidSetting::new("ALERT_TOPIC_ARN", reason));
         }
-        let offline_after = settings.positive("OFFLINE_AFTER_SECONDS", 180)?;
-        let hold = 600.max(offline_after.saturating_mul(2));
+        let offline_after = settings.positive("OFFLINE_AFTER_SECONDS", Rules::OFFLINE_AFTER)?;
+        let hold = Rules::hold_for(offline_after);
         // Empty is a value here: no limits.
-        let limits = variable("LIMITS").unwrap_or_else(|| DEFAULT_LIMITS.to_owned());
+        let limits = variable("LIMITS").map(|list| Limits::parse(&list));
         let digest_at = settings.optional("DIGEST_AT").filter(|at| at != "none");
         Ok(Self {
             servers_table: settings.required("SERVERS_TABLE")?,
@@ -60,11 +46,12 @@ impl Config {
             rules: Rules {
                 offline_after: TimeDelta::seconds(offline_after.into()),
                 hold: settings.seconds("HOLD_SECONDS", hold)?,
-                back_after: settings.seconds("BACK_AFTER_SECONDS", 300)?,
-                limits: Limits::parse(&limits)
+                back_after: settings.seconds("BACK_AFTER_SECONDS", Rules::BACK_AFTER)?,
+                limits: limits
+                    .unwrap_or_else(|| Ok(Limits::standard()))
                     .map_err(|error| InvalidSetting::new("LIMITS", error))?,
-                digest_at: digest_at.map(|at| read_minute(&at)).transpose()?,
             },
+            digest_at: digest_at.map(|at| read_minute(&at)).transpose()?,
             sns_endpoint_url: settings.url("AWS_ENDPOINT_URL_SNS")?,
             aws: AwsConfig::read(&variable)?,
         })

@@ -1,10 +1,9 @@
 //! The decisions of a sweep, based only on the items and a time.
 
-use super::config::Rules;
 use super::limits::{self, Entry, Judgement};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use tables::Item;
-use tables::server::{Gap, Memory, Server, Status};
+use tables::server::{Gap, Memory, Rules, Server, Status};
 
 /// Time between two sweeps from which sweeps are missing. They are a minute apart.
 const MISSING_AFTER: TimeDelta = TimeDelta::seconds(90);
@@ -20,6 +19,7 @@ const RETURN_LASTS: TimeDelta = TimeDelta::hours(1);
 /// come last.
 pub struct Review {
     rules: Rules,
+    digest_at: Option<NaiveTime>,
     time: DateTime<Utc>,
     memory: Memory,
     decision: Decision,
@@ -80,9 +80,10 @@ pub struct Digest {
 impl Review {
     /// Starts a review.
     #[must_use]
-    pub fn new(rules: Rules, time: DateTime<Utc>) -> Self {
+    pub fn new(rules: Rules, digest_at: Option<NaiveTime>, time: DateTime<Utc>) -> Self {
         Self {
             rules,
+            digest_at,
             time,
             memory: Memory::default(),
             decision: Decision::default(),
@@ -107,7 +108,7 @@ impl Review {
             return;
         };
         self.decision.malformed += usize::from(server.is_malformed);
-        if self.rules.digest_at.is_some() && !server.is_silenced(self.time) {
+        if self.digest_at.is_some() && !server.is_silenced(self.time) {
             self.add_to_digest(&server);
         }
         match (status, &server.last_seen) {
@@ -236,6 +237,7 @@ impl Review {
             swept_at: Some(swept_at.map_or(time, |at| at.max(time))),
             gap,
             mass_silence_at: is_mass_silence.then_some(time).or(last_mass_silence),
+            rules: Some(self.rules.clone()),
         };
         self.decision.new_gap = new_gap;
         let is_due = swept_at.is_some_and(|at| self.is_digest_between(at));
@@ -246,7 +248,7 @@ impl Review {
 
     /// Whether the time of the digest lies after the last sweep and not after this one.
     fn is_digest_between(&self, swept_at: DateTime<Utc>) -> bool {
-        self.rules.digest_at.is_some_and(|minute| {
+        self.digest_at.is_some_and(|minute| {
             let today = self.time.date_naive().and_time(minute).and_utc();
             let latest = if today <= self.time {
                 today

@@ -1,7 +1,7 @@
 //! The sweep: reads the table, applies the decisions of the review, and announces them.
 
 use super::announcement::{Announcement, Contents};
-use super::config::{Config, Rules};
+use super::config::Config;
 use super::limits::Judgement;
 use super::review::{Decision, Review};
 use aws_sdk_dynamodb::Client;
@@ -9,13 +9,13 @@ use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_sns::types::MessageAttributeValue;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::HashSet;
 use std::fmt;
 use std::time::Instant;
-use tables::server::{self, Server};
+use tables::server::{self, Rules, Server};
 use tables::time::as_stored;
 use tokio::time::timeout_at;
 use tracing::{error, info, warn};
@@ -36,6 +36,7 @@ pub struct Watchdog {
     servers_table: String,
     topic: Option<Topic>,
     rules: Rules,
+    digest_at: Option<NaiveTime>,
 }
 
 struct Topic {
@@ -119,6 +120,7 @@ impl Watchdog {
             servers_table: config.servers_table,
             topic: config.topic_arn.map(|arn| Topic { sns, arn }),
             rules: config.rules,
+            digest_at: config.digest_at,
         }
     }
 
@@ -215,7 +217,7 @@ impl Watchdog {
 
     /// Scans the table. Eventually consistent reads are enough, because every update has a condition.
     async fn review(&self, time: DateTime<Utc>) -> Result<Decision, SweepError> {
-        let mut review = Review::new(self.rules.clone(), time);
+        let mut review = Review::new(self.rules.clone(), self.digest_at, time);
         let scan = self.dynamodb.scan().table_name(&self.servers_table);
         let mut pages = server::scan_for_watchdog(scan).into_paginator().send();
         while let Some(page) = pages.next().await {

@@ -1,8 +1,10 @@
-//! C8.11: settings are read, and invalid ones are rejected by name.
+//! C8.11: settings are read, invalid ones are rejected by name, and every reader of the fleet finds the rules (C8.12).
 
-use crate::support::settings;
+use crate::support::{TestWatchdog, settings, text};
+use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::TimeDelta;
 use heartbeat::watchdog::Config;
+use tables::server::Memory;
 
 fn read(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
     let mut settings = settings("servers", "http://127.0.0.1:1");
@@ -74,4 +76,45 @@ fn unusable_settings_are_named() {
         assert_eq!(error, Some(format!("{name}: {reason}")), "{value:?}");
     }
     assert!(read(&[("ALERT_TOPIC_ARN", None)]).is_ok());
+}
+
+// C8.12
+#[tokio::test]
+async fn the_watchdogs_own_item_holds_the_rules_that_it_applies() {
+    for (set, [offline_after, hold, back_after], limits) in [
+        (&[][..], ["180", "600", "0"], "disk_percent=90"),
+        (
+            &[
+                ("OFFLINE_AFTER_SECONDS", "900"),
+                ("BACK_AFTER_SECONDS", "60"),
+                ("LIMITS", "load_5m=0.5,cpu_percent=99"),
+            ],
+            ["900", "1800", "60"],
+            "load_5m=0.5,cpu_percent=99",
+        ),
+        (
+            &[("LIMITS", ""), ("HOLD_SECONDS", "0")],
+            ["180", "0", "0"],
+            "none",
+        ),
+    ] {
+        let watchdog = TestWatchdog::start_with(set).await;
+        watchdog.sweep(0).await.unwrap();
+        let item = watchdog.item("#watchdog").await.unwrap();
+        let number = |seconds: &str| AttributeValue::N(seconds.to_owned());
+        assert_eq!(item["offline_after"], number(offline_after), "{set:?}");
+        assert_eq!(item["hold"], number(hold), "{set:?}");
+        assert_eq!(item["back_after"], number(back_after), "{set:?}");
+        assert_eq!(item["limits"], text(limits), "{set:?}");
+
+        let scan = watchdog.tables.client.scan();
+        let scan = tables::server::scan(scan.table_name(&watchdog.tables.servers));
+        let found = scan.send().await.unwrap().items()[0].clone();
+        let rules = Memory::read(&found).unwrap().rules.unwrap();
+        let seconds = |text: &str| TimeDelta::seconds(text.parse().unwrap());
+        assert_eq!(rules.offline_after, seconds(offline_after), "{set:?}");
+        assert_eq!(rules.hold, seconds(hold), "{set:?}");
+        assert_eq!(rules.back_after, seconds(back_after), "{set:?}");
+        assert_eq!(rules.limits.to_string(), limits);
+    }
 }

@@ -2,19 +2,15 @@
 
 use crate::support::{Item, TestWatchdog, at, lines, state, stored, text};
 use chrono::{DateTime, TimeDelta, Utc};
-use heartbeat::watchdog::{Decision, Review, Rules};
+use heartbeat::watchdog::{Decision, Review};
 use proptest::prelude::*;
 use std::ops::Range;
-use tables::Limits;
-use tables::server::Memory;
+use tables::server::{Memory, Rules};
 
 fn rules(hold: i64) -> Rules {
     Rules {
-        offline_after: TimeDelta::seconds(180),
         hold: TimeDelta::seconds(hold),
-        back_after: TimeDelta::seconds(300),
-        limits: Limits::default(),
-        digest_at: None,
+        ..Rules::default()
     }
 }
 
@@ -59,7 +55,7 @@ fn stored_memory(memory: &Memory) -> Item {
 
 /// Reviews servers that were last seen at these seconds.
 fn review(seconds: &[i64], now: i64, hold: i64, last: Option<i64>) -> Decision {
-    let mut review = Review::new(rules(hold), at(now));
+    let mut review = Review::new(rules(hold), None, at(now));
     review.add(&own_item(now, last));
     for (number, seconds) in seconds.iter().enumerate() {
         review.add(&item(&format!("web-{number}"), at(*seconds)));
@@ -138,7 +134,7 @@ fn silenced_servers_do_not_count() {
         item.insert("silenced_until".to_owned(), text(&stored(1000)));
     };
     let decide = |silence_the_silent: bool, silence_the_healthy: bool| {
-        let mut review = Review::new(rules(600), at(200));
+        let mut review = Review::new(rules(600), None, at(200));
         review.add(&own_item(200, None));
         for number in 0..7 {
             let is_silent = number < 3;
@@ -206,7 +202,7 @@ fn simulate(offsets: &[i64], trouble: &Trouble, until: i64) -> Vec<(usize, i64)>
         .step_by(60)
         .filter(|now| !trouble.sweeps.contains(now))
     {
-        let mut review = Review::new(rules(600), at(now));
+        let mut review = Review::new(rules(600), None, at(now));
         review.add(&memory);
         for (number, offset) in offsets.iter().enumerate() {
             if offline.iter().any(|(judged, _)| *judged == number) {

@@ -1,5 +1,6 @@
 //! Limits for metrics, as `LIMITS` of the watchdog and `limits` of a server's item hold them: `disk_percent=90,load_5m=8`.
 
+use crate::metric;
 use crate::metric::{MAX_AMOUNT, METRICS, Metric, Rule};
 use std::fmt;
 
@@ -7,7 +8,7 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Limits(Vec<(&'static Metric, Option<f64>)>);
 
-/// The limits of the watchdog if its setting does not say otherwise.
+/// [`Limits::standard`] as a list.
 pub const DEFAULT_LIMITS: &str = "disk_percent=90";
 
 /// The entry of a list that is invalid, and why.
@@ -26,6 +27,12 @@ impl fmt::Display for InvalidLimit {
 impl std::error::Error for InvalidLimit {}
 
 impl Limits {
+    /// The limits of a watchdog that is not told others: [`DEFAULT_LIMITS`].
+    #[must_use]
+    pub fn standard() -> Self {
+        Self(vec![(metric!("disk_percent"), Some(90.0))])
+    }
+
     /// Parses a list of `<metric>=<limit>`; empty and `none` are lists without an entry.
     ///
     /// # Errors
@@ -149,6 +156,7 @@ mod tests {
             assert!(Limits::parse(list).is_ok(), "{list}");
         }
         assert_eq!(Limits::parse(""), Ok(Limits::default()));
+        assert_eq!(Limits::parse(DEFAULT_LIMITS), Ok(Limits::standard()));
         for (list, reason) in [
             ("disk", "\"disk\": it is not <metric>=<limit>"),
             ("disk_percent=90,", "\"\": it is not <metric>=<limit>"),

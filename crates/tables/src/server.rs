@@ -292,10 +292,12 @@ pub fn scan(scan: ScanFluentBuilder) -> ScanFluentBuilder {
 pub fn scan_for_watchdog(scan: ScanFluentBuilder) -> ScanFluentBuilder {
     scan.projection_expression(WATCHED)
         .expression_attribute_names("#status", "status")
+        .expression_attribute_names("#hold", "hold")
 }
 
 const WATCHED: &str = "server_id, hostname, #status, last_seen, offline_since, announced, returned_at, \
-    silenced_until, registered_at, offline_after, limits, high, reading, swept_at, gap_since, gap_until, mass_silence_at";
+    silenced_until, registered_at, offline_after, limits, high, reading, swept_at, gap_since, gap_until, mass_silence_at, \
+    #hold, back_after";
 
 impl Server {
     /// Reads an item; `None` if its id is not that of a server.
@@ -492,7 +494,7 @@ impl Server {
 }
 
 /// What the watchdog remembers from one sweep to the next, in an item of its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Memory {
     /// The time of the last sweep whose scan was complete.
     pub swept_at: Option<DateTime<Utc>>,
@@ -500,6 +502,77 @@ pub struct Memory {
     pub gap: Option<Gap>,
     /// The time of the last sweep that detected a mass silence.
     pub mass_silence_at: Option<DateTime<Utc>>,
+    /// The rules that it applies, so that every reader of the fleet judges as it does. `None` if the item holds none, as
+    /// before the first sweep: then [`Rules::default`] is the best guess.
+    pub rules: Option<Rules>,
+}
+
+/// When a server counts as offline or back, and which metrics are high.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// A server is late if it has been silent for longer than this, and overdue after half of it, unless it has a
+    /// threshold of its own.
+    pub offline_after: TimeDelta,
+    /// In a mass silence, a late server is judged once it has been silent for this long. Zero switches the rule off.
+    pub hold: TimeDelta,
+    /// A return is announced after heartbeats over this time. Zero means at once.
+    pub back_after: TimeDelta,
+    /// The values from which a metric is high, unless a server has limits of its own.
+    pub limits: Limits,
+}
+
+impl Rules {
+    /// The default of [`offline_after`](Self::offline_after), seconds.
+    pub const OFFLINE_AFTER: u32 = 180;
+    /// The default of [`back_after`](Self::back_after), seconds.
+    pub const BACK_AFTER: u32 = 300;
+
+    /// The default of [`hold`](Self::hold) for a threshold, both in seconds.
+    #[must_use]
+    pub fn hold_for(offline_after: u32) -> u32 {
+        600.max(offline_after.saturating_mul(2))
+    }
+
+    /// Reads the rules in the watchdog's item; `None` if it holds none. One that cannot be read is the default.
+    fn read(item: &Item) -> Option<Self> {
+        let seconds = |name| item.get(name)?.as_n().ok()?.parse::<u32>().ok();
+        let offline_after = seconds("offline_after").filter(|after| *after > 0);
+        let (hold, back_after) = (seconds("hold"), seconds("back_after"));
+        let limits = text(item, "limits").and_then(|list| Limits::parse(&list).ok());
+        if offline_after.or(hold).or(back_after).is_none() && limits.is_none() {
+            return None;
+        }
+        let offline_after = offline_after.unwrap_or(Self::OFFLINE_AFTER);
+        let hold = hold.unwrap_or_else(|| Self::hold_for(offline_after));
+        Some(Self {
+            offline_after: TimeDelta::seconds(offline_after.into()),
+            hold: TimeDelta::seconds(hold.into()),
+            back_after: TimeDelta::seconds(back_after.unwrap_or(Self::BACK_AFTER).into()),
+            limits: limits.unwrap_or_else(Limits::standard),
+        })
+    }
+
+    fn attributes(&self) -> [(&'static str, AttributeValue); 4] {
+        let seconds = |time: TimeDelta| N(time.num_seconds().to_string());
+        [
+            ("offline_after", seconds(self.offline_after)),
+            ("hold", seconds(self.hold)),
+            ("back_after", seconds(self.back_after)),
+            ("limits", S(self.limits.to_string())),
+        ]
+    }
+}
+
+/// The rules of a watchdog that is not told others.
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            offline_after: TimeDelta::seconds(Self::OFFLINE_AFTER.into()),
+            hold: TimeDelta::seconds(Self::hold_for(Self::OFFLINE_AFTER).into()),
+            back_after: TimeDelta::seconds(Self::BACK_AFTER.into()),
+            limits: Limits::standard(),
+        }
+    }
 }
 
 /// A time in which sweeps are missing, and heartbeats may be.
@@ -524,6 +597,7 @@ impl Memory {
                 swept_at: time("swept_at"),
                 gap: gap.map(|(since, until)| Gap { since, until }),
                 mass_silence_at: time("mass_silence_at"),
+                rules: Rules::read(item),
             })
     }
 
@@ -536,15 +610,18 @@ impl Memory {
             ("gap_until", self.gap.map(|gap| gap.until)),
             ("mass_silence_at", self.mass_silence_at),
         ];
+        let times = times.map(|(name, at)| (name, at.map(|at| S(time::format(at)))));
+        let rules = self.rules.iter().flat_map(Rules::attributes);
+        let rules = rules.map(|(name, value)| (name, Some(value)));
         let (mut set, mut remove) = (Vec::new(), Vec::new());
         let mut update = update.key(SERVER_ID, S(WATCHDOG.to_owned()));
-        for (name, at) in times {
-            if let Some(at) = at {
-                set.push(format!("{name} = :{name}"));
-                update =
-                    update.expression_attribute_values(format!(":{name}"), S(time::format(at)));
+        for (name, value) in times.into_iter().chain(rules) {
+            update = update.expression_attribute_names(format!("#{name}"), name);
+            if let Some(value) = value {
+                set.push(format!("#{name} = :{name}"));
+                update = update.expression_attribute_values(format!(":{name}"), value);
             } else {
-                remove.push(name);
+                remove.push(format!("#{name}"));
             }
         }
         let mut expression = String::new();
@@ -626,5 +703,48 @@ fn set_or_remove(
         Some(value) => update
             .update_expression(format!("SET {name} = :value"))
             .expression_attribute_values(":value", value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C8.12
+    #[test]
+    fn rules_that_are_missing_or_cannot_be_read_are_the_default() {
+        let rules = |attributes: &[(&str, AttributeValue)]| {
+            let id = [(SERVER_ID, S(WATCHDOG.to_owned()))];
+            let attributes = attributes.iter().cloned().chain(id);
+            let item: Item = attributes
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect();
+            Memory::read(&item).expect("the watchdog's item").rules
+        };
+        let number = |seconds: &str| N(seconds.to_owned());
+        let default = Rules::default();
+        assert_eq!(rules(&[]), None);
+        assert_eq!(rules(&[("swept_at", S(time::LATEST.to_owned()))]), None);
+        assert_eq!(
+            rules(&[("offline_after", number("180"))]),
+            Some(default.clone())
+        );
+        let slow = Rules {
+            offline_after: TimeDelta::seconds(900),
+            hold: TimeDelta::seconds(1800),
+            ..default.clone()
+        };
+        assert_eq!(rules(&[("offline_after", number("900"))]), Some(slow));
+        let attributes = [
+            ("offline_after", number("0")),
+            ("hold", S("600".to_owned())),
+            ("back_after", number("-1")),
+            ("limits", S("none".to_owned())),
+        ];
+        let no_limits = Rules {
+            limits: Limits::default(),
+            ..default
+        };
+        assert_eq!(rules(&attributes), Some(no_limits));
     }
 }
