@@ -33,7 +33,7 @@ PARTS := check deny test-openapi test-web test-deployment instructions test-dyna
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-run: ## Run both functions and a local DynamoDB.
+run: ## Run the functions and a local DynamoDB.
 	@python3 crates/dev/run.py
 
 agent: ## Send this machine's heartbeat to `make run` every minute; ARGS is passed to heartbeat-agent.

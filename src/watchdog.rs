@@ -9,7 +9,8 @@
 //!         (pure)    (conditional)        (once)     (conditional)
 //! ```
 //!
-//! An end is announced if and only if its beginning may be out. What is written ahead tells the next sweep that it may be.
+//! An end is announced if and only if its beginning may have been announced. What is written ahead tells the next sweep
+//! whether it may have been.
 
 mod announcement;
 mod config;

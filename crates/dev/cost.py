@@ -31,8 +31,6 @@ PRICES = {
     "out, GB": 0.09,
     "schedule": 1.00e-6,
     "alarm metric": 0.10,
-    "dashboard": 3.00,
-    "own metric": 0.30,
 }
 
 # What one heartbeat or one server needs.
@@ -48,7 +46,6 @@ UTILIZATION = 0.70
 LEAST_READ_UNITS = 2
 # Of each of the four scaling policies.
 SCALING_ALARMS = 4 * 4
-OWN_METRICS = 7
 
 
 def api(requests):
@@ -90,7 +87,6 @@ def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms"):
         reads = units * PRICES["read capacity, hour"] * HOURS
         scaling = SCALING_ALARMS * PRICES["alarm metric"]
     alarms = 0 if monitoring == "none" else alarm_metrics()[1] * PRICES["alarm metric"]
-    full = PRICES["dashboard"] + OWN_METRICS * PRICES["own metric"] if monitoring == "full" else 0
     return {
         "DynamoDB writes": writes,
         "HTTP API": api(heartbeats),
@@ -103,7 +99,6 @@ def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms"):
         "watchdog: the rest": sweeps,
         "alarms": alarms,
         "alarms of auto scaling": scaling,
-        "dashboard": full,
     }
 
 
@@ -167,12 +162,10 @@ def page():
         }
         setting = min(cut, key=lambda each: cut[each][name])
         text += f"| {scale:,} | {name}, {money(parts[name])} | `{setting}`: {money(cut[setting][name])} |\n"
-    full = lines(SCALES[0], monitoring="full")["dashboard"]
     ten = sum(default[0].values())
     text += f"""
 Ten servers cost about ${ten:.2f} per month, of which the alarms are ${metrics / 10:.2f}; CloudWatch's free tier covers ten alarm
-metrics, which is $1.00 of that. `Monitoring=full` adds ${full:.2f}, and `Monitoring=none` saves the ${metrics / 10:.2f}. Auto scaling
-creates {SCALING_ALARMS} alarms of its own, which are ${SCALING_ALARMS / 10:.2f}.
+metrics, which is $1.00 of that. Auto scaling creates {SCALING_ALARMS} alarms of its own, which are ${SCALING_ALARMS / 10:.2f}.
 
 **A flood** is limited by `ThrottleRate`. At 200 requests per second for a whole month, it costs at most about ${flood(False):,.0f}
 without a key, and ${flood(True):,.0f} with a stolen one. Five times servers/60 is enough for a fleet that is spread over the minute:

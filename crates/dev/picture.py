@@ -9,7 +9,6 @@ import os
 import pty
 import re
 import shutil
-import socket
 import struct
 import subprocess
 import tempfile
@@ -26,12 +25,6 @@ CTL = DEBUG / "heartbeatctl"
 COLUMNS = 110
 # The demo's minute may be over when it is drawn.
 PATIENCE = ["--offline-after", "15m"]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def capture(command):
@@ -75,11 +68,10 @@ def photograph():
 
 
 with tempfile.TemporaryDirectory() as folder:
-    port = str(free_port())
-    os.environ |= {"AWS_ENDPOINT_URL_DYNAMODB": f"http://127.0.0.1:{port}"}
-    dynamodb = subprocess.Popen([DEBUG / "dev", "--port", port, "--file", f"{folder}/data"], stdout=subprocess.PIPE)
+    command = [DEBUG / "dev", "--port", "0", "--file", f"{folder}/data"]
+    dynamodb = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        dynamodb.stdout.readline()
+        os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = re.search(r"http://[^ ,]+", dynamodb.stdout.readline())[0]
         subprocess.run([DEBUG / "demo"], check=True)
         draw_terminal()
         photograph()

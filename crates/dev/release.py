@@ -41,6 +41,7 @@ def package_functions(architecture):
     """heartbeat-<version>-<architecture>.zip: template.yaml, and a zip file for each function."""
     run("cargo", "lambda", "build", "--release", *(["--arm64"] if architecture == "arm64" else []))
     template = yaml_parse((ROOT / "template.yaml").read_text())
+    del template["Globals"]["Function"]["CodeUri"]
     folder = FILES / f"heartbeat-{VERSION}-{architecture}"
     folder.mkdir()
     for resource in template["Resources"].values():

@@ -7,7 +7,7 @@ use tables::{Limits, METRICS, Metric, Number};
 /// How long before a server's last heartbeat its reading may have been received.
 const FRESH: TimeDelta = TimeDelta::seconds(600);
 
-/// A metric that is high ends to be so below this share of its limit, so that one that wavers is announced once.
+/// A high metric is normal again below this share of its limit, so that one that wavers is announced once.
 const END: f64 = 0.95;
 
 /// The metrics of a server that are to be announced.

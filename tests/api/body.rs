@@ -1,4 +1,5 @@
 use crate::support::app::{SERVER, TestApp, event, minimal, posting, text, with, with_header};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -127,9 +128,9 @@ async fn the_largest_and_smallest_numbers_are_stored() {
     }
 }
 
-// C3.7
+// C3.7 C3.8
 #[tokio::test]
-async fn a_timestamp_is_stored_in_utc_to_the_microsecond() {
+async fn a_timestamp_is_stored_in_utc_to_the_microsecond_however_far_away_it_is() {
     let app = TestApp::start().await;
     for (sent, stored) in [
         (json!("2026-01-18T10:30:00Z"), "2026-01-18T10:30:00.000000Z"),
@@ -174,7 +175,13 @@ async fn a_timestamp_is_stored_in_utc_to_the_microsecond() {
         let mut body = with("metrics", json!({}));
         body["timestamp"] = sent.clone();
         assert_eq!(app.post(&body).await.status, 200, "{sent}");
-        assert_eq!(text(&app.rows().await[0]["timestamp"]), stored, "{sent}");
+        let row = &app.rows().await[0];
+        assert_eq!(text(&row["timestamp"]), stored, "{sent}");
+        let received: DateTime<Utc> = text(&row["received_at"]).parse().unwrap();
+        assert!(
+            (Utc::now() - received).abs() < TimeDelta::minutes(5),
+            "{sent}"
+        );
     }
 }
 

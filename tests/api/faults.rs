@@ -297,7 +297,7 @@ fn operations(requests: &[(String, usize)]) -> (Vec<&str>, usize) {
     (operations, connections.len())
 }
 
-// C6.1: a wrong clock costs each write one attempt, once.
+// C6.1 C6.6: a wrong clock costs each write one attempt, once.
 #[tokio::test]
 async fn a_wrong_clock_loses_no_heartbeat() {
     const MINUTE: i64 = 60;

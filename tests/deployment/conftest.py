@@ -25,7 +25,6 @@ STACK = "heartbeat"
 PARAMETERS = {
     "ApiKeySha256": hashlib.sha256(KEY.encode()).hexdigest(),
     "AlarmEmail": "ops@example.com",
-    "Monitoring": "full",
     "WebhookUrls": "json:https://webhook.example.com/T0K3N",
 }
 

@@ -16,7 +16,6 @@ UNKNOWN_TO_MOTO = {
     "AWS::ApiGatewayV2::Stage",
     "AWS::CloudWatch::Alarm",
     "AWS::Lambda::EventInvokeConfig",
-    "AWS::Logs::MetricFilter",
     "AWS::SNS::Subscription",
     "AWS::Scheduler::Schedule",
 }

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from local import call, free_port
+from local import call
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[2]
@@ -97,12 +97,10 @@ class Database:
 
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory):
-    port = free_port()
     file = tmp_path_factory.mktemp("dynamodb") / "data.sqlite"
-    program = [DEBUG / "dev", "--port", str(port), "--file", file]
+    program = [DEBUG / "dev", "--port", "0", "--file", file]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
-        process.stdout.readline()
-        yield Database(port)
+        yield Database(int(re.search(r":(\d+)", process.stdout.readline())[1]))
         process.kill()
 
 

@@ -1,29 +1,101 @@
-//! Creates the tables as `template.yaml` defines them, so that tests use the tables that are deployed.
+//! What `template.yaml` defines: the tables, which tests create as they are deployed, and what each function is given.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement};
 use saphyr::{LoadableYamlNode, Yaml};
+use std::collections::BTreeMap;
 
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 
+fn read() -> Yaml<'static> {
+    let mut documents = Yaml::load_from_str(TEMPLATE).expect("template.yaml is YAML");
+    documents.remove(0)
+}
+
+/// A function, as the template defines it.
+pub struct Function {
+    /// Seconds until Lambda ends an invocation.
+    pub timeout: i64,
+    pub variables: BTreeMap<String, Value>,
+}
+
+/// The value of a function's environment variable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// That of a parameter, with this default.
+    Parameter(String),
+    /// The name or ARN of the resource with this logical id.
+    Resource(String),
+    /// The variable is set only if a parameter asks for it.
+    LeftOut,
+}
+
+/// The value at which an alarm sounds.
+#[must_use]
+pub fn threshold(alarm: &str) -> i64 {
+    let properties = &read()["Resources"][alarm]["Properties"];
+    properties["Threshold"].as_integer().expect("an integer")
+}
+
+/// The functions, by logical id.
+#[must_use]
+pub fn functions() -> BTreeMap<String, Function> {
+    let template = read();
+    let resources = template["Resources"].as_mapping().expect("a mapping");
+    let functions = resources
+        .iter()
+        .filter(|(_, resource)| resource["Type"].as_str() == Some("AWS::Serverless::Function"));
+    let function = |(name, resource): (&Yaml, &Yaml)| {
+        let properties = &resource["Properties"];
+        let variables = properties["Environment"]["Variables"].as_mapping();
+        let variables = variables.expect("a mapping").iter();
+        let function = Function {
+            timeout: properties["Timeout"].as_integer().expect("an integer"),
+            variables: variables
+                .map(|(name, value)| (string(name), value_of(&template, value)))
+                .collect(),
+        };
+        (string(name), function)
+    };
+    functions.map(function).collect()
+}
+
+fn value_of(template: &Yaml, value: &Yaml) -> Value {
+    let Yaml::Tagged(tag, node) = value else {
+        panic!("{value:?} is neither a !Ref nor an !If");
+    };
+    if tag.suffix == "If" {
+        return Value::LeftOut;
+    }
+    let name = string(node);
+    let parameters = template["Parameters"].as_mapping().expect("a mapping");
+    match parameters.get(node) {
+        Some(parameter) => Value::Parameter(string(&parameter["Default"])),
+        None => Value::Resource(name),
+    }
+}
+
+fn string(yaml: &Yaml) -> String {
+    yaml.as_str().expect("a string").to_owned()
+}
+
 /// Creates the table that the template defines under this logical id, with the given name, unless it exists.
 pub async fn create(client: &Client, logical_id: &str, name: &str) {
-    let template = &Yaml::load_from_str(TEMPLATE).expect("template.yaml is YAML")[0];
+    let template = read();
     let properties = &template["Resources"][logical_id]["Properties"];
-    let text = |element: &Yaml, key: &str| element[key].as_str().expect("a string").to_owned();
     let elements = |key: &str| properties[key].as_vec().expect("a list").clone();
     let definitions = elements("AttributeDefinitions").into_iter().map(|element| {
         let definition = AttributeDefinition::builder()
-            .attribute_name(text(&element, "AttributeName"))
-            .attribute_type(text(&element, "AttributeType").as_str().into());
+            .attribute_name(string(&element["AttributeName"]))
+            .attribute_type(string(&element["AttributeType"]).as_str().into());
         definition.build().expect("a complete definition")
     });
     let key = elements("KeySchema").into_iter().map(|element| {
         let part = KeySchemaElement::builder()
-            .attribute_name(text(&element, "AttributeName"))
-            .key_type(text(&element, "KeyType").as_str().into());
+            .attribute_name(string(&element["AttributeName"]))
+            .key_type(string(&element["KeyType"]).as_str().into());
         part.build().expect("a complete element")
     });
     let created = client

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+// C6.5
 #[test]
 fn transient_failures_are_retried_with_the_same_idempotency_key() {
     let captive_portal = "<html>\u{1b}[2J</html>";

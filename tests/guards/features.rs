@@ -1,8 +1,6 @@
 //! SAM builds the functions with `cargo build --bin`, without `-p`. No feature that only another member of the workspace
 //! needs may get into them that way.
 
-#![allow(clippy::unwrap_used)]
-
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Command;

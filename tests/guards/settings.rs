@@ -1,0 +1,143 @@
+//! The environment that `template.yaml` gives each function, and what the function reads of it.
+
+use dev::template::{self, Function, Value};
+use heartbeat::settings::InvalidSetting;
+use heartbeat::{aws::AwsConfig, endpoint, log, notify, watchdog};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Lambda sets these itself.
+const SET_BY_LAMBDA: [&str; 5] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_LAMBDA_LOG_LEVEL",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+];
+
+/// These have no parameter: other endpoints than AWS's, and values that nobody needs to change.
+const WITHOUT_PARAMETER: [&str; 7] = [
+    "ATTEMPT_TIMEOUT_MS",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_SNS",
+    "CONNECT_TIMEOUT_MS",
+    "IDLE_TIMEOUT_MS",
+    "KEY_CACHE_SECONDS",
+    "OPERATION_TIMEOUT_MS",
+];
+
+/// Reads a function's settings, and returns those that the template sets, as text.
+type Read = fn(&dyn Fn(&str) -> Option<String>) -> Result<String, InvalidSetting>;
+
+/// How each function of the template reads its settings.
+const FUNCTIONS: [(&str, Read); 3] = [
+    ("HeartbeatFunction", |variable| {
+        let config = endpoint::Config::read(variable)?;
+        let keys = config.keys_table.map(|table| table.name);
+        let tables = (keys, config.servers_table, config.metrics_table);
+        Ok(format!(
+            "{tables:?} {} {:?}",
+            config.retention, config.aws.ca_bundle
+        ))
+    }),
+    ("NotifyFunction", |variable| {
+        Ok(format!("{:?}", notify::Config::read(variable)?))
+    }),
+    ("WatchdogFunction", |variable| {
+        let config = watchdog::Config::read(variable)?;
+        let names = (config.servers_table, config.topic_arn);
+        Ok(format!(
+            "{names:?} {:?} {:?}",
+            config.rules, config.aws.ca_bundle
+        ))
+    }),
+];
+
+/// The value that a deployment with the defaults gives a variable. A stack has `notify` only if it has webhooks.
+fn deployed(name: &str, value: &Value) -> Option<String> {
+    match (name, value) {
+        ("WEBHOOK_URLS", _) => Some("json:https://example.com".into()),
+        (_, Value::Parameter(default)) => Some(default.clone()),
+        (_, Value::Resource(name)) => Some(format!("arn:aws:sns:us-east-1:123456789012:{name}")),
+        (_, Value::LeftOut) => None,
+    }
+}
+
+/// The settings of a function that is deployed with the defaults, except for the variable that is left out.
+fn environment(function: &Function, left_out: &str) -> BTreeMap<String, String> {
+    let by_lambda = SET_BY_LAMBDA.map(|name| (name.to_owned(), "INFO".to_owned()));
+    let by_template = function
+        .variables
+        .iter()
+        .filter_map(|(name, value)| deployed(name, value).map(|value| (name.clone(), value)));
+    let all = by_template.chain(by_lambda);
+    all.filter(|(name, _)| name != left_out).collect()
+}
+
+#[test]
+fn each_function_reads_what_it_is_given_and_is_given_what_it_reads() {
+    let functions = template::functions();
+    let known: BTreeSet<_> = FUNCTIONS
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    assert_eq!(functions.keys().cloned().collect::<BTreeSet<_>>(), known);
+    for (name, read) in FUNCTIONS {
+        let given = environment(&functions[name], "");
+        let asked = RefCell::new(BTreeSet::new());
+        let variable = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            given.get(name).cloned()
+        };
+        read(&variable).unwrap_or_else(|error| panic!("{name}: {error}"));
+        log::level(variable).unwrap();
+        let set: BTreeSet<_> = functions[name].variables.keys().cloned().collect();
+        let asked = asked.into_inner();
+        assert_eq!(&set - &asked, BTreeSet::new(), "{name} does not read these");
+        let elsewhere = SET_BY_LAMBDA.into_iter().chain(WITHOUT_PARAMETER);
+        let elsewhere = elsewhere.map(str::to_owned).collect();
+        let missing = &(&asked - &set) - &elsewhere;
+        assert_eq!(missing, BTreeSet::new(), "{name} is not given these");
+    }
+}
+
+#[test]
+fn each_parameter_has_the_default_of_the_code() {
+    let mut compared = BTreeSet::new();
+    for (name, read) in FUNCTIONS {
+        let function = &template::functions()[name];
+        let settings = |left_out: &str| {
+            let given = environment(function, left_out);
+            read(&|variable| given.get(variable).cloned())
+        };
+        let expected = settings("").unwrap();
+        for (variable, value) in &function.variables {
+            if matches!(value, Value::Parameter(_)) && variable != "WEBHOOK_URLS" {
+                assert_eq!(settings(variable).unwrap(), expected, "{variable}");
+                compared.insert(variable.clone());
+            }
+        }
+    }
+    assert!(compared.contains("METRICS_RETENTION_DAYS"), "{compared:?}");
+    assert!(compared.contains("OFFLINE_AFTER_SECONDS"), "{compared:?}");
+}
+
+// C6.4
+#[test]
+fn each_function_responds_before_lambda_ends_it() {
+    let functions = template::functions();
+    let milliseconds = |name: &str| u128::try_from(functions[name].timeout).unwrap() * 1000;
+    let given = environment(&functions["HeartbeatFunction"], "");
+    let aws = AwsConfig::read(|name| given.get(name).cloned()).unwrap();
+    let (attempt, operation) = (
+        aws.attempt_timeout.as_millis(),
+        aws.operation_timeout.as_millis(),
+    );
+    assert!(attempt < operation);
+    assert!(operation < milliseconds("HeartbeatFunction"));
+    assert!(milliseconds("HeartbeatFunction") < 30_000);
+    let slow = u128::try_from(template::threshold("LatencyAlarm")).unwrap();
+    assert!(attempt < slow && slow < operation);
+    assert!(watchdog::DEFAULT_TIME.as_millis() < milliseconds("WatchdogFunction"));
+    assert!(notify::DEFAULT_TIME.as_millis() < milliseconds("NotifyFunction"));
+}
