@@ -1,6 +1,7 @@
 use crate::support::app::{SERVER, TestApp, event, minimal, text, with, with_header};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tables::METRICS;
 
 // C5.6 C5.8
 #[tokio::test]
@@ -33,8 +34,14 @@ async fn a_row_holds_what_was_sent() {
         "received_at",
         "expires_at",
     ];
-    let sent = sent["metrics"].as_object().unwrap();
-    assert_eq!(rows[0].len(), sent.len() + own.len());
+    for metric in &METRICS {
+        let name = metric.name;
+        assert!(
+            rows[0].contains_key(name),
+            "events/every-field.json lacks {name}"
+        );
+    }
+    assert_eq!(rows[0].len(), METRICS.len() + own.len());
     assert_eq!(
         text(&app.server().await.unwrap()["last_seen"]),
         text(&rows[0]["received_at"])

@@ -3,9 +3,10 @@ use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::cell::Cell;
 use std::sync::LazyLock;
+use tables::metric::{METRICS, Metric, Rule};
 use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
@@ -83,38 +84,24 @@ fn any_os_info() -> impl Strategy<Value = Value> {
     )
 }
 
-const PERCENTS: [&str; 3] = ["cpu_percent", "memory_percent", "disk_percent"];
-const AMOUNTS: [&str; 5] = [
-    "disk_total_gb",
-    "disk_used_gb",
-    "load_1m",
-    "load_5m",
-    "load_15m",
-];
-const COUNTS: [&str; 5] = [
-    "memory_total_mb",
-    "memory_used_mb",
-    "network_rx_bytes",
-    "network_tx_bytes",
-    "uptime_seconds",
-];
-
 /// Numbers that DynamoDB stores digit for digit: it keeps 38 digits, and a float has at most 17.
 fn any_metrics() -> impl Strategy<Value = Value> {
-    let wide = (1.0..10.0, -129..125)
-        .prop_map(|(digits, exponent): (f64, i32)| digits * 10_f64.powi(exponent));
-    let percents = prop::collection::hash_map(select(&PERCENTS[..]), 0.0..=100.0, 0..4);
-    let amounts =
-        prop::collection::hash_map(select(&AMOUNTS[..]), prop_oneof![wide, 0.0..1e6], 0..6);
-    let counts = prop::collection::hash_map(select(&COUNTS[..]), any::<u64>(), 0..6);
-    (percents, amounts, counts).prop_map(|(percents, amounts, counts)| {
-        let floats = percents.into_iter().chain(amounts);
-        let floats = floats.map(|(name, value)| (name.to_owned(), json!(value)));
-        let counts = counts
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), json!(value)));
-        floats.chain(counts).collect::<Map<_, _>>().into()
-    })
+    let number = |rule| match rule {
+        Rule::Percent => (0.0..=100.0).prop_map(|value| json!(value)).boxed(),
+        Rule::Amount => {
+            let wide = (1.0..10.0, -129..125)
+                .prop_map(|(digits, exponent): (f64, i32)| digits * 10_f64.powi(exponent));
+            let amounts = prop_oneof![wide, 0.0..1e6];
+            amounts.prop_map(|value| json!(value)).boxed()
+        }
+        Rule::Count => any::<u64>().prop_map(|value| json!(value)).boxed(),
+    };
+    let any_metric =
+        select(METRICS.iter().collect::<Vec<_>>()).prop_flat_map(move |metric: &'static Metric| {
+            number(metric.rule).prop_map(move |value| (metric.name.to_owned(), value))
+        });
+    prop::collection::vec(any_metric, 0..12)
+        .prop_map(|metrics| Value::Object(metrics.into_iter().collect()))
 }
 
 // C5: strings are stored byte for byte, and numbers digit for digit.
@@ -173,6 +160,11 @@ fn any_invalid_field() -> impl Strategy<Value = (Vec<&'static str>, Value)> {
     let at = |section: &'static str, names: &'static [&'static str]| {
         select(names).prop_map(move |name| vec![section, name])
     };
+    let metric = |rule| {
+        let metrics = METRICS.iter().filter(|metric| metric.rule == rule);
+        let names: Vec<_> = metrics.map(|metric| metric.name).collect();
+        select(names).prop_map(|name| vec!["metrics", name])
+    };
     const REQUIRED: [&str; 3] = ["server_id", "hostname", "timestamp"];
     let number = prop_oneof![not_a_value.clone(), letters.clone(), below];
     prop_oneof![
@@ -212,9 +204,9 @@ fn any_invalid_field() -> impl Strategy<Value = (Vec<&'static str>, Value)> {
             at("os_info", &["architecture"]),
             prop_oneof![any_text(21, 50).prop_map(Value::from), not_text]
         ),
-        (at("metrics", &PERCENTS), prop_oneof![number.clone(), above]),
-        (at("metrics", &AMOUNTS), number.clone()),
-        (at("metrics", &COUNTS), prop_oneof![number, fraction]),
+        (metric(Rule::Percent), prop_oneof![number.clone(), above]),
+        (metric(Rule::Amount), number.clone()),
+        (metric(Rule::Count), prop_oneof![number, fraction]),
     ]
 }
 

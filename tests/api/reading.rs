@@ -5,6 +5,7 @@ use dev::proxy::Proxy;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tables::server::ATTRIBUTES;
 
 /// The server's reading, if it has one, with every value as text.
 async fn reading(app: &TestApp) -> Option<BTreeMap<String, String>> {
@@ -228,4 +229,9 @@ async fn a_heartbeat_with_every_field_costs_one_unit_per_write() {
         proxy.bill(),
         expected.map(|(name, units)| (name.to_owned(), units))
     );
+    let item = app.server().await.unwrap();
+    for attribute in ATTRIBUTES.iter().filter(|known| known.is_of_a_server()) {
+        let name = attribute.name();
+        assert!(item.contains_key(name), "this test leaves {name} out");
+    }
 }

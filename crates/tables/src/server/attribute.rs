@@ -1,0 +1,239 @@
+//! Every attribute of the servers table, once. What is not in this list can be neither written nor read, and the scans read
+//! what is in it.
+
+use crate::Item;
+use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+/// An attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attribute {
+    name: &'static str,
+    /// Whether its name is one of DynamoDB's reserved words, which need a placeholder in expressions.
+    is_reserved: bool,
+    is_in_watchdogs_item_only: bool,
+    readers: Readers,
+}
+
+/// Who reads an attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    /// The scan of the fleet, and the watchdog's.
+    Everyone,
+    /// The scan of the fleet.
+    Operators,
+    /// A heartbeat, from the item that it replaces.
+    Heartbeats,
+}
+
+macro_rules! attributes {
+    ($($constant:ident = $name:expr $(, $mark:ident)*;)*) => {
+        $(pub(super) const $constant: Attribute = Attribute::new($name)$(.$mark())*;)*
+
+        /// Every attribute of the table.
+        pub const ATTRIBUTES: &[Attribute] = &[$($constant),*];
+    };
+}
+
+attributes! {
+    // What heartbeats write.
+    SERVER_ID = crate::SERVER_ID;
+    HOSTNAME = "hostname";
+    STATUS = "status", reserved;
+    LAST_SEEN = "last_seen";
+    REGISTERED_AT = "registered_at";
+    REGISTRATION_ID = "registration_id", for_heartbeats;
+    OS_DISTRIBUTION = "os_distribution", for_operators;
+    OS_VERSION = "os_version", for_operators;
+    KERNEL_VERSION = "kernel_version", for_operators;
+    ARCHITECTURE = "architecture", for_operators;
+    READING = "reading";
+    // What the watchdog writes.
+    OFFLINE_SINCE = "offline_since";
+    ANNOUNCED = "announced";
+    RETURNED_AT = "returned_at";
+    HIGH = "high";
+    // What operators write. In the watchdog's item, the last two are what applies to all others.
+    SILENCED_UNTIL = "silenced_until";
+    OFFLINE_AFTER = "offline_after";
+    LIMITS = "limits";
+    // What the watchdog's own item holds besides.
+    SWEPT_AT = "swept_at", of_the_watchdog;
+    GAP_SINCE = "gap_since", of_the_watchdog;
+    GAP_UNTIL = "gap_until", of_the_watchdog;
+    MASS_SILENCE_AT = "mass_silence_at", of_the_watchdog;
+    HOLD = "hold", reserved, of_the_watchdog;
+    BACK_AFTER = "back_after", of_the_watchdog;
+}
+
+impl Attribute {
+    const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            is_reserved: false,
+            is_in_watchdogs_item_only: false,
+            readers: Readers::Everyone,
+        }
+    }
+
+    const fn reserved(self) -> Self {
+        Self {
+            is_reserved: true,
+            ..self
+        }
+    }
+
+    const fn for_operators(self) -> Self {
+        Self {
+            readers: Readers::Operators,
+            ..self
+        }
+    }
+
+    const fn for_heartbeats(self) -> Self {
+        Self {
+            readers: Readers::Heartbeats,
+            ..self
+        }
+    }
+
+    const fn of_the_watchdog(self) -> Self {
+        Self {
+            is_in_watchdogs_item_only: true,
+            ..self
+        }
+    }
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+
+    /// Whether the item of a server may have it.
+    #[must_use]
+    pub const fn is_of_a_server(self) -> bool {
+        !self.is_in_watchdogs_item_only
+    }
+
+    /// Appends it to an expression. A reserved word becomes a placeholder, which is returned with its meaning.
+    pub(super) fn write(self, expression: &mut String) -> Option<(String, String)> {
+        let placeholder = self.is_reserved.then(|| format!("#{}", self.name));
+        expression.push_str(placeholder.as_deref().unwrap_or(self.name));
+        placeholder.map(|placeholder| (placeholder, self.name.to_owned()))
+    }
+
+    /// Its value in an item.
+    pub(super) fn of(self, item: &Item) -> Option<&AttributeValue> {
+        item.get(self.name)
+    }
+
+    /// Its value in an item, if it is a string.
+    pub(super) fn text(self, item: &Item) -> Option<String> {
+        crate::text(item, self.name)
+    }
+}
+
+/// Reads what [`Server::read`](super::Server::read) and [`Memory::read`](super::Memory::read) read, for the fleet.
+#[must_use]
+pub fn scan(scan: ScanFluentBuilder) -> ScanFluentBuilder {
+    project(scan, |readers| readers != Readers::Heartbeats)
+}
+
+/// The same without what a sweep does not need.
+#[must_use]
+pub fn scan_for_watchdog(scan: ScanFluentBuilder) -> ScanFluentBuilder {
+    project(scan, |readers| readers == Readers::Everyone)
+}
+
+fn project(scan: ScanFluentBuilder, is_read: impl Fn(Readers) -> bool) -> ScanFluentBuilder {
+    let mut expression = String::new();
+    let read = ATTRIBUTES.iter().filter(|known| is_read(known.readers));
+    let names = read.filter_map(|attribute| {
+        if !expression.is_empty() {
+            expression.push_str(", ");
+        }
+        attribute.write(&mut expression)
+    });
+    let names = names.collect();
+    scan.set_expression_attribute_names(Some(names))
+        .projection_expression(expression)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Memory, Os, Server};
+    use super::*;
+    use aws_sdk_dynamodb::types::AttributeValue::{M, N, S};
+
+    /// An item with a value for every attribute: a server's, or that of the watchdog.
+    fn complete(server_id: &str) -> Item {
+        let value = |attribute: Attribute| match attribute {
+            SERVER_ID => S(server_id.to_owned()),
+            STATUS => S("online".to_owned()),
+            LAST_SEEN | OFFLINE_SINCE | RETURNED_AT | SILENCED_UNTIL | SWEPT_AT | GAP_SINCE
+            | GAP_UNTIL | MASS_SILENCE_AT => S("2026-01-18T10:30:00.000000Z".to_owned()),
+            OFFLINE_AFTER | HOLD | BACK_AFTER => N("901".to_owned()),
+            LIMITS => S("disk_percent=97".to_owned()),
+            READING => M(Item::new()),
+            HIGH => M(Item::from([(
+                "disk_percent".to_owned(),
+                M(Item::from([
+                    (
+                        "since".to_owned(),
+                        S("2026-01-18T10:30:00.000000Z".to_owned()),
+                    ),
+                    ("limit".to_owned(), N("90".to_owned())),
+                ])),
+            )])),
+            attribute => S(attribute.name.to_owned()),
+        };
+        let attributes = ATTRIBUTES.iter();
+        attributes
+            .map(|attribute| (attribute.name.to_owned(), value(*attribute)))
+            .collect()
+    }
+
+    fn without(item: &Item, is_left_out: impl Fn(Attribute) -> bool) -> Item {
+        let mut item = item.clone();
+        let left_out = ATTRIBUTES.iter().filter(|known| is_left_out(**known));
+        left_out.for_each(|attribute| drop(item.remove(attribute.name)));
+        item
+    }
+
+    // C5 C8.12
+    #[test]
+    fn each_attribute_is_read_by_those_for_whom_it_is_scanned() {
+        let (item, own) = (complete("web-1"), complete("#watchdog"));
+        let server = Server::read(&item).expect("a server");
+        assert!(!server.is_malformed);
+        let memory = Memory::read(&own);
+        for attribute in ATTRIBUTES.iter().filter(|known| **known != SERVER_ID) {
+            let is_this = |other| other == *attribute;
+            let is_missed = Server::read(&without(&item, is_this)).as_ref() != Some(&server);
+            let is_scanned = attribute.readers != Readers::Heartbeats;
+            assert_eq!(
+                is_missed,
+                is_scanned && attribute.is_of_a_server(),
+                "{attribute:?}"
+            );
+            if !attribute.is_of_a_server() {
+                assert_ne!(
+                    Memory::read(&without(&own, is_this)),
+                    memory,
+                    "{attribute:?}"
+                );
+            }
+        }
+
+        let fleet = |known: Attribute| known.readers == Readers::Heartbeats;
+        assert_eq!(Server::read(&without(&item, fleet)), Some(server.clone()));
+        assert_eq!(Memory::read(&without(&own, fleet)), memory);
+        let sweep = |known: Attribute| known.readers != Readers::Everyone;
+        let os = Os::default();
+        assert_eq!(
+            Server::read(&without(&item, sweep)),
+            Some(Server { os, ..server })
+        );
+        assert_eq!(Memory::read(&without(&own, sweep)), memory);
+    }
+}

@@ -1,0 +1,243 @@
+//! A server as its item is read.
+
+use super::Status;
+use super::attribute::{
+    ANNOUNCED, ARCHITECTURE, Attribute, HIGH, HOSTNAME, KERNEL_VERSION, LAST_SEEN, LIMITS,
+    OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION, READING, REGISTERED_AT, RETURNED_AT,
+    SERVER_ID, SILENCED_UNTIL, STATUS,
+};
+use crate::{
+    Item, Limits, METRICS, Metric, Metrics, Number, RECEIVED_AT, ServerId, TIMESTAMP, text, time,
+};
+use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A server as its item describes it. What is absent or cannot be read is `None`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Server {
+    pub server_id: String,
+    pub hostname: Option<String>,
+    pub status: Option<Status>,
+    /// When its last heartbeat was received.
+    pub last_seen: Option<time::Stored>,
+    /// The `last_seen` before its current absence, or before the one that it has returned from.
+    pub offline_since: Option<time::Stored>,
+    /// Absent while nothing about this absence can be out, [`PENDING`] from before anything is published, and
+    /// `offline_since` once "offline" is recorded.
+    pub announced: Option<String>,
+    /// The `last_seen` with which a sweep first found the server online again.
+    pub returned_at: Option<time::Stored>,
+    /// The watchdog does not announce the server until then.
+    pub silenced_until: Option<DateTime<Utc>>,
+    pub os: Os,
+    /// What the last heartbeat with metrics measured.
+    pub reading: Option<Reading>,
+    pub registered_at: Option<String>,
+    /// The silence after which this server is late; 0 means never. `None` means as the watchdog's settings say.
+    pub offline_after: Option<TimeDelta>,
+    /// The limits of this server's own.
+    pub limits: Option<Limits>,
+    pub high: High,
+    /// Whether the item holds an attribute that cannot be read.
+    pub is_malformed: bool,
+}
+
+/// The operating system of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Os<T = String> {
+    pub distribution: Option<T>,
+    pub version: Option<T>,
+    pub kernel: Option<T>,
+    pub architecture: Option<T>,
+}
+
+/// The last reading of a server.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    pub metrics: Metrics,
+    /// When the agent took it, by its own clock.
+    pub timestamp: Option<DateTime<Utc>>,
+    pub received_at: Option<DateTime<Utc>>,
+}
+
+impl Reading {
+    /// Reads the attribute. What cannot be read is left out.
+    fn read(value: &AttributeValue) -> Option<Self> {
+        let map = value.as_m().ok()?;
+        let time = |name| text(map, name).and_then(|text| time::parse(&text));
+        Some(Self {
+            metrics: Metrics::read(map),
+            timestamp: time(TIMESTAMP),
+            received_at: time(RECEIVED_AT),
+        })
+    }
+
+    pub(super) fn value(&self) -> AttributeValue {
+        let times = [(TIMESTAMP, self.timestamp), (RECEIVED_AT, self.received_at)];
+        let times = times
+            .into_iter()
+            .filter_map(|(name, at)| Some((name.to_owned(), S(time::format(at?)))));
+        M(self.metrics.attributes().chain(times).collect())
+    }
+}
+
+/// The metrics of a server that reached their limit.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct High {
+    /// In the order of [`METRICS`].
+    pub entries: Vec<HighEntry>,
+    /// The attribute as it was read or last written, with which the next write compares.
+    pub(super) stored: Option<AttributeValue>,
+}
+
+/// A metric that reached its limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HighEntry {
+    pub metric: &'static Metric,
+    /// When the reading was received with which it did.
+    pub since: String,
+    pub limit: f64,
+    /// Whether something about it may be out unrecorded.
+    pub is_pending: bool,
+}
+
+impl High {
+    /// Reads the attribute, and whether all of it could be read. The rest is left out.
+    fn read(stored: Option<&AttributeValue>) -> (Self, bool) {
+        let map = stored.map(AttributeValue::as_m);
+        let entries = map.and_then(Result::ok).map_or_else(Vec::new, |map| {
+            let entry = |metric| HighEntry::read(metric, map.get(metric.name)?.as_m().ok()?);
+            METRICS.iter().filter_map(entry).collect()
+        });
+        let is_complete = match map {
+            None => true,
+            Some(map) => map.is_ok_and(|map| map.len() == entries.len()),
+        };
+        let stored = stored.cloned();
+        (Self { entries, stored }, is_complete)
+    }
+
+    pub(super) fn value(&self) -> Option<AttributeValue> {
+        let entries = self.entries.iter();
+        let entries = entries.map(|entry| (entry.metric.name.to_owned(), entry.value()));
+        (!self.entries.is_empty()).then(|| M(entries.collect()))
+    }
+
+    /// These entries, to be written over what was read or last written.
+    #[must_use]
+    pub fn with(&self, entries: Vec<HighEntry>) -> Self {
+        let stored = self.stored.clone();
+        Self { entries, stored }
+    }
+
+    /// The same after it has been written.
+    #[must_use]
+    pub fn written(&self) -> Self {
+        Self {
+            entries: self.entries.clone(),
+            stored: self.value(),
+        }
+    }
+}
+
+impl HighEntry {
+    fn read(metric: &'static Metric, entry: &Item) -> Option<Self> {
+        Some(Self {
+            metric,
+            since: text(entry, SINCE)?,
+            limit: Number::parse(entry.get(LIMIT)?.as_n().ok()?)?.as_f64(),
+            is_pending: entry.contains_key(PENDING),
+        })
+    }
+
+    fn value(&self) -> AttributeValue {
+        let mut entry = Item::from([
+            (SINCE.to_owned(), S(self.since.clone())),
+            (LIMIT.to_owned(), N(Number::Float(self.limit).to_string())),
+        ]);
+        if self.is_pending {
+            entry.insert(PENDING.to_owned(), Bool(true));
+        }
+        M(entry)
+    }
+}
+
+/// The value of `announced`, and the member of an entry of `high`, while something may be out unrecorded.
+pub(super) const PENDING: &str = "pending";
+const SINCE: &str = "since";
+const LIMIT: &str = "limit";
+
+/// The longest threshold of a server's own, seconds: a year.
+pub const MAX_OFFLINE_AFTER: i64 = 31_536_000;
+
+impl Server {
+    /// Reads an item; `None` if its id is not that of a server.
+    #[must_use]
+    pub fn read(item: &Item) -> Option<Self> {
+        let server_id = SERVER_ID
+            .text(item)
+            .filter(|id| ServerId::new(id).is_ok())?;
+        let mut is_malformed = false;
+        let mut time = |attribute: Attribute| {
+            let stored = attribute.text(item).and_then(time::Stored::read);
+            is_malformed |= stored.is_none() && attribute.of(item).is_some();
+            stored
+        };
+        let [last_seen, offline_since, returned_at, silenced_until] =
+            [LAST_SEEN, OFFLINE_SINCE, RETURNED_AT, SILENCED_UNTIL].map(&mut time);
+        let status = STATUS.of(item).and_then(|status| status.as_s().ok());
+        let mut statuses = Status::ALL.into_iter();
+        let offline_after = OFFLINE_AFTER.of(item).map(|value| {
+            let seconds = value.as_n().ok()?.parse().ok()?;
+            let is_valid = (0..=MAX_OFFLINE_AFTER).contains(&seconds);
+            is_valid.then(|| TimeDelta::seconds(seconds))
+        });
+        let limits = LIMITS
+            .of(item)
+            .map(|value| Limits::parse_own(value.as_s().ok()?).ok());
+        let (high, is_complete) = High::read(HIGH.of(item));
+        is_malformed |= offline_after == Some(None) || limits == Some(None) || !is_complete;
+        Some(Self {
+            server_id,
+            hostname: HOSTNAME.text(item),
+            status: status.and_then(|text| statuses.find(|status| status.as_str() == text)),
+            last_seen,
+            offline_since,
+            announced: ANNOUNCED
+                .of(item)
+                .map(|_| ANNOUNCED.text(item).unwrap_or_default()),
+            returned_at,
+            silenced_until: silenced_until.map(|until| until.time),
+            os: Os {
+                distribution: OS_DISTRIBUTION.text(item),
+                version: OS_VERSION.text(item),
+                kernel: KERNEL_VERSION.text(item),
+                architecture: ARCHITECTURE.text(item),
+            },
+            reading: READING.of(item).and_then(Reading::read),
+            registered_at: REGISTERED_AT.text(item),
+            offline_after: offline_after.flatten(),
+            limits: limits.flatten(),
+            high,
+            is_malformed,
+        })
+    }
+
+    /// Whether the current absence has been announced, and that has been recorded.
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        self.announced.is_some()
+            && self.announced.as_ref() == self.offline_since.as_ref().map(|since| &since.text)
+    }
+
+    /// Whether it has been written ahead that something may be out.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.announced.as_deref() == Some(PENDING)
+    }
+
+    #[must_use]
+    pub fn is_silenced(&self, now: DateTime<Utc>) -> bool {
+        self.silenced_until.is_some_and(|until| until > now)
+    }
+}

@@ -1,0 +1,175 @@
+//! The watchdog's own item.
+
+use super::attribute::{
+    Attribute, BACK_AFTER, GAP_SINCE, GAP_UNTIL, HOLD, LIMITS, MASS_SILENCE_AT, OFFLINE_AFTER,
+    SERVER_ID, SWEPT_AT,
+};
+use super::update::Update;
+use crate::{Item, Limits, time};
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// What the watchdog remembers from one sweep to the next, in an item of its own.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Memory {
+    /// The time of the last sweep whose scan was complete.
+    pub swept_at: Option<DateTime<Utc>>,
+    /// The last gap between sweeps.
+    pub gap: Option<Gap>,
+    /// The time of the last sweep that detected a mass silence.
+    pub mass_silence_at: Option<DateTime<Utc>>,
+    /// The rules that it applies, so that every reader of the fleet judges as it does. `None` if the item holds none, as
+    /// before the first sweep: then [`Rules::default`] is the best guess.
+    pub rules: Option<Rules>,
+}
+
+/// When a server counts as offline or back, and which metrics are high.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// A server is late if it has been silent for longer than this, and overdue after half of it, unless it has a
+    /// threshold of its own.
+    pub offline_after: TimeDelta,
+    /// In a mass silence, a late server is judged once it has been silent for this long. Zero switches the rule off.
+    pub hold: TimeDelta,
+    /// A return is announced after heartbeats over this time. Zero means at once.
+    pub back_after: TimeDelta,
+    /// The values from which a metric is high, unless a server has limits of its own.
+    pub limits: Limits,
+}
+
+impl Rules {
+    /// The default of [`offline_after`](Self::offline_after), seconds.
+    pub const OFFLINE_AFTER: u32 = 180;
+    /// The default of [`back_after`](Self::back_after), seconds.
+    pub const BACK_AFTER: u32 = 300;
+
+    /// The default of [`hold`](Self::hold) for a threshold, both in seconds.
+    #[must_use]
+    pub fn hold_for(offline_after: u32) -> u32 {
+        600.max(offline_after.saturating_mul(2))
+    }
+
+    /// Reads the rules in the watchdog's item; `None` if it holds none. One that cannot be read is the default.
+    fn read(item: &Item) -> Option<Self> {
+        let seconds = |attribute: Attribute| attribute.of(item)?.as_n().ok()?.parse::<u32>().ok();
+        let offline_after = seconds(OFFLINE_AFTER).filter(|after| *after > 0);
+        let (hold, back_after) = (seconds(HOLD), seconds(BACK_AFTER));
+        let limits = LIMITS.text(item).and_then(|list| Limits::parse(&list).ok());
+        if offline_after.or(hold).or(back_after).is_none() && limits.is_none() {
+            return None;
+        }
+        let offline_after = offline_after.unwrap_or(Self::OFFLINE_AFTER);
+        let hold = hold.unwrap_or_else(|| Self::hold_for(offline_after));
+        Some(Self {
+            offline_after: TimeDelta::seconds(offline_after.into()),
+            hold: TimeDelta::seconds(hold.into()),
+            back_after: TimeDelta::seconds(back_after.unwrap_or(Self::BACK_AFTER).into()),
+            limits: limits.unwrap_or_else(Limits::standard),
+        })
+    }
+}
+
+/// The rules of a watchdog that is not told others.
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            offline_after: TimeDelta::seconds(Self::OFFLINE_AFTER.into()),
+            hold: TimeDelta::seconds(Self::hold_for(Self::OFFLINE_AFTER).into()),
+            back_after: TimeDelta::seconds(Self::BACK_AFTER.into()),
+            limits: Limits::standard(),
+        }
+    }
+}
+
+/// A time in which sweeps are missing, and heartbeats may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+}
+
+/// The id of the watchdog's item. No agent can send it.
+const WATCHDOG: &str = "#watchdog";
+
+impl Memory {
+    /// Reads the watchdog's item; `None` if this is another one.
+    #[must_use]
+    pub fn read(item: &Item) -> Option<Self> {
+        if SERVER_ID.of(item)?.as_s().ok()? != WATCHDOG {
+            return None;
+        }
+        let time = |attribute: Attribute| time::parse(&attribute.text(item)?);
+        let gap = time(GAP_SINCE).zip(time(GAP_UNTIL));
+        Some(Self {
+            swept_at: time(SWEPT_AT),
+            gap: gap.map(|(since, until)| Gap { since, until }),
+            mass_silence_at: time(MASS_SILENCE_AT),
+            rules: Rules::read(item),
+        })
+    }
+
+    /// Replaces the watchdog's item.
+    #[must_use]
+    pub fn write(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        let time = |at: Option<DateTime<Utc>>| at.map(|at| S(time::format(at)));
+        let rules = self.rules.as_ref();
+        let seconds = |rule: fn(&Rules) -> TimeDelta| {
+            rules.map(|rules| N(rule(rules).num_seconds().to_string()))
+        };
+        Update::of(WATCHDOG)
+            .put(SWEPT_AT, time(self.swept_at))
+            .put(GAP_SINCE, time(self.gap.map(|gap| gap.since)))
+            .put(GAP_UNTIL, time(self.gap.map(|gap| gap.until)))
+            .put(MASS_SILENCE_AT, time(self.mass_silence_at))
+            .put(OFFLINE_AFTER, seconds(|rules| rules.offline_after))
+            .put(HOLD, seconds(|rules| rules.hold))
+            .put(BACK_AFTER, seconds(|rules| rules.back_after))
+            .put(LIMITS, rules.map(|rules| S(rules.limits.to_string())))
+            .apply(update)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    // C8.12
+    #[test]
+    fn rules_that_are_missing_or_cannot_be_read_are_the_default() {
+        let rules = |attributes: &[(&str, AttributeValue)]| {
+            let id = [(SERVER_ID.name(), S(WATCHDOG.to_owned()))];
+            let attributes = attributes.iter().cloned().chain(id);
+            let item: Item = attributes
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect();
+            Memory::read(&item).expect("the watchdog's item").rules
+        };
+        let number = |seconds: &str| N(seconds.to_owned());
+        let default = Rules::default();
+        assert_eq!(rules(&[]), None);
+        assert_eq!(rules(&[("swept_at", S(time::LATEST.to_owned()))]), None);
+        assert_eq!(
+            rules(&[("offline_after", number("180"))]),
+            Some(default.clone())
+        );
+        let slow = Rules {
+            offline_after: TimeDelta::seconds(900),
+            hold: TimeDelta::seconds(1800),
+            ..default.clone()
+        };
+        assert_eq!(rules(&[("offline_after", number("900"))]), Some(slow));
+        let attributes = [
+            ("offline_after", number("0")),
+            ("hold", S("600".to_owned())),
+            ("back_after", number("-1")),
+            ("limits", S("none".to_owned())),
+        ];
+        let no_limits = Rules {
+            limits: Limits::default(),
+            ..default
+        };
+        assert_eq!(rules(&attributes), Some(no_limits));
+    }
+}

@@ -1,0 +1,70 @@
+//! What operators read and write with `heartbeatctl`, one server at a time.
+
+use super::attribute::{Attribute, LIMITS, OFFLINE_AFTER, SERVER_ID, SILENCED_UNTIL};
+use super::update::Update;
+use crate::{Limits, ServerId, time};
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
+use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue::{self, N, S};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// Reads one server.
+#[must_use]
+pub fn find(get: GetItemFluentBuilder, server_id: &ServerId) -> GetItemFluentBuilder {
+    get.key(SERVER_ID.name(), S(server_id.to_string()))
+}
+
+/// Deletes a server, on condition that it exists.
+#[must_use]
+pub fn forget(delete: DeleteItemFluentBuilder, server_id: &ServerId) -> DeleteItemFluentBuilder {
+    delete
+        .key(SERVER_ID.name(), S(server_id.to_string()))
+        .condition_expression("attribute_exists(server_id)")
+}
+
+/// Silences a server until a time, or ends its silence, on condition that it exists.
+#[must_use]
+pub fn silence(
+    update: UpdateItemFluentBuilder,
+    server_id: &ServerId,
+    until: Option<DateTime<Utc>>,
+) -> UpdateItemFluentBuilder {
+    let value = until.map(|until| S(time::format(until)));
+    put(update, server_id, SILENCED_UNTIL, value)
+}
+
+/// Sets the silence after which a server is late (zero means never), or returns to the watchdog's setting, on condition
+/// that the server exists.
+#[must_use]
+pub fn expect(
+    update: UpdateItemFluentBuilder,
+    server_id: &ServerId,
+    offline_after: Option<TimeDelta>,
+) -> UpdateItemFluentBuilder {
+    let value = offline_after.map(|within| N(within.num_seconds().to_string()));
+    put(update, server_id, OFFLINE_AFTER, value)
+}
+
+/// Sets the limits of a server's own, or returns to those of the watchdog, on condition that the server exists.
+#[must_use]
+pub fn limit(
+    update: UpdateItemFluentBuilder,
+    server_id: &ServerId,
+    limits: Option<&Limits>,
+) -> UpdateItemFluentBuilder {
+    let value = limits.map(|limits| S(limits.to_string()));
+    put(update, server_id, LIMITS, value)
+}
+
+fn put(
+    update: UpdateItemFluentBuilder,
+    server_id: &ServerId,
+    attribute: Attribute,
+    value: Option<AttributeValue>,
+) -> UpdateItemFluentBuilder {
+    Update::of(server_id.as_str())
+        .put(attribute, value)
+        .if_exists()
+        .apply(update)
+}

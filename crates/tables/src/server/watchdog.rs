@@ -1,0 +1,110 @@
+//! What the watchdog writes to a server's item.
+
+use super::attribute::{
+    ANNOUNCED, HIGH, LAST_SEEN, OFFLINE_SINCE, REGISTERED_AT, RETURNED_AT, STATUS,
+};
+use super::update::Update;
+use super::{High, PENDING, Server, Status};
+use crate::time;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::AttributeValue::{self, S};
+use chrono::{DateTime, Utc};
+
+impl Server {
+    /// The server after it has been marked as offline: in the absence whose return was not recorded, or in a new one.
+    #[must_use]
+    pub fn marked_offline(&self, now: DateTime<Utc>) -> Self {
+        let mut marked = self.clone();
+        marked.status = Some(Status::Offline);
+        marked.offline_since = marked.offline_since.or(marked.last_seen.clone());
+        marked.returned_at = None;
+        if !self.is_silenced(now) {
+            marked.announced.get_or_insert_with(|| PENDING.to_owned());
+        }
+        marked
+    }
+
+    /// Marks a server as offline, given [`marked_offline`](Self::marked_offline), on condition that no heartbeat has
+    /// arrived since it was read. `offline_since` is always written, so that no overlapping sweep can lose it.
+    #[must_use]
+    pub fn mark_offline(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        let mark = Update::of(&self.server_id)
+            .set(STATUS, Status::Offline.value())
+            .set(OFFLINE_SINCE, stored(&self.offline_since))
+            .remove(RETURNED_AT)
+            .if_is(LAST_SEEN, Some(stored(&self.last_seen)))
+            .if_is(STATUS, Some(Status::Online.value()));
+        let mark = match &self.announced {
+            Some(_) => mark.set_if_absent(ANNOUNCED, S(PENDING.to_owned())),
+            None => mark,
+        };
+        mark.apply(update)
+    }
+
+    /// Writes ahead that something about this absence may be out, on condition that it is still the same one and still
+    /// going on, or still over.
+    #[must_use]
+    pub fn write_ahead(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        self.in_this_absence()
+            .set(ANNOUNCED, S(PENDING.to_owned()))
+            .apply(update)
+    }
+
+    /// Records that an absence was announced, on condition that no other one has begun.
+    #[must_use]
+    pub fn record_announced(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        let since = stored(&self.offline_since);
+        Update::of(&self.server_id)
+            .set(ANNOUNCED, since.clone())
+            .if_is(OFFLINE_SINCE, Some(since))
+            .apply(update)
+    }
+
+    /// Notes when the server was first found online again.
+    #[must_use]
+    pub fn note_return(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        self.in_this_absence()
+            .set(RETURNED_AT, stored(&self.returned_at))
+            .apply(update)
+    }
+
+    /// Removes an ended absence from the item, on condition that no other one has begun.
+    #[must_use]
+    pub fn end_absence(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+        self.in_this_absence()
+            .remove(OFFLINE_SINCE)
+            .remove(ANNOUNCED)
+            .remove(RETURNED_AT)
+            .apply(update)
+    }
+
+    /// On condition that `offline_since` and `status` are still those that were read.
+    fn in_this_absence(&self) -> Update {
+        let status = self.status.unwrap_or(Status::Online);
+        Update::of(&self.server_id)
+            .if_is(OFFLINE_SINCE, Some(stored(&self.offline_since)))
+            .if_is(STATUS, Some(status.value()))
+    }
+
+    /// Writes `high` as a whole, on condition that it is what was read or last written, and that the server has not been
+    /// forgotten and registered again.
+    #[must_use]
+    pub fn write_high(
+        &self,
+        update: UpdateItemFluentBuilder,
+        high: &High,
+    ) -> UpdateItemFluentBuilder {
+        Update::of(&self.server_id)
+            .put(HIGH, high.value())
+            .if_exists()
+            .if_is(HIGH, high.stored.clone())
+            .if_is(REGISTERED_AT, self.registered_at.clone().map(S))
+            .apply(update)
+    }
+}
+
+fn stored(time: &Option<time::Stored>) -> AttributeValue {
+    S(time
+        .as_ref()
+        .map_or_else(String::new, |time| time.text.clone()))
+}
