@@ -3,6 +3,8 @@
 use crossterm::terminal;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+pub use tables::printable;
+
 /// Prints data to standard output. A closed pipe is not an error.
 ///
 /// # Errors
@@ -64,35 +66,4 @@ pub fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
     let is_yes = ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str());
     anyhow::ensure!(is_yes, "nothing was changed");
     Ok(())
-}
-
-/// Text from outside, with each character replaced that a terminal executes, hides or uses to reorder others.
-pub fn printable(text: &str) -> String {
-    let is_unsafe = |character: char| {
-        character.is_control()
-            || matches!(
-                character,
-                '\u{61c}'
-                    | '\u{200b}'..='\u{200f}'
-                    | '\u{2028}'..='\u{202e}'
-                    | '\u{2060}'..='\u{2069}'
-                    | '\u{feff}'
-            )
-    };
-    text.replace(is_unsafe, "\u{fffd}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn unsafe_characters_are_replaced_and_no_others() {
-        let unsafe_characters =
-            "\0\n\u{1b}\u{7f}\u{9b}\u{61c}\u{200b}\u{200f}\u{2028}\u{202e}\u{2060}\u{2069}\u{feff}";
-        let expected = "\u{fffd}".repeat(unsafe_characters.chars().count());
-        assert_eq!(printable(unsafe_characters), expected);
-        let safe_characters = " Az~é\u{61b}\u{200a}\u{2010}\u{202f}\u{206a}漢";
-        assert_eq!(printable(safe_characters), safe_characters);
-    }
 }

@@ -9,6 +9,7 @@ pub mod key;
 pub mod limit;
 pub mod metric;
 mod number;
+mod printable;
 #[cfg(feature = "items")]
 pub mod row;
 #[cfg(feature = "items")]
@@ -19,6 +20,7 @@ pub use id::{HeartbeatId, InvalidId, ServerId};
 pub use limit::{InvalidLimit, Limits};
 pub use metric::{METRICS, Metric, Metrics};
 pub use number::Number;
+pub use printable::{is_printable, printable};
 
 /// An item of a table: its attributes by name.
 #[cfg(feature = "items")]

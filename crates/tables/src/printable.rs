@@ -1,0 +1,36 @@
+//! Text from outside, as people may see it in a terminal, a log, an email or a chat.
+
+/// Whether a character is what it seems: not one that is executed, hidden or used to reorder others.
+#[must_use]
+pub fn is_printable(character: char) -> bool {
+    !character.is_control()
+        && !matches!(
+            character,
+            '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{2069}'
+                | '\u{feff}'
+        )
+}
+
+/// Replaces each character that is not printable.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.replace(|character| !is_printable(character), "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_are_not_printable_are_replaced_and_no_others() {
+        let unsafe_characters =
+            "\0\n\u{1b}\u{7f}\u{9b}\u{61c}\u{200b}\u{200f}\u{2028}\u{202e}\u{2060}\u{2069}\u{feff}";
+        let expected = "\u{fffd}".repeat(unsafe_characters.chars().count());
+        assert_eq!(printable(unsafe_characters), expected);
+        let safe_characters = " Az~é\u{61b}\u{200a}\u{2010}\u{202f}\u{206a}漢";
+        assert_eq!(printable(safe_characters), safe_characters);
+    }
+}
