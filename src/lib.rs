@@ -6,11 +6,9 @@ pub mod deadline;
 pub mod endpoint;
 pub mod fault;
 pub mod log;
-pub mod message;
 pub mod notify;
 pub mod settings;
 pub mod watchdog;
-pub mod words;
 
 /// The version that the log's `started` line names: the package's, and the commit if it was built from one.
 pub const VERSION: &str = env!("HEARTBEAT_VERSION");

@@ -1,19 +1,20 @@
 //! Passes the messages of the alert topic on to chats, phones and webhooks (C11).
 //!
 //! ```text
-//! SNS event ─▶ notice ─▶ format ─▶ delivery
+//! SNS event ─▶ notice ─▶ service ─▶ delivery
 //!              (words)   (escaped,  (all webhooks at the same time,
 //!                         cut)       retried)
 //! ```
 
 mod config;
 mod delivery;
-mod format;
 mod notice;
+mod service;
+mod text;
 
-pub use self::config::{Config, Format, Webhook};
+pub use self::config::{Config, Webhook};
 pub use self::delivery::Courier;
-pub use self::notice::{Entry, Notice, Part, Tone};
+pub use self::service::{SERVICES, Service};
 
 use serde::Deserialize;
 use std::time::Duration;

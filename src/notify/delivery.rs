@@ -1,8 +1,8 @@
 //! Delivers to all webhooks at the same time, and retries what may still succeed.
 
-use super::config::{Format, Webhook};
-use super::format::{Payload, payload};
+use super::config::Webhook;
 use super::notice::Notice;
+use super::service::{self, Service};
 use super::{Event, Notification};
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -16,7 +16,6 @@ use lambda_http::http::{HeaderMap, Request, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use std::error::Error;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -31,8 +30,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 const BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// How much of an answer is read, bytes.
-const MAX_ANSWER: usize = 64 * 1024;
+/// How much of a response is read, bytes.
+const MAX_RESPONSE: usize = 64 * 1024;
 
 /// Delivers messages to webhooks.
 pub struct Courier {
@@ -41,23 +40,16 @@ pub struct Courier {
 }
 
 /// How many deliveries failed. Each of them is logged.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{failed} of {webhooks} webhooks failed")]
 pub struct Undelivered {
     failed: usize,
     webhooks: usize,
 }
 
-impl fmt::Display for Undelivered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} webhooks failed", self.failed, self.webhooks)
-    }
-}
-
-impl Error for Undelivered {}
-
 /// Why a delivery failed: never with a URL.
 struct Reason {
-    /// That of the answer, if there was one.
+    /// That of the response, if there was one.
     status: Option<u16>,
     words: &'static str,
 }
@@ -121,15 +113,15 @@ impl Courier {
         deadline: Instant,
         request_id: &str,
     ) -> Result<(), Undelivered> {
-        let messages = event.records.iter().map(|record| &record.message);
-        let messages: Vec<_> = messages
+        let notifications = event.records.iter().map(|record| &record.message);
+        let messages: Vec<_> = notifications
             .map(|message| (message, Notice::read(message)))
             .collect();
-        let deliveries = self.webhooks.iter().enumerate();
-        let deliveries = deliveries.map(async |(index, webhook)| {
+        let webhooks = self.webhooks.iter().enumerate();
+        let deliveries = webhooks.map(async |(index, webhook)| {
             let sent = self.deliver_to(webhook, &messages, deadline).await;
             let has_failed = sent.is_err();
-            let (position, format) = (index + 1, webhook.format.name());
+            let (position, format) = (index + 1, webhook.service.name);
             match sent {
                 Ok(()) => tracing::info!(request_id, position, format, "delivered"),
                 Err(Reason { status, words }) => tracing::error!(
@@ -143,8 +135,8 @@ impl Courier {
             }
             has_failed
         });
-        let failed = join_all(deliveries).await;
-        match failed.iter().filter(|has_failed| **has_failed).count() {
+        let outcomes = join_all(deliveries).await;
+        match outcomes.iter().filter(|has_failed| **has_failed).count() {
             0 => Ok(()),
             failed => Err(Undelivered {
                 failed,
@@ -160,8 +152,8 @@ impl Courier {
         deadline: Instant,
     ) -> Result<(), Reason> {
         for (message, notice) in messages {
-            let payload = payload(webhook.format, notice, &message.text);
-            self.send(webhook, &payload, deadline).await?;
+            let request = (webhook.service.request)(notice, &message.text);
+            self.send(webhook, &request, deadline).await?;
         }
         Ok(())
     }
@@ -170,13 +162,13 @@ impl Courier {
     async fn send(
         &self,
         webhook: &Webhook,
-        payload: &Payload,
+        request: &service::Request,
         deadline: Instant,
     ) -> Result<(), Reason> {
         let mut backoff = BACKOFF;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let attempt = timeout(left.min(ATTEMPT_TIMEOUT), self.attempt(webhook, payload));
+            let attempt = timeout(left.min(ATTEMPT_TIMEOUT), self.attempt(webhook, request));
             let (reason, retry_after) = match attempt.await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(Failure::Permanent(reason))) => return Err(reason),
@@ -192,20 +184,22 @@ impl Courier {
         }
     }
 
-    async fn attempt(&self, webhook: &Webhook, payload: &Payload) -> Result<(), Failure> {
-        let mut request = Request::post(webhook.url.clone()).header(USER_AGENT, "heartbeat");
-        for (name, value) in &payload.headers {
-            request = request.header(*name, value);
+    async fn attempt(&self, webhook: &Webhook, request: &service::Request) -> Result<(), Failure> {
+        let mut builder = Request::post(webhook.url.clone()).header(USER_AGENT, "heartbeat");
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
         }
         if let Some(authorization) = &webhook.authorization {
-            request = request.header(AUTHORIZATION, authorization);
+            builder = builder.header(AUTHORIZATION, authorization);
         }
-        let request = request.body(Full::from(payload.body.clone()));
-        let request =
-            request.map_err(|_| Failure::Permanent(Reason::new("it makes no valid request")))?;
-        let response = self.http.request(request).await;
-        let response =
-            response.map_err(|error| Failure::Transient(Reason::new(explain(&error)), None))?;
+        let attempt = builder
+            .body(Full::from(request.body.clone()))
+            .map_err(|_| Failure::Permanent(Reason::new("it makes no valid request")))?;
+        let response = self
+            .http
+            .request(attempt)
+            .await
+            .map_err(|error| Failure::Transient(Reason::new(explain(&error)), None))?;
         let status = response.status();
         if status.is_success() {
             return Ok(());
@@ -218,17 +212,18 @@ impl Courier {
             return Err(Failure::Permanent(answered("the message is rejected")));
         }
         let headers = response.headers().clone();
-        let body = Limited::new(response.into_body(), MAX_ANSWER);
-        let body = body.collect().await;
-        let body = body.map_or_else(|_| Bytes::new(), |body| body.to_bytes());
-        let retry_after = retry_after(webhook.format, &headers, &body);
+        let body = Limited::new(response.into_body(), MAX_RESPONSE)
+            .collect()
+            .await
+            .map_or_else(|_| Bytes::new(), |body| body.to_bytes());
+        let retry_after = retry_after(webhook.service, &headers, &body);
         let reason = answered("the service is busy or failing");
         Err(Failure::Transient(reason, retry_after))
     }
 }
 
-/// How long a service wants to be left alone: `Retry-After` in seconds or as a date, or a field of its answer.
-fn retry_after(format: Format, headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
+/// How long a service wants to be left alone: `Retry-After` in seconds or as a date, or a field of its response.
+fn retry_after(service: &Service, headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
     let header = headers
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok());
@@ -240,12 +235,9 @@ fn retry_after(format: Format, headers: &HeaderMap, body: &[u8]) -> Option<Durat
         })
     });
     from_header.or_else(|| {
-        let answer: Value = serde_json::from_slice(body).ok()?;
-        let seconds = match format {
-            Format::Telegram => &answer["parameters"]["retry_after"],
-            _ => &answer["retry_after"],
-        };
-        Duration::try_from_secs_f64(seconds.as_f64()?).ok()
+        let response: Value = serde_json::from_slice(body).ok()?;
+        let seconds = response.pointer(service.retry_after)?.as_f64()?;
+        Duration::try_from_secs_f64(seconds).ok()
     })
 }
 

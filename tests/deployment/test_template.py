@@ -443,7 +443,7 @@ def test_the_urls_of_webhooks_are_secret_and_checked(stack):
         ("", False),
         ("https://ntfy.sh/topic", False),
         ("slack:http://hooks.slack.com/x", False),
-        ("teams:https://example.com/x", False),
+        ("pager:https://example.com/x", False),
         (f"{WEBHOOKS} ", False),
     ):
         assert bool(re.fullmatch(parameter["AllowedPattern"], urls)) == accepted, urls

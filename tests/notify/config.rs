@@ -1,37 +1,64 @@
 //! C11.1: the list of webhooks.
 
 use crate::service::SECRET;
-use dev::process;
+use crate::support::Format;
 use dev::runtime_api::RuntimeApi;
-use heartbeat::notify::Config;
+use dev::{process, template};
+use heartbeat::notify::{Config, SERVICES};
 
 fn read(urls: &str) -> Result<Config, String> {
     let variable = |name: &str| (name == "WEBHOOK_URLS").then(|| urls.to_owned());
     Config::read(variable).map_err(|error| error.to_string())
 }
 
+/// The names of all services.
+fn names(separator: &str) -> String {
+    SERVICES.map(|service| service.name).join(separator)
+}
+
+// C11.1
 #[test]
-fn every_format_is_known() {
-    let urls = "slack:https://hooks.slack.com/services/T/B/X  discord:https://discord.com/api/webhooks/1/x \
-                telegram:https://api.telegram.org/bot1:x/sendMessage?chat_id=-100 ntfy:https://ntfy.sh/topic \
-                ntfy:https://user:p%40ssword@ntfy.example.com:8443/topic json:https://example.com \
-                json:http://localhost:9/x json:http://[::1]:9/x json:http://127.9.9.9/x";
+fn the_contract_describes_every_format() {
+    let described: Vec<_> = Format::all().iter().map(|format| format.name).collect();
+    assert_eq!(described.join(" "), names(" "));
+    for format in Format::all() {
+        let entry = format!("{}:{}", format.name, format.url("x"));
+        let webhooks = read(&entry).unwrap().webhooks;
+        assert_eq!(webhooks[0].service.name, format.name);
+        assert_eq!(webhooks[0].url, format.url("x").as_str());
+    }
+}
+
+// C11.1
+#[test]
+fn the_template_accepts_and_names_every_format() {
+    let entry = format!(r"({}):https://[^\s]+", names("|"));
+    let pattern = template::parameter("WebhookUrls", "AllowedPattern");
+    assert_eq!(pattern, format!("^none$|^{entry}( {entry})*$"));
+    let description = template::parameter("WebhookUrls", "Description");
+    let words: Vec<_> = description.split([' ', ',', ';']).collect();
+    for service in SERVICES {
+        assert!(words.contains(&service.name), "{description}");
+    }
+}
+
+// C11.1
+#[test]
+fn a_url_may_have_a_user_name_and_be_local() {
+    let urls = "ntfy:https://user:p%40ssword@ntfy.example.com:8443/topic json:http://localhost:9/x \
+                json:http://[::1]:9/x  json:http://127.9.9.9/x";
     let webhooks = read(urls).unwrap().webhooks;
-    let formats: Vec<_> = webhooks
-        .iter()
-        .map(|webhook| webhook.format.name())
-        .collect();
-    let expected = "slack discord telegram ntfy ntfy json json json json";
-    assert_eq!(formats.join(" "), expected);
-    let header = webhooks[4].authorization.as_ref().unwrap();
+    assert_eq!(webhooks.len(), 4);
+    let header = webhooks[0].authorization.as_ref().unwrap();
     assert_eq!(header, "Basic dXNlcjpwQHNzd29yZA==");
 }
 
+// C11.1
 #[test]
 fn an_entry_that_cannot_be_used_is_named_by_its_position() {
     for (entry, reason) in [
         ("https://example.com/T0K3N", "it does not start with"),
-        ("teams:https://example.com/T0K3N", "it does not start with"),
+        ("pager:https://example.com/T0K3N", "it does not start with"),
         ("Slack:https://example.com/T0K3N", "it does not start with"),
         ("T0K3N", "it does not start with"),
         ("slack:T0K3N", "it is not an https URL"),

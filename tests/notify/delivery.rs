@@ -1,7 +1,7 @@
 //! C11.4: one dead webhook delays no other, and what may still succeed is retried.
 
 use crate::service::{Fault, SECRET, Service};
-use crate::support::{FORMATS, Notify, message, offline};
+use crate::support::{Format, Notify, message, offline};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn errors(log: &[Value]) -> Vec<&Value> {
 
 #[tokio::test]
 async fn what_may_still_succeed_is_retried() {
-    for format in FORMATS {
+    for Format { name: format, .. } in Format::all() {
         let service = Service::start(format).await;
         service.fail([Fault::Status(500), Fault::Status(503)]);
         let notify = Notify::start(&[&service]).await;
@@ -126,8 +126,8 @@ async fn a_dead_webhook_delays_no_other_and_fails_the_invocation() {
     );
     assert!(failed.contains(&(2, "no answer")), "{failed:?}");
     assert_eq!(failed.len(), 2, "{failed:?}");
-    let log = json!(log).to_string();
+    let lines = json!(log).to_string();
     for secret in [SECRET, "127.0.0.1", "web-1"] {
-        assert!(!log.contains(secret), "{log}");
+        assert!(!lines.contains(secret), "{lines}");
     }
 }

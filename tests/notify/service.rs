@@ -1,5 +1,6 @@
-//! A service per format: it answers like the real one, and rejects what its documentation forbids.
+//! A service for each format: it answers like the real one, and rejects what C11.1 or its documentation forbids.
 
+use crate::support::Format;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -27,8 +28,9 @@ pub enum Fault {
 }
 
 /// What a service received.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Received {
+    format: Format,
     pub headers: HeaderMap,
     pub body: String,
     pub at: Instant,
@@ -41,23 +43,21 @@ impl Received {
 
     /// What a person reads.
     pub fn text(&self) -> String {
-        let Ok(json) = serde_json::from_str::<Value>(&self.body) else {
-            return self.body.clone();
-        };
-        let text = [&json["text"], &json["content"]];
-        let text = text.iter().find_map(|text| text.as_str());
-        text.unwrap_or(&self.body).to_owned()
+        match self.format.field {
+            Some(field) => self.json()[field].as_str().unwrap().to_owned(),
+            None => self.body.clone(),
+        }
     }
 }
 
 pub struct Service {
-    format: &'static str,
+    format: Format,
     port: u16,
     shared: Arc<Mutex<Shared>>,
 }
 
 struct Shared {
-    format: &'static str,
+    format: Format,
     faults: VecDeque<Fault>,
     /// Connections to reset before one is served.
     resets: usize,
@@ -65,7 +65,8 @@ struct Shared {
 }
 
 impl Service {
-    pub async fn start(format: &'static str) -> Self {
+    pub async fn start(name: &str) -> Self {
+        let format = Format::named(name);
         let shared = Arc::new(Mutex::new(Shared {
             format,
             faults: VecDeque::new(),
@@ -106,11 +107,12 @@ impl Service {
 
     /// Its entry of `WEBHOOK_URLS`.
     pub fn entry(&self) -> String {
-        let path = match self.format {
-            "telegram" => format!("bot{SECRET}/sendMessage?chat_id=-100"),
-            _ => SECRET.to_owned(),
-        };
-        format!("{}:http://127.0.0.1:{}/{path}", self.format, self.port)
+        format!(
+            "{}:http://127.0.0.1:{}{}",
+            self.format.name,
+            self.port,
+            path(self.format)
+        )
     }
 
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
@@ -133,15 +135,16 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let received = Received {
-        headers,
-        body: String::from_utf8(body.to_vec()).unwrap(),
-        at: Instant::now(),
-    };
-    let (format, fault) = {
+    let (received, fault) = {
         let mut shared = shared.lock().unwrap();
+        let received = Received {
+            format: shared.format,
+            headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+            at: Instant::now(),
+        };
         shared.received.push(received.clone());
-        (shared.format, shared.faults.pop_front())
+        (received, shared.faults.pop_front())
     };
     match fault {
         None => {}
@@ -164,14 +167,23 @@ async fn receive(
             return (StatusCode::FOUND, [("location", to)]).into_response();
         }
     }
-    match check(format, &uri, &received) {
+    match check(&uri, &received) {
         Ok(answer) => answer.into_response(),
-        Err(reason) => panic!("{format} rejects this: {reason}: {received:?}"),
+        Err(reason) => panic!(
+            "{} rejects this: {reason}: {}",
+            received.format.name, received.body
+        ),
     }
 }
 
-/// What the documentation of each service demands.
-fn check(format: &str, uri: &Uri, received: &Received) -> Result<&'static str, String> {
+/// The path and the query of a format's URL.
+fn path(format: Format) -> String {
+    let url: Uri = format.url(SECRET).parse().unwrap();
+    url.path_and_query().unwrap().to_string()
+}
+
+/// What C11.1 says of every service, and what the documentation of some demands.
+fn check(uri: &Uri, received: &Received) -> Result<&'static str, String> {
     let demand = |holds: bool, what: &str| holds.then_some(()).ok_or_else(|| what.to_owned());
     let header = |name: &str| {
         received
@@ -179,8 +191,18 @@ fn check(format: &str, uri: &Uri, received: &Received) -> Result<&'static str, S
             .get(name)
             .map(|value| value.to_str().unwrap())
     };
-    demand(uri.path().contains(SECRET), "the path")?;
+    let format = received.format;
+    demand(uri.to_string() == path(format), "the path")?;
     let is_json = header("content-type") == Some("application/json");
+    demand(is_json || format.field.is_none(), "content type")?;
+    let text = received.text();
+    let length = match format.unit {
+        "characters" => text.encode_utf16().count(),
+        "bytes" => text.len(),
+        _ => 1,
+    };
+    let limit = format.limit.unwrap_or(usize::MAX);
+    demand((1..=limit).contains(&length), "length")?;
     let fields = |allowed: &[&str]| {
         let json = received.json();
         let fields = json.as_object().unwrap().keys();
@@ -189,14 +211,10 @@ fn check(format: &str, uri: &Uri, received: &Received) -> Result<&'static str, S
             .collect();
         demand(unknown.is_empty(), &format!("unknown fields {unknown:?}"))
     };
-    let utf_16 = received.text().encode_utf16().count();
-    match format {
+    match format.name {
         // https://api.slack.com/messaging/webhooks, https://api.slack.com/reference/surfaces/formatting#escaping
         "slack" => {
-            demand(is_json, "content type")?;
             fields(&["text", "unfurl_links", "unfurl_media"])?;
-            demand((1..=4_000).contains(&utf_16), "length")?;
-            let text = received.text();
             demand(!text.contains(['<', '>']), "raw < or >")?;
             let entities = ["&amp;", "&lt;", "&gt;"];
             let rest = entities
@@ -207,28 +225,21 @@ fn check(format: &str, uri: &Uri, received: &Received) -> Result<&'static str, S
         }
         // https://discord.com/developers/docs/resources/webhook#execute-webhook
         "discord" => {
-            demand(is_json, "content type")?;
             fields(&["content", "allowed_mentions", "flags"])?;
-            demand((1..=2_000).contains(&utf_16), "length")?;
             let mentions = &received.json()["allowed_mentions"]["parse"];
             demand(mentions == &json!([]), "mentions")?;
             Ok("")
         }
         // https://core.telegram.org/bots/api#sendmessage, #html-style
         "telegram" => {
-            demand(is_json, "content type")?;
-            demand(uri.path().ends_with("/sendMessage"), "method")?;
-            demand(uri.query() == Some("chat_id=-100"), "chat_id")?;
             fields(&["text", "parse_mode", "link_preview_options"])?;
             demand(received.json()["parse_mode"] == "HTML", "parse_mode")?;
-            demand((1..=4_096).contains(&utf_16), "length")?;
-            let rest = received.text().replace("<code>", "").replace("</code>", "");
+            let rest = text.replace("<code>", "").replace("</code>", "");
             demand(!rest.contains(['<', '>']), "a tag")?;
             Ok(r#"{"ok":true,"result":{"message_id":1}}"#)
         }
         // https://docs.ntfy.sh/publish/: a longer message becomes an attachment.
         "ntfy" => {
-            demand((1..=4_096).contains(&received.body.len()), "length")?;
             demand(
                 header("title").is_some_and(|title| !title.is_empty()),
                 "title",
@@ -241,7 +252,6 @@ fn check(format: &str, uri: &Uri, received: &Received) -> Result<&'static str, S
             demand(header("tags").is_some(), "tags")?;
             Ok(r#"{"event":"message"}"#)
         }
-        "json" => Ok(""),
-        _ => Err("an unknown format".to_owned()),
+        _ => Ok(""),
     }
 }

@@ -7,7 +7,58 @@ use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 use tokio::process::Child;
 
-pub const FORMATS: [&str; 5] = ["slack", "discord", "telegram", "ntfy", "json"];
+/// The formats of C11.1, as the contract describes them.
+#[derive(Clone, Copy)]
+pub struct Format {
+    pub name: &'static str,
+    /// With placeholders in angle brackets.
+    pub url: &'static str,
+    /// The field of a JSON body that holds the text; `None` if the text is the body.
+    pub field: Option<&'static str>,
+    /// The longest text, in `unit`; `None` if there is no limit.
+    pub limit: Option<usize>,
+    pub unit: &'static str,
+}
+
+impl Format {
+    pub fn all() -> Vec<Self> {
+        let contract = include_str!("../../docs/contract.md");
+        let (_, table) = contract.split_once("| format | URL |").unwrap();
+        let lines = table.lines().skip(2);
+        let rows = lines.map_while(|line| line.trim().strip_prefix('|'));
+        rows.map(|row| {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            let (limit, unit) = cells[3].split_once(' ').unwrap_or((cells[3], ""));
+            let code = |cell: &'static str| cell.strip_prefix('`')?.strip_suffix('`');
+            Self {
+                name: code(cells[0]).unwrap(),
+                url: code(cells[1]).unwrap(),
+                field: code(cells[2]),
+                limit: (limit != "any").then(|| limit.replace(',', "").parse().unwrap()),
+                unit,
+            }
+        })
+        .collect()
+    }
+
+    pub fn named(name: &str) -> Self {
+        Self::all()
+            .into_iter()
+            .find(|format| format.name == name)
+            .unwrap_or_else(|| panic!("C11.1 describes no format {name}"))
+    }
+
+    /// Its URL, with this for each placeholder.
+    pub fn url(&self, secret: &str) -> String {
+        let mut parts = self.url.split(['<', '>']);
+        let mut url = parts.next().unwrap().to_owned();
+        while let Some(_placeholder) = parts.next() {
+            url += secret;
+            url += parts.next().unwrap();
+        }
+        url
+    }
+}
 
 /// The binary, behind a Runtime API.
 pub struct Notify {

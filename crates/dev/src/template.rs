@@ -39,6 +39,12 @@ pub fn threshold(alarm: &str) -> i64 {
     properties["Threshold"].as_integer().expect("an integer")
 }
 
+/// What the template says of a parameter, such as its `AllowedPattern`.
+#[must_use]
+pub fn parameter(name: &str, property: &str) -> String {
+    string(&read()["Parameters"][name][property])
+}
+
 /// The functions, by logical id.
 #[must_use]
 pub fn functions() -> BTreeMap<String, Function> {

@@ -3,6 +3,7 @@
 use crate::aws::{Aws, explain};
 use crate::target::{TOPIC, Target};
 use crate::terminal::{print, printable};
+use announcement::Message;
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use comfy_table::Table;
@@ -43,8 +44,8 @@ impl Notify {
         let aws = Aws::new(target);
         let topic = aws.name(&TOPIC).await?;
         let sns = aws.sns().await;
-        let message =
-            json!({ "default": json!({ "test": TEXT }).to_string(), "email": TEXT, "sms": TEXT });
+        let default = json!(Message::test(TEXT.to_owned())).to_string();
+        let message = json!({ "default": default, "email": TEXT, "sms": TEXT });
         let publish = sns
             .publish()
             .topic_arn(&topic)

@@ -1,8 +1,7 @@
-//! Words for people, in emails and chats.
+//! Words for people.
 
-use chrono::TimeDelta;
-use tables::time::Stored;
-use tables::{Metric, Number};
+use chrono::{DateTime, TimeDelta, Utc};
+use tables::{Metric, Number, is_printable};
 
 /// A number of things: `1 server`, `2 servers`, `3 entries`.
 #[must_use]
@@ -27,19 +26,18 @@ pub fn name(server_id: &str, hostname: Option<&str>) -> String {
 #[must_use]
 pub fn quantity(metric: &Metric, value: f64) -> String {
     let rounded = (value * 100.0).round() / 100.0;
-    let value = if rounded.is_finite() { rounded } else { value };
-    let value = Number::Float(value);
-    format!("{value} {}", metric.unit.symbol())
+    let shown = Number::Float(if rounded.is_finite() { rounded } else { value });
+    format!("{shown} {}", metric.unit.symbol())
         .trim_end()
         .to_owned()
 }
 
-/// A stored time, in UTC.
+/// A time, in UTC.
 #[must_use]
-pub fn moment(stored: Option<&Stored>) -> String {
-    stored.map_or_else(
+pub fn moment(time: Option<DateTime<Utc>>) -> String {
+    time.map_or_else(
         || "an unknown time".to_owned(),
-        |stored| stored.time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
     )
 }
 
@@ -56,16 +54,12 @@ pub fn duration(duration: TimeDelta) -> String {
     }
 }
 
-/// Escapes characters that could start a new line or change the direction of the text.
+/// Escapes characters that could start a new line, hide, or change the direction of the text.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    let is_harmless = |char: char| {
-        !char.is_control()
-            && !matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
-        if is_harmless(char) {
+        if is_printable(char) {
             escaped.push(char);
         } else {
             escaped.extend(char.escape_unicode());

@@ -1,0 +1,37 @@
+//! ntfy: the URL of a topic.
+
+use super::{Request, Service};
+use crate::notify::text::Style;
+use announcement::Tone;
+
+pub const SERVICE: Service = Service {
+    name: "ntfy",
+    check: |url| match url.path().trim_matches('/') {
+        "" => Err("it names no topic of ntfy"),
+        _ => Ok(()),
+    },
+    request: |notice, _| {
+        let (priority, tag) = match notice.tone {
+            Tone::Bad => ("high", "rotating_light"),
+            Tone::Good => ("default", "white_check_mark"),
+            Tone::Neutral => ("default", "information_source"),
+        };
+        let headers = [
+            ("content-type", "text/plain; charset=utf-8"),
+            ("title", &notice.title),
+            ("priority", priority),
+            ("tags", tag),
+        ];
+        Request::new(headers, STYLE.text(notice))
+    },
+    retry_after: "/retry_after",
+};
+
+/// A longer message would become an attachment.
+const STYLE: Style = Style {
+    has_title: false,
+    limit: 4_096,
+    measure: str::len,
+    words: str::to_owned,
+    name: |text| text.replace("://", ":\u{200b}//"),
+};

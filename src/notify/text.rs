@@ -1,0 +1,108 @@
+//! A notice as the text of a chat: its escapes, and its limit on length.
+
+use super::notice::{Line, Notice};
+use announcement::Tone;
+
+/// Characters that are kept free for "and 37 more".
+const FOR_OMITTED: usize = 40;
+
+/// How a service shows text.
+pub struct Style {
+    /// Whether the title is a part of the text.
+    pub has_title: bool,
+    /// The most that a message may hold, as `measure` counts.
+    pub limit: usize,
+    pub measure: fn(&str) -> usize,
+    /// Escapes words.
+    pub words: fn(&str) -> String,
+    /// Escapes what came from an agent, and marks it.
+    pub name: fn(&str) -> String,
+}
+
+/// The length of a text as chats count it.
+pub fn utf_16(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+impl Style {
+    /// As many lines as there is room for.
+    pub fn text(&self, notice: &Notice) -> String {
+        let mut lines = Vec::new();
+        let says_it_all = matches!(notice.lines[..], [Line::Server { .. }]) && notice.omitted == 0;
+        if self.has_title && !says_it_all {
+            let title = (self.words)(&without_mentions(&notice.title));
+            lines.push(format!("{} {title}", emoji(notice.tone)));
+        }
+        let room = self.limit - FOR_OMITTED;
+        let mut used: usize = lines.iter().map(|line| (self.measure)(line) + 1).sum();
+        let mut shown = 0;
+        for entry in &notice.lines {
+            let mut line = self.line(entry, usize::MAX);
+            if shown == 0 {
+                // A message has at least one line, even if only a part of it.
+                let mut kept = 4_096;
+                while used + (self.measure)(&line) > room && kept > 0 {
+                    kept = kept * 3 / 4;
+                    line = self.line(entry, kept);
+                }
+            }
+            if used + (self.measure)(&line) > room {
+                break;
+            }
+            used += (self.measure)(&line) + 1;
+            lines.push(line);
+            shown += 1;
+        }
+        let omitted = notice.lines.len() - shown + notice.omitted;
+        if omitted > 0 {
+            lines.push(format!("… and {omitted} more"));
+        }
+        lines.join("\n")
+    }
+
+    /// A line with at most this many characters of each part.
+    fn line(&self, line: &Line, kept: usize) -> String {
+        let cut = |text: &str| {
+            let whole = without_mentions(text);
+            let beginning: String = whole.chars().take(kept).collect();
+            if beginning.len() < whole.len() {
+                format!("{beginning}…")
+            } else {
+                beginning
+            }
+        };
+        match line {
+            Line::Server { tone, name, rest } => {
+                let (name, rest) = ((self.name)(&cut(name)), (self.words)(&cut(rest)));
+                format!("{} {name}{rest}", emoji(*tone))
+            }
+            Line::Text(text) => (self.words)(&cut(text)),
+        }
+    }
+}
+
+/// Bad news and good news differ in shape, not only in colour.
+const fn emoji(tone: Tone) -> &'static str {
+    match tone {
+        Tone::Bad => "🚨",
+        Tone::Good => "✅",
+        Tone::Neutral => "ℹ️",
+    }
+}
+
+/// `@everyone` with a character of no width in it, which mentions nobody anywhere.
+fn without_mentions(text: &str) -> String {
+    text.replace('@', "@\u{200b}")
+}
+
+/// In a span of code, no service sees a link or a mention.
+pub fn code(text: &str) -> String {
+    format!("`{}`", text.replace('`', "'"))
+}
+
+/// What Slack and Telegram ask for.
+pub fn html(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
