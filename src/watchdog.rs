@@ -5,8 +5,8 @@
 //! is in the items, so the next sweep finishes the work of one that crashed:
 //!
 //! ```text
-//! scan ─▶ review ─▶ mark, write ahead ─▶ publish ─▶ record
-//!         (pure)    (conditional)        (once)     (conditional)
+//! scan ─▶ review ─▶ plan ─▶ mark, write ahead ─▶ publish ─▶ record
+//!         (pure)    (pure)  (conditional)        (once)     (conditional)
 //! ```
 //!
 //! An end is announced if and only if its beginning may have been announced. What is written ahead tells the next sweep
@@ -15,6 +15,7 @@
 mod announcement;
 mod config;
 mod limits;
+mod plan;
 mod review;
 mod sweep;
 
