@@ -96,8 +96,8 @@ impl Store {
             reading: reading.as_ref(),
         };
         let update = self.clients.servers.update_item();
-        let update = upsert.apply(update.table_name(&self.servers_table));
-        let sent = update
+        let sent = upsert
+            .apply(update.table_name(&self.servers_table))
             .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()

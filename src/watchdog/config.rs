@@ -60,8 +60,8 @@ impl Config {
 
 /// `HH:MM`
 fn read_minute(text: &str) -> Result<NaiveTime, InvalidSetting> {
-    let time = NaiveTime::parse_from_str(text, "%H:%M");
-    let time = time.ok().filter(|_| text.len() == "HH:MM".len());
+    let parsed = NaiveTime::parse_from_str(text, "%H:%M").ok();
+    let time = parsed.filter(|_| text.len() == "HH:MM".len());
     time.ok_or_else(|| InvalidSetting::new("DIGEST_AT", "it is not a time HH:MM, nor none"))
 }
 

@@ -72,15 +72,15 @@ pub fn judge(server: Server, limits: &Limits, now: DateTime<Utc>) -> Option<Judg
     for metric in &METRICS {
         let value = reading.metrics.value(metric).map(Number::as_f64);
         let limit = limits.of(metric, server.limits.as_ref());
-        let mut known = server.high.entries.iter();
-        let known = known.find(|entry| entry.metric == metric).cloned();
+        let mut entries = server.high.entries.iter();
+        let known = entries.find(|entry| entry.metric == metric).cloned();
         let is_new = known.is_none();
         let entry = known.or_else(|| {
-            let limit = limit.filter(|limit| value.is_some_and(|value| value >= *limit))?;
+            let reached = limit.filter(|limit| value.is_some_and(|value| value >= *limit))?;
             Some(HighEntry {
                 metric,
                 since: since.clone(),
-                limit,
+                limit: reached,
                 is_pending: true,
             })
         });

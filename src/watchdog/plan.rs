@@ -122,8 +122,11 @@ impl<'a> Plan<'a> {
     fn records_of(&self, said: &Contents<'a>) -> Vec<Write<'a>> {
         let entries = said.high.iter().chain(&said.normal);
         let judged: HashSet<_> = entries.map(|entry| &entry.server_id).collect();
-        let limits = self.decision.limits.iter();
-        let limits = limits.filter(|judgement| judged.contains(&judgement.server.server_id));
+        let limits = self
+            .decision
+            .limits
+            .iter()
+            .filter(|judgement| judged.contains(&judgement.server.server_id));
         let offline = said.offline.iter().copied().map(Write::RecordAbsence);
         let back = said.back.iter().copied().map(Write::EndAbsence);
         offline
@@ -212,8 +215,8 @@ mod tests {
     /// The writes, each by its kind and server.
     fn names(writes: &[Write<'_>]) -> Vec<String> {
         let name = |write: &Write<'_>| {
-            let kind = format!("{write:?}");
-            let kind = kind.split('(').next().unwrap_or_default();
+            let debug = format!("{write:?}");
+            let kind = debug.split('(').next().unwrap_or_default();
             format!("{kind} {}", write.server().server_id)
         };
         writes.iter().map(name).collect()

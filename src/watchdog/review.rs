@@ -148,10 +148,10 @@ impl Review {
             self.decision.limits.extend(judgement);
             return;
         };
-        let noted = server.returned_at.clone();
-        let noted = noted.filter(|returned| returned.time <= seen.time);
-        let is_noted = noted.is_some();
-        let returned = noted.unwrap_or_else(|| seen.clone());
+        let noted = server.returned_at.as_ref();
+        let possible = noted.filter(|returned| returned.time <= seen.time);
+        let is_noted = possible.is_some();
+        let returned = possible.unwrap_or(seen).clone();
         let has_lasted = seen.time - returned.time >= self.rules.back_after
             || self.time - returned.time >= RETURN_LASTS;
         let server = Server {
@@ -200,10 +200,10 @@ impl Review {
         };
 
         for (seen, threshold) in std::mem::take(&mut self.doubtful) {
-            let silence = silence(seen) * 2;
-            let is_overdue = is_late(silence, threshold);
+            let doubled = silence(seen) * 2;
+            let is_overdue = is_late(doubled, threshold);
             self.overdue += usize::from(is_overdue);
-            self.overdue_or_heard += usize::from(is_overdue || silence <= self.rules.offline_after);
+            self.overdue_or_heard += usize::from(is_overdue || doubled <= self.rules.offline_after);
         }
         let has_rule = self.rules.hold > TimeDelta::zero();
         let is_mass_silence =
@@ -219,14 +219,14 @@ impl Review {
         self.decision.is_holding = is_holding(self.rules.offline_after);
         for server in std::mem::take(&mut self.silent) {
             let threshold = self.threshold(&server);
-            let silence = server.last_seen.as_ref().map(|seen| silence(seen.time));
-            let silence = silence.unwrap_or_default();
-            if !is_late(silence, threshold) {
+            let seen = server.last_seen.as_ref();
+            let silent_for = seen.map_or(TimeDelta::zero(), |seen| silence(seen.time));
+            if !is_late(silent_for, threshold) {
                 self.judge(server);
                 continue;
             }
             self.decision.late += 1;
-            if is_holding(threshold) && silence < self.rules.hold.max(threshold * 2) {
+            if is_holding(threshold) && silent_for < self.rules.hold.max(threshold * 2) {
                 self.decision.held += 1;
                 self.decision.is_holding = true;
             } else {

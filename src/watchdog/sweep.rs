@@ -125,11 +125,10 @@ impl Sweep<'_> {
         let recorded = self.write(plan.records(said), self.deadline).await;
 
         let digest = decision.digest.as_ref();
-        let digest = self
-            .publish(digest.map(|digest| Announcement::digest(digest, self.time)))
-            .await;
+        let reminder = digest.map(|digest| Announcement::digest(digest, self.time));
+        let reminded = self.publish(reminder).await;
         self.log(&decision, &ahead, &recorded);
-        published.and(digest).and(remembered)?;
+        published.and(reminded).and(remembered)?;
         match ahead.failed + recorded.failed + recorded.skipped.len() {
             0 => Ok(()),
             failed => Err(SweepError(format!("{failed} updates were not made"))),
@@ -144,13 +143,13 @@ impl Sweep<'_> {
         let mut pages = server::scan_for_watchdog(scan).into_paginator().send();
         let scan_until = self.part_of_time_left(SCAN_SHARE);
         loop {
-            let page = timeout_at(scan_until.into(), pages.next())
+            let next = timeout_at(scan_until.into(), pages.next())
                 .await
                 .map_err(|_| SweepError("the scan took too long".to_owned()))?;
-            let Some(page) = page else { break };
-            let page = page.map_err(|error| {
+            let page = next.transpose().map_err(|error| {
                 SweepError(format!("the scan failed: {}", DisplayErrorContext(error)))
             })?;
+            let Some(page) = page else { break };
             page.items().iter().for_each(|item| review.add(item));
         }
         let decision = review.conclude();

@@ -42,10 +42,9 @@ fn stored_memory(memory: &Memory) -> Item {
         ("gap_since", memory.gap.map(|gap| gap.since)),
         ("gap_until", memory.gap.map(|gap| gap.until)),
         ("mass_silence_at", memory.mass_silence_at),
-    ];
-    let times = times
-        .into_iter()
-        .filter_map(|(name, at)| Some((name, dev::tables::stored(at?))));
+    ]
+    .into_iter()
+    .filter_map(|(name, at)| Some((name, dev::tables::stored(at?))));
     [("server_id", "#watchdog".to_owned())]
         .into_iter()
         .chain(times)

@@ -59,16 +59,16 @@ impl Limits {
                 entry: entry.to_owned(),
                 reason,
             };
-            let (name, limit) = entry
+            let (name, value) = entry
                 .split_once('=')
                 .ok_or_else(|| invalid("it is not <metric>=<limit>"))?;
             let metric = Metric::find(name).ok_or_else(|| invalid("there is no such metric"))?;
             if limits.0.iter().any(|(known, _)| known.name == name) {
                 return Err(invalid("the metric is named twice"));
             }
-            let limit = match limit {
+            let limit = match value {
                 "off" if allows_off => None,
-                limit => Some(parse_limit(limit, metric.rule).map_err(invalid)?),
+                value => Some(parse_limit(value, metric.rule).map_err(invalid)?),
             };
             limits.0.push((metric, limit));
         }

@@ -85,8 +85,9 @@ impl Row {
     /// Reads a row that [`Self::select`] found, unless it has expired. DynamoDB deletes it within days after that.
     #[must_use]
     pub fn read(item: &Item, now: DateTime<Utc>) -> Option<Recorded> {
-        let expires_at = item.get(EXPIRES_AT).and_then(|at| at.as_n().ok());
-        let expires_at = expires_at.and_then(|at| at.parse::<i64>().ok());
+        let expires_at = item
+            .get(EXPIRES_AT)
+            .and_then(|at| at.as_n().ok()?.parse::<i64>().ok());
         if expires_at.is_some_and(|at| at <= now.timestamp()) {
             return None;
         }

@@ -148,13 +148,13 @@ pub fn scan_for_watchdog(scan: ScanFluentBuilder) -> ScanFluentBuilder {
 fn project(scan: ScanFluentBuilder, is_read: impl Fn(Readers) -> bool) -> ScanFluentBuilder {
     let mut expression = String::new();
     let read = ATTRIBUTES.iter().filter(|known| is_read(known.readers));
-    let names = read.filter_map(|attribute| {
+    let reserved = read.filter_map(|attribute| {
         if !expression.is_empty() {
             expression.push_str(", ");
         }
         attribute.write(&mut expression)
     });
-    let names = names.collect();
+    let names = reserved.collect();
     scan.set_expression_attribute_names(Some(names))
         .projection_expression(expression)
 }

@@ -73,8 +73,7 @@ impl Reading {
     }
 
     pub(super) fn value(&self) -> AttributeValue {
-        let times = [(TIMESTAMP, self.timestamp), (RECEIVED_AT, self.received_at)];
-        let times = times
+        let times = [(TIMESTAMP, self.timestamp), (RECEIVED_AT, self.received_at)]
             .into_iter()
             .filter_map(|(name, at)| Some((name.to_owned(), S(time::format(at?)))));
         M(self.metrics.attributes().chain(times).collect())
@@ -119,8 +118,8 @@ impl High {
 
     pub(super) fn value(&self) -> Option<AttributeValue> {
         let entries = self.entries.iter();
-        let entries = entries.map(|entry| (entry.metric.name.to_owned(), entry.value()));
-        (!self.entries.is_empty()).then(|| M(entries.collect()))
+        let named = entries.map(|entry| (entry.metric.name.to_owned(), entry.value()));
+        (!self.entries.is_empty()).then(|| M(named.collect()))
     }
 
     /// These entries, to be written over what was read or last written.

@@ -53,13 +53,13 @@ impl Rules {
     /// Reads the rules in the watchdog's item; `None` if it holds none. One that cannot be read is the default.
     fn read(item: &Item) -> Option<Self> {
         let seconds = |attribute: Attribute| attribute.of(item)?.as_n().ok()?.parse::<u32>().ok();
-        let offline_after = seconds(OFFLINE_AFTER).filter(|after| *after > 0);
+        let threshold = seconds(OFFLINE_AFTER).filter(|after| *after > 0);
         let (hold, back_after) = (seconds(HOLD), seconds(BACK_AFTER));
         let limits = LIMITS.text(item).and_then(|list| Limits::parse(&list).ok());
-        if offline_after.or(hold).or(back_after).is_none() && limits.is_none() {
+        if threshold.or(hold).or(back_after).is_none() && limits.is_none() {
             return None;
         }
-        let offline_after = offline_after.unwrap_or(Self::OFFLINE_AFTER);
+        let offline_after = threshold.unwrap_or(Self::OFFLINE_AFTER);
         let hold = hold.unwrap_or_else(|| Self::hold_for(offline_after));
         Some(Self {
             offline_after: TimeDelta::seconds(offline_after.into()),

@@ -25,7 +25,8 @@ impl Update {
             remove: String::new(),
             condition: String::new(),
             names: HashMap::new(),
-            values: HashMap::new(),
+            // Room for everything that a heartbeat sets.
+            values: HashMap::with_capacity(14),
         }
     }
 

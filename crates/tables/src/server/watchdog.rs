@@ -34,11 +34,11 @@ impl Server {
             .remove(RETURNED_AT)
             .if_is(LAST_SEEN, Some(stored(&self.last_seen)))
             .if_is(STATUS, Some(Status::Online.value()));
-        let mark = match &self.announced {
+        match &self.announced {
             Some(_) => mark.set_if_absent(ANNOUNCED, S(PENDING.to_owned())),
             None => mark,
-        };
-        mark.apply(update)
+        }
+        .apply(update)
     }
 
     /// Writes ahead that something about this absence may be out, on condition that it is still the same one and still
