@@ -2,27 +2,16 @@
 
 use anyhow::{Context, bail, ensure};
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::digest::{SHA256, digest};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
-
-/// On every response. Nothing is loaded from elsewhere, and nothing that came from an agent can run.
-const HEADERS: [(HeaderName, &str); 4] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:",
-    ),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (header::CACHE_CONTROL, "no-store"),
-];
 
 pub struct Guard {
     listen: IpAddr,
@@ -35,26 +24,18 @@ impl Guard {
     /// # Errors
     /// If the password file cannot be used, or is missing for an address that others reach.
     pub fn new(
-        listen: SocketAddr,
+        listen: IpAddr,
         hosts: Vec<String>,
         password_file: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        let listen = listen.ip();
         if password_file.is_none() && !listen.is_loopback() {
             bail!("others can reach {listen}: pass --password-file, or listen on 127.0.0.1");
         }
-        let password = password_file.map(|file| {
-            let name = file.display();
-            let text =
-                std::fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
-            let password = text.lines().next().unwrap_or_default();
-            ensure!(!password.is_empty(), "the first line of {name} is empty");
-            Ok(sha256(password.as_bytes()))
-        });
+        let password = password_file.map(read_password).transpose()?;
         Ok(Self {
             listen,
             hosts,
-            password: password.transpose()?,
+            password,
         })
     }
 
@@ -79,8 +60,8 @@ impl Guard {
 
     /// The answer to a request that is rejected.
     fn rejection(&self, request: &Request) -> Option<Response> {
-        let header = |name| request.headers().get(name);
-        let host = header(header::HOST).and_then(|host| host.to_str().ok());
+        let sent = |name| request.headers().get(name);
+        let host = sent(header::HOST).and_then(|host| host.to_str().ok());
         if !host.is_some_and(|host| self.is_ours(host)) {
             let reason = "This page is not called by that name. Pass --host NAME to allow it.\n";
             return Some((StatusCode::MISDIRECTED_REQUEST, reason).into_response());
@@ -89,9 +70,9 @@ impl Guard {
             let allowed = [(header::ALLOW, "GET, HEAD")];
             return Some((StatusCode::METHOD_NOT_ALLOWED, allowed).into_response());
         }
-        if !self.accepts(header(header::AUTHORIZATION)) {
-            let challenge = r#"Basic realm="heartbeat", charset="UTF-8""#;
-            let challenge = [(header::WWW_AUTHENTICATE, challenge)];
+        if !self.accepts(sent(header::AUTHORIZATION)) {
+            let basic = r#"Basic realm="heartbeat", charset="UTF-8""#;
+            let challenge = [(header::WWW_AUTHENTICATE, basic)];
             return Some((StatusCode::UNAUTHORIZED, challenge).into_response());
         }
         None
@@ -113,23 +94,27 @@ impl Guard {
     }
 }
 
+/// The digest of the password in the first line of a file.
+fn read_password(file: &Path) -> anyhow::Result<[u8; 32]> {
+    let name = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("{name} cannot be read"))?;
+    let password = text.lines().next().unwrap_or_default();
+    ensure!(!password.is_empty(), "the first line of {name} is empty");
+    Ok(sha256(password.as_bytes()))
+}
+
 fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut array = [0; 32];
     array.copy_from_slice(digest(&SHA256, bytes).as_ref());
     array
 }
 
-/// Answers what may be answered, with the headers of every response.
+/// Passes on what may be answered.
 pub async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let mut response = match guard.rejection(&request) {
+    match guard.rejection(&request) {
         Some(rejection) => rejection,
         None => next.run(request).await,
-    };
-    for (name, value) in HEADERS {
-        let value = HeaderValue::from_static(value);
-        response.headers_mut().insert(name, value);
     }
-    response
 }
 
 #[cfg(test)]

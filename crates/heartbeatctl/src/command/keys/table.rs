@@ -1,11 +1,10 @@
 //! The keys table, and its items as people and programs see them.
 
-use crate::aws::explain_in;
 use crate::terminal::printable;
-use crate::time;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use chrono::{DateTime, Utc};
+use page::{explain_in, time};
 use serde::{Serialize, Serializer};
 use std::ops::{Deref, Not};
 use tables::ServerId;
@@ -60,8 +59,8 @@ impl KeysTable {
     /// Stores a new key.
     pub async fn put(&self, key: &StoredKey) -> anyhow::Result<()> {
         let put = self.client.put_item().table_name(&self.name);
-        let put = key.add(put).send().await;
-        put.map_err(explain_in(&self.name))?;
+        let sent = key.add(put).send().await;
+        sent.map_err(explain_in(&self.name))?;
         Ok(())
     }
 
@@ -94,8 +93,8 @@ impl KeysTable {
     /// Deletes a key.
     pub async fn delete(&self, key: &StoredKey) -> anyhow::Result<()> {
         let delete = self.client.delete_item().table_name(&self.name);
-        let delete = key.revoke(delete).send().await;
-        delete.map_err(explain_in(&self.name))?;
+        let sent = key.revoke(delete).send().await;
+        sent.map_err(explain_in(&self.name))?;
         Ok(())
     }
 
@@ -138,8 +137,10 @@ impl Listed {
 
     /// A description for people.
     pub fn describe(&self) -> String {
-        let label = self.label.as_ref();
-        let label = label.map_or(String::new(), |label| format!(", \"{}\"", printable(label)));
+        let label = self
+            .label
+            .as_ref()
+            .map_or_else(String::new, |label| format!(", \"{}\"", printable(label)));
         format!("{} ({}{label})", self.short_digest(), self.server())
     }
 

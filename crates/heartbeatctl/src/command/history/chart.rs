@@ -1,7 +1,7 @@
 //! A chart of one metric for a terminal.
 
-use super::series::{Point, Summary, gap, points};
 use chrono::{DateTime, Utc};
+use page::history::series::{Point, Summary, gap, points, unit};
 use tables::metric::{Metric, Rule};
 use tables::row::Recorded;
 
@@ -31,11 +31,6 @@ pub fn draw(
         .iter()
         .map(|values| (!values.is_empty()).then(|| Summary::of(values)))
         .collect();
-    let unit = if metric.is_counter {
-        format!("{}/s", metric.unit.symbol())
-    } else {
-        metric.unit.symbol().to_owned()
-    };
     let Some(extremes) = extremes(&points) else {
         return format!("{}: no values", metric.name);
     };
@@ -44,7 +39,7 @@ pub fn draw(
     } else {
         round_up(extremes.1.1)
     };
-    let mut lines = vec![title(metric, &unit, extremes)];
+    let mut lines = vec![title(metric, extremes)];
     for row in (0..HEIGHT).rev() {
         let label = match row {
             _ if row == HEIGHT - 1 => short(top, ""),
@@ -69,9 +64,10 @@ fn extremes(points: &[Point]) -> Option<(Point, Point)> {
     Some((min, max))
 }
 
-fn title(metric: &Metric, unit: &str, (min, max): (Point, Point)) -> String {
+fn title(metric: &Metric, (min, max): (Point, Point)) -> String {
+    let unit = unit(metric);
     let at =
-        |(time, value): Point| format!("{} ({})", short(value, unit), time.format("%m-%d %H:%M"));
+        |(time, value): Point| format!("{} ({})", short(value, &unit), time.format("%m-%d %H:%M"));
     format!("{}  min {}  max {}", metric.name, at(min), at(max))
 }
 
@@ -97,8 +93,8 @@ fn cell(column: Option<&Summary>, top: f64, row: usize) -> char {
 /// The horizontal axis: start, middle and end.
 fn times(since: DateTime<Utc>, until: DateTime<Utc>, width: usize) -> String {
     let label = |time: DateTime<Utc>| time.format("%m-%d %H:%M").to_string();
-    let [start, middle, end] = [since, since + (until - since) / 2, until].map(label);
-    let end = format!("{end} UTC");
+    let [start, middle] = [since, since + (until - since) / 2].map(label);
+    let end = format!("{} UTC", label(until));
     let spare = width.saturating_sub(start.len() + middle.len() + end.len());
     let pad = " ".repeat(AXIS + 1);
     if spare < 4 {
@@ -122,8 +118,7 @@ fn round_up(value: f64) -> f64 {
         return 1.0;
     }
     let power = 10_f64.powf(value.log10().floor());
-    let steps = [1.0, 2.0, 2.5, 5.0, 10.0];
-    let step = steps
+    let step = [1.0, 2.0, 2.5, 5.0]
         .into_iter()
         .find(|step| value <= step * power * 1.000_001);
     step.unwrap_or(10.0) * power
@@ -135,8 +130,10 @@ fn short(value: f64, unit: &str) -> String {
     if value >= 1e15 {
         return format!("{value:.1e} {unit}").trim_end().to_owned();
     }
-    let prefix = PREFIXES.into_iter().find(|(size, _)| value >= *size);
-    let (size, prefix) = prefix.unwrap_or((1.0, ""));
+    let (size, prefix) = PREFIXES
+        .into_iter()
+        .find(|(size, _)| value >= *size)
+        .unwrap_or((1.0, ""));
     let scaled = value / size;
     let rounded = if scaled < 10.0 {
         (scaled * 100.0).round() / 100.0
@@ -151,6 +148,7 @@ fn short(value: f64, unit: &str) -> String {
 mod tests {
     use super::*;
     use chrono::TimeDelta;
+    use page::fleet::{CPU, LOAD};
     use tables::{Metrics, Number};
 
     #[test]
@@ -166,11 +164,10 @@ mod tests {
                 timestamp: since + TimeDelta::minutes(minute as i64 * 2),
                 received_at: None,
                 metrics: Metrics::from_fn(|metric| {
-                    (metric.name == "cpu_percent").then_some(Number::Float(*value))
+                    (metric == CPU).then_some(Number::Float(*value))
                 }),
             })
             .collect();
-        let metric = Metric::find("cpu_percent").expect("a metric");
         let expected = "\
 cpu_percent  min 0 % (01-18 00:00)  max 100 % (01-18 00:04)
       100┤  █
@@ -180,12 +177,8 @@ cpu_percent  min 0 % (01-18 00:00)  max 100 % (01-18 00:04)
          ┤ ██ ▄▄
         0┤▁██ ██
           01-18 00:00";
-        assert_eq!(draw(&rows, metric, [since, until], 20), expected);
-        let metric = Metric::find("load_1m").expect("a metric");
-        assert_eq!(
-            draw(&rows, metric, [since, until], 20),
-            "load_1m: no values"
-        );
+        assert_eq!(draw(&rows, CPU, [since, until], 20), expected);
+        assert_eq!(draw(&rows, LOAD, [since, until], 20), "load_1m: no values");
     }
 
     #[test]

@@ -1,15 +1,14 @@
 //! The pages. Every value is escaped by the template.
 
-use crate::fleet::{Fleet, Server, Status, minute};
+use crate::fleet::{CPU, DISK, Fleet, MEMORY, Server};
+use crate::history::series;
 use crate::time;
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, html};
 use serde_json::json;
-use tables::Limits;
 use tables::metric::{METRICS, Rule};
-
-/// Usage from which a bar is drawn as high, percent.
-const OVERLOADED: u8 = 90;
+use tables::server::Status;
+use tables::{Limits, Metric};
 
 fn page(title: &str, retries: bool, body: &Markup) -> Markup {
     html! {
@@ -64,14 +63,9 @@ pub fn fleet(fleet: &Fleet) -> Markup {
 /// What a refresh replaces.
 pub fn fleet_part(fleet: &Fleet) -> Markup {
     let servers = &fleet.servers;
-    let offline = servers
-        .iter()
-        .filter(|server| server.status == Status::Offline)
-        .count();
-    let plural = if servers.len() == 1 { "" } else { "s" };
     html! {
         p.summary {
-            (servers.len()) " server" (plural) ", " (offline) " offline · "
+            (fleet.summary()) " · "
             time datetime=(fleet.at.to_rfc3339()) { (fleet.at.format("%H:%M:%S UTC")) }
         }
         @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
@@ -93,32 +87,33 @@ pub fn fleet_part(fleet: &Fleet) -> Markup {
 
 fn row(server: &Server, now: DateTime<Utc>) -> Markup {
     html! {
-        tr.offline[server.status == Status::Offline] role="row" {
+        tr.offline[!server.is_online] role="row" {
             th scope="row" role="rowheader" {
-                a href={ "/servers/" (server.server_id) } { (server.server_id) }
-                @if let Some(hostname) = &server.hostname { " " small { (hostname) } }
+                a href={ "/servers/" (server.id()) } { (server.id()) }
+                @if let Some(hostname) = &server.stored.hostname { " " small { (hostname) } }
             }
             td role="cell" { (status(server)) }
             td role="cell" data-title="Last seen" { (seen(server, now)) }
-            td role="cell" data-title="CPU" { (bar(server, "cpu_percent", server.cpu_percent)) }
-            td role="cell" data-title="Memory" { (bar(server, "memory_percent", server.memory_percent)) }
-            td role="cell" data-title="Disk" { (bar(server, "disk_percent", server.disk_percent)) }
+            td role="cell" data-title="CPU" { (bar(server, CPU)) }
+            td role="cell" data-title="Memory" { (bar(server, MEMORY)) }
+            td role="cell" data-title="Disk" { (bar(server, DISK)) }
             td role="cell" { (remarks(server)) }
         }
     }
 }
 
 fn status(server: &Server) -> Markup {
-    let (class, sign, word) = match server.status {
-        Status::Online => ("online", "●", "online"),
-        Status::Offline => ("offline", "○", "offline"),
+    let sign = match server.status() {
+        Status::Online => "●",
+        Status::Offline => "○",
     };
-    html! { span.status.(class) { span aria-hidden="true" { (sign) } " " (word) } }
+    let word = server.status().as_str();
+    html! { span.status.(word) { span aria-hidden="true" { (sign) } " " (word) } }
 }
 
 fn seen(server: &Server, now: DateTime<Utc>) -> Markup {
     html! {
-        @if let Some(seen) = server.last_seen {
+        @if let Some(seen) = server.last_seen() {
             time datetime=(seen.to_rfc3339()) title=(seen.format("%Y-%m-%d %H:%M:%S UTC")) {
                 (time::words((now - seen).max(TimeDelta::zero()))) " ago"
             }
@@ -127,73 +122,42 @@ fn seen(server: &Server, now: DateTime<Utc>) -> Markup {
 }
 
 /// A bar and a number.
-fn bar(server: &Server, metric: &str, percent: Option<f64>) -> Markup {
-    let is_high = server.high.iter().any(|high| high.metric == metric);
+fn bar(server: &Server, metric: &Metric) -> Markup {
     html! {
-        @if let Some(percent) = percent {
-            meter min="0" max="100" low=(OVERLOADED - 1) high=(OVERLOADED) optimum="0" value=(percent) {}
-            " " span.high[is_high] { (format!("{percent:.0} %")) }
+        @if let Some(percent) = server.value(metric) {
+            meter min="0" max="100" low="89" high="90" optimum="0" value=(percent) {}
+            " " span.high[server.is_high(metric)] { (format!("{percent:.0} %")) }
         } @else { "–" }
     }
 }
 
-/// What is high, silenced, or wrong.
 fn remarks(server: &Server) -> Markup {
-    let high = server.high.iter().map(|high| {
-        let since = tables::time::parse(&high.since).map_or_else(|| high.since.clone(), minute);
-        format!(
-            "{} is high (limit {}) since {since}",
-            high.metric, high.limit
-        )
-    });
-    let silenced = server
-        .silenced_until
-        .map(|until| format!("silenced until {}", minute(until)));
-    let back = server
-        .returned_at
-        .map(|at| format!("back since {}", minute(at)));
-    let clock = server.clock_error_seconds.map(|error| {
-        let direction = if error > 0 { "ahead" } else { "behind" };
-        format!(
-            "clock {} {direction}",
-            time::rounded(TimeDelta::seconds(error))
-        )
-    });
-    let remarks: Vec<_> = high.chain(silenced).chain(back).chain(clock).collect();
-    html! { @for remark in &remarks { span.remark { (remark) } " " } }
+    html! { @for remark in server.remarks() { span.remark { (remark) } " " } }
 }
 
 /// One server, with a place for its charts.
 pub fn server(server: &Server, limits: &Limits, now: DateTime<Utc>) -> Markup {
-    let metrics = METRICS.iter().map(|metric| {
-        let limit = limits.of(metric, server.limits.as_ref());
-        let unit = if metric.is_counter {
-            format!("{}/s", metric.unit.symbol())
-        } else {
-            metric.unit.symbol().to_owned()
-        };
+    let charts = METRICS.iter().map(|metric| {
+        let limit = limits.of(metric, server.stored.limits.as_ref());
         json!({
             "name": metric.name,
             "label": metric.label(),
-            "unit": unit,
+            "unit": series::unit(metric),
             "isPercent": metric.rule == Rule::Percent,
             // A limit on a counter is on its value, and the chart shows its rate.
             "limit": limit.filter(|_| !metric.is_counter),
         })
     });
-    let metrics = json!(metrics.collect::<Vec<_>>()).to_string();
-    let os = [
-        &server.os_distribution,
-        &server.os_version,
-        &server.architecture,
-    ];
-    let os: Vec<_> = os.into_iter().flatten().map(String::as_str).collect();
+    let metrics = json!(charts.collect::<Vec<_>>()).to_string();
+    let os = &server.stored.os;
+    let parts = [&os.distribution, &os.version, &os.architecture];
+    let system: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
     page(
-        &format!("{} – heartbeat", server.server_id),
+        &format!("{} – heartbeat", server.id()),
         false,
         &html! {
             header {
-                h1 { a href="/" { "Fleet" } " / " (server.server_id) }
+                h1 { a href="/" { "Fleet" } " / " (server.id()) }
                 nav aria-label="Time" {
                     @for range in ["1h", "6h", "24h", "7d", "30d"] {
                         a.range href={ "#" (range) } { (range) }
@@ -204,8 +168,8 @@ pub fn server(server: &Server, limits: &Limits, now: DateTime<Utc>) -> Markup {
             main {
                 p.summary {
                     (status(server)) ", " (seen(server, now))
-                    @if let Some(hostname) = &server.hostname { " · " (hostname) }
-                    @if !os.is_empty() { " · " (os.join(" ")) }
+                    @if let Some(hostname) = &server.stored.hostname { " · " (hostname) }
+                    @if !system.is_empty() { " · " (system.join(" ")) }
                 }
                 p { (remarks(server)) }
                 p #shown role="status" {}
@@ -213,7 +177,7 @@ pub fn server(server: &Server, limits: &Limits, now: DateTime<Utc>) -> Markup {
                     "Drag over a chart to zoom in, double-click to zoom out. With the keyboard: arrow keys move the pointer, Shift \
                      with them selects, Enter zooms in, Escape zooms out."
                 }
-                div #charts data-server=(server.server_id) data-metrics=(metrics) {}
+                div #charts data-server=(server.id()) data-metrics=(metrics) {}
                 noscript { p { "The charts need JavaScript. " code { "heartbeatctl history" } " draws them in a terminal." } }
             }
         },

@@ -1,7 +1,7 @@
 //! The fleet for Prometheus, in OpenMetrics. Names and units are derived from the table of metrics: base units, counters
 //! with `_total`.
 
-use crate::fleet::{Fleet, Server, Status};
+use crate::fleet::{Fleet, Server};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode as encode_text;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -37,39 +37,36 @@ impl Collector for LastReadings {
                           unit: Option<&Unit>,
                           kind,
                           value: &dyn Fn(&Server) -> Option<Value>| {
-            let mut encoder = encoder.encode_descriptor(name, help, unit, kind)?;
+            let mut family = encoder.encode_descriptor(name, help, unit, kind)?;
             for server in &self.0.servers {
                 let Some(value) = value(server) else {
                     continue;
                 };
-                let labels = [("server_id", &*server.server_id)];
-                let encoder = encoder.encode_family(&labels)?;
+                let labels = [("server_id", server.id())];
+                let sample = family.encode_family(&labels)?;
                 match value {
-                    Value::Gauge(value) => ConstGauge::new(value).encode(encoder)?,
-                    Value::Counter(value) => ConstCounter::new(value).encode(encoder)?,
+                    Value::Gauge(value) => ConstGauge::new(value).encode(sample)?,
+                    Value::Counter(value) => ConstCounter::new(value).encode(sample)?,
                 }
             }
             Ok::<(), fmt::Error>(())
         };
-        let online =
-            |server: &Server| Some(Value::Gauge(f64::from(server.status == Status::Online)));
         family(
             "server_online",
             "Whether the server still sends heartbeats",
             None,
             MetricType::Gauge,
-            &online,
+            &|server| Some(Value::Gauge(f64::from(server.is_online))),
         )?;
-        let seen = |server: &Server| {
-            let seen = server.last_seen?.timestamp_micros() as f64 / 1e6;
-            Some(Value::Gauge(seen))
-        };
         family(
             "last_seen_timestamp",
             "When the last heartbeat was received",
             Some(&Unit::Seconds),
             MetricType::Gauge,
-            &seen,
+            &|server| {
+                let seen = server.last_seen()?.timestamp_micros() as f64 / 1e6;
+                Some(Value::Gauge(seen))
+            },
         )?;
         for metric in &METRICS {
             let (name, unit, divisor) = naming(metric);
@@ -78,12 +75,11 @@ impl Collector for LastReadings {
             } else {
                 MetricType::Gauge
             };
-            let help = metric.description.trim_end_matches('.');
-            // The unit is the base unit now.
-            let help = help.split(", ").next().unwrap_or(help);
-            let help = format!("{help}, at the last heartbeat");
+            // Without its unit, because it is the base unit here.
+            let description = metric.description.trim_end_matches('.').split(", ").next();
+            let help = format!("{}, at the last heartbeat", description.unwrap_or_default());
             let value = |server: &Server| {
-                let value = server.metrics.get(metric.name)?;
+                let value = server.stored.reading.as_ref()?.metrics.value(metric)?;
                 Some(match (metric.is_counter, value) {
                     (true, tables::Number::Whole(value)) => Value::Counter(value),
                     (_, value) => Value::Gauge(value.as_f64() / divisor),

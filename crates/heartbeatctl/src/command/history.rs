@@ -1,19 +1,16 @@
 //! What a server has measured: charts for people, rows and buckets for programs.
 
 mod chart;
-pub mod output;
-pub mod read;
-mod series;
 
-use crate::aws::{Aws, explain_in};
+use crate::aws::Aws;
 use crate::target::{METRICS, SERVERS, Target};
 use crate::terminal::{columns, print, print_bytes};
-use crate::time;
 use anyhow::{anyhow, bail, ensure};
 use chrono::Utc;
 use clap::Args;
 use clap::error::ErrorKind;
-use read::{Period, Request, Rows, Source};
+use page::history::{MAX_AHEAD, Period, Request, Rows, Source, output};
+use page::{explain_in, time};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 use tables::metric::{METRICS as ALL, Metric};
@@ -22,13 +19,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// The metrics that are shown unless others are asked for.
-const SHOWN: [&str; 6] = [
-    "cpu_percent",
-    "memory_percent",
-    "disk_percent",
-    "load_1m",
-    "network_rx_bytes",
-    "network_tx_bytes",
+const SHOWN: [&Metric; 6] = [
+    Metric::named("cpu_percent"),
+    Metric::named("memory_percent"),
+    Metric::named("disk_percent"),
+    Metric::named("load_1m"),
+    Metric::named("network_rx_bytes"),
+    Metric::named("network_tx_bytes"),
 ];
 
 /// Show what a server has measured.
@@ -45,7 +42,7 @@ Examples:
   heartbeatctl --stack heartbeat history web-1
   heartbeatctl --stack heartbeat history web-1 --since 7d --metric disk_percent
   heartbeatctl --stack heartbeat history web-1 --since 2026-01-18 --until 2026-01-19 --csv --every 5m")]
-pub struct History {
+pub struct Command {
     /// The server.
     server: ServerId,
     /// From when: a duration before now, or a time in UTC (2026-01-18, 2026-01-18T10:30).
@@ -72,7 +69,7 @@ fn metric(name: &str) -> Result<&'static Metric, String> {
     })
 }
 
-impl History {
+impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
         // Clap sees no conflict between arguments before and after the command.
         if self.csv && target.json {
@@ -92,7 +89,7 @@ impl History {
         let metrics: Vec<_> = match (self.metrics.is_empty(), is_for_programs) {
             (false, _) => self.metrics,
             (true, true) => ALL.iter().collect(),
-            (true, false) => SHOWN.iter().filter_map(|name| Metric::find(name)).collect(),
+            (true, false) => SHOWN.to_vec(),
         };
         let request = Request {
             server: self.server,
@@ -110,11 +107,7 @@ impl History {
         };
         let Rows { rows, ahead } = with_progress(&source, &request).await?;
         if ahead > 0 {
-            let or_more = if ahead == read::MAX_AHEAD {
-                " or more"
-            } else {
-                ""
-            };
+            let or_more = if ahead == MAX_AHEAD { " or more" } else { "" };
             eprintln!(
                 "{ahead}{or_more} rows lie in the future, because the clock of {} was wrong; they are left out.",
                 server
@@ -123,8 +116,10 @@ impl History {
         if rows.is_empty() {
             let servers = aws.name(&SERVERS).await?;
             let get = aws.dynamodb().await.get_item().table_name(&servers);
-            let found = server::find(get, server).send().await;
-            let found = found.map_err(explain_in(&servers))?;
+            let found = server::find(get, server)
+                .send()
+                .await
+                .map_err(explain_in(&servers))?;
             ensure!(
                 found.item.is_some(),
                 "there is no server {}, and no rows of it",

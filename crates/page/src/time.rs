@@ -8,8 +8,8 @@ use std::time::Duration;
 /// # Errors
 /// If it is not a duration, or longer than a thousand years.
 pub fn duration(text: &str) -> Result<TimeDelta, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
-    let duration = TimeDelta::from_std(duration).map_err(|error| error.to_string())?;
+    let parsed = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let duration = TimeDelta::from_std(parsed).map_err(|error| error.to_string())?;
     if duration > TimeDelta::days(365_000) {
         return Err("it is longer than a thousand years".to_owned());
     }
@@ -61,20 +61,27 @@ pub fn moment(text: &str) -> Result<Moment, String> {
         "%Y-%m-%d %H:%M:%S%.f",
         "%Y-%m-%d %H:%M",
     ];
-    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d");
-    let time = formats
+    let midnight = || {
+        Some(
+            NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .ok()?
+                .and_time(NaiveTime::MIN),
+        )
+    };
+    formats
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
-        .or_else(|| Some(date.ok()?.and_time(NaiveTime::MIN)));
-    let time =
-        time.ok_or("it is neither a duration such as 24h nor a time such as 2026-01-18T10:30")?;
-    Ok(Moment::At(time.and_utc()))
+        .or_else(midnight)
+        .map(|time| Moment::At(time.and_utc()))
+        .ok_or_else(|| {
+            "it is neither a duration such as 24h nor a time such as 2026-01-18T10:30".to_owned()
+        })
 }
 
 /// A duration by its largest unit: `12s`, `3days`.
 pub fn words(duration: TimeDelta) -> String {
-    let words = words_in_full(duration);
-    words.split(' ').next().unwrap_or_default().to_owned()
+    let in_full = words_in_full(duration);
+    in_full.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// A duration in full: `15m`, `1day 2h`.
@@ -87,11 +94,17 @@ pub fn words_in_full(duration: TimeDelta) -> String {
 pub fn rounded(duration: TimeDelta) -> String {
     const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "min")];
     let seconds = duration.num_seconds().unsigned_abs();
-    let unit = UNITS
+    let (unit, symbol) = UNITS
         .into_iter()
-        .find(|(unit, _)| seconds * 10 >= unit * 19);
-    let (unit, symbol) = unit.unwrap_or((1, "s"));
+        .find(|(unit, _)| seconds * 10 >= unit * 19)
+        .unwrap_or((1, "s"));
     format!("{} {symbol}", (seconds + unit / 2) / unit)
+}
+
+/// A time without its seconds: `2026-01-18 10:30 UTC`.
+#[must_use]
+pub fn to_the_minute(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 #[cfg(test)]

@@ -44,8 +44,8 @@ impl Summary {
 
 /// The time between two rows from which readings are missing: three times what is usual.
 pub fn gap(rows: &[Recorded]) -> TimeDelta {
-    let times = rows.windows(2);
-    let mut steps: Vec<_> = times
+    let mut steps: Vec<_> = rows
+        .windows(2)
         .map(|pair| pair[1].timestamp - pair[0].timestamp)
         .collect();
     steps.sort_unstable();
@@ -57,7 +57,7 @@ pub fn gap(rows: &[Recorded]) -> TimeDelta {
 /// when the counter has fallen because the machine was restarted.
 pub fn points(rows: &[Recorded], metric: &Metric, gap: TimeDelta) -> Vec<Point> {
     let values = rows.iter().filter_map(|row| {
-        let value = row.metrics.get(metric.name)?;
+        let value = row.metrics.value(metric)?;
         Some((row.timestamp, value))
     });
     if !metric.is_counter {
@@ -75,6 +75,13 @@ pub fn points(rows: &[Recorded], metric: &Metric, gap: TimeDelta) -> Vec<Point> 
         (seconds > 0.0 && time - before < gap && growth >= 0.0).then(|| (time, growth / seconds))
     });
     rates.collect()
+}
+
+/// The unit of a metric's points.
+#[must_use]
+pub fn unit(metric: &Metric) -> String {
+    let per_second = if metric.is_counter { "/s" } else { "" };
+    format!("{}{per_second}", metric.unit.symbol())
 }
 
 /// Summaries of each length of time that has a value, oldest first.

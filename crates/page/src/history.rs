@@ -1,6 +1,9 @@
-//! Reads rows of one server: one partition, in ranges side by side.
+//! What a server has measured: rows of one partition, read in ranges side by side.
 
-use crate::aws::explain_in;
+pub mod output;
+pub mod series;
+
+use crate::explain_in;
 use crate::time::Moment;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -38,12 +41,15 @@ impl Period {
     /// # Errors
     /// If it ends before it starts.
     pub fn new(since: Moment, until: Option<Moment>, now: DateTime<Utc>) -> Result<Self, String> {
-        let since = since.at(now);
-        let until = until.map_or(now, |until| until.at(now));
-        if since >= until {
+        let period = Self {
+            since: since.at(now),
+            until: until.map_or(now, |until| until.at(now)),
+            now,
+        };
+        if period.since >= period.until {
             return Err("the period ends before it starts".to_owned());
         }
-        Ok(Self { since, until, now })
+        Ok(period)
     }
 }
 
@@ -77,20 +83,24 @@ impl Source {
     pub async fn read(&self, request: &Request, progress: &impl Fn(usize)) -> anyhow::Result<Rows> {
         let server_id = request.server.as_str();
         let names: Vec<_> = request.metrics.iter().map(|metric| metric.name).collect();
-        let Period { since, until, now } = request.period;
+        let Period { since, now, .. } = request.period;
         let latest = now + TOLERANCE;
         // A period up to now includes what a clock that is slightly wrong has sent.
-        let until = if until >= now { latest } else { until };
-        let ranges = stream::iter(ranges([since, until]));
-        let reading = ranges.map(|range| self.read_range(server_id, &names, range, now, progress));
-        let rows = reading.buffered(CONCURRENCY).try_concat();
+        let until = match request.period.until {
+            until if until >= now => latest,
+            until => until,
+        };
+        let reading = stream::iter(ranges([since, until]))
+            .map(|range| self.read_range(server_id, &names, range, now, progress))
+            .buffered(CONCURRENCY)
+            .try_concat();
         let counting = async {
             if until < latest {
                 return Ok(0);
             }
             self.count_ahead(server_id, latest).await
         };
-        let (rows, ahead) = tokio::try_join!(rows, counting)?;
+        let (rows, ahead) = tokio::try_join!(reading, counting)?;
         Ok(Rows { rows, ahead })
     }
 
@@ -103,8 +113,10 @@ impl Source {
         progress: &impl Fn(usize),
     ) -> anyhow::Result<Vec<Recorded>> {
         let query = self.client.query().table_name(&self.table);
-        let query = Row::select(query, server_id, range, metrics).limit(MAX_PAGE);
-        let mut pages = query.into_paginator().send();
+        let mut pages = Row::select(query, server_id, range, metrics)
+            .limit(MAX_PAGE)
+            .into_paginator()
+            .send();
         let mut rows = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(explain_in(&self.table))?;

@@ -1,9 +1,10 @@
 //! Rows and buckets for programs.
 
 use super::series::{Bucket, Summary, buckets};
+use crate::json::number;
 use chrono::TimeDelta;
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io::{self, Write};
 use tables::Number;
 use tables::metric::Metric;
@@ -51,7 +52,7 @@ fn csv_of_rows(
             write!(out, "{}", format(time))?;
         }
         for metric in metrics {
-            match row.metrics.get(metric.name) {
+            match row.metrics.value(metric) {
                 Some(value) => write!(out, ",{value}")?,
                 None => write!(out, ",")?,
             }
@@ -70,14 +71,14 @@ fn json_of_rows(
             ("timestamp", Some(row.timestamp)),
             ("received_at", row.received_at),
         ];
-        let times = times
+        let present_times = times
             .into_iter()
             .filter_map(|(name, time)| Some((name, Field::Time(format(time?)))));
-        let metrics = metrics.iter().filter_map(|metric| {
-            let value = row.metrics.get(metric.name)?;
+        let values = metrics.iter().filter_map(|metric| {
+            let value = row.metrics.value(metric)?;
             Some((metric.name, Field::Value(number(value))))
         });
-        times.chain(metrics).collect()
+        present_times.chain(values).collect()
     })
 }
 
@@ -113,8 +114,9 @@ fn json_of_buckets(
 ) -> io::Result<()> {
     array(out, buckets, |bucket| {
         let time = ("time", Field::Time(format(bucket.time)));
-        let summaries = metrics.iter().zip(&bucket.metrics);
-        let summaries = summaries
+        let summaries = metrics
+            .iter()
+            .zip(&bucket.metrics)
             .filter_map(|(metric, summary)| Some((metric.name, Field::Summary((*summary)?))));
         [time].into_iter().chain(summaries).collect()
     })
@@ -142,12 +144,4 @@ fn array<T>(
         object.collect_map(members(entry))?;
     }
     write!(out, "{}]", if entries.is_empty() { "" } else { "\n" })
-}
-
-/// A number as JSON.
-pub fn number(number: Number) -> Value {
-    match number {
-        Number::Float(float) => json!(float),
-        Number::Whole(whole) => json!(whole),
-    }
 }

@@ -1,13 +1,14 @@
 //! The alert topic: who is subscribed, and whether a message arrives.
 
-use crate::aws::{Aws, explain};
+use crate::aws::Aws;
 use crate::target::{TOPIC, Target};
 use crate::terminal::{print, printable};
 use announcement::Message;
 use anyhow::{Context, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
+use page::explain;
 use serde::Serialize;
 use serde_json::json;
 
@@ -19,8 +20,15 @@ const PENDING: &str = "PendingConfirmation";
 const DELETED: &str = "Deleted";
 
 /// The topic for alarms and announcements.
+#[derive(Args)]
+#[command(after_help = "Example:\n  heartbeatctl --stack heartbeat notify test")]
+pub struct Command {
+    #[command(subcommand)]
+    action: Action,
+}
+
 #[derive(Subcommand)]
-pub enum Notify {
+enum Action {
     /// Publish a test message, and list the topic's subscriptions with their state.
     ///
     /// A subscription to email counts only once somebody has followed the link in the mail that SNS sends. It disappears if
@@ -38,9 +46,9 @@ struct Subscription {
     state: &'static str,
 }
 
-impl Notify {
+impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
-        let Self::Test = self;
+        let Action::Test = self.action;
         let aws = Aws::new(target);
         let topic = aws.name(&TOPIC).await?;
         let sns = aws.sns().await;
