@@ -6,9 +6,9 @@ use crate::time;
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, html};
 use serde_json::json;
+use tables::Metric;
 use tables::metric::{METRICS, Rule};
 use tables::server::Status;
-use tables::{Limits, Metric};
 
 fn page(title: &str, retries: bool, body: &Markup) -> Markup {
     html! {
@@ -121,12 +121,14 @@ fn seen(server: &Server, now: DateTime<Utc>) -> Markup {
     }
 }
 
-/// A bar and a number.
+/// A bar and a number. A bar above its bound is drawn as bad.
 fn bar(server: &Server, metric: &Metric) -> Markup {
+    let is_high = server.is_high(metric);
+    let bound = if is_high { 0 } else { 100 };
     html! {
         @if let Some(percent) = server.value(metric) {
-            meter min="0" max="100" low="89" high="90" optimum="0" value=(percent) {}
-            " " span.high[server.is_high(metric)] { (format!("{percent:.0} %")) }
+            meter min="0" max="100" low=(bound) high=(bound) optimum="0" value=(percent) {}
+            " " span.high[is_high] { (format!("{percent:.0} %")) }
         } @else { "–" }
     }
 }
@@ -136,16 +138,15 @@ fn remarks(server: &Server) -> Markup {
 }
 
 /// One server, with a place for its charts.
-pub fn server(server: &Server, limits: &Limits, now: DateTime<Utc>) -> Markup {
+pub fn server(server: &Server, now: DateTime<Utc>) -> Markup {
     let charts = METRICS.iter().map(|metric| {
-        let limit = limits.of(metric, server.stored.limits.as_ref());
         json!({
             "name": metric.name,
             "label": metric.label(),
             "unit": series::unit(metric),
             "isPercent": metric.rule == Rule::Percent,
             // A limit on a counter is on its value, and the chart shows its rate.
-            "limit": limit.filter(|_| !metric.is_counter),
+            "limit": server.limit(metric).filter(|_| !metric.is_counter),
         })
     });
     let metrics = json!(charts.collect::<Vec<_>>()).to_string();

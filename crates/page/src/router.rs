@@ -9,12 +9,12 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chrono::{TimeDelta, Utc};
+use chrono::Utc;
 use maud::Markup;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tables::{Limits, METRICS, ServerId};
+use tables::{METRICS, ServerId};
 use tokio::sync::Mutex;
 
 /// How old the fleet may be that a page shows, so that several requests at once are one scan.
@@ -44,21 +44,17 @@ pub struct Tables {
 /// What the requests share.
 struct App {
     tables: Tables,
-    offline_after: TimeDelta,
-    limits: Limits,
     /// The fleet when it was last read.
     fleet: Mutex<Option<(Instant, Arc<Fleet>)>>,
 }
 
 /// The page. Whoever serves it decides who may see it, and gives every response its [headers](with_headers).
 #[must_use]
-pub fn router(tables: Tables, offline_after: TimeDelta, limits: Limits) -> Router {
+pub fn router(tables: Tables) -> Router {
     let style = async || text("text/css", include_str!("style.css"));
     let script = async || text("text/javascript", include_str!("app.js"));
     let app = App {
         tables,
-        offline_after,
-        limits,
         fleet: Mutex::default(),
     };
     Router::new()
@@ -99,7 +95,7 @@ impl App {
         let Tables {
             client, servers, ..
         } = &self.tables;
-        let fleet = Arc::new(Fleet::read(client, servers, Utc::now(), self.offline_after).await?);
+        let fleet = Arc::new(Fleet::read(client, servers, Utc::now()).await?);
         *last = Some((Instant::now(), fleet.clone()));
         Ok(fleet)
     }
@@ -177,7 +173,7 @@ async fn server_page(
         .iter()
         .find(|server| server.id() == id)
         .ok_or_else(|| Failure::NotFound.page())?;
-    Ok(html::server(server, &app.limits, fleet.at))
+    Ok(html::server(server, fleet.at))
 }
 
 async fn servers_json(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Response> {

@@ -21,16 +21,12 @@ use std::time::Duration;
 
 /// Show every server: its status, operating system and load.
 ///
-/// Problems come first: servers that went offline, the latest on top, then those with CPU, memory or disk at
-/// 90 % or more. It makes one scan of the servers table. On a terminal, it also makes one query for each server that
-/// fits, for the sparkline of its last hour.
+/// Problems come first: servers that went offline, the latest on top, then those with a metric at its limit. They are
+/// judged by the rules that the watchdog has written into the servers table. It makes one scan of that table. On a
+/// terminal, it also makes one query for each server that fits, for the sparkline of its last hour.
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat fleet --watch")]
 pub struct Command {
-    /// Silence after which a server is shown as offline, even if no watchdog has marked it. A server's own threshold
-    /// precedes it.
-    #[arg(long, default_value = "180s", value_name = "DURATION", value_parser = time::duration)]
-    offline_after: TimeDelta,
     /// Refresh in place, every 10 s if no interval is given.
     #[arg(long, num_args = 0..=1, default_missing_value = "10s", value_name = "INTERVAL", value_parser = time::positive_duration)]
     watch: Option<TimeDelta>,
@@ -50,14 +46,11 @@ impl Command {
             "--watch needs a terminal"
         );
         let aws = Aws::new(target);
-        let view = View {
-            tables: Tables {
-                servers: aws.name(&SERVERS).await?,
-                metrics: aws.name(&METRICS).await?,
-                client: aws.dynamodb().await,
-            },
-            offline_after: self.offline_after,
-        };
+        let view = View(Tables {
+            servers: aws.name(&SERVERS).await?,
+            metrics: aws.name(&METRICS).await?,
+            client: aws.dynamodb().await,
+        });
         if let Some(interval) = self.watch {
             return tokio::select! {
                 watched = view.watch(interval.to_std()?) => watched,
@@ -77,17 +70,15 @@ impl Command {
     }
 }
 
-struct View {
-    tables: Tables,
-    offline_after: TimeDelta,
-}
+/// What is read for the terminal.
+struct View(Tables);
 
 impl View {
     async fn fleet(&self) -> anyhow::Result<Fleet> {
         let Tables {
             client, servers, ..
-        } = &self.tables;
-        Fleet::read(client, servers, Utc::now(), self.offline_after).await
+        } = &self.0;
+        Fleet::read(client, servers, Utc::now()).await
     }
 
     /// Reads the sparklines that the terminal has room for.
@@ -97,7 +88,7 @@ impl View {
         let shown = &fleet.servers[..seen.min(fleet.servers.len())];
         let Tables {
             client, metrics, ..
-        } = &self.tables;
+        } = &self.0;
         Sparkline::read_all(client, metrics, shown, fleet.at).await
     }
 

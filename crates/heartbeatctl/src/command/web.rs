@@ -7,15 +7,12 @@ use crate::stop;
 use crate::target::{METRICS, SERVERS, Target};
 use anyhow::Context;
 use axum::middleware::from_fn_with_state;
-use chrono::TimeDelta;
 use clap::Args;
 use guard::Guard;
-use page::{Tables, time};
+use page::Tables;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tables::Limits;
-use tables::limit::DEFAULT_LIMITS;
 use tokio::net::TcpListener;
 
 /// Serve a page for the browser: the fleet, charts of each server, and metrics for Prometheus.
@@ -35,12 +32,6 @@ pub struct Command {
     /// Another name under which the page may be called; may be repeated.
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
-    /// Silence after which a server is shown as offline, even if no watchdog has marked it.
-    #[arg(long, default_value = "180s", value_name = "DURATION", value_parser = time::duration)]
-    offline_after: TimeDelta,
-    /// The limits of the watchdog, to draw them. A server's own precede them.
-    #[arg(long, env = "LIMITS", value_name = "LIMITS", default_value = DEFAULT_LIMITS, value_parser = Limits::parse)]
-    watchdog_limits: Limits,
 }
 
 impl Command {
@@ -52,8 +43,7 @@ impl Command {
             metrics: aws.name(&METRICS).await?,
             client: aws.dynamodb().await,
         };
-        let router = page::router(tables, self.offline_after, self.watchdog_limits)
-            .layer(from_fn_with_state(Arc::new(guard), guard::check));
+        let router = page::router(tables).layer(from_fn_with_state(Arc::new(guard), guard::check));
         let listener = TcpListener::bind(self.listen)
             .await
             .with_context(|| format!("cannot listen on {}", self.listen))?;

@@ -6,12 +6,9 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
-use tables::server::{Reading, Server as StoredServer, Status};
+use tables::server::{Reading, Rules, Server as StoredServer, Status};
 use tables::time::format;
-use tables::{Metric, Number};
-
-/// Usage at which a metric counts as high, percent.
-const OVERLOADED: f64 = 90.0;
+use tables::{Limits, METRICS, Metric, Number};
 
 /// How much an agent's clock may differ from the endpoint's, and a heartbeat take, before the clock counts as wrong.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
@@ -22,6 +19,8 @@ pub struct Server {
     pub stored: StoredServer,
     /// Whether it still sends heartbeats.
     pub is_online: bool,
+    /// Those of its own, and else the watchdog's.
+    limits: Limits,
 }
 
 /// The metrics that a line about a server shows.
@@ -33,11 +32,7 @@ pub const UPTIME: &Metric = Metric::named("uptime_seconds");
 
 impl Server {
     /// A server as it is now.
-    pub(super) fn new(
-        mut stored: StoredServer,
-        now: DateTime<Utc>,
-        offline_after: TimeDelta,
-    ) -> Self {
+    pub(super) fn new(mut stored: StoredServer, rules: &Rules, now: DateTime<Utc>) -> Self {
         let is_marked = stored.status == Some(Status::Offline);
         if is_marked || stored.announced.is_none() {
             stored.returned_at = None;
@@ -48,8 +43,12 @@ impl Server {
         if !stored.is_silenced(now) {
             stored.silenced_until = None;
         }
-        let is_online = is_online(&stored, now, stored.offline_after.unwrap_or(offline_after));
-        Self { stored, is_online }
+        let own = stored.limits.as_ref();
+        Self {
+            is_online: is_online(&stored, rules, now),
+            limits: own.map_or_else(|| rules.limits.clone(), |own| rules.limits.with(own)),
+            stored,
+        }
     }
 
     #[must_use]
@@ -79,12 +78,19 @@ impl Server {
         reading.metrics.value(metric).map(Number::as_f64)
     }
 
-    /// Whether a metric is at its limit.
+    /// The value from which a metric is high.
+    #[must_use]
+    pub fn limit(&self, metric: &Metric) -> Option<f64> {
+        self.limits.of(metric, None)
+    }
+
+    /// Whether a metric has reached its limit, or has been high and has not recovered.
     #[must_use]
     pub fn is_high(&self, metric: &Metric) -> bool {
         let mut high = self.stored.high.entries.iter();
-        high.any(|entry| entry.metric.name == metric.name)
-            || self.value(metric).is_some_and(|value| value >= OVERLOADED)
+        let reached = self.value(metric).zip(self.limit(metric));
+        high.any(|entry| entry.metric == metric)
+            || reached.is_some_and(|(value, limit)| value >= limit)
     }
 
     /// How far the agent's clock is ahead of the endpoint's, if that is more than a minute; negative if it is behind.
@@ -99,10 +105,7 @@ impl Server {
     /// metric at its limit, then the others by name.
     pub(super) fn rank(&self) -> impl Ord + use<> {
         let gone = (!self.is_online).then(|| self.last_seen());
-        let is_high = !self.stored.high.entries.is_empty()
-            || [CPU, MEMORY, DISK]
-                .iter()
-                .any(|metric| self.is_high(metric));
+        let is_high = METRICS.iter().any(|metric| self.is_high(metric));
         (
             self.is_online,
             Reverse(gone),
@@ -113,8 +116,9 @@ impl Server {
 }
 
 /// Whether a server is neither marked as offline nor silent for longer than its threshold; zero means never late.
-fn is_online(stored: &StoredServer, now: DateTime<Utc>, offline_after: TimeDelta) -> bool {
+fn is_online(stored: &StoredServer, rules: &Rules, now: DateTime<Utc>) -> bool {
     let is_marked = stored.status == Some(Status::Offline);
+    let offline_after = stored.offline_after.unwrap_or(rules.offline_after);
     stored.last_seen.as_ref().is_some_and(|seen| {
         !is_marked && (offline_after.is_zero() || now - seen.time <= offline_after)
     })
@@ -170,9 +174,10 @@ fn reading(reading: &Reading) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Fleet;
+    use super::super::{Fleet, NO_RULES};
     use super::*;
     use tables::Metrics;
+    use tables::server::Memory;
     use tables::time::Stored;
 
     fn now() -> DateTime<Utc> {
@@ -195,8 +200,7 @@ mod tests {
     }
 
     fn fleet(stored: impl IntoIterator<Item = StoredServer>) -> Fleet {
-        let stored = stored.into_iter().collect();
-        Fleet::new(stored, None, now(), TimeDelta::seconds(180))
+        Fleet::new(stored.into_iter().collect(), None, now())
     }
 
     #[test]
@@ -235,5 +239,48 @@ mod tests {
                 "healthy-b"
             ]
         );
+    }
+
+    // C8.12: the watchdog's rules, and a server's own precede them.
+    #[test]
+    fn servers_are_judged_by_the_rules_in_the_watchdogs_item() {
+        let limited = |name, limits: &str| StoredServer {
+            limits: Limits::parse_own(limits).ok(),
+            ..server(name, Status::Online, Some(1), 95.0)
+        };
+        let stored = || {
+            vec![
+                server("full", Status::Online, Some(1), 80.0),
+                server("quiet", Status::Online, Some(100), 1.0),
+                limited("roomy", "disk_percent=97"),
+                limited("unlimited", "disk_percent=off"),
+            ]
+        };
+        let problems = |watchdog| {
+            let fleet = Fleet::new(stored(), watchdog, now());
+            let is_problem = |server: &&Server| {
+                !server.is_online || METRICS.iter().any(|metric| server.is_high(metric))
+            };
+            let problems = fleet
+                .servers
+                .iter()
+                .filter(is_problem)
+                .map(|server| server.id().to_owned());
+            (problems.collect::<Vec<_>>(), fleet.warning())
+        };
+        let by_default = Some(NO_RULES.to_owned());
+        assert_eq!(problems(None), (vec![], by_default.clone()));
+        assert_eq!(problems(Some(Memory::default())), (vec![], by_default));
+        let rules = Rules {
+            offline_after: TimeDelta::seconds(99),
+            limits: Limits::parse("disk_percent=80").expect("limits"),
+            ..Rules::default()
+        };
+        let watchdog = Memory {
+            rules: Some(rules),
+            ..Memory::default()
+        };
+        let expected = ["quiet", "full"].map(str::to_owned).to_vec();
+        assert_eq!(problems(Some(watchdog)), (expected, None));
     }
 }

@@ -270,7 +270,7 @@ fn bar(percent: f64, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tables::server::{Os, Reading, Server as StoredServer, Status};
+    use tables::server::{Memory, Os, Reading, Rules, Server as StoredServer, Status};
     use tables::time::Stored;
     use tables::{Metrics, Number};
 
@@ -335,7 +335,11 @@ mod tests {
 
     fn fleet(servers: impl Into<Vec<StoredServer>>) -> Fleet {
         let now = NOW.parse().expect("a time");
-        Fleet::new(servers.into(), None, now, TimeDelta::seconds(180))
+        let watchdog = Some(Memory {
+            rules: Some(Rules::default()),
+            ..Memory::default()
+        });
+        Fleet::new(servers.into(), watchdog, now)
     }
 
     fn sparklines() -> [Sparkline; 2] {
