@@ -7,6 +7,7 @@ mod history;
 mod keys;
 mod limit;
 mod notify;
+mod restore;
 mod silence;
 mod web;
 
@@ -40,5 +41,6 @@ commands! {
     Expect: expect,
     Limit: limit,
     Forget: forget,
+    Restore: restore,
     Web: web,
 }

@@ -2,6 +2,7 @@
 
 mod aws;
 mod command;
+mod key;
 mod server;
 mod stop;
 mod target;
@@ -49,5 +50,44 @@ fn fail(error: anyhow::Error) -> ExitCode {
             eprintln!("error: {}", terminal::printable(&format!("{error:#}")));
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    const DOCUMENTS: [&str; 3] = [
+        include_str!("../../../README.md"),
+        include_str!("../../../docs/run.md"),
+        include_str!("../../../docs/recover.md"),
+    ];
+
+    fn check(command: &mut clap::Command, names: &str) {
+        let help = command.render_long_help().to_string();
+        let example = format!("heartbeatctl --stack heartbeat {names}");
+        assert!(help.contains(example.trim()), "no example: {help}");
+        let about = command.get_about().is_some();
+        assert!(about, "`{names}` does not say what it does");
+        let subcommands: Vec<_> = command
+            .get_subcommands_mut()
+            .filter(|subcommand| subcommand.get_name() != "help")
+            .collect();
+        if subcommands.is_empty() {
+            let line = format!("heartbeatctl {names}");
+            let is_documented = DOCUMENTS.iter().any(|document| document.contains(&line));
+            assert!(is_documented, "no document has `{line}`");
+        }
+        for subcommand in subcommands {
+            let name = subcommand.get_name();
+            let names = format!("{names} {name}");
+            check(subcommand, names.trim());
+        }
+    }
+
+    #[test]
+    fn every_command_has_an_example_in_its_help_and_in_a_document() {
+        check(&mut Arguments::command(), "");
     }
 }

@@ -11,7 +11,7 @@ use page::explain_in;
 use tables::ServerId;
 use tables::server;
 
-/// Where the item of a server is.
+/// The item of a server in its table.
 pub struct ServerItem<'a> {
     id: &'a ServerId,
     table: String,
@@ -38,6 +38,17 @@ impl<'a> ServerItem<'a> {
             .map_err(explain_in(&self.table))?;
         let stored = found.item.as_ref().and_then(server::Server::read);
         stored.ok_or_else(|| self.missing())
+    }
+
+    /// Reads the watchdog's rules, which stand in an item of its own; `None` if it has not written them.
+    pub async fn rules(&self) -> anyhow::Result<Option<server::Rules>> {
+        let get = self.client.get_item().table_name(&self.table);
+        let found = server::Memory::find(get)
+            .send()
+            .await
+            .map_err(explain_in(&self.table))?;
+        let memory = found.item.as_ref().and_then(server::Memory::read);
+        Ok(memory.and_then(|memory| memory.rules))
     }
 
     /// Sends an update, whose condition is that the item exists.

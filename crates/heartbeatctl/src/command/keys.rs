@@ -5,12 +5,11 @@ mod list;
 mod new;
 mod revoke;
 mod rotate;
-mod table;
 
 use crate::aws::Aws;
+use crate::key::KeysTable;
 use crate::target::{KEYS, Target};
 use clap::{Args, Subcommand};
-use table::KeysTable;
 
 /// Create, list, revoke and rotate API keys.
 #[derive(Args)]

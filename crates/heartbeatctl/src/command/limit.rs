@@ -4,8 +4,8 @@ use crate::server::ServerItem;
 use crate::target::Target;
 use crate::terminal::print;
 use clap::Args;
+use page::fleet::NO_RULES;
 use serde::Serialize;
-use tables::limit::DEFAULT_LIMITS;
 use tables::{Limits, ServerId, server};
 
 /// Set the limits of a server's own, from which the watchdog announces its metrics as high, and show those that apply.
@@ -26,9 +26,6 @@ pub struct Command {
     /// Remove all limits of this server's own.
     #[arg(long, conflicts_with = "limits")]
     default: bool,
-    /// The limits of the watchdog, to show which apply.
-    #[arg(long, env = "LIMITS", value_name = "LIMITS", default_value = DEFAULT_LIMITS, value_parser = Limits::parse)]
-    watchdog_limits: Limits,
 }
 
 /// What is printed with `--json`.
@@ -55,7 +52,11 @@ impl Command {
             item.update(|update| server::limit(update, server, stored))
                 .await?;
         }
-        let applies = self.watchdog_limits.with(&own);
+        let rules = item.rules().await?;
+        if rules.is_none() {
+            eprintln!("{NO_RULES}.");
+        }
+        let applies = rules.unwrap_or_default().limits.with(&own);
         if target.json {
             let told = Limited {
                 server_id: server.as_str(),

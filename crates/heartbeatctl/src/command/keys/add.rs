@@ -1,7 +1,7 @@
 //! `keys add`
 
 use super::new::New;
-use super::table::KeysTable;
+use crate::key::KeysTable;
 use chrono::{TimeDelta, Utc};
 use clap::{ArgGroup, Args};
 use page::time;

@@ -1,6 +1,6 @@
 //! `keys list`
 
-use super::table::KeysTable;
+use crate::key::KeysTable;
 use crate::terminal::{print, printable};
 use chrono::Utc;
 use clap::Args;

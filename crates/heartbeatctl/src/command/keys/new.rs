@@ -1,6 +1,6 @@
 //! A new key: made here, stored as its digest, and printed once.
 
-use super::table::Listed;
+use crate::key::Listed;
 use crate::terminal::print_all;
 use anyhow::anyhow;
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};

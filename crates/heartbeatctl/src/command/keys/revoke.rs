@@ -1,6 +1,6 @@
 //! `keys revoke`
 
-use super::table::{KeysTable, Listed};
+use crate::key::{KeysTable, Listed};
 use crate::terminal::{confirm, print};
 use anyhow::ensure;
 use clap::{ArgGroup, Args};

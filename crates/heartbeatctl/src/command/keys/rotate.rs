@@ -1,7 +1,7 @@
 //! `keys rotate`
 
 use super::new::New;
-use super::table::KeysTable;
+use crate::key::KeysTable;
 use anyhow::{bail, ensure};
 use chrono::{TimeDelta, Utc};
 use clap::Args;
