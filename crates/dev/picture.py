@@ -23,8 +23,6 @@ ROOT = Path(__file__).parents[2]
 DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 CTL = DEBUG / "heartbeatctl"
 COLUMNS = 110
-# The demo's minute may be over when it is drawn.
-PATIENCE = ["--offline-after", "15m"]
 
 
 def capture(command):
@@ -44,7 +42,7 @@ def capture(command):
 
 def draw_terminal():
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"))
-    console.print(Text.from_ansi(capture([CTL, "fleet", *PATIENCE])))
+    console.print(Text.from_ansi(capture([CTL, "fleet"])))
     svg = console.export_svg(title="heartbeatctl fleet", unique_id="fleet")
     # A picture in a README must not load remote fonts.
     svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
@@ -52,7 +50,7 @@ def draw_terminal():
 
 
 def photograph():
-    web = subprocess.Popen([CTL, "web", "--listen", "127.0.0.1:0", *PATIENCE], stderr=subprocess.PIPE, text=True)
+    web = subprocess.Popen([CTL, "web", "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True)
     url = web.stderr.readline().split()[0]
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -168,15 +168,15 @@ def tables(dynamodb):
         client.delete_table(TableName=name)
 
 
-def copy_back(dynamodb):
-    """Runs the command that copies items from the table `restored` to the table `in-use`."""
-    try:
-        names = {"TABLE": "in-use", "RESTORED": "restored"}
-        run(command('aws dynamodb scan --table-name "$RESTORED"'), AWS_ENDPOINT_URL_DYNAMODB=dynamodb, **names)
-        assert not list(ROOT.glob("copy-back-*.json"))
-    finally:
-        for file in [*ROOT.glob("copy-back-*.json"), ROOT / "restored.json"]:
-            file.unlink(missing_ok=True)
+def copy_back(dynamodb, what):
+    """Runs the commands that show and copy items from the table `restored` to the table `in-use`; returns what is shown."""
+    names = {"SERVERS_TABLE": "in-use", "KEYS_TABLE": "in-use", "RESTORED": "restored"}
+    shown, _ = (
+        run(block.replace("restore servers", f"restore {what}"), AWS_ENDPOINT_URL_DYNAMODB=dynamodb, **names)
+        for block in COMMANDS
+        if block.startswith("heartbeatctl restore")
+    )
+    return shown
 
 
 def test_lost_items_are_copied_back_and_newer_values_stay(tables, dynamodb):
@@ -186,7 +186,6 @@ def test_lost_items_are_copied_back_and_newer_values_stay(tables, dynamodb):
         return {name: {"S": value} for name, value in attributes.items()}
 
     old = item(registered_at="2026-01", registration_id="first", last_seen="2026-02", status="online", rack="a7")
-    # More items than fit into one transaction.
     for number in range(150):
         client.put_item(TableName="restored", Item=old | item(server_id=f"web-{number}"))
     absent = item(server_id="absent", registered_at="2026-01", last_seen="2026-02")
@@ -198,7 +197,8 @@ def test_lost_items_are_copied_back_and_newer_values_stay(tables, dynamodb):
     newer |= item(server_id="web-1")
     client.put_item(TableName="in-use", Item=newer)
     client.put_item(TableName="in-use", Item=item(server_id="new", registered_at="2026-03"))
-    copy_back(dynamodb)
+    shown = copy_back(dynamodb, "servers")
+    assert len(shown.splitlines()) == 152 and "bare" not in shown, shown
     servers = {server["server_id"]["S"]: server for server in client.scan(TableName="in-use")["Items"]}
     assert len(servers) == 152
     assert servers["web-1"] == newer | item(registered_at="2026-01", registration_id="first")
@@ -211,7 +211,7 @@ def test_a_key_is_copied_back(tables, dynamodb):
     client = tables("KeysTable", "in-use", "restored")
     key = {"key_sha256": {"S": "a" * 64}, "server_id": {"S": "web-1"}, "expires_at": {"N": "1800000000"}}
     client.put_item(TableName="restored", Item=key)
-    copy_back(dynamodb)
+    assert f"{'a' * 12} (web-1)" in copy_back(dynamodb, "keys")
     assert client.scan(TableName="in-use")["Items"] == [key]
 
 

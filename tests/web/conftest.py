@@ -49,6 +49,11 @@ class Database:
         item["hostname"] = {"S": hostname or f"{server_id}.example.com"}
         self.call("PutItem", TableName=SERVERS, Item=item)
 
+    def rules(self, offline_after, limits):
+        """Stores the item of a watchdog that applies these rules."""
+        item = {"server_id": {"S": "#watchdog"}, "swept_at": {"S": stored(now())}, "limits": {"S": limits}}
+        self.call("PutItem", TableName=SERVERS, Item=item | {"offline_after": {"N": str(offline_after)}})
+
     def rows(self, server_id, times, **metrics):
         """Stores a row at each of these times; a metric is a function of its number."""
         requests = []

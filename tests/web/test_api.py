@@ -86,6 +86,19 @@ def test_prometheus_reads_the_last_readings(database, web):
     assert len(families) == 2 + 13
 
 
+# C8.12
+@pytest.mark.parametrize(("rules", "online"), [(None, 1), ((60, "disk_percent=80"), 0)])
+def test_the_watchdogs_rules_are_those_of_the_page_and_of_prometheus(database, web, rules, online):
+    database.server("quiet", seen=100, disk_percent=85)
+    if rules:
+        database.rules(*rules)
+    assert f'heartbeat_server_online{{server_id="quiet"}} {online}' in get(f"{web}/metrics")[2]
+    page, server = get(web)[2], get(f"{web}/servers/quiet")[2]
+    assert ("No watchdog has written its rules here" in page) == (rules is None)
+    assert ('<span class="high">85 %</span>' in page) == (rules is not None)
+    assert f"&quot;limit&quot;:{80.0 if rules else 90.0}" in server
+
+
 def test_a_thousand_servers_are_one_scan_however_many_ask(database, web):
     for number in range(1000):
         database.server(f"web-{number}", seen=number % 100, cpu_percent=number / 10, disk_percent=20)

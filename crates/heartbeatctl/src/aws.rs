@@ -3,10 +3,8 @@
 use crate::target::{Name, Source, Target};
 use anyhow::{Context, anyhow};
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use std::error::Error;
-use std::fmt::Debug;
+use page::explain;
 use tokio::sync::OnceCell;
 
 /// Access to AWS for one command.
@@ -49,8 +47,9 @@ impl<'a> Aws<'a> {
             .outputs
             .get_or_try_init(|| self.read_outputs(&stack))
             .await?;
-        let output = outputs.iter().find(|(key, _)| key == name.output);
-        output
+        outputs
+            .iter()
+            .find(|(key, _)| key == name.output)
             .map(|(_, value)| value.clone())
             .ok_or_else(|| anyhow!("the stack {stack} has no output {}", name.output))
     }
@@ -70,8 +69,11 @@ impl<'a> Aws<'a> {
 
     async fn read_outputs(&self, stack: &str) -> anyhow::Result<Vec<(String, String)>> {
         let client = aws_sdk_cloudformation::Client::new(self.config().await);
-        let described = client.describe_stacks().stack_name(stack).send().await;
-        let described = described
+        let described = client
+            .describe_stacks()
+            .stack_name(stack)
+            .send()
+            .await
             .map_err(explain)
             .with_context(|| format!("the stack {stack} cannot be read"))?;
         let outputs = described.stacks().iter().flat_map(|stack| stack.outputs());
@@ -82,46 +84,5 @@ impl<'a> Aws<'a> {
             ))
         });
         Ok(pairs.collect())
-    }
-}
-
-/// Turns an SDK error into one line, with a hint if the cause is known.
-pub fn explain<E, R>(error: SdkError<E, R>) -> anyhow::Error
-where
-    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: Debug + Send + Sync + 'static,
-{
-    if let Some(service) = error.as_service_error() {
-        let code = service.code().unwrap_or("an unknown error");
-        return match service.message() {
-            Some(message) => anyhow!("{code}: {}", one_line(message)),
-            None => anyhow!("{code}"),
-        };
-    }
-    let chain = one_line(&format!("{:#}", anyhow!(error)));
-    let hint = if chain.contains("Missing Region") {
-        "no AWS region: set AWS_REGION, or one in the profile"
-    } else if chain.contains("redential") {
-        "no AWS credentials: sign in as for the AWS CLI (AWS_PROFILE, `aws sso login`, …)"
-    } else {
-        "AWS cannot be reached"
-    };
-    anyhow!("{hint}: {chain}")
-}
-
-fn one_line(text: &str) -> String {
-    let words: Vec<_> = text.split_whitespace().collect();
-    words.join(" ")
-}
-
-/// Like [`explain`], for an operation on a table, which is named if it does not exist.
-pub fn explain_in<E, R>(table: &str) -> impl Fn(SdkError<E, R>) -> anyhow::Error
-where
-    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
-    R: Debug + Send + Sync + 'static,
-{
-    move |error| match error.code() {
-        Some("ResourceNotFoundException") => anyhow!("there is no table {table} in this region"),
-        _ => explain(error),
     }
 }

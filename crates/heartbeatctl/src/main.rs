@@ -1,18 +1,15 @@
 //! `heartbeatctl`: the fleet view, and the operators' commands for servers and keys.
 
 mod aws;
-mod fleet;
-mod history;
-mod keys;
-mod notify;
-mod servers;
+mod command;
+mod key;
+mod server;
 mod stop;
 mod target;
 mod terminal;
-mod time;
-mod web;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
+use command::Command;
 use std::process::ExitCode;
 
 /// The fleet view, and the management of servers and keys for a heartbeat endpoint.
@@ -34,40 +31,13 @@ struct Arguments {
     command: Command,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    Fleet(fleet::Command),
-    History(history::History),
-    #[command(subcommand)]
-    Keys(keys::Keys),
-    #[command(subcommand)]
-    Notify(notify::Notify),
-    Silence(servers::Silence),
-    Expect(servers::Expect),
-    Limit(servers::Limit),
-    Forget(servers::Forget),
-    Web(web::Web),
-}
-
 fn main() -> ExitCode {
     let Arguments { target, command } = Arguments::parse();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return fail(error.into()),
     };
-    let done = runtime.block_on(async {
-        match command {
-            Command::Fleet(fleet) => fleet.run(&target).await,
-            Command::History(history) => history.run(&target).await,
-            Command::Keys(keys) => keys.run(&target).await,
-            Command::Notify(notify) => notify.run(&target).await,
-            Command::Silence(silence) => silence.run(&target).await,
-            Command::Expect(expect) => expect.run(&target).await,
-            Command::Limit(limit) => limit.run(&target).await,
-            Command::Forget(forget) => forget.run(&target).await,
-            Command::Web(web) => web.run(&target).await,
-        }
-    });
+    let done = runtime.block_on(command.run(&target));
     // A name that is being resolved does not hold up the end.
     runtime.shutdown_background();
     done.map_or_else(fail, |()| ExitCode::SUCCESS)
@@ -80,5 +50,44 @@ fn fail(error: anyhow::Error) -> ExitCode {
             eprintln!("error: {}", terminal::printable(&format!("{error:#}")));
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    const DOCUMENTS: [&str; 3] = [
+        include_str!("../../../README.md"),
+        include_str!("../../../docs/run.md"),
+        include_str!("../../../docs/recover.md"),
+    ];
+
+    fn check(command: &mut clap::Command, names: &str) {
+        let help = command.render_long_help().to_string();
+        let example = format!("heartbeatctl --stack heartbeat {names}");
+        assert!(help.contains(example.trim()), "no example: {help}");
+        let about = command.get_about().is_some();
+        assert!(about, "`{names}` does not say what it does");
+        let subcommands: Vec<_> = command
+            .get_subcommands_mut()
+            .filter(|subcommand| subcommand.get_name() != "help")
+            .collect();
+        if subcommands.is_empty() {
+            let line = format!("heartbeatctl {names}");
+            let is_documented = DOCUMENTS.iter().any(|document| document.contains(&line));
+            assert!(is_documented, "no document has `{line}`");
+        }
+        for subcommand in subcommands {
+            let name = subcommand.get_name();
+            let names = format!("{names} {name}");
+            check(subcommand, names.trim());
+        }
+    }
+
+    #[test]
+    fn every_command_has_an_example_in_its_help_and_in_a_document() {
+        check(&mut Arguments::command(), "");
     }
 }

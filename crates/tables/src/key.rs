@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 pub const PREFIX: &str = "hb_";
 const SECRET_LENGTH: usize = 43;
 
-const KEY_SHA256: &str = "key_sha256";
+pub(crate) const KEY_SHA256: &str = "key_sha256";
 const EXPIRES_AT: &str = "expires_at";
 
 /// Whether a key has the format of those in the table. Only such keys are looked up, so other guesses cost no read.

@@ -11,6 +11,8 @@ pub mod metric;
 mod number;
 mod printable;
 #[cfg(feature = "items")]
+pub mod restore;
+#[cfg(feature = "items")]
 pub mod row;
 #[cfg(feature = "items")]
 pub mod server;

@@ -13,6 +13,7 @@ mod update;
 mod watchdog;
 
 pub use attribute::{ATTRIBUTES, Attribute, scan, scan_for_watchdog};
+pub(crate) use attribute::{Restored, restored};
 pub use heartbeat::{Upsert, is_registration};
 pub use item::{High, HighEntry, MAX_OFFLINE_AFTER, Os, Reading, Server};
 pub use memory::{Gap, Memory, Rules};
@@ -42,7 +43,7 @@ impl Status {
         }
     }
 
-    fn value(self) -> AttributeValue {
+    pub(crate) fn value(self) -> AttributeValue {
         S(self.as_str().to_owned())
     }
 }

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use futures_util::{StreamExt, stream};
 use std::f64::consts::TAU;
 use tables::row::Row;
-use tables::server::{Os, Reading, Upsert};
+use tables::server::{Memory, Os, Reading, Rules, Upsert};
 use tables::{HeartbeatId, Metrics, Number, ServerId, metric};
 
 /// Concurrent requests, and rows per request: as many as DynamoDB takes.
@@ -138,6 +138,7 @@ async fn main() {
         upsert(&client, &arguments.servers_table, machine, rows.last()).await;
         append(&client, &arguments.metrics_table, machine, &rows).await;
     }
+    sweep(&client, &arguments.servers_table).await;
 }
 
 impl Machine {
@@ -270,6 +271,24 @@ async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&R
     };
     let update = client.update_item().table_name(table);
     upsert.apply(update).send().await.expect("a server");
+}
+
+/// What a watchdog leaves behind that is patient: the demo's last minute was some minutes ago.
+async fn sweep(client: &Client, table: &str) {
+    let memory = Memory {
+        swept_at: Some(Utc::now()),
+        rules: Some(Rules {
+            offline_after: TimeDelta::minutes(15),
+            ..Rules::default()
+        }),
+        ..Memory::default()
+    };
+    let update = client.update_item().table_name(table);
+    memory
+        .write(update)
+        .send()
+        .await
+        .expect("the watchdog's item");
 }
 
 async fn append(client: &Client, table: &str, machine: &Machine, rows: &[Row]) {

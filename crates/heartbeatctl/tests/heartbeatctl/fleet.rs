@@ -294,6 +294,42 @@ async fn the_fleet_shows_what_the_watchdog_has_stored() {
     assert!(!table.contains("last sweep"), "{table}");
 }
 
+// C8.12
+#[tokio::test]
+async fn the_fleet_is_judged_by_the_watchdogs_rules() {
+    let place = Place::new().await;
+    put_reading(&place, "busy", 5, 0, &[("cpu_percent", "50")]).await;
+    put_reading(&place, "full", 5, 0, &[("disk_percent", "91")]).await;
+    put_server(&place, "quiet", "online", 100).await;
+    let order = || {
+        let fleet = place.run(&["fleet", "--json"]).json();
+        let servers = fleet.as_array().unwrap().iter();
+        let names = servers.map(|server| {
+            let field = |name: &str| server[name].as_str().unwrap().to_owned();
+            (field("server_id"), field("status"))
+        });
+        names.collect::<Vec<_>>()
+    };
+    let pairs =
+        |pairs: [(&str, &str); 3]| pairs.map(|(id, status)| (id.to_owned(), status.to_owned()));
+    let remark = "No watchdog has written its rules here: the defaults apply";
+    let by_default = [("full", "online"), ("busy", "online"), ("quiet", "online")];
+    assert_eq!(order(), pairs(by_default));
+    let table = place.run(&["fleet"]).stdout;
+    assert_eq!(table.lines().nth(1), Some(remark), "{table}");
+
+    let rules = [
+        ("swept_at", text(&stored(5))),
+        ("offline_after", AttributeValue::N("60".into())),
+        ("limits", text("cpu_percent=50")),
+    ];
+    place.put_server("#watchdog", rules).await;
+    let by_rules = [("quiet", "offline"), ("busy", "online"), ("full", "online")];
+    assert_eq!(order(), pairs(by_rules));
+    let table = place.run(&["fleet"]).stdout;
+    assert_eq!(table.lines().nth(1), Some(""), "{table}");
+}
+
 /// Puts so many servers with readings into the table.
 async fn put_fleet(place: &Place, servers: usize) {
     let numbers: Vec<_> = (0..servers).collect();

@@ -5,6 +5,7 @@
 mod fleet;
 mod history;
 mod keys;
+mod restore;
 mod servers;
 mod support;
 mod usage;

@@ -116,11 +116,6 @@ async fn a_server_gets_limits_of_its_own() {
             "disk_percent=off,load_5m=16",
         ),
         (&["--default"], None, "disk_percent=90"),
-        (
-            &["--watchdog-limits", "cpu_percent=95"],
-            None,
-            "cpu_percent=95",
-        ),
     ] {
         let run = place.run(&[&["limit", "web-1"], arguments].concat());
         assert_eq!(
@@ -134,6 +129,21 @@ async fn a_server_gets_limits_of_its_own() {
             "{arguments:?}"
         );
     }
+    // C8.12
+    let watchdog = [
+        ("offline_after", AttributeValue::N("180".into())),
+        ("limits", text("cpu_percent=95")),
+    ];
+    place.put_server("#watchdog", watchdog).await;
+    let run = place.run(&["limit", "web-1"]);
+    assert_eq!(
+        (&*run.stdout, &*run.stderr),
+        ("web-1: cpu_percent=95\n", "")
+    );
+    place
+        .put_server("#watchdog", [("limits", text("none"))])
+        .await;
+
     let json = place
         .run(&["--json", "limit", "web-1", "disk_percent=off"])
         .json();

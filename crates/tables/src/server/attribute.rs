@@ -13,6 +13,7 @@ pub struct Attribute {
     is_reserved: bool,
     is_in_watchdogs_item_only: bool,
     readers: Readers,
+    restored: Restored,
 }
 
 /// Who reads an attribute.
@@ -24,6 +25,19 @@ enum Readers {
     Operators,
     /// A heartbeat, from the item that it replaces.
     Heartbeats,
+}
+
+/// How an attribute gets from a restored item into the one in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restored {
+    /// If it is absent there, because what is in use is newer.
+    IfAbsent,
+    /// Likewise, but as `online`: a server that comes back is judged anew.
+    AsOnline,
+    /// In any case.
+    Always,
+    /// Not at all, so that nothing that has been announced since then is undone.
+    Never,
 }
 
 macro_rules! attributes {
@@ -39,20 +53,20 @@ attributes! {
     // What heartbeats write.
     SERVER_ID = crate::SERVER_ID;
     HOSTNAME = "hostname";
-    STATUS = "status", reserved;
+    STATUS = "status", reserved, restored_as_online;
     LAST_SEEN = "last_seen";
-    REGISTERED_AT = "registered_at";
-    REGISTRATION_ID = "registration_id", for_heartbeats;
+    REGISTERED_AT = "registered_at", always_restored;
+    REGISTRATION_ID = "registration_id", for_heartbeats, always_restored;
     OS_DISTRIBUTION = "os_distribution", for_operators;
     OS_VERSION = "os_version", for_operators;
     KERNEL_VERSION = "kernel_version", for_operators;
     ARCHITECTURE = "architecture", for_operators;
     READING = "reading";
     // What the watchdog writes.
-    OFFLINE_SINCE = "offline_since";
-    ANNOUNCED = "announced";
-    RETURNED_AT = "returned_at";
-    HIGH = "high";
+    OFFLINE_SINCE = "offline_since", never_restored;
+    ANNOUNCED = "announced", never_restored;
+    RETURNED_AT = "returned_at", never_restored;
+    HIGH = "high", never_restored;
     // What operators write. In the watchdog's item, the last two are what applies to all others.
     SILENCED_UNTIL = "silenced_until";
     OFFLINE_AFTER = "offline_after";
@@ -73,6 +87,7 @@ impl Attribute {
             is_reserved: false,
             is_in_watchdogs_item_only: false,
             readers: Readers::Everyone,
+            restored: Restored::IfAbsent,
         }
     }
 
@@ -93,6 +108,27 @@ impl Attribute {
     const fn for_heartbeats(self) -> Self {
         Self {
             readers: Readers::Heartbeats,
+            ..self
+        }
+    }
+
+    const fn restored_as_online(self) -> Self {
+        Self {
+            restored: Restored::AsOnline,
+            ..self
+        }
+    }
+
+    const fn always_restored(self) -> Self {
+        Self {
+            restored: Restored::Always,
+            ..self
+        }
+    }
+
+    const fn never_restored(self) -> Self {
+        Self {
+            restored: Restored::Never,
             ..self
         }
     }
@@ -131,6 +167,14 @@ impl Attribute {
     pub(super) fn text(self, item: &Item) -> Option<String> {
         crate::text(item, self.name)
     }
+}
+
+/// How the attribute with this name is restored, also one that a person has added.
+pub(crate) fn restored(name: &str) -> Restored {
+    let mut attributes = ATTRIBUTES.iter();
+    attributes
+        .find(|known| known.name == name)
+        .map_or(Restored::IfAbsent, |known| known.restored)
 }
 
 /// Reads what [`Server::read`](super::Server::read) and [`Memory::read`](super::Memory::read) read, for the fleet.

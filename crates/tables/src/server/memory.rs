@@ -6,6 +6,7 @@ use super::attribute::{
 };
 use super::update::Update;
 use crate::{Item, Limits, time};
+use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -93,6 +94,12 @@ pub struct Gap {
 const WATCHDOG: &str = "#watchdog";
 
 impl Memory {
+    /// Reads the item.
+    #[must_use]
+    pub fn find(get: GetItemFluentBuilder) -> GetItemFluentBuilder {
+        get.key(SERVER_ID.name(), S(WATCHDOG.to_owned()))
+    }
+
     /// Reads the watchdog's item; `None` if this is another one.
     #[must_use]
     pub fn read(item: &Item) -> Option<Self> {

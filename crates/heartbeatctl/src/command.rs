@@ -1,0 +1,46 @@
+//! The commands: a file for each, with its arguments and what it does.
+
+mod expect;
+mod fleet;
+mod forget;
+mod history;
+mod keys;
+mod limit;
+mod notify;
+mod restore;
+mod silence;
+mod web;
+
+use crate::target::Target;
+use clap::Subcommand;
+
+/// Each command by its name, and the module that has its `Command`.
+macro_rules! commands {
+    ($($name:ident: $module:ident,)*) => {
+        #[derive(Subcommand)]
+        pub enum Command {
+            $($name($module::Command),)*
+        }
+
+        impl Command {
+            pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+                match self {
+                    $(Self::$name(command) => command.run(target).await,)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    Fleet: fleet,
+    History: history,
+    Keys: keys,
+    Notify: notify,
+    Silence: silence,
+    Expect: expect,
+    Limit: limit,
+    Forget: forget,
+    Restore: restore,
+    Web: web,
+}

@@ -1,0 +1,130 @@
+//! The fleet at a glance: one line per server, problems first.
+
+mod screen;
+mod sparkline;
+mod table;
+
+use crate::aws::Aws;
+use crate::stop;
+use crate::target::{METRICS, SERVERS, Target};
+use crate::terminal::{columns, print, printable};
+use anyhow::{bail, ensure};
+use chrono::{TimeDelta, Utc};
+use clap::Args;
+use clap::error::ErrorKind;
+use crossterm::terminal::size;
+use page::{Fleet, Tables, time};
+use screen::Screen;
+use sparkline::Sparkline;
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+/// Show every server: its status, operating system and load.
+///
+/// Problems come first: servers that went offline, the latest on top, then those with a metric at its limit. They are
+/// judged by the rules that the watchdog has written into the servers table. It makes one scan of that table. On a
+/// terminal, it also makes one query for each server that fits, for the sparkline of its last hour.
+#[derive(Args)]
+#[command(after_help = "Example:\n  heartbeatctl --stack heartbeat fleet --watch")]
+pub struct Command {
+    /// Refresh in place, every 10 s if no interval is given.
+    #[arg(long, num_args = 0..=1, default_missing_value = "10s", value_name = "INTERVAL", value_parser = time::positive_duration)]
+    watch: Option<TimeDelta>,
+}
+
+impl Command {
+    /// Prints the fleet once, or repeatedly with `--watch`.
+    pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        // Clap sees no conflict between arguments before and after the command.
+        if self.watch.is_some() && target.json {
+            let conflict = "the argument '--watch' cannot be used with '--json'\n";
+            bail!(clap::Error::raw(ErrorKind::ArgumentConflict, conflict));
+        }
+        let is_terminal = io::stdout().is_terminal();
+        ensure!(
+            self.watch.is_none() || is_terminal,
+            "--watch needs a terminal"
+        );
+        let aws = Aws::new(target);
+        let view = View(Tables {
+            servers: aws.name(&SERVERS).await?,
+            metrics: aws.name(&METRICS).await?,
+            client: aws.dynamodb().await,
+        });
+        if let Some(interval) = self.watch {
+            return tokio::select! {
+                watched = view.watch(interval.to_std()?) => watched,
+                stopped = stop::requested() => Ok(stopped?),
+            };
+        }
+        let fleet = view.fleet().await?;
+        if target.json {
+            return Ok(print(&fleet.json()?)?);
+        }
+        let sparklines = if is_terminal {
+            view.sparklines(&fleet).await?
+        } else {
+            Vec::new()
+        };
+        Ok(print(&paint(&fleet, &sparklines))?)
+    }
+}
+
+/// What is read for the terminal.
+struct View(Tables);
+
+impl View {
+    async fn fleet(&self) -> anyhow::Result<Fleet> {
+        let Tables {
+            client, servers, ..
+        } = &self.0;
+        Fleet::read(client, servers, Utc::now()).await
+    }
+
+    /// Reads the sparklines that the terminal has room for.
+    async fn sparklines(&self, fleet: &Fleet) -> anyhow::Result<Vec<Sparkline>> {
+        let rows = size().map_or(24, |(_, rows)| usize::from(rows));
+        let seen = rows.saturating_sub(table::HEADER_ROWS);
+        let shown = &fleet.servers[..seen.min(fleet.servers.len())];
+        let Tables {
+            client, metrics, ..
+        } = &self.0;
+        Sparkline::read_all(client, metrics, shown, fleet.at).await
+    }
+
+    /// Redraws the fleet at an interval. The first frame has no sparklines, because they take longer to read.
+    async fn watch(&self, interval: Duration) -> anyhow::Result<()> {
+        let mut frame = paint(&self.fleet().await?, &[]);
+        let mut screen = Screen::enter()?;
+        screen.draw(&frame)?;
+        loop {
+            let read = async {
+                let fleet = self.fleet().await?;
+                let sparklines = self.sparklines(&fleet).await?;
+                Ok::<_, anyhow::Error>(paint(&fleet, &sparklines))
+            };
+            match read.await {
+                Ok(painted) => {
+                    frame = painted;
+                    screen.draw(&frame)?;
+                }
+                Err(error) => {
+                    let reason = printable(&format!("not refreshed: {error:#}"));
+                    let line: String = reason.chars().take(columns()).collect();
+                    screen.draw(&format!("{line}\n\n{frame}"))?;
+                }
+            }
+            tokio::time::sleep(interval).await;
+        }
+    }
+}
+
+/// Renders the fleet for standard output.
+fn paint(fleet: &Fleet, sparklines: &[Sparkline]) -> String {
+    table::paint(fleet, sparklines, columns(), colours())
+}
+
+/// Whether to use colours: on a terminal, unless `NO_COLOR` is set.
+fn colours() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -1,0 +1,465 @@
+//! The fleet as a table of text, as wide as the terminal.
+
+use super::sparkline::Sparkline;
+use crate::terminal::printable;
+use chrono::{DateTime, TimeDelta, Utc};
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Row, Table, Width};
+use page::fleet::{CPU, DISK, Fleet, LOAD, MEMORY, Remark, Server, UPTIME};
+use page::time;
+use std::iter::repeat;
+use tables::Metric;
+
+/// Usage from which a value is shown in yellow, percent.
+const ELEVATED: f64 = 75.0;
+
+/// Placeholder for an unknown value.
+const UNKNOWN: &str = "–";
+
+/// The rows above the first server: the summary, a warning or an empty one, and the header.
+pub const HEADER_ROWS: usize = 3;
+
+/// Renders the fleet as a table `columns` wide. Sparklines are those of the first servers.
+pub fn paint(fleet: &Fleet, sparklines: &[Sparkline], columns: usize, colours: bool) -> String {
+    let layout = Layout::of(fleet, columns);
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    if colours {
+        table.enforce_styling();
+    } else {
+        table.force_no_tty();
+    }
+    table.set_header(layout.header());
+    let sparklines = sparklines.iter().map(Some).chain(repeat(None));
+    for (server, sparkline) in fleet.servers.iter().zip(sparklines) {
+        table.add_row(layout.row(server, sparkline, fleet.at));
+    }
+    for (column, width) in table.column_iter_mut().zip(layout.widths()) {
+        column.set_padding((0, 1));
+        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width as u16 + 1)));
+    }
+    for right in [LOAD_COLUMN, UPTIME_COLUMN] {
+        if let Some(column) = table.column_mut(right) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let warning = fleet.warning().unwrap_or_default();
+    let head = [fleet.summary(), warning, table.trim_fmt()];
+    let notes: Vec<_> = fleet.servers.iter().flat_map(notes).collect();
+    let space = (!notes.is_empty()).then(String::new);
+    let lines: Vec<_> = head.into_iter().chain(space).chain(notes).collect();
+    lines.join("\n")
+}
+
+/// One line for each remark on a server.
+fn notes(server: &Server) -> impl Iterator<Item = String> {
+    let id = printable(server.id());
+    server.remarks().map(move |remark| {
+        let verb = if matches!(remark, Remark::Silenced(_)) {
+            " is"
+        } else {
+            ":"
+        };
+        format!("{id}{verb} {}", printable(&remark.to_string()))
+    })
+}
+
+/// Suffix of a time, if the column is wide enough.
+const AGO: &str = " ago";
+
+/// Indexes of the right-aligned columns.
+const LOAD_COLUMN: usize = 7;
+const UPTIME_COLUMN: usize = 8;
+
+/// The width of each column, without the gap after it.
+struct Layout {
+    name: usize,
+    seen: usize,
+    os: usize,
+    full_os: bool,
+    ago: &'static str,
+    bar: usize,
+    load: usize,
+    uptime: usize,
+    sparkline: usize,
+}
+
+impl Layout {
+    /// Starts with widths that fit 80 columns and distributes the remaining space, most informative column first.
+    fn of(fleet: &Fleet, columns: usize) -> Self {
+        let now = fleet.at;
+        let longest = |least: usize, text: &dyn Fn(&Server) -> String| {
+            fleet
+                .servers
+                .iter()
+                .map(|server| text(server).chars().count())
+                .fold(least, usize::max)
+        };
+        let name = longest(6, &|server| server.id().to_owned());
+        let full_seen = longest(4, &|server| seen(server, now, AGO));
+        let short_os = longest(2, &|server| os(server, false));
+        let full_os = longest(2, &|server| os(server, true));
+        let mut layout = Self {
+            name: 10,
+            seen: longest(4, &|server| seen(server, now, "")),
+            os: 6,
+            full_os: false,
+            ago: "",
+            bar: 3,
+            load: longest(4, &load),
+            uptime: longest(2, &uptime),
+            sparkline: 6,
+        };
+        let taken: usize = layout.widths().iter().map(|width| width + 1).sum();
+        let mut spare = columns.saturating_sub(taken - 1);
+        let mut grow = |width: &mut usize, wish: usize, columns: usize| {
+            let more = wish.saturating_sub(*width).min(spare / columns);
+            *width += more;
+            spare -= more * columns;
+        };
+        grow(&mut layout.os, short_os.min(10), 1);
+        grow(&mut layout.name, name.min(16), 1);
+        grow(&mut layout.os, short_os, 1);
+        grow(&mut layout.name, name.min(24), 1);
+        grow(&mut layout.sparkline, 12, 1);
+        grow(&mut layout.seen, full_seen, 1);
+        grow(&mut layout.bar, 8, 3);
+        grow(&mut layout.sparkline, 30, 1);
+        grow(&mut layout.name, name, 1);
+        grow(&mut layout.os, full_os, 1);
+        grow(&mut layout.bar, 12, 3);
+        grow(&mut layout.sparkline, 60, 1);
+        layout.ago = if layout.seen >= full_seen { AGO } else { "" };
+        layout.full_os = layout.os >= full_os;
+        layout
+    }
+
+    fn widths(&self) -> [usize; 10] {
+        let share = self.bar + " 100".len();
+        [
+            self.name,
+            "offline".len(),
+            self.seen,
+            self.os,
+            share,
+            share,
+            share,
+            self.load,
+            self.uptime,
+            self.sparkline,
+        ]
+    }
+
+    fn header(&self) -> Row {
+        let titles = [
+            "SERVER", "STATUS", "SEEN", "OS", "CPU %", "MEM %", "DISK %", "LOAD", "UP", "CPU 1H",
+        ];
+        line(titles.map(|title| Cell::new(title).add_attribute(Attribute::Bold)))
+    }
+
+    fn row(&self, server: &Server, sparkline: Option<&Sparkline>, now: DateTime<Utc>) -> Row {
+        let colour = if server.is_online {
+            Color::Green
+        } else {
+            Color::Red
+        };
+        let last_hour = sparkline.map_or_else(String::new, |line| line.draw(self.sparkline));
+        let cells = [
+            Cell::new(printable(server.id())).add_attribute(Attribute::Bold),
+            Cell::new(server.status().as_str()).fg(colour),
+            Cell::new(seen(server, now, self.ago)),
+            Cell::new(os(server, self.full_os)),
+            self.share(server, CPU),
+            self.share(server, MEMORY),
+            self.share(server, DISK),
+            Cell::new(load(server)),
+            Cell::new(uptime(server)),
+            Cell::new(last_hour).fg(Color::Cyan),
+        ];
+        // The metrics of an offline server are out of date.
+        line(cells.map(|cell| {
+            if server.is_online {
+                cell
+            } else {
+                cell.add_attribute(Attribute::Dim)
+            }
+        }))
+    }
+
+    /// A share of a whole, as a bar and a number.
+    fn share(&self, server: &Server, metric: &Metric) -> Cell {
+        let Some(percent) = server.value(metric) else {
+            return Cell::new(format!("{:width$} {UNKNOWN:>3}", "", width = self.bar));
+        };
+        let colour = match percent {
+            _ if server.is_high(metric) => Color::Red,
+            _ if percent >= ELEVATED => Color::Yellow,
+            _ => Color::Green,
+        };
+        Cell::new(format!("{} {percent:>3.0}", bar(percent, self.bar))).fg(colour)
+    }
+}
+
+/// A row that never wraps: long values are cut off with an ellipsis.
+fn line(cells: [Cell; 10]) -> Row {
+    let mut row = Row::from(cells);
+    row.max_height(1);
+    row
+}
+
+/// How long ago the server was last seen, with or without " ago".
+fn seen(server: &Server, now: DateTime<Utc>, ago: &str) -> String {
+    server.last_seen().map_or("never".into(), |time| {
+        format!("{}{ago}", words((now - time).max(TimeDelta::zero())))
+    })
+}
+
+/// The distribution and its version, or the first word of each.
+fn os(server: &Server, full: bool) -> String {
+    let os = &server.stored.os;
+    let parts: Vec<_> = [&os.distribution, &os.version]
+        .into_iter()
+        .flatten()
+        .filter_map(|part| match full {
+            true => Some(part.as_str()),
+            false => part.split(' ').next(),
+        })
+        .filter(|part| !part.is_empty())
+        .collect();
+    if parts.is_empty() {
+        UNKNOWN.into()
+    } else {
+        printable(&parts.join(" "))
+    }
+}
+
+/// The load in at most five characters.
+fn load(server: &Server) -> String {
+    match server.value(LOAD) {
+        None => UNKNOWN.into(),
+        Some(load) if load < 99.995 => format!("{load:.2}"),
+        Some(load) if load < 9999.5 => format!("{load:.0}"),
+        Some(_) => ">9999".into(),
+    }
+}
+
+fn uptime(server: &Server) -> String {
+    server.value(UPTIME).map_or(UNKNOWN.into(), |seconds| {
+        // A number that is too large becomes the largest one.
+        let seconds = seconds as i64;
+        words(TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX))
+    })
+}
+
+/// A duration by its largest unit, in at most eight characters.
+fn words(duration: TimeDelta) -> String {
+    if duration >= TimeDelta::days(36_525) {
+        return ">99years".into();
+    }
+    time::words(duration)
+}
+
+/// A bar `width` columns long, filled in steps of half a column.
+fn bar(percent: f64, width: usize) -> String {
+    let halves = (percent.clamp(0.0, 100.0) / 100.0 * width as f64 * 2.0).round() as usize;
+    let half = if halves % 2 == 1 { "╸" } else { "" };
+    let bar = format!("{}{half}", "━".repeat(halves / 2));
+    format!("{bar:─<width$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tables::server::{Memory, Os, Reading, Rules, Server as StoredServer, Status};
+    use tables::time::Stored;
+    use tables::{Metrics, Number};
+
+    #[test]
+    fn bars_match_the_percentage() {
+        for (percent, expected) in [
+            (0.0, "────"),
+            (12.5, "╸───"),
+            (50.0, "━━──"),
+            (99.0, "━━━━"),
+            (250.0, "━━━━"),
+        ] {
+            assert_eq!(bar(percent, 4), expected, "{percent}");
+        }
+    }
+
+    const NOW: &str = "2026-01-18T10:30:00Z";
+
+    /// A server that is online, but for its last reading.
+    fn online() -> StoredServer {
+        StoredServer {
+            server_id: "a-name-that-is-longer-than-a-narrow-column".into(),
+            status: Some(Status::Online),
+            last_seen: Stored::read("2026-01-18T10:29:18Z".into()),
+            os: Os {
+                distribution: Some("Debian GNU/Linux".into()),
+                version: Some("12 (bookworm)".into()),
+                ..Os::default()
+            },
+            ..StoredServer::default()
+        }
+    }
+
+    fn reading(values: &[(&'static Metric, f64)]) -> Option<Reading> {
+        let value = |metric: &Metric| values.iter().find(|(known, _)| *known == metric);
+        Some(Reading {
+            metrics: Metrics::from_fn(|metric| Some(Number::Float(value(metric)?.1))),
+            ..Reading::default()
+        })
+    }
+
+    const BUSY: [(&Metric, f64); 5] = [
+        (CPU, 100.0),
+        (MEMORY, 67.2),
+        (DISK, 9.9),
+        (LOAD, 12.3),
+        (UPTIME, 1_100_000.0),
+    ];
+
+    /// One that is busy, and one of which nothing is known.
+    fn servers() -> [StoredServer; 2] {
+        let busy = StoredServer {
+            reading: reading(&BUSY),
+            ..online()
+        };
+        let unknown = StoredServer {
+            server_id: "nas".into(),
+            ..StoredServer::default()
+        };
+        [busy, unknown]
+    }
+
+    fn fleet(servers: impl Into<Vec<StoredServer>>) -> Fleet {
+        let now = NOW.parse().expect("a time");
+        let watchdog = Some(Memory {
+            rules: Some(Rules::default()),
+            ..Memory::default()
+        });
+        Fleet::new(servers.into(), watchdog, now)
+    }
+
+    fn sparklines() -> [Sparkline; 2] {
+        [vec![None; 60], vec![Some(99.0); 60]].map(Sparkline)
+    }
+
+    fn painted(servers: impl Into<Vec<StoredServer>>, columns: usize) -> String {
+        paint(&fleet(servers), &sparklines(), columns, false)
+    }
+
+    #[test]
+    fn a_fleet_fits_eighty_columns() {
+        let expected = "\
+2 servers, 1 offline
+
+SERVER       STATUS  SEEN  OS        CPU %   MEM %   DISK %   LOAD     UP CPU 1H
+nas          offline never –               –       –       –     –      –
+a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 12days ██████";
+        assert_eq!(painted(servers(), 80), expected);
+    }
+
+    #[test]
+    fn extreme_values_do_not_widen_the_table() {
+        let extreme = |name: &str, last_seen: &str| StoredServer {
+            server_id: name.to_owned(),
+            last_seen: Stored::read(last_seen.into()),
+            reading: reading(&[(LOAD, 9.9e125), (UPTIME, u64::MAX as f64)]),
+            ..online()
+        };
+        let painted = painted(
+            [
+                extreme("first", "0001-01-01T00:00:00Z"),
+                extreme("second", "2025-02-01T00:00:00Z"),
+            ],
+            80,
+        );
+        let rows: Vec<_> = painted.lines().skip(HEADER_ROWS).collect();
+        assert_eq!(rows.len(), 2, "{painted}");
+        for (row, seen) in rows.iter().zip(["11months", ">99years"]) {
+            assert!(row.chars().count() <= 80, "{painted}");
+            for value in [seen, ">9999", ">99years"] {
+                assert!(row.contains(value), "{value}: {painted}");
+            }
+        }
+    }
+
+    #[test]
+    fn loads_and_uptimes_are_short() {
+        let shown = |metric, value: Option<f64>, show: &dyn Fn(&Server) -> String| {
+            let reading = value.and_then(|value| reading(&[(metric, value)]));
+            let server = StoredServer {
+                reading,
+                ..online()
+            };
+            show(&fleet([server]).servers[0])
+        };
+        for (value, expected) in [
+            (Some(0.0), "0.00"),
+            (Some(99.99), "99.99"),
+            (Some(99.996), "100"),
+            (Some(9999.4), "9999"),
+            (Some(9999.6), ">9999"),
+            (None, UNKNOWN),
+        ] {
+            assert_eq!(shown(LOAD, value, &load), expected, "{value:?}");
+        }
+        for (value, expected) in [
+            (Some(59.9), "59s"),
+            (Some(364.0 * 86_400.0), "11months"),
+            (Some(99.9 * 31_557_600.0), "99years"),
+            (Some(100.0 * 31_557_600.0), ">99years"),
+            (Some(1e300), ">99years"),
+            (None, UNKNOWN),
+        ] {
+            assert_eq!(shown(UPTIME, value, &uptime), expected, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn silenced_servers_are_counted_and_listed_below_the_table() {
+        let mut servers = servers();
+        servers[1].silenced_until = "2026-01-18T12:00:00Z".parse().ok();
+        let painted = painted(servers, 80);
+        assert!(
+            painted.starts_with("2 servers, 1 offline, 1 silenced\n"),
+            "{painted}"
+        );
+        assert!(
+            painted.ends_with("\n\nnas is silenced until 2026-01-18 12:00 UTC"),
+            "{painted}"
+        );
+    }
+
+    #[test]
+    fn wide_terminals_show_full_names() {
+        let painted = painted(servers(), 200);
+        let widths = painted.lines().map(|line| line.chars().count());
+        assert_eq!(widths.max(), Some(200));
+        assert!(
+            painted.contains("a-name-that-is-longer-than-a-narrow-column"),
+            "{painted}"
+        );
+        assert!(
+            painted.contains("Debian GNU/Linux 12 (bookworm)"),
+            "{painted}"
+        );
+    }
+
+    #[test]
+    fn control_characters_are_replaced() {
+        let mut servers = servers();
+        servers[0].os.distribution = Some("\u{1b}[2J\n".into());
+        let painted = painted(servers, 200);
+        assert!(painted.contains("\u{fffd}[2J\u{fffd}"), "{painted}");
+    }
+
+    #[test]
+    fn output_is_plain_without_colours() {
+        let fleet = fleet(servers());
+        assert!(paint(&fleet, &[], 80, true).contains('\u{1b}'));
+        assert!(!paint(&fleet, &[], 80, false).contains('\u{1b}'));
+    }
+}

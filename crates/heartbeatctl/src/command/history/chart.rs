@@ -1,0 +1,213 @@
+//! A chart of one metric for a terminal.
+
+use chrono::{DateTime, Utc};
+use page::history::series::{Point, Summary, gap, points, unit};
+use tables::metric::{Metric, Rule};
+use tables::row::Recorded;
+
+/// Rows of characters that a chart is high.
+const HEIGHT: usize = 6;
+
+/// Columns for the labels of the vertical axis.
+const AXIS: usize = 9;
+
+/// Draws a chart `columns` wide: each column is filled up to its mean, and lightly up to its maximum.
+pub fn draw(
+    rows: &[Recorded],
+    metric: &Metric,
+    [since, until]: [DateTime<Utc>; 2],
+    columns: usize,
+) -> String {
+    let width = columns.saturating_sub(AXIS + 1).max(10);
+    let points = points(rows, metric, gap(rows));
+    let mut values = vec![Vec::new(); width];
+    let length = (until - since).as_seconds_f64();
+    for (time, value) in &points {
+        let position = (*time - since).as_seconds_f64() / length;
+        let column = (position * width as f64).clamp(0.0, (width - 1) as f64) as usize;
+        values[column].push(*value);
+    }
+    let columns: Vec<_> = values
+        .iter()
+        .map(|values| (!values.is_empty()).then(|| Summary::of(values)))
+        .collect();
+    let Some(extremes) = extremes(&points) else {
+        return format!("{}: no values", metric.name);
+    };
+    let top = if metric.rule == Rule::Percent {
+        100.0
+    } else {
+        round_up(extremes.1.1)
+    };
+    let mut lines = vec![title(metric, extremes)];
+    for row in (0..HEIGHT).rev() {
+        let label = match row {
+            _ if row == HEIGHT - 1 => short(top, ""),
+            0 => "0".to_owned(),
+            _ => String::new(),
+        };
+        let cells = columns.iter().map(|column| cell(column.as_ref(), top, row));
+        lines.push(
+            format!("{label:>AXIS$}┤{}", cells.collect::<String>())
+                .trim_end()
+                .to_owned(),
+        );
+    }
+    lines.push(times(since, until, width));
+    lines.join("\n")
+}
+
+/// The smallest and the largest value.
+fn extremes(points: &[Point]) -> Option<(Point, Point)> {
+    let min = points.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let max = points.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some((min, max))
+}
+
+fn title(metric: &Metric, (min, max): (Point, Point)) -> String {
+    let unit = unit(metric);
+    let at =
+        |(time, value): Point| format!("{} ({})", short(value, &unit), time.format("%m-%d %H:%M"));
+    format!("{}  min {}  max {}", metric.name, at(min), at(max))
+}
+
+/// One character: full up to the mean, light up to the maximum, in steps of an eighth.
+fn cell(column: Option<&Summary>, top: f64, row: usize) -> char {
+    const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let Some(column) = column else {
+        return ' ';
+    };
+    let eighths = |value: f64| {
+        let height = value / top * (HEIGHT * 8) as f64;
+        (height.round() as usize).saturating_sub(row * 8).min(8)
+    };
+    match (eighths(column.mean), eighths(column.max)) {
+        // A value of nearly nothing is no gap.
+        (0, 0) if row == 0 => '▁',
+        (0, 0) => ' ',
+        (0, _) => '░',
+        (mean, _) => LEVELS[mean],
+    }
+}
+
+/// The horizontal axis: start, middle and end.
+fn times(since: DateTime<Utc>, until: DateTime<Utc>, width: usize) -> String {
+    let label = |time: DateTime<Utc>| time.format("%m-%d %H:%M").to_string();
+    let [start, middle] = [since, since + (until - since) / 2].map(label);
+    let end = format!("{} UTC", label(until));
+    let spare = width.saturating_sub(start.len() + middle.len() + end.len());
+    let pad = " ".repeat(AXIS + 1);
+    if spare < 4 {
+        return format!("{pad}{start}");
+    }
+    let left = " ".repeat(
+        (width / 2)
+            .saturating_sub(start.len() + middle.len() / 2)
+            .max(1),
+    );
+    let right = width.saturating_sub(start.len() + left.len() + middle.len() + end.len());
+    format!(
+        "{pad}{start}{left}{middle}{}{end}",
+        " ".repeat(right.max(1))
+    )
+}
+
+/// The next number of the form 1, 2, 2.5 or 5 times a power of ten.
+fn round_up(value: f64) -> f64 {
+    if value <= 0.0 || !value.is_finite() {
+        return 1.0;
+    }
+    let power = 10_f64.powf(value.log10().floor());
+    let step = [1.0, 2.0, 2.5, 5.0]
+        .into_iter()
+        .find(|step| value <= step * power * 1.000_001);
+    step.unwrap_or(10.0) * power
+}
+
+/// A number in at most eight characters and its unit: `12.5 %`, `3.2 kB/s`, `1.5e25`.
+fn short(value: f64, unit: &str) -> String {
+    const PREFIXES: [(f64, &str); 5] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")];
+    if value >= 1e15 {
+        return format!("{value:.1e} {unit}").trim_end().to_owned();
+    }
+    let (size, prefix) = PREFIXES
+        .into_iter()
+        .find(|(size, _)| value >= *size)
+        .unwrap_or((1.0, ""));
+    let scaled = value / size;
+    let rounded = if scaled < 10.0 {
+        (scaled * 100.0).round() / 100.0
+    } else {
+        (scaled * 10.0).round() / 10.0
+    };
+    let gap = if unit.is_empty() { "" } else { " " };
+    format!("{rounded}{gap}{prefix}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+    use page::fleet::{CPU, LOAD};
+    use tables::{Metrics, Number};
+
+    #[test]
+    fn a_chart_has_axes_extremes_and_gaps() {
+        let since: DateTime<Utc> = "2026-01-18T00:00:00Z".parse().expect("a time");
+        let until = since + TimeDelta::minutes(20);
+        let values = [0.0, 50.0, 100.0, f64::NAN, 25.0, 25.0];
+        let rows: Vec<_> = values
+            .iter()
+            .enumerate()
+            .filter(|(_, value)| value.is_finite())
+            .map(|(minute, value)| Recorded {
+                timestamp: since + TimeDelta::minutes(minute as i64 * 2),
+                received_at: None,
+                metrics: Metrics::from_fn(|metric| {
+                    (metric == CPU).then_some(Number::Float(*value))
+                }),
+            })
+            .collect();
+        let expected = "\
+cpu_percent  min 0 % (01-18 00:00)  max 100 % (01-18 00:04)
+      100┤  █
+         ┤  █
+         ┤  █
+         ┤ ██
+         ┤ ██ ▄▄
+        0┤▁██ ██
+          01-18 00:00";
+        assert_eq!(draw(&rows, CPU, [since, until], 20), expected);
+        assert_eq!(draw(&rows, LOAD, [since, until], 20), "load_1m: no values");
+    }
+
+    #[test]
+    fn numbers_are_short_and_axes_end_at_round_ones() {
+        for (value, expected) in [
+            (0.0, "0"),
+            (0.504, "0.5"),
+            (12.34, "12.3"),
+            (999.9, "999.9"),
+            (1_234.0, "1.23k"),
+            (5e6, "5M"),
+            (9.9e125, "9.9e125"),
+        ] {
+            assert_eq!(short(value, ""), expected);
+        }
+        assert_eq!(short(366_100.0, "B/s"), "366.1 kB/s");
+        for (value, expected) in [
+            (0.0, 1.0),
+            (0.3, 0.5),
+            (1.0, 1.0),
+            (2.2, 2.5),
+            (70.0, 100.0),
+            (f64::MAX, f64::INFINITY),
+        ] {
+            let rounded = round_up(value);
+            assert!(
+                (rounded - expected).abs() < 1e-9 || value == f64::MAX,
+                "{value}: {rounded}"
+            );
+        }
+    }
+}

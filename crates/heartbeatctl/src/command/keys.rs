@@ -1,0 +1,46 @@
+//! The keys table: which keys are accepted. It holds only their digests.
+
+mod add;
+mod list;
+mod new;
+mod revoke;
+mod rotate;
+
+use crate::aws::Aws;
+use crate::key::KeysTable;
+use crate::target::{KEYS, Target};
+use clap::{Args, Subcommand};
+
+/// Create, list, revoke and rotate API keys.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  heartbeatctl --stack heartbeat keys add web-1 --label \"made by hand\""
+)]
+pub struct Command {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    Add(add::Add),
+    List(list::List),
+    Revoke(revoke::Revoke),
+    Rotate(rotate::Rotate),
+}
+
+impl Command {
+    pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        let aws = Aws::new(target);
+        let table = KeysTable {
+            name: aws.name(&KEYS).await?,
+            client: aws.dynamodb().await,
+        };
+        match self.action {
+            Action::Add(add) => add.run(&table, target.json).await,
+            Action::List(list) => list.run(&table, target.json).await,
+            Action::Revoke(revoke) => revoke.run(&table, target.json).await,
+            Action::Rotate(rotate) => rotate.run(&table, target.json).await,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! `keys list`
+
+use crate::key::KeysTable;
+use crate::terminal::{print, printable};
+use chrono::Utc;
+use clap::Args;
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
+use page::time;
+use tables::time::parse;
+
+/// List all keys with server, label, age and expiry. The keys themselves are never shown.
+///
+/// An item that the endpoint cannot read is shown as malformed. Its key is rejected.
+#[derive(Args)]
+#[command(after_help = "Example:\n  heartbeatctl --stack heartbeat keys list")]
+pub struct List {}
+
+impl List {
+    pub async fn run(self, table: &KeysTable, json: bool) -> anyhow::Result<()> {
+        let keys = table.all().await?;
+        if json {
+            return Ok(print(&serde_json::to_string_pretty(&keys)?)?);
+        }
+        let now = Utc::now();
+        let mut rows = Table::new();
+        rows.load_style(NOTHING);
+        rows.set_header(["SERVER", "LABEL", "AGE", "EXPIRES", "DIGEST"]);
+        for key in &keys {
+            let created = key.created_at.as_deref().and_then(parse);
+            rows.add_row([
+                key.server(),
+                printable(key.label.as_deref().unwrap_or("–")),
+                created.map_or("–".to_owned(), |time| time::words(now - time)),
+                key.expiry(now),
+                key.short_digest(),
+            ]);
+        }
+        for column in rows.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        Ok(print(&rows.trim_fmt())?)
+    }
+}

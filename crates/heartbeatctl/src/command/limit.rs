@@ -1,0 +1,70 @@
+//! Sets the limits of one server's own.
+
+use crate::server::ServerItem;
+use crate::target::Target;
+use crate::terminal::print;
+use clap::Args;
+use page::fleet::NO_RULES;
+use serde::Serialize;
+use tables::{Limits, ServerId, server};
+
+/// Set the limits of a server's own, from which the watchdog announces its metrics as high, and show those that apply.
+///
+/// A limit replaces the watchdog's for this metric, and `off` means none. Limits of other metrics stay.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  heartbeatctl --stack heartbeat limit web-1 disk_percent=97
+  heartbeatctl --stack heartbeat limit web-1 disk_percent=off,load_5m=16
+  heartbeatctl --stack heartbeat limit web-1 --default")]
+pub struct Command {
+    /// The server.
+    server: ServerId,
+    /// Entries METRIC=LIMIT or METRIC=off, separated by commas.
+    #[arg(value_parser = Limits::parse_own)]
+    limits: Option<Limits>,
+    /// Remove all limits of this server's own.
+    #[arg(long, conflicts_with = "limits")]
+    default: bool,
+}
+
+/// What is printed with `--json`.
+#[derive(Serialize)]
+struct Limited<'a> {
+    server_id: &'a str,
+    /// Those of its own.
+    limits: Option<String>,
+    applies: String,
+}
+
+impl Command {
+    pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        let server = &self.server;
+        let item = ServerItem::new(target, server).await?;
+        let known = item.read().await?.limits.unwrap_or_default();
+        let own = match (&self.limits, self.default) {
+            (_, true) => Limits::default(),
+            (Some(limits), false) => known.with(limits),
+            (None, false) => known.clone(),
+        };
+        if self.default || self.limits.is_some() {
+            let stored = (!own.is_empty()).then_some(&own);
+            item.update(|update| server::limit(update, server, stored))
+                .await?;
+        }
+        let rules = item.rules().await?;
+        if rules.is_none() {
+            eprintln!("{NO_RULES}.");
+        }
+        let applies = rules.unwrap_or_default().limits.with(&own);
+        if target.json {
+            let told = Limited {
+                server_id: server.as_str(),
+                limits: (!own.is_empty()).then(|| own.to_string()),
+                applies: applies.to_string(),
+            };
+            return Ok(print(&serde_json::to_string(&told)?)?);
+        }
+        Ok(print(&format!("{server}: {applies}"))?)
+    }
+}

@@ -1,0 +1,286 @@
+//! One server as it is judged now.
+
+use crate::json::number;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+use std::cmp::Reverse;
+use tables::server::{Reading, Rules, Server as StoredServer, Status};
+use tables::time::format;
+use tables::{Limits, METRICS, Metric, Number};
+
+/// How much an agent's clock may differ from the endpoint's, and a heartbeat take, before the clock counts as wrong.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
+
+/// A server as it is stored, without what no longer holds, and what follows from that now.
+#[derive(Debug)]
+pub struct Server {
+    pub stored: StoredServer,
+    /// Whether it still sends heartbeats.
+    pub is_online: bool,
+    /// Those of its own, and else the watchdog's.
+    limits: Limits,
+}
+
+/// The metrics that a line about a server shows.
+pub const CPU: &Metric = Metric::named("cpu_percent");
+pub const MEMORY: &Metric = Metric::named("memory_percent");
+pub const DISK: &Metric = Metric::named("disk_percent");
+pub const LOAD: &Metric = Metric::named("load_1m");
+pub const UPTIME: &Metric = Metric::named("uptime_seconds");
+
+impl Server {
+    /// A server as it is now.
+    pub(super) fn new(mut stored: StoredServer, rules: &Rules, now: DateTime<Utc>) -> Self {
+        let is_marked = stored.status == Some(Status::Offline);
+        if is_marked || stored.announced.is_none() {
+            stored.returned_at = None;
+        }
+        if !is_marked {
+            stored.offline_since = None;
+        }
+        if !stored.is_silenced(now) {
+            stored.silenced_until = None;
+        }
+        let own = stored.limits.as_ref();
+        Self {
+            is_online: is_online(&stored, rules, now),
+            limits: own.map_or_else(|| rules.limits.clone(), |own| rules.limits.with(own)),
+            stored,
+        }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.stored.server_id
+    }
+
+    #[must_use]
+    pub fn last_seen(&self) -> Option<DateTime<Utc>> {
+        self.stored.last_seen.as_ref().map(|seen| seen.time)
+    }
+
+    /// The status to show: [`Status::Offline`] also if no watchdog has marked it.
+    #[must_use]
+    pub const fn status(&self) -> Status {
+        if self.is_online {
+            Status::Online
+        } else {
+            Status::Offline
+        }
+    }
+
+    /// The value of a metric in the last reading.
+    #[must_use]
+    pub fn value(&self, metric: &Metric) -> Option<f64> {
+        let reading = self.stored.reading.as_ref()?;
+        reading.metrics.value(metric).map(Number::as_f64)
+    }
+
+    /// The value from which a metric is high.
+    #[must_use]
+    pub fn limit(&self, metric: &Metric) -> Option<f64> {
+        self.limits.of(metric, None)
+    }
+
+    /// Whether a metric has reached its limit, or has been high and has not recovered.
+    #[must_use]
+    pub fn is_high(&self, metric: &Metric) -> bool {
+        let mut high = self.stored.high.entries.iter();
+        let reached = self.value(metric).zip(self.limit(metric));
+        high.any(|entry| entry.metric == metric)
+            || reached.is_some_and(|(value, limit)| value >= limit)
+    }
+
+    /// How far the agent's clock is ahead of the endpoint's, if that is more than a minute; negative if it is behind.
+    #[must_use]
+    pub fn clock_error_seconds(&self) -> Option<i64> {
+        let reading = self.stored.reading.as_ref()?;
+        let error = reading.timestamp? - reading.received_at?;
+        (error.abs() > CLOCK_TOLERANCE).then(|| error.as_seconds_f64().round() as i64)
+    }
+
+    /// Sort key that puts the newest problems first: servers that went offline, the latest on top, then those with a
+    /// metric at its limit, then the others by name.
+    pub(super) fn rank(&self) -> impl Ord + use<> {
+        let gone = (!self.is_online).then(|| self.last_seen());
+        let is_high = METRICS.iter().any(|metric| self.is_high(metric));
+        (
+            self.is_online,
+            Reverse(gone),
+            !is_high,
+            self.id().to_owned(),
+        )
+    }
+}
+
+/// Whether a server is neither marked as offline nor silent for longer than its threshold; zero means never late.
+fn is_online(stored: &StoredServer, rules: &Rules, now: DateTime<Utc>) -> bool {
+    let is_marked = stored.status == Some(Status::Offline);
+    let offline_after = stored.offline_after.unwrap_or(rules.offline_after);
+    stored.last_seen.as_ref().is_some_and(|seen| {
+        !is_marked && (offline_after.is_zero() || now - seen.time <= offline_after)
+    })
+}
+
+impl Serialize for Server {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let stored = &self.stored;
+        let time = |time: &Option<tables::time::Stored>| time.as_ref().map(|time| time.time);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("server_id", &stored.server_id)?;
+        map.serialize_entry("hostname", &stored.hostname)?;
+        map.serialize_entry("status", self.status().as_str())?;
+        map.serialize_entry("last_seen", &time(&stored.last_seen))?;
+        map.serialize_entry("offline_since", &time(&stored.offline_since))?;
+        map.serialize_entry("returned_at", &time(&stored.returned_at))?;
+        // Seconds, if it has a threshold of its own; 0 is never.
+        let offline_after = stored.offline_after.map(|after| after.num_seconds());
+        map.serialize_entry("offline_after", &offline_after)?;
+        let high = stored.high.entries.iter().map(
+            |entry| json!({ "metric": entry.metric.name, "limit": entry.limit, "since": entry.since }),
+        );
+        map.serialize_entry("high", &high.collect::<Vec<_>>())?;
+        map.serialize_entry("silenced_until", &stored.silenced_until)?;
+        map.serialize_entry("os_distribution", &stored.os.distribution)?;
+        map.serialize_entry("os_version", &stored.os.version)?;
+        map.serialize_entry("kernel_version", &stored.os.kernel)?;
+        map.serialize_entry("architecture", &stored.os.architecture)?;
+        for metric in [CPU, MEMORY, DISK, LOAD, UPTIME] {
+            map.serialize_entry(metric.name, &self.value(metric))?;
+        }
+        map.serialize_entry("reading", &stored.reading.as_ref().map(reading))?;
+        map.serialize_entry("clock_error_seconds", &self.clock_error_seconds())?;
+        map.end()
+    }
+}
+
+/// A reading as JSON: when it was taken and received, and its metrics.
+fn reading(reading: &Reading) -> Map<String, Value> {
+    let times = [
+        ("timestamp", reading.timestamp),
+        ("received_at", reading.received_at),
+    ];
+    let times = times
+        .into_iter()
+        .filter_map(|(name, at)| Some((name.to_owned(), json!(format(at?)))));
+    let metrics = reading
+        .metrics
+        .iter()
+        .map(|(metric, value)| (metric.name.to_owned(), number(value)));
+    times.chain(metrics).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Fleet, NO_RULES};
+    use super::*;
+    use tables::Metrics;
+    use tables::server::Memory;
+    use tables::time::Stored;
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_768_732_200, 0).expect("a time")
+    }
+
+    fn server(name: &str, status: Status, ago: Option<i64>, disk: f64) -> StoredServer {
+        let last_seen = ago.and_then(|ago| Stored::read(format(now() - TimeDelta::seconds(ago))));
+        let value = |metric: &Metric| (metric.name == DISK.name).then_some(Number::Float(disk));
+        StoredServer {
+            server_id: name.to_owned(),
+            status: Some(status),
+            last_seen,
+            reading: Some(Reading {
+                metrics: Metrics::from_fn(value),
+                ..Reading::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    fn fleet(stored: impl IntoIterator<Item = StoredServer>) -> Fleet {
+        Fleet::new(stored.into_iter().collect(), None, now())
+    }
+
+    #[test]
+    fn a_server_is_offline_when_marked_or_silent_for_too_long_or_never_seen() {
+        for (status, ago, is_online) in [
+            (Status::Online, Some(-5), true),
+            (Status::Online, Some(180), true),
+            (Status::Online, Some(181), false),
+            (Status::Online, None, false),
+            (Status::Offline, Some(1), false),
+        ] {
+            let fleet = fleet([server("web-1", status, ago, 1.0)]);
+            assert_eq!(fleet.servers[0].is_online, is_online, "{status:?}, {ago:?}");
+        }
+    }
+
+    #[test]
+    fn newest_problems_come_first() {
+        let fleet = fleet([
+            server("healthy-b", Status::Online, Some(1), 89.9),
+            server("never-seen", Status::Offline, None, 1.0),
+            server("healthy-a", Status::Online, Some(2), 1.0),
+            server("lost-long-ago", Status::Offline, Some(9000), 99.0),
+            server("overloaded", Status::Online, Some(3), 90.0),
+            server("lost-just-now", Status::Offline, Some(200), 1.0),
+        ]);
+        let names: Vec<_> = fleet.servers.iter().map(Server::id).collect();
+        assert_eq!(
+            names,
+            [
+                "lost-just-now",
+                "lost-long-ago",
+                "never-seen",
+                "overloaded",
+                "healthy-a",
+                "healthy-b"
+            ]
+        );
+    }
+
+    // C8.12: the watchdog's rules, and a server's own precede them.
+    #[test]
+    fn servers_are_judged_by_the_rules_in_the_watchdogs_item() {
+        let limited = |name, limits: &str| StoredServer {
+            limits: Limits::parse_own(limits).ok(),
+            ..server(name, Status::Online, Some(1), 95.0)
+        };
+        let stored = || {
+            vec![
+                server("full", Status::Online, Some(1), 80.0),
+                server("quiet", Status::Online, Some(100), 1.0),
+                limited("roomy", "disk_percent=97"),
+                limited("unlimited", "disk_percent=off"),
+            ]
+        };
+        let problems = |watchdog| {
+            let fleet = Fleet::new(stored(), watchdog, now());
+            let is_problem = |server: &&Server| {
+                !server.is_online || METRICS.iter().any(|metric| server.is_high(metric))
+            };
+            let problems = fleet
+                .servers
+                .iter()
+                .filter(is_problem)
+                .map(|server| server.id().to_owned());
+            (problems.collect::<Vec<_>>(), fleet.warning())
+        };
+        let by_default = Some(NO_RULES.to_owned());
+        assert_eq!(problems(None), (vec![], by_default.clone()));
+        assert_eq!(problems(Some(Memory::default())), (vec![], by_default));
+        let rules = Rules {
+            offline_after: TimeDelta::seconds(99),
+            limits: Limits::parse("disk_percent=80").expect("limits"),
+            ..Rules::default()
+        };
+        let watchdog = Memory {
+            rules: Some(rules),
+            ..Memory::default()
+        };
+        let expected = ["quiet", "full"].map(str::to_owned).to_vec();
+        assert_eq!(problems(Some(watchdog)), (expected, None));
+    }
+}

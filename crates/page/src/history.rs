@@ -1,0 +1,181 @@
+//! What a server has measured: rows of one partition, read in ranges side by side.
+
+pub mod output;
+pub mod series;
+
+use crate::explain_in;
+use crate::time::Moment;
+use aws_sdk_dynamodb::Client;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tables::ServerId;
+use tables::metric::Metric;
+use tables::row::{Recorded, Row};
+
+/// The maximum number of concurrent queries.
+const CONCURRENCY: usize = 8;
+
+/// The least time that a range covers.
+const SHORTEST_RANGE: TimeDelta = TimeDelta::hours(6);
+
+/// Rows that one page may hold, so that few of them are in memory as DynamoDB returns them.
+const MAX_PAGE: i32 = 1_000;
+
+/// How far ahead of this machine's clock a row may be. Rows beyond that come from a wrong clock.
+pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
+
+/// How many rows in the future are counted at most.
+pub const MAX_AHEAD: usize = 1_000;
+
+/// From a time on until before another.
+#[derive(Debug, Clone, Copy)]
+pub struct Period {
+    pub since: DateTime<Utc>,
+    pub until: DateTime<Utc>,
+    now: DateTime<Utc>,
+}
+
+impl Period {
+    /// A period that ends now if no other end is given.
+    ///
+    /// # Errors
+    /// If it ends before it starts.
+    pub fn new(since: Moment, until: Option<Moment>, now: DateTime<Utc>) -> Result<Self, String> {
+        let period = Self {
+            since: since.at(now),
+            until: until.map_or(now, |until| until.at(now)),
+            now,
+        };
+        if period.since >= period.until {
+            return Err("the period ends before it starts".to_owned());
+        }
+        Ok(period)
+    }
+}
+
+/// What to read.
+pub struct Request {
+    pub server: ServerId,
+    pub metrics: Vec<&'static Metric>,
+    pub period: Period,
+}
+
+/// The metrics table.
+pub struct Source {
+    pub client: Client,
+    pub table: String,
+}
+
+/// What was read.
+#[derive(Default)]
+pub struct Rows {
+    /// Oldest first.
+    pub rows: Vec<Recorded>,
+    /// Rows that lie in the future, at most [`MAX_AHEAD`].
+    pub ahead: usize,
+}
+
+impl Source {
+    /// Reads the rows of a period. `progress` gets the size of each page.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub async fn read(&self, request: &Request, progress: &impl Fn(usize)) -> anyhow::Result<Rows> {
+        let server_id = request.server.as_str();
+        let names: Vec<_> = request.metrics.iter().map(|metric| metric.name).collect();
+        let Period { since, now, .. } = request.period;
+        let latest = now + TOLERANCE;
+        // A period up to now includes what a clock that is slightly wrong has sent.
+        let until = match request.period.until {
+            until if until >= now => latest,
+            until => until,
+        };
+        let reading = stream::iter(ranges([since, until]))
+            .map(|range| self.read_range(server_id, &names, range, now, progress))
+            .buffered(CONCURRENCY)
+            .try_concat();
+        let counting = async {
+            if until < latest {
+                return Ok(0);
+            }
+            self.count_ahead(server_id, latest).await
+        };
+        let (rows, ahead) = tokio::try_join!(reading, counting)?;
+        Ok(Rows { rows, ahead })
+    }
+
+    async fn read_range(
+        &self,
+        server_id: &str,
+        metrics: &[&str],
+        range: [DateTime<Utc>; 2],
+        now: DateTime<Utc>,
+        progress: &impl Fn(usize),
+    ) -> anyhow::Result<Vec<Recorded>> {
+        let query = self.client.query().table_name(&self.table);
+        let mut pages = Row::select(query, server_id, range, metrics)
+            .limit(MAX_PAGE)
+            .into_paginator()
+            .send();
+        let mut rows = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(explain_in(&self.table))?;
+            progress(page.items().len());
+            rows.extend(page.items().iter().filter_map(|item| Row::read(item, now)));
+        }
+        Ok(rows)
+    }
+
+    async fn count_ahead(&self, server_id: &str, from: DateTime<Utc>) -> anyhow::Result<usize> {
+        let query = self.client.query().table_name(&self.table);
+        let latest = tables::time::parse(tables::time::LATEST);
+        let period = [from, latest.unwrap_or(DateTime::<Utc>::MAX_UTC)];
+        let page = Row::count(query, server_id, period)
+            .limit(MAX_AHEAD as i32)
+            .send()
+            .await
+            .map_err(explain_in(&self.table))?;
+        Ok(usize::try_from(page.count()).unwrap_or_default())
+    }
+}
+
+/// Parts of a period, each at least [`SHORTEST_RANGE`] long.
+fn ranges([since, until]: [DateTime<Utc>; 2]) -> Vec<[DateTime<Utc>; 2]> {
+    let length = until - since;
+    let count = (length.num_seconds() / SHORTEST_RANGE.num_seconds())
+        .clamp(1, 2 * CONCURRENCY as i64) as i32;
+    let bound = |number: i32| {
+        if number == count {
+            until
+        } else {
+            since + length / count * number
+        }
+    };
+    (0..count)
+        .map(|number| [bound(number), bound(number + 1)])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_a_period_without_a_gap_or_an_overlap() {
+        let since: DateTime<Utc> = "2026-03-29T00:30:00.123456Z".parse().expect("a time");
+        for (seconds, count) in [
+            (1, 1),
+            (21_600, 1),
+            (43_200, 2),
+            (86_401, 4),
+            (2_592_000, 16),
+        ] {
+            let until = since + TimeDelta::seconds(seconds);
+            let ranges = ranges([since, until]);
+            assert_eq!(ranges.len(), count, "{seconds}");
+            let bounds: Vec<_> = ranges.iter().flatten().copied().collect();
+            assert_eq!((bounds[0], bounds[bounds.len() - 1]), (since, until));
+            assert!(ranges.windows(2).all(|pair| pair[0][1] == pair[1][0]));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The page for the browser, as a router that any server can serve; and what it shares with the terminal: the fleet as
+//! the watchdog's rules judge it, the history of a server, and the words for both.
+//!
+//! Whoever serves it brings a client, so nothing here knows credentials or a command line.
+
+mod explain;
+pub mod fleet;
+pub mod history;
+mod html;
+mod json;
+mod openmetrics;
+mod router;
+pub mod time;
+
+pub use explain::{explain, explain_in};
+pub use fleet::Fleet;
+pub use router::{Tables, router, with_headers};
