@@ -180,7 +180,7 @@ pub fn serve<T: Read + Write>(
             }
             Step::Wait(time) => {
                 std::thread::sleep(time);
-                let answer = "HTTP/1.1 200 S\r\ncontent-length: 2\r\n\r\n{}";
+                let answer = "HTTP/1.1 200 S\r\ncontent-length: 15\r\n\r\n{\"status\":\"ok\"}";
                 reader.get_mut().write_all(answer.as_bytes()).unwrap();
             }
             Step::Close => return,
