@@ -5,7 +5,15 @@
 
 mod backlog;
 mod connection;
+#[cfg(target_os = "linux")]
+mod filesystem;
+mod message;
+#[cfg(target_os = "linux")]
+mod namespace;
 mod readings;
+#[cfg(target_os = "linux")]
+mod recorded;
 mod sending;
 mod service;
+mod state;
 mod support;
