@@ -15,9 +15,9 @@ dpkg-deb --field "$package" Conffiles >/dev/null
 # The highest version that a symbol of the program asks for.
 needed=$(dpkg-deb --fsys-tarfile "$package" | tar --extract --to-stdout ./usr/bin/heartbeat-agent |
     grep --text --only-matching 'GLIBC_[0-9.]*[0-9]' | sort --version-sort --unique | tail -1)
-named=$(dpkg-deb --field "$package" Depends | grep --only-matching 'libc6 (>= [0-9.]*' | sort --version-sort | tail -1)
-dpkg --compare-versions "${named##* }" ge "${needed#GLIBC_}" ||
-    fail "it needs ${needed:-no C library}, and names ${named:-none}"
+named=$(dpkg-deb --field "$package" Depends | sed --quiet 's/.*libc6 (>= \([0-9.]*\).*/\1/p')
+dpkg --compare-versions "${named:-0}" ge "${needed#GLIBC_}" ||
+    fail "it needs $needed, and names libc6 ${named:-in any version}"
 
 dpkg_in_root --install "$package" >/dev/null
 [ "$(stat -c %a "$root/etc/heartbeat/agent.env")" = 640 ] || fail "agent.env can be read by everybody"

@@ -16,7 +16,7 @@ use filesystem::{Condition, FileSystem, Usage};
 use serde_json::{Map, Value, json};
 use std::ffi::OsString;
 use std::fmt;
-use tables::ServerId;
+use tables::{Metric, ServerId, metric};
 
 pub use filesystem::History;
 
@@ -80,12 +80,12 @@ impl Readings {
         &mut self,
         what: &str,
         read: Result<T, E>,
-        metrics: impl FnOnce(T) -> Vec<(&'static str, Value)>,
+        metrics: impl FnOnce(T) -> Vec<(&'static Metric, Value)>,
     ) {
         match read {
             Ok(read) => {
-                for (name, value) in metrics(read) {
-                    self.metrics.insert(name.to_owned(), value);
+                for (metric, value) in metrics(read) {
+                    self.metrics.insert(metric.name.to_owned(), value);
                 }
             }
             Err(reason) => self.problems.push(Problem::not_read(what, reason)),
@@ -94,7 +94,7 @@ impl Readings {
 
     pub fn cpu<E: fmt::Display>(&mut self, percent: Result<f64, E>) {
         self.add("CPU", percent, |percent| {
-            vec![("cpu_percent", tenths(percent))]
+            vec![(metric!("cpu_percent"), tenths(percent))]
         });
     }
 
@@ -102,9 +102,12 @@ impl Readings {
     pub fn memory<E: fmt::Display>(&mut self, memory: Result<(u64, u64), E>) {
         self.add("memory", memory, |(total, used)| {
             vec![
-                ("memory_percent", tenths(used as f64 / total as f64 * 100.0)),
-                ("memory_total_mb", json!(total / MIB)),
-                ("memory_used_mb", json!(used / MIB)),
+                (
+                    metric!("memory_percent"),
+                    tenths(used as f64 / total as f64 * 100.0),
+                ),
+                (metric!("memory_total_mb"), json!(total / MIB)),
+                (metric!("memory_used_mb"), json!(used / MIB)),
             ]
         });
     }
@@ -133,10 +136,10 @@ impl Readings {
         let gigabytes = |bytes: u64| json!((bytes as f64 / GIB * 100.0).round() / 100.0);
         self.add("disk", usage, |usage| {
             let percent = usage.percent();
-            let percent = percent.map(|percent| ("disk_percent", tenths(percent)));
+            let percent = percent.map(|percent| (metric!("disk_percent"), tenths(percent)));
             let sizes = [
-                ("disk_total_gb", gigabytes(usage.total)),
-                ("disk_used_gb", gigabytes(usage.used)),
+                (metric!("disk_total_gb"), gigabytes(usage.total)),
+                (metric!("disk_used_gb"), gigabytes(usage.used)),
             ];
             percent.into_iter().chain(sizes).collect()
         });
@@ -146,8 +149,8 @@ impl Readings {
     pub fn network<E: fmt::Display>(&mut self, bytes: Result<(u64, u64), E>) {
         self.add("network", bytes, |(received, sent)| {
             vec![
-                ("network_rx_bytes", json!(received)),
-                ("network_tx_bytes", json!(sent)),
+                (metric!("network_rx_bytes"), json!(received)),
+                (metric!("network_tx_bytes"), json!(sent)),
             ]
         });
     }
@@ -155,16 +158,16 @@ impl Readings {
     pub fn load<E: fmt::Display>(&mut self, load: Result<[f64; 3], E>) {
         self.add("load average", load, |[one, five, fifteen]| {
             vec![
-                ("load_1m", json!(one)),
-                ("load_5m", json!(five)),
-                ("load_15m", json!(fifteen)),
+                (metric!("load_1m"), json!(one)),
+                (metric!("load_5m"), json!(five)),
+                (metric!("load_15m"), json!(fifteen)),
             ]
         });
     }
 
     pub fn uptime<E: fmt::Display>(&mut self, seconds: Result<u64, E>) {
         self.add("uptime", seconds, |seconds| {
-            vec![("uptime_seconds", json!(seconds))]
+            vec![(metric!("uptime_seconds"), json!(seconds))]
         });
     }
 }

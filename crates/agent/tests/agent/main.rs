@@ -1,6 +1,6 @@
 //! The agent, tested from the outside: it runs as a process, against an endpoint, a machine and tools that are real.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stderr, clippy::unwrap_used)]
 #![cfg(unix)]
 
 mod backlog;
