@@ -1,6 +1,9 @@
 //! Sets `HEARTBEAT_VERSION`: the package's version, and in a release build the commit if this is a checkout. Other builds
 //! would start anew after each commit.
 
+// This is how a build script talks to Cargo.
+#![allow(clippy::print_stdout)]
+
 use std::env;
 use std::process::Command;
 

@@ -53,6 +53,9 @@ pub fn subscriber(
         .with_current_span(false)
         .with_span_list(false)
         .with_target(false)
+        // Otherwise, a line that cannot be written is reported on standard error, and a panic ends the function if that
+        // cannot be written either.
+        .log_internal_errors(false)
         .with_writer(writer);
     tracing_subscriber::registry().with(lines).with(levels)
 }

@@ -11,6 +11,14 @@ dpkg_in_root() { dpkg --root="$root" --force-depends --force-script-chrootless -
 fail() { echo "package: $*" >&2; exit 1; }
 
 dpkg-deb --field "$package" Conffiles >/dev/null
+
+# The highest version that a symbol of the program asks for.
+needed=$(dpkg-deb --fsys-tarfile "$package" | tar --extract --to-stdout ./usr/bin/heartbeat-agent |
+    grep --text --only-matching 'GLIBC_[0-9.]*[0-9]' | sort --version-sort --unique | tail -1)
+named=$(dpkg-deb --field "$package" Depends | sed --quiet 's/.*libc6 (>= \([0-9.]*\).*/\1/p')
+dpkg --compare-versions "${named:-0}" ge "${needed#GLIBC_}" ||
+    fail "it needs $needed, and names libc6 ${named:-in any version}"
+
 dpkg_in_root --install "$package" >/dev/null
 [ "$(stat -c %a "$root/etc/heartbeat/agent.env")" = 640 ] || fail "agent.env can be read by everybody"
 [ "$(stat -c %a "$root/usr/bin/heartbeat-agent")" = 755 ] || fail "the agent cannot be run"

@@ -168,8 +168,8 @@ Ten servers cost about ${ten:.2f} per month, of which the alarms are ${metrics /
 metrics, which is $1.00 of that. Auto scaling creates {SCALING_ALARMS} alarms of its own, which are ${SCALING_ALARMS / 10:.2f}.
 
 **A flood** is limited by `ThrottleRate`. At 200 requests per second for a whole month, it costs at most about ${flood(False):,.0f}
-without a key, and ${flood(True):,.0f} with a stolen one. Five times servers/60 is enough for a fleet that is spread over the minute:
-`ThrottleRate=1` for ten servers, 84 for a thousand.
+without a key, and ${flood(True):,.0f} with a stolen one. One per second for each 40 servers [is enough](deploy.md#parameters):
+`ThrottleRate=1` for ten servers, 25 for a thousand.
 """
     return text
 

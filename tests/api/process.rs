@@ -79,6 +79,28 @@ async fn four_heartbeats_are_in_flight_at_once() {
     assert!(log.iter().all(|line| line["level"] == "INFO"), "{log:?}");
 }
 
+// The disk of the log is full, or nobody reads it any more. The function could not have started anyway, and says so by its
+// exit code; it is not ended by a signal.
+#[test]
+fn a_log_that_cannot_be_written_ends_no_function() {
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    for program in [
+        env!("CARGO_BIN_EXE_heartbeat"),
+        env!("CARGO_BIN_EXE_notify"),
+        env!("CARGO_BIN_EXE_watchdog"),
+    ] {
+        let mut function = std::process::Command::new(program);
+        function.env_clear().stdout(full()).stderr(full());
+        let status = function.status().unwrap();
+        assert_eq!(status.code(), Some(1), "{program}: {status}");
+    }
+}
+
 #[tokio::test]
 async fn an_invalid_setting_stops_the_start_and_is_named() {
     let app = TestApp::start().await;

@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 /// Checks a property for this many values, which are the same in each run unless `SEED` names others.
+#[allow(clippy::print_stdout)]
 fn holds<S: Strategy>(
     cases: u32,
     values: &S,

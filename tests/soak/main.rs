@@ -10,7 +10,7 @@
 //! server registered once, that the last announcement about each server is true, and that memory is flat.
 //! `make soak` runs it for ten minutes, `make soak-short` for one.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod agent;
 mod lambda;

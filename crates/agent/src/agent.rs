@@ -1,141 +1,164 @@
 //! The loop: one heartbeat per interval, and the backlog in between.
 
-use crate::backlog::Backlog;
+use crate::backlog::{Attempt, Kept};
+use crate::clock::Moment;
 use crate::machine::{Machine, Problem};
-use crate::sender::{Failure, Outgoing, Sender};
+use crate::pace::BacklogPace;
+use crate::print;
+use crate::sender::{Failure, FailureKind, Outgoing, Sender};
+use crate::state::State;
 use anyhow::Context;
-use serde_json::Value;
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
-
-/// The shortest pause between two heartbeats of the backlog. Up to as much again is added at random.
-const BACKLOG_PAUSE: Duration = Duration::from_millis(500);
-
-/// The pause after the endpoint was too busy for a heartbeat of the backlog. It doubles each time, up to
-/// [`MAX_BUSY_PAUSE`].
-const BUSY_PAUSE: Duration = Duration::from_secs(2);
-const MAX_BUSY_PAUSE: Duration = Duration::from_secs(300);
 
 /// How often the clocks are looked at while the agent waits. A laptop that wakes up sends its present state within it.
 const TICK: Duration = Duration::from_secs(1);
 
+/// Sends one heartbeat, and prints the answer.
+///
+/// # Errors
+/// If it was not sent.
+pub fn send_once(mut machine: Machine, sender: &Sender, interval: Duration) -> anyhow::Result<()> {
+    let reading = machine.read();
+    Said::default().tell_problems(&reading.problems);
+    let heartbeat = Outgoing::new(&reading.heartbeat);
+    let sent = sender.send(&heartbeat, Instant::now() + interval);
+    print::result(sent.context("heartbeat not sent")?.answer);
+    Ok(())
+}
+
+/// What the loop works with, and what a stop writes. It is never locked while something is read or sent.
+#[derive(Clone)]
+pub struct Shared(Arc<Mutex<State>>);
+
+impl Shared {
+    pub fn new(state: State) -> Self {
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 pub struct Agent {
-    pub backlog: Backlog,
-    pub interval: Duration,
-    pub machine: Machine,
-    pub pace: Pace,
-    pub sender: Sender,
+    interval: Duration,
+    machine: Machine,
+    pace: BacklogPace,
+    said: Said,
+    sender: Sender,
+    start: Instant,
+    state: Shared,
 }
 
 impl Agent {
-    /// Sends one heartbeat, and prints the answer.
-    ///
-    /// # Errors
-    /// If it was not sent.
-    pub fn send_once(mut self) -> anyhow::Result<()> {
-        let reading = self.machine.read();
-        Warnings::default().tell(&reading.problems);
-        let heartbeat = Outgoing::new(&reading.heartbeat);
-        let deadline = Instant::now() + self.interval;
-        let sent = self.sender.send(&heartbeat, deadline);
-        let answer = sent
-            .map_err(anyhow::Error::from)
-            .context("heartbeat not sent")?;
-        println!("{answer}");
-        Ok(())
+    pub fn new(mut machine: Machine, sender: Sender, interval: Duration, state: Shared) -> Self {
+        machine.remember(state.lock().history.clone());
+        Self {
+            interval,
+            machine,
+            pace: BacklogPace::new(),
+            said: Said::default(),
+            sender,
+            start: Instant::now(),
+            state,
+        }
     }
 
     /// Sends heartbeats for ever.
     pub fn run(mut self) -> ! {
         // Agents that start together must not all send in the same second.
         thread::sleep(self.interval.mul_f64(fastrand::f64()));
-        let start = Instant::now();
-        let mut warnings = Warnings::default();
         loop {
             let (due, due_by_clock) = (
                 Instant::now() + self.interval,
                 SystemTime::now() + self.interval,
             );
-            let reading = self.machine.read();
-            warnings.tell(&reading.problems);
-            let heartbeat = Outgoing::new(&reading.heartbeat);
-            match self.sender.send(&heartbeat, due) {
-                Ok(_) => {
-                    warnings.forget_rejections();
-                    self.send_backlog(due, due_by_clock, start);
-                }
-                Err(Failure::Rejected(status, reason)) => warnings.tell_rejection(status, &reason),
-                Err(failure) => {
-                    self.backlog
-                        .keep(start.elapsed(), as_backlog(reading.heartbeat, heartbeat));
-                    eprintln!("heartbeat not sent: {failure}; {} kept", self.backlog.len());
-                }
-            }
+            let accepted_after = self.send_live(due);
+            self.pace.after_live(accepted_after);
+            self.send_backlog(due, due_by_clock);
             sleep_until(due, due_by_clock);
         }
     }
 
+    /// Sends the present state. Returns the number of attempts after which it was accepted.
+    fn send_live(&mut self, due: Instant) -> Option<u32> {
+        let reading = self.machine.read();
+        self.said.tell_problems(&reading.problems);
+        let heartbeat = Outgoing::new(&reading.heartbeat);
+        let key = heartbeat.idempotency_key.clone();
+        let kept = Kept::new(reading.heartbeat, key, reading.measured);
+        {
+            let mut state = self.state.lock();
+            state.history = self.machine.history().clone();
+            state.sending = Some(kept);
+        }
+        let sent = self.sender.send(&heartbeat, due);
+        let mut state = self.state.lock();
+        let kept = state.sending.take();
+        let failure = match sent {
+            Ok(accepted) => {
+                self.said.forget_failures();
+                return Some(accepted.attempts);
+            }
+            Err(failure) => failure,
+        };
+        if !matches!(failure.kind, FailureKind::Rejected(_)) {
+            state.backlog.drop_old(Moment::now());
+            if let Some(mut kept) = kept {
+                kept.may_have_arrived = failure.may_have_arrived;
+                state.backlog.keep(kept);
+            }
+        }
+        let count = state.backlog.len();
+        drop(state);
+        self.said.tell_failure(&failure, count);
+        None
+    }
+
     /// Sends the backlog, oldest first, one at a time, until the next heartbeat is due.
-    fn send_backlog(&mut self, due: Instant, due_by_clock: SystemTime, start: Instant) {
-        loop {
-            self.backlog.drop_old(start.elapsed());
-            let Some(oldest) = self.backlog.oldest() else {
-                return;
-            };
-            if self.pace.next >= due || SystemTime::now() >= due_by_clock {
-                return;
-            }
-            thread::sleep(self.pace.next.saturating_duration_since(Instant::now()));
-            match self.sender.attempt(oldest, due) {
+    fn send_backlog(&mut self, due: Instant, due_by_clock: SystemTime) {
+        while let Some(attempt) = self.next_attempt(due, due_by_clock) {
+            let sent = self.sender.attempt(&attempt.outgoing, due);
+            let now = self.start.elapsed();
+            let mut state = self.state.lock();
+            let failure = match sent {
                 Ok(_) => {
-                    self.backlog.pop();
-                    self.pace.go_on();
+                    state.backlog.pop();
+                    self.pace.go_on(now, fastrand::f64());
+                    continue;
                 }
-                Err(Failure::Rejected(_, reason)) => {
-                    eprintln!("a kept heartbeat was rejected: {reason}");
-                    self.backlog.pop();
-                    self.pace.go_on();
+                Err(failure) => failure,
+            };
+            match failure.kind {
+                FailureKind::Rejected(_) => {
+                    state.backlog.pop();
+                    print::message(format_args!("a kept heartbeat was rejected: {failure}"));
+                    self.pace.go_on(now, fastrand::f64());
+                    continue;
                 }
-                Err(Failure::Untrusted(_)) => return,
-                Err(Failure::Transient(_, retry_after)) => self.pace.slow_down(retry_after),
+                FailureKind::Transient(retry_after) => self.pace.stop(now, retry_after),
+                FailureKind::Blocked(_) => {
+                    self.pace.stop(now, Duration::ZERO);
+                    self.said.tell_failure(&failure, state.backlog.len());
+                }
+            }
+            if !failure.may_have_arrived {
+                state.backlog.did_not_leave(&attempt);
             }
         }
     }
-}
 
-/// When the next heartbeat of the backlog may be sent.
-pub struct Pace {
-    next: Instant,
-    busy_pause: Duration,
-}
-
-impl Pace {
-    pub fn new() -> Self {
-        Self {
-            next: Instant::now(),
-            busy_pause: BUSY_PAUSE,
+    /// Waits for the moment at which the oldest heartbeat may be sent, if there is one before the next heartbeat is due.
+    fn next_attempt(&self, due: Instant, due_by_clock: SystemTime) -> Option<Attempt> {
+        let next = self.pace.next(due.duration_since(self.start))?;
+        if self.state.lock().backlog.is_empty() || SystemTime::now() >= due_by_clock {
+            return None;
         }
-    }
-
-    fn go_on(&mut self) {
-        self.next = Instant::now() + BACKLOG_PAUSE.mul_f64(1.0 + fastrand::f64());
-        self.busy_pause = BUSY_PAUSE;
-    }
-
-    fn slow_down(&mut self, retry_after: Duration) {
-        let pause = self.busy_pause.mul_f64(1.0 + fastrand::f64());
-        self.next = Instant::now() + pause.max(retry_after.min(MAX_BUSY_PAUSE));
-        self.busy_pause = (self.busy_pause * 2).min(MAX_BUSY_PAUSE);
-    }
-}
-
-/// The same heartbeat, marked as measured earlier. Its id stays, so that one that arrived after all is stored once.
-fn as_backlog(mut heartbeat: Value, sent: Outgoing) -> Outgoing {
-    heartbeat["backlog"] = true.into();
-    Outgoing {
-        body: heartbeat.to_string(),
-        ..sent
+        thread::sleep(next.saturating_sub(self.start.elapsed()));
+        self.state.lock().backlog.attempt(Moment::now())
     }
 }
 
@@ -152,31 +175,37 @@ fn sleep_until(due: Instant, due_by_clock: SystemTime) {
 
 /// What has been said already, so that it is not said again every minute.
 #[derive(Default)]
-struct Warnings {
-    /// The readings that are missing.
-    missing: HashSet<String>,
-    rejections: HashSet<u16>,
+struct Said {
+    problems: HashSet<String>,
+    failures: HashSet<FailureKind>,
 }
 
-impl Warnings {
-    /// Says what could not be read, once until it can be read again.
-    fn tell(&mut self, problems: &[Problem]) {
-        self.missing
+impl Said {
+    /// Says what is wrong with the readings, each once until it is over.
+    fn tell_problems(&mut self, problems: &[Problem]) {
+        self.problems
             .retain(|known| problems.iter().any(|problem| problem.what == *known));
         for problem in problems {
-            if self.missing.insert(problem.what.clone()) {
-                eprintln!("{problem}");
+            if self.problems.insert(problem.what.clone()) {
+                print::message(problem);
             }
         }
     }
 
-    fn tell_rejection(&mut self, status: u16, reason: &str) {
-        if self.rejections.insert(status) {
-            eprintln!("heartbeat not sent: {reason}");
+    /// Says why a heartbeat was not sent. What lasts until somebody changes something is said once, until one is accepted.
+    fn tell_failure(&mut self, failure: &Failure, kept: usize) {
+        let is_transient = matches!(failure.kind, FailureKind::Transient(_));
+        if !is_transient && !self.failures.insert(failure.kind) {
+            return;
+        }
+        let what = format_args!("heartbeat not sent: {failure}");
+        match failure.kind {
+            FailureKind::Rejected(_) => print::message(what),
+            _ => print::message(format_args!("{what}; {kept} kept")),
         }
     }
 
-    fn forget_rejections(&mut self) {
-        self.rejections.clear();
+    fn forget_failures(&mut self) {
+        self.failures.clear();
     }
 }

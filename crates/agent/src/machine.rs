@@ -1,7 +1,6 @@
 //! This machine's readings. A value that was not read is not sent.
 
-#[cfg(target_os = "linux")]
-mod disk;
+mod filesystem;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(not(target_os = "linux"))]
@@ -12,36 +11,49 @@ use linux as system;
 #[cfg(not(target_os = "linux"))]
 use other as system;
 
-use chrono::Utc;
+use crate::clock::Moment;
+use filesystem::{Condition, FileSystem, Usage};
 use serde_json::{Map, Value, json};
+use std::ffi::OsString;
 use std::fmt;
-use tables::ServerId;
+use tables::{Metric, ServerId, metric};
 
-/// One heartbeat, and what it lacks.
+pub use filesystem::History;
+
+/// One heartbeat, and what is wrong with it.
 pub struct Reading {
     pub heartbeat: Value,
+    pub measured: Moment,
     pub problems: Vec<Problem>,
 }
 
-/// Something that could not be read.
+/// Something that could not be read, or that is broken.
 #[derive(Debug)]
 pub struct Problem {
     pub what: String,
-    reason: String,
+    text: String,
 }
 
 impl Problem {
-    pub fn new(what: impl Into<String>, reason: impl fmt::Display) -> Self {
+    pub fn not_read(what: impl Into<String>, reason: impl fmt::Display) -> Self {
+        let what = what.into();
         Self {
-            what: what.into(),
-            reason: reason.to_string(),
+            text: format!("not read: {what}: {reason}"),
+            what,
+        }
+    }
+
+    fn failed(what: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Self {
+            what: format!("failed {what}"),
+            text: format!("failed: {what}: {reason}"),
         }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not read: {}: {}", self.what, self.reason)
+        f.write_str(&self.text)
     }
 }
 
@@ -55,24 +67,7 @@ pub struct Machine {
 const MIB: u64 = 1 << 20;
 const GIB: f64 = (1_u64 << 30) as f64;
 
-/// The usage of a file system, bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    pub total: u64,
-    pub used: u64,
-    /// What a user without privileges may still use.
-    pub available: u64,
-}
-
-impl Usage {
-    /// As `df` computes it: what only the superuser may use is neither used nor available.
-    pub fn percent(self) -> Option<f64> {
-        let usable = self.used + self.available;
-        (usable > 0).then(|| self.used as f64 / usable as f64 * 100.0)
-    }
-}
-
-/// What the metrics are collected in.
+/// What the readings are collected in.
 #[derive(Default)]
 pub struct Readings {
     metrics: Map<String, Value>,
@@ -85,21 +80,21 @@ impl Readings {
         &mut self,
         what: &str,
         read: Result<T, E>,
-        metrics: impl FnOnce(T) -> Vec<(&'static str, Value)>,
+        metrics: impl FnOnce(T) -> Vec<(&'static Metric, Value)>,
     ) {
         match read {
             Ok(read) => {
-                for (name, value) in metrics(read) {
-                    self.metrics.insert(name.to_owned(), value);
+                for (metric, value) in metrics(read) {
+                    self.metrics.insert(metric.name.to_owned(), value);
                 }
             }
-            Err(reason) => self.problems.push(Problem::new(what, reason)),
+            Err(reason) => self.problems.push(Problem::not_read(what, reason)),
         }
     }
 
     pub fn cpu<E: fmt::Display>(&mut self, percent: Result<f64, E>) {
         self.add("CPU", percent, |percent| {
-            vec![("cpu_percent", tenths(percent))]
+            vec![(metric!("cpu_percent"), tenths(percent))]
         });
     }
 
@@ -107,33 +102,55 @@ impl Readings {
     pub fn memory<E: fmt::Display>(&mut self, memory: Result<(u64, u64), E>) {
         self.add("memory", memory, |(total, used)| {
             vec![
-                ("memory_percent", tenths(used as f64 / total as f64 * 100.0)),
-                ("memory_total_mb", json!(total / MIB)),
-                ("memory_used_mb", json!(used / MIB)),
+                (
+                    metric!("memory_percent"),
+                    tenths(used as f64 / total as f64 * 100.0),
+                ),
+                (metric!("memory_total_mb"), json!(total / MIB)),
+                (metric!("memory_used_mb"), json!(used / MIB)),
             ]
         });
     }
 
-    pub fn disk(&mut self, usage: Usage) {
+    /// The fullest of these file systems, and what is wrong with them.
+    pub fn file_systems(&mut self, file_systems: &[FileSystem]) {
+        for file_system in file_systems {
+            let name = &file_system.mount_point;
+            let problem = match &file_system.condition {
+                Condition::Ok(_) => continue,
+                Condition::Unknown(reason) => Problem::not_read(format!("disk {name}"), reason),
+                Condition::Failed(_, reason) => {
+                    Problem::failed(format!("file system {name}"), reason)
+                }
+            };
+            self.problems.push(problem);
+        }
+        let fullness = |usage: &Usage| usage.percent().unwrap_or(-1.0);
+        let usages = file_systems.iter().filter_map(FileSystem::usage);
+        let fullest = usages.max_by(|a, b| fullness(a).total_cmp(&fullness(b)));
+        let usage = match fullest {
+            Some(usage) => Ok(usage),
+            None if file_systems.is_empty() => Err("there is no local file system"),
+            None => return,
+        };
         let gigabytes = |bytes: u64| json!((bytes as f64 / GIB * 100.0).round() / 100.0);
-        let percent = usage
-            .percent()
-            .map(|percent| ("disk_percent", tenths(percent)));
-        let sizes = [
-            ("disk_total_gb", gigabytes(usage.total)),
-            ("disk_used_gb", gigabytes(usage.used)),
-        ];
-        let metrics = percent.into_iter().chain(sizes);
-        self.metrics
-            .extend(metrics.map(|(name, value)| (name.to_owned(), value)));
+        self.add("disk", usage, |usage| {
+            let percent = usage.percent();
+            let percent = percent.map(|percent| (metric!("disk_percent"), tenths(percent)));
+            let sizes = [
+                (metric!("disk_total_gb"), gigabytes(usage.total)),
+                (metric!("disk_used_gb"), gigabytes(usage.used)),
+            ];
+            percent.into_iter().chain(sizes).collect()
+        });
     }
 
     /// Received and sent bytes.
     pub fn network<E: fmt::Display>(&mut self, bytes: Result<(u64, u64), E>) {
         self.add("network", bytes, |(received, sent)| {
             vec![
-                ("network_rx_bytes", json!(received)),
-                ("network_tx_bytes", json!(sent)),
+                (metric!("network_rx_bytes"), json!(received)),
+                (metric!("network_tx_bytes"), json!(sent)),
             ]
         });
     }
@@ -141,16 +158,16 @@ impl Readings {
     pub fn load<E: fmt::Display>(&mut self, load: Result<[f64; 3], E>) {
         self.add("load average", load, |[one, five, fifteen]| {
             vec![
-                ("load_1m", json!(one)),
-                ("load_5m", json!(five)),
-                ("load_15m", json!(fifteen)),
+                (metric!("load_1m"), json!(one)),
+                (metric!("load_5m"), json!(five)),
+                (metric!("load_15m"), json!(fifteen)),
             ]
         });
     }
 
     pub fn uptime<E: fmt::Display>(&mut self, seconds: Result<u64, E>) {
         self.add("uptime", seconds, |seconds| {
-            vec![("uptime_seconds", json!(seconds))]
+            vec![(metric!("uptime_seconds"), json!(seconds))]
         });
     }
 }
@@ -162,30 +179,51 @@ fn tenths(percent: f64) -> Value {
 
 impl Machine {
     /// `disks` are the mount points to choose from, or none for every local one.
-    pub fn new(server_id: Option<ServerId>, disks: Vec<String>) -> Self {
+    pub fn new(server_id: Option<ServerId>, disks: Vec<OsString>) -> Self {
         Self {
             server_id,
             system: system::System::new(disks),
         }
     }
 
+    /// The id that was given, or the one that the host name makes.
+    pub fn server_id(&self) -> ServerId {
+        let given = self.server_id.clone();
+        given.unwrap_or_else(|| ServerId::from_hostname(&hostname(system::identity().0)))
+    }
+
+    /// What was known of the file systems before.
+    pub fn remember(&mut self, history: History) {
+        self.system.history = history;
+    }
+
+    pub const fn history(&self) -> &History {
+        &self.system.history
+    }
+
     /// Reads everything. The first time, that takes as long as a sample of the processors.
     pub fn read(&mut self) -> Reading {
         let mut readings = Readings::default();
         self.system.read(&mut readings);
-        let (hostname, os_info) = system::identity();
-        let hostname = hostname.unwrap_or_else(|| "unnamed".to_owned());
-        let server_id = self.server_id.clone();
-        let server_id = server_id.unwrap_or_else(|| ServerId::from_hostname(&hostname));
+        let (name, os_info) = system::identity();
+        let hostname = hostname(name);
+        let given = self.server_id.clone();
+        let server_id = given.unwrap_or_else(|| ServerId::from_hostname(&hostname));
+        let measured = Moment::now();
         Reading {
             heartbeat: json!({
                 "server_id": server_id.as_str(),
                 "hostname": hostname,
-                "timestamp": tables::time::format(Utc::now()),
+                "timestamp": tables::time::format(measured.wall),
                 "os_info": os_info,
                 "metrics": readings.metrics,
             }),
+            measured,
             problems: readings.problems,
         }
     }
+}
+
+fn hostname(name: Option<String>) -> String {
+    name.unwrap_or_else(|| "unnamed".to_owned())
 }

@@ -4,21 +4,28 @@
 //! machine ─▶ agent ─▶ sender ─▶ endpoint
 //! readings    │  ▲      one heartbeat, with retries
 //!             ▼  │
-//!            backlog
+//!            backlog ─▶ state: a file, from a stop to the next start
 //! ```
 
 mod agent;
 mod backlog;
+mod clock;
 mod connection;
 mod key;
 mod machine;
+mod pace;
+mod print;
 mod sender;
-mod text;
+mod state;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser};
+use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tables::ServerId;
 
@@ -57,7 +64,7 @@ struct Arguments {
     /// The mount point of a disk to report, instead of the fullest local one. If given more than once, the fullest of
     /// these is.
     #[arg(long = "disk", value_name = "PATH")]
-    disks: Vec<String>,
+    disks: Vec<OsString>,
     /// A PEM file with further authorities to trust, besides those of the system.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -79,12 +86,27 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// What the command line and the environment say. An empty variable is an absent one.
+fn arguments() -> Result<Arguments, clap::Error> {
+    let command = Arguments::command().mut_args(|argument| {
+        let value = argument.get_env().and_then(env::var_os);
+        match value.is_some_and(|value| value.is_empty()) {
+            true => argument.env(Resettable::Reset),
+            false => argument,
+        }
+    });
+    Arguments::from_arg_matches(&command.get_matches())
+}
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    // What this allows is for the agent itself. A thread and a program that it starts would inherit it.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::clear_ambient_capability_set();
+    let arguments = arguments().unwrap_or_else(|error| error.exit());
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", text::printable(&format!("{error:#}")));
+            print::message(format_args!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -94,20 +116,10 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut machine = machine::Machine::new(arguments.server_id, arguments.disks);
     if arguments.print {
         let reading = machine.read();
-        println!("{:#}", reading.heartbeat);
-        for problem in reading.problems {
-            eprintln!("{problem}");
-        }
+        print::result(format_args!("{:#}", reading.heartbeat));
+        reading.problems.iter().for_each(print::message);
         return Ok(());
     }
-    let once = arguments.once;
-    ctrlc::set_handler(move || {
-        if once {
-            eprintln!("error: heartbeat not sent: interrupted");
-        }
-        std::process::exit(i32::from(once));
-    })
-    .context("signals cannot be handled")?;
     let interval = Duration::from_secs(arguments.interval);
     let url = arguments
         .url
@@ -116,13 +128,44 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let key = key::Key::new(arguments.api_key_file);
     key.read()?;
     let http = connection::connect(&url, arguments.ca_file.as_deref(), interval)?;
+    let address = url.to_string();
     let sender = sender::Sender { http, url, key };
-    let agent = agent::Agent {
+    if arguments.once {
+        on_stop(|| {
+            print::message("error: heartbeat not sent: interrupted");
+            1
+        })?;
+        return agent::send_once(machine, &sender, interval);
+    }
+    let state = agent::Shared::new(state::State {
         backlog: backlog::Backlog::new(arguments.backlog),
-        interval,
-        machine,
-        pace: agent::Pace::new(),
-        sender,
-    };
-    if once { agent.send_once() } else { agent.run() }
+        sending: None,
+        history: machine::History::default(),
+    });
+    if let Some(file) = state::StateFile::new(address, machine.server_id()) {
+        // A stop waits until the file is read.
+        let mut reading = state.lock();
+        let stopped = state.clone();
+        let file = Arc::new(file);
+        let writer = file.clone();
+        on_stop(move || {
+            tell(writer.write(&stopped.lock()));
+            0
+        })?;
+        tell(file.read(&mut reading));
+    } else {
+        on_stop(|| 0)?;
+    }
+    agent::Agent::new(machine, sender, interval, state).run()
+}
+
+fn tell(done: anyhow::Result<()>) {
+    if let Err(problem) = done {
+        print::message(format_args!("{problem:#}"));
+    }
+}
+
+/// Ends the program with an exit code when it is told to stop.
+fn on_stop(mut last: impl FnMut() -> i32 + Send + 'static) -> anyhow::Result<()> {
+    ctrlc::set_handler(move || std::process::exit(last())).context("signals cannot be handled")
 }

@@ -1,9 +1,9 @@
 //! Sends one heartbeat. What matters on the wire is in `docs/agent.md`, for agents in other languages.
 
-use crate::connection::{TIMEOUT, untrusted};
+use crate::connection::{TIMEOUT, untrusted, was_not_sent};
 use crate::key::Key;
-use crate::text::printable;
-use anyhow::anyhow;
+use crate::pace::retry_pause;
+use crate::print::printable;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::fmt;
@@ -12,11 +12,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Uri};
 
-/// The upper bound of the random pause before the first retry. It doubles with each retry, up to
-/// [`MAX_BACKOFF`].
-const BACKOFF: Duration = Duration::from_secs(1);
-const MAX_BACKOFF: Duration = Duration::from_secs(8);
-
 /// How much of an answer is read, bytes.
 const MAX_ANSWER: u64 = 64 * 1024;
 
@@ -24,7 +19,7 @@ const MAX_ANSWER: u64 = 64 * 1024;
 const SHOWN_ANSWER: usize = 200;
 
 /// What is sent with each attempt of one heartbeat.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
     pub body: String,
     pub idempotency_key: String,
@@ -45,62 +40,74 @@ pub struct Sender {
     pub key: Key,
 }
 
+/// A heartbeat that was accepted.
+pub struct Accepted {
+    /// The answer as it may be shown.
+    pub answer: String,
+    pub attempts: u32,
+}
+
 /// Why a heartbeat was not sent.
 #[derive(Debug)]
-pub enum Failure {
-    /// A later attempt may succeed. Holds the reason and `Retry-After` (0 if there was none).
-    Transient(String, Duration),
-    /// The endpoint cannot be reached safely until somebody changes something. Holds the reason.
-    Untrusted(String),
-    /// The endpoint rejects this heartbeat. Holds the status and the reason.
-    Rejected(u16, String),
+pub struct Failure {
+    pub kind: FailureKind,
+    pub reason: String,
+    /// Whether an attempt may have reached the endpoint, which may then have stored the heartbeat.
+    pub may_have_arrived: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// A later attempt may succeed: no sooner than `Retry-After` says (0 if it is absent).
+    Transient(Duration),
+    /// No heartbeat of this agent is accepted until somebody changes something: because of this status, or of the
+    /// endpoint's certificate.
+    Blocked(Option<u16>),
+    /// This heartbeat is never accepted, with this status.
+    Rejected(u16),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Transient(reason, _) | Self::Untrusted(reason) | Self::Rejected(_, reason) => {
-                f.write_str(reason)
-            }
-        }
+        f.write_str(&self.reason)
     }
 }
 
-impl From<Failure> for anyhow::Error {
-    fn from(failure: Failure) -> Self {
-        anyhow!("{failure}")
-    }
-}
+impl std::error::Error for Failure {}
 
 impl Sender {
-    /// Sends one heartbeat, with retries until the deadline; returns the answer as it may be shown.
-    pub fn send(&self, heartbeat: &Outgoing, deadline: Instant) -> Result<String, Failure> {
+    /// Sends one heartbeat, with retries until the deadline.
+    pub fn send(&self, heartbeat: &Outgoing, deadline: Instant) -> Result<Accepted, Failure> {
         let mut attempts = 0;
+        let mut may_have_arrived = false;
         loop {
             attempts += 1;
-            let (reason, retry_after) = match self.attempt(heartbeat, deadline) {
-                Err(Failure::Transient(reason, retry_after)) => (reason, retry_after),
-                done => return done,
+            let mut failure = match self.attempt(heartbeat, deadline) {
+                Ok(answer) => return Ok(Accepted { answer, attempts }),
+                Err(failure) => failure,
             };
-            let backoff = BACKOFF.saturating_mul(2_u32.saturating_pow(attempts - 1));
-            let jitter = backoff.min(MAX_BACKOFF).mul_f64(fastrand::f64());
-            let pause = retry_after.saturating_add(jitter);
+            may_have_arrived |= failure.may_have_arrived;
+            failure.may_have_arrived = may_have_arrived;
+            let FailureKind::Transient(retry_after) = failure.kind else {
+                return Err(failure);
+            };
+            let pause = retry_pause(attempts, retry_after, fastrand::f64());
             if pause >= left_until(deadline) {
                 let plural = if attempts == 1 { "" } else { "s" };
-                let reason = format!("{reason}, after {attempts} attempt{plural}");
-                return Err(Failure::Transient(reason, retry_after));
+                failure.reason += &format!(", after {attempts} attempt{plural}");
+                return Err(failure);
             }
             thread::sleep(pause);
         }
     }
 
-    /// One attempt, within [`TIMEOUT`] and before the deadline.
+    /// One attempt, within [`TIMEOUT`] and before the deadline. Returns the answer as it may be shown.
     pub fn attempt(&self, heartbeat: &Outgoing, deadline: Instant) -> Result<String, Failure> {
-        let transient = |reason: String| Failure::Transient(reason, Duration::ZERO);
-        let key = self
-            .key
-            .read()
-            .map_err(|error| transient(format!("{error:#}")))?;
+        let key = self.key.read().map_err(|error| Failure {
+            kind: FailureKind::Transient(Duration::ZERO),
+            reason: format!("{error:#}"),
+            may_have_arrived: false,
+        })?;
         let request = self
             .http
             .post(self.url.clone())
@@ -110,13 +117,17 @@ impl Sender {
             .header("Content-Type", "application/json")
             .header("X-API-Key", key)
             .header("Idempotency-Key", &heartbeat.idempotency_key);
-        let mut response =
-            request
-                .send(&heartbeat.body)
-                .map_err(|error| match untrusted(&error) {
-                    Some(reason) => Failure::Untrusted(reason),
-                    None => transient(error.to_string()),
-                })?;
+        let mut response = request.send(&heartbeat.body).map_err(|error| {
+            let certificate = untrusted(&error);
+            Failure {
+                kind: match certificate {
+                    Some(_) => FailureKind::Blocked(None),
+                    None => FailureKind::Transient(Duration::ZERO),
+                },
+                may_have_arrived: certificate.is_none() && !was_not_sent(&error),
+                reason: certificate.unwrap_or_else(|| error.to_string()),
+            }
+        })?;
         let mut body = Vec::new();
         // A body that is cut off is shown as far as it goes.
         let _ = response
@@ -126,17 +137,21 @@ impl Sender {
             .read_to_end(&mut body);
         let status = response.status().as_u16();
         let shown = shown(&String::from_utf8_lossy(&body));
-        let reason = format!("{status} {shown}").trim_end().to_owned();
-        let retry_after = || retry_after(response.headers(), Utc::now()).unwrap_or_default();
-        match status {
-            200 if is_from_endpoint(&body) => Ok(shown),
-            // A captive portal's answer, for example. It goes away.
-            200 | 429 | 500.. => Err(Failure::Transient(reason, retry_after())),
-            _ => Err(Failure::Rejected(
-                status,
-                format!("{reason}{}", advice(status)),
-            )),
+        if status == 200 && says_ok(&body) {
+            return Ok(shown);
         }
+        let retry_after = || retry_after(response.headers(), Utc::now()).unwrap_or_default();
+        let reason = format!("{status} {shown}");
+        Err(Failure {
+            kind: match status {
+                // 200: a captive portal's answer, for example. It goes away.
+                200 | 429 | 500.. => FailureKind::Transient(retry_after()),
+                413 | 415 | 422 => FailureKind::Rejected(status),
+                _ => FailureKind::Blocked(Some(status)),
+            },
+            reason: format!("{}{}", reason.trim_end(), advice(status)),
+            may_have_arrived: true,
+        })
     }
 }
 
@@ -162,9 +177,9 @@ const fn advice(status: u16) -> &'static str {
     }
 }
 
-/// The endpoint answers in JSON.
-fn is_from_endpoint(body: &[u8]) -> bool {
-    body.is_empty() || serde_json::from_slice::<Value>(body).is_ok()
+/// What the endpoint says when it has stored a heartbeat, and nobody else.
+fn says_ok(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|answer| answer["status"] == "ok")
 }
 
 /// The beginning of an answer, without what a terminal would execute.

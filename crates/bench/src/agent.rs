@@ -91,7 +91,11 @@ async fn serve(received: Arc<AtomicUsize>) -> Result<String> {
             let received = received.clone();
             let service = service_fn(move |_: Request<Incoming>| {
                 received.fetch_add(1, Ordering::SeqCst);
-                async { Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from("{}")))) }
+                async {
+                    Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from(
+                        r#"{"status":"ok"}"#,
+                    ))))
+                }
             });
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(tcp), service));
         }

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use std::error::Error;
+use std::io::{self, Write};
 
 /// Serve a DynamoDB from a file.
 #[derive(Parser)]
@@ -41,7 +42,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     dev::template::create(&client, "ServersTable", &arguments.servers_table).await;
     dev::template::create(&client, "MetricsTable", &arguments.metrics_table).await;
     dev::template::create(&client, "KeysTable", &arguments.keys_table).await;
-    println!("DynamoDB at {url}, kept in {}", arguments.file);
+    let _ = writeln!(
+        io::stdout(),
+        "DynamoDB at {url}, kept in {}",
+        arguments.file
+    );
     server.await??;
     Ok(())
 }

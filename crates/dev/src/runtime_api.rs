@@ -8,7 +8,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::collections::HashMap;
-use std::io::{Error, Result};
+use std::io::{self, Error, Result, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -124,7 +124,9 @@ impl Lambda {
         match self.running.lock().await.remove(id) {
             // The sender of the event may have given up.
             Some(waiting) => drop(waiting.send(Answer { path, body, at })),
-            None => eprintln!("the function posted to {path}: {body:?}"),
+            None => {
+                let _ = writeln!(io::stderr(), "the function posted to {path}: {body:?}");
+            }
         }
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::ACCEPTED;

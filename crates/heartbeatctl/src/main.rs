@@ -1,5 +1,19 @@
 //! `heartbeatctl`: the fleet view, and the operators' commands for servers and keys.
 
+/// Prints a message. One that cannot be printed is lost; with the macro of the standard library, it would be the end.
+macro_rules! eprint {
+    ($($message:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!($($message)*));
+    }};
+}
+
+/// Prints a message, and a line break.
+macro_rules! eprintln {
+    ($($message:tt)*) => {
+        eprint!("{}\n", format_args!($($message)*))
+    };
+}
+
 mod aws;
 mod command;
 mod key;

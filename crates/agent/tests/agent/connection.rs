@@ -235,12 +235,68 @@ fn each_scheme_has_its_own_proxy() {
 }
 
 #[test]
-fn an_unusable_proxy_is_said_at_once() {
+fn a_proxy_that_cannot_be_used_stops_the_start_and_is_named() {
     let endpoint = Endpoint::start(vec![]);
-    let run = run(endpoint.agent().arg("--once").env("HTTP_PROXY", "http://"));
-    assert_eq!(run.code, 1);
+    let kind = |kind| {
+        format!("HTTP_PROXY: a proxy of the kind {kind} cannot be used, only http and https")
+    };
+    let invalid = || "HTTP_PROXY is not the URL of a proxy".to_owned();
+    for (proxy, reason) in [
+        ("http://", invalid()),
+        ("ftp://127.0.0.1:9", invalid()),
+        ("socks5://127.0.0.1:9", kind("SOCKS5")),
+        ("socks4://127.0.0.1:9", kind("SOCKS4")),
+        ("socks5h://user:secret@127.0.0.1:9", kind("SOCKS5h")),
+    ] {
+        for once in [&["--once"][..], &[]] {
+            let run = run(endpoint.agent().args(once).env("HTTP_PROXY", proxy));
+            assert_eq!(run.code, 1, "{run:?}");
+            let told = format!("error: {reason}");
+            assert!(
+                run.stderr.starts_with(&told) && !run.stderr.contains("secret"),
+                "{run:?}"
+            );
+        }
+        let mut exempt = endpoint.agent();
+        exempt.arg("--once").env("HTTP_PROXY", proxy);
+        let run = run(exempt.env("no_proxy", "example.com, 127.0.0.1"));
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+}
+
+#[test]
+fn an_address_of_ipv6_is_exempt_in_each_of_its_forms() {
+    let Ok(listener) = TcpListener::bind(("::1", 0)) else {
+        eprintln!("SKIPPED: this machine has no address of IPv6");
+        return;
+    };
+    let endpoint = Endpoint::start_on(listener, vec![]);
+    assert!(endpoint.url.starts_with("http://[::1]:"));
+    let (url, asked) = proxy();
+    for (exempt, is_used) in [
+        ("::1", false),
+        ("[::1]", false),
+        ("0:0:0:0:0:0:0:1", false),
+        ("*", false),
+        ("::2", true),
+    ] {
+        asked.lock().unwrap().clear();
+        let mut agent = endpoint.agent();
+        agent.arg("--once").env("HTTP_PROXY", &url);
+        let run = run(agent.env("NO_PROXY", exempt));
+        assert_eq!(run.code, 0, "{exempt}: {run:?}");
+        assert_eq!(!asked.lock().unwrap().is_empty(), is_used, "{exempt}");
+    }
+}
+
+#[test]
+fn an_empty_name_of_a_store_is_an_absent_one() {
+    let endpoint = SecureEndpoint::start("empty-store");
+    let run = run(endpoint.agent().env("SSL_CERT_FILE", ""));
+    // This machine's own authorities are there, and none of them is that of the endpoint.
     assert!(
-        run.stderr.contains("HTTP_PROXY is not the URL of a proxy"),
+        run.stderr
+            .contains("comes from an authority that this machine does not trust"),
         "{run:?}"
     );
 }

@@ -10,16 +10,21 @@ use std::time::{Duration, Instant};
 // C6.5
 #[test]
 fn transient_failures_are_retried_with_the_same_idempotency_key() {
-    let captive_portal = "<html>\u{1b}[2J</html>";
+    // A captive portal answers 200 in its own words, in JSON or not.
+    let portal = |body| Step::Answer(200, String::new(), body);
     let endpoint = Endpoint::start(vec![
         answer(503, "retry-after: 1\r\n"),
         status(429),
         Step::Close,
         status(500),
-        Step::Answer(200, String::new(), captive_portal),
+        portal("<html>\u{1b}[2J</html>"),
+        portal(""),
+        portal(r#"{"status":"login","url":"http://portal/"}"#),
     ]);
     let started = Instant::now();
-    let run = run(endpoint.agent().args(["--once", "--server-id", "web-1"]));
+    let mut agent = endpoint.agent();
+    agent.args(["--once", "--server-id", "web-1"]);
+    let run = run(&mut agent);
     assert_eq!(
         (run.code, &*run.stdout),
         (0, "{\"status\":\"ok\"}\n"),
@@ -27,7 +32,7 @@ fn transient_failures_are_retried_with_the_same_idempotency_key() {
     );
     assert!(started.elapsed() >= Duration::from_secs(1), "Retry-After");
     let received = endpoint.received();
-    assert_eq!(received.len(), 6);
+    assert_eq!(received.len(), 8);
     for heartbeat in &received {
         assert_eq!(heartbeat.key, "key-1");
         assert_eq!(heartbeat.idempotency_key, received[0].idempotency_key);
@@ -43,7 +48,7 @@ fn transient_failures_are_retried_with_the_same_idempotency_key() {
 }
 
 #[test]
-fn any_other_rejection_is_final() {
+fn any_other_answer_ends_the_attempts() {
     for code in [204, 400, 401, 403, 413, 422] {
         let endpoint = Endpoint::start(vec![status(code)]);
         let run = run(endpoint.agent().arg("--once"));
@@ -202,6 +207,7 @@ fn an_invalid_url_or_key_is_reported_at_once() {
         "https:///api",
         "http://a b/",
         "/api",
+        "https://",
     ] {
         // An empty variable counts as none, an empty flag does not.
         let mut by_flag = agent();
@@ -228,6 +234,75 @@ fn an_invalid_url_or_key_is_reported_at_once() {
         );
     }
     assert_eq!(endpoint.connections.load(Ordering::SeqCst), 0);
+}
+
+// The key would travel in clear.
+#[test]
+fn http_is_for_this_machine_only() {
+    for host in [
+        "example.com",
+        "192.0.2.1",
+        "[2001:db8::1]",
+        "localhost.example.com",
+        "127.0.0.1.nip.io",
+    ] {
+        let url = format!("http://{host}:9/api/v1/agents/heartbeat");
+        let run = run(agent()
+            .args(["--once", "--url", &url])
+            .env("HEARTBEAT_API_KEY", "k"));
+        let told = format!("error: {url:?}: http is for this machine only: it must be https\n");
+        assert_eq!((run.code, run.stderr), (1, told));
+    }
+    for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.1.2.3", "[::1]"] {
+        let url = format!("http://{host}:9/api/v1/agents/heartbeat");
+        let run = run(agent()
+            .args(["--once", "--interval", "1", "--url", &url])
+            .env("HEARTBEAT_API_KEY", "k"));
+        assert!(
+            run.stderr.starts_with("error: heartbeat not sent: "),
+            "{host}: {run:?}"
+        );
+    }
+}
+
+#[test]
+fn an_empty_variable_is_an_absent_one() {
+    let endpoint = Endpoint::start(vec![]);
+    let empty = [
+        "HEARTBEAT_INTERVAL",
+        "HEARTBEAT_SERVER_ID",
+        "HEARTBEAT_URL",
+        "CREDENTIALS_DIRECTORY",
+        "STATE_DIRECTORY",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "SSL_CERT_FILE",
+    ];
+    let mut once = endpoint.agent();
+    once.arg("--once").envs(empty.map(|name| (name, "")));
+    let sent = run(&mut once);
+    assert_eq!(sent.code, 0, "{sent:?}");
+    let printed = run(agent().arg("--print").env("HEARTBEAT_SERVER_ID", ""));
+    let received = endpoint.received();
+    assert_eq!(received[0].body["server_id"], printed.json()["server_id"]);
+    let no_url = run(agent().arg("--once").env("HEARTBEAT_URL", ""));
+    let told = "error: the URL of the endpoint is missing: pass --url, or set HEARTBEAT_URL\n";
+    assert_eq!((no_url.code, &*no_url.stderr), (1, told));
+    let no_key = run(endpoint
+        .agent()
+        .args(["--once", "--interval", "1"])
+        .envs([("HEARTBEAT_API_KEY", ""), ("CREDENTIALS_DIRECTORY", "")]));
+    assert!(
+        no_key.stderr.starts_with("error: no API key: "),
+        "{no_key:?}"
+    );
+    assert_eq!(
+        run(agent().args(["--interval", "", "--print"])).code,
+        2,
+        "an empty flag is not"
+    );
 }
 
 #[test]

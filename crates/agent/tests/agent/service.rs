@@ -7,12 +7,14 @@ const UNIT: &str = concat!(
     "/debian/heartbeat-agent.service"
 );
 
-/// What systemd says about a unit file, if it is installed.
-fn verify(name: &str, unit: &str) -> Option<Output> {
+/// What systemd says about a unit file with a drop-in, if it is installed.
+fn verify(name: &str, unit: &str, drop_in: &str) -> Option<Output> {
     let copy = format!("{}/{name}.service", env!("CARGO_TARGET_TMPDIR"));
     // systemd-analyze requires the program to exist.
     let program = env!("CARGO_BIN_EXE_heartbeat-agent");
     std::fs::write(&copy, unit.replace("/usr/bin/heartbeat-agent", program)).unwrap();
+    std::fs::create_dir_all(format!("{copy}.d")).unwrap();
+    std::fs::write(format!("{copy}.d/override.conf"), drop_in).unwrap();
     let verified = Command::new("systemd-analyze")
         .args(["verify", "--man=no", &copy])
         .output();
@@ -27,19 +29,47 @@ fn the_unit_file_is_valid() {
     let unit = std::fs::read_to_string(UNIT).unwrap();
     assert!(unit.contains("LoadCredential=api-key:") && !unit.contains("HEARTBEAT_API_KEY="));
     assert!(unit.contains("SystemCallErrorNumber=EPERM"));
-    if let Some(Output { status, stderr, .. }) = verify("heartbeat-agent", &unit) {
+    assert!(unit.contains("\nStateDirectory=heartbeat-agent\nStateDirectoryMode=0700\n"));
+    if let Some(Output { status, stderr, .. }) = verify("heartbeat-agent", &unit, "") {
+        let warnings = String::from_utf8_lossy(&stderr);
+        assert!(status.success() && warnings.is_empty(), "{warnings}");
+    }
+}
+
+/// The drop-in of docs/agent.md.
+fn drop_in() -> String {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/agent.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, block) = page.split_once("```ini\n").unwrap();
+    block.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_drop_in_of_the_documentation_is_valid() {
+    let unit = std::fs::read_to_string(UNIT).unwrap();
+    let drop_in = drop_in();
+    assert!(drop_in.contains("AmbientCapabilities=CAP_DAC_READ_SEARCH"));
+    if let Some(Output { status, stderr, .. }) = verify("with-drop-in", &unit, &drop_in) {
         let warnings = String::from_utf8_lossy(&stderr);
         assert!(status.success() && warnings.is_empty(), "{warnings}");
     }
 }
 
 #[test]
-fn a_typo_in_the_unit_file_is_noticed() {
+fn a_typo_in_a_unit_file_or_a_drop_in_is_noticed() {
     let unit = std::fs::read_to_string(UNIT).unwrap();
     let mutated = unit.replace("ProtectClock=", "ProtectClok=");
-    assert_ne!(unit, mutated);
-    if let Some(verified) = verify("heartbeat-agent-with-a-typo", &mutated) {
-        let warnings = String::from_utf8_lossy(&verified.stderr);
-        assert!(warnings.contains("ProtectClok"), "{warnings}");
+    let drop_in = drop_in().replace("AmbientCapabilities=", "AmbentCapabilities=");
+    for (number, (unit, drop_in, typo)) in [
+        (mutated, String::new(), "ProtectClok"),
+        (unit, drop_in, "AmbentCapabilities"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        if let Some(verified) = verify(&format!("with-a-typo-{number}"), &unit, &drop_in) {
+            let warnings = String::from_utf8_lossy(&verified.stderr);
+            assert!(warnings.contains(typo), "{warnings}");
+        }
     }
 }

@@ -85,12 +85,16 @@ pub struct Endpoint {
     pub is_down: Arc<AtomicBool>,
     /// The answer to heartbeats of a backlog, if it is not that of the script.
     pub backlog_step: Arc<Mutex<Option<Step>>>,
+    script: Arc<Mutex<Vec<Step>>>,
 }
 
 impl Endpoint {
     /// Follows the script, then answers 200.
     pub fn start(script: Vec<Step>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        Self::start_on(TcpListener::bind(("127.0.0.1", 0)).unwrap(), script)
+    }
+
+    pub fn start_on(listener: TcpListener, script: Vec<Step>) -> Self {
         let address = listener.local_addr().unwrap();
         let endpoint = Self {
             url: format!("http://{address}/api/v1/agents/heartbeat"),
@@ -98,7 +102,9 @@ impl Endpoint {
             connections: Arc::default(),
             is_down: Arc::default(),
             backlog_step: Arc::default(),
+            script: Arc::new(Mutex::new(script)),
         };
+        let script = endpoint.script.clone();
         let received = endpoint.received.clone();
         let connections = endpoint.connections.clone();
         let (is_down, backlog_step) = (endpoint.is_down.clone(), endpoint.backlog_step.clone());
@@ -108,7 +114,12 @@ impl Endpoint {
             match backlog_step.filter(|_| is_backlog) {
                 _ if is_down.load(Ordering::SeqCst) => status(503),
                 Some(step) => step,
-                None => script.get(number).cloned().unwrap_or(status(200)),
+                None => script
+                    .lock()
+                    .unwrap()
+                    .get(number)
+                    .cloned()
+                    .unwrap_or(status(200)),
             }
         });
         std::thread::spawn(move || {
@@ -119,6 +130,11 @@ impl Endpoint {
             }
         });
         endpoint
+    }
+
+    /// Answers 200 from now on.
+    pub fn recover(&self) {
+        self.script.lock().unwrap().clear();
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -180,7 +196,7 @@ pub fn serve<T: Read + Write>(
             }
             Step::Wait(time) => {
                 std::thread::sleep(time);
-                let answer = "HTTP/1.1 200 S\r\ncontent-length: 2\r\n\r\n{}";
+                let answer = "HTTP/1.1 200 S\r\ncontent-length: 15\r\n\r\n{\"status\":\"ok\"}";
                 reader.get_mut().write_all(answer.as_bytes()).unwrap();
             }
             Step::Close => return,

@@ -7,6 +7,7 @@ use clap::Parser;
 use fastrand::Rng;
 use futures_util::{StreamExt, stream};
 use std::f64::consts::TAU;
+use std::io::{self, Write};
 use tables::row::Row;
 use tables::server::{Memory, Os, Reading, Rules, Upsert};
 use tables::{HeartbeatId, Metrics, Number, ServerId, metric};
@@ -134,7 +135,7 @@ async fn main() {
             continue;
         }
         let rows = machine.history(now, arguments.days);
-        println!("{}: {} rows", machine.name, rows.len());
+        let _ = writeln!(io::stdout(), "{}: {} rows", machine.name, rows.len());
         upsert(&client, &arguments.servers_table, machine, rows.last()).await;
         append(&client, &arguments.metrics_table, machine, &rows).await;
     }

@@ -1,0 +1,363 @@
+//! The file systems: how full they are, and whether they work. A mount that hangs never delays a heartbeat.
+
+use super::mount::Mount;
+use crate::machine::filesystem::{Condition, FileSystem, History, Past, Place, Usage};
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long all mounts together may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// File systems on a disk of this machine. `fuseblk` is a disk behind FUSE, such as NTFS.
+const LOCAL: [&str; 21] = [
+    "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk", "hfs", "hfsplus",
+    "jfs", "msdos", "nilfs2", "ntfs", "ntfs3", "reiserfs", "ubifs", "ufs", "vfat", "xfs", "zfs",
+];
+
+pub struct FileSystems {
+    /// The mount points to choose from; none means every local one.
+    chosen: Vec<OsString>,
+    /// Mounts that have been asked and have not answered yet, each by one thread.
+    asked: HashMap<Vec<u8>, Receiver<io::Result<Usage>>>,
+}
+
+/// What is reported as one: a file system, or the mounted datasets of a pool.
+struct Group<'a> {
+    /// The one with the shortest mount point comes first.
+    mounts: Vec<&'a Mount>,
+    failure: Option<String>,
+}
+
+impl FileSystems {
+    pub fn new(chosen: Vec<OsString>) -> Self {
+        Self {
+            chosen,
+            asked: HashMap::new(),
+        }
+    }
+
+    /// Each file system, of all mounts of this process; notes what it has seen of them.
+    pub fn read(&mut self, mounts: &[Mount], history: &mut History) -> Vec<FileSystem> {
+        let visible = visible(mounts);
+        let failures = failures(&visible, history, errors);
+        let groups = groups(&visible, &failures, &self.chosen);
+        for mount in groups.iter().flat_map(|group| &group.mounts) {
+            if !self.asked.contains_key(&mount.point) {
+                self.asked
+                    .insert(mount.point.clone(), ask(mount.point.clone()));
+            }
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let mut file_systems: Vec<_> = groups
+            .into_iter()
+            .map(|group| self.answer(group, deadline))
+            .collect();
+        let is_missing =
+            |point: &&OsString| !visible.iter().any(|mount| mount.point == point.as_bytes());
+        file_systems.extend(
+            self.chosen
+                .iter()
+                .filter(is_missing)
+                .map(|point| FileSystem {
+                    mount_point: point.to_string_lossy().into_owned(),
+                    condition: Condition::Unknown("no file system is mounted there".to_owned()),
+                }),
+        );
+        file_systems
+    }
+
+    fn answer(&mut self, group: Group, deadline: Instant) -> FileSystem {
+        let usages: Vec<_> = group
+            .mounts
+            .iter()
+            .map(|mount| self.usage(mount, deadline))
+            .collect();
+        let usage: Result<Vec<Usage>, String> = usages.into_iter().collect();
+        let usage = usage.map(|usages| together(&usages));
+        FileSystem {
+            mount_point: group.mounts[0].name(),
+            condition: match (group.failure, usage) {
+                (Some(reason), usage) => Condition::Failed(usage.ok(), reason),
+                (None, Ok(usage)) => Condition::Ok(usage),
+                (None, Err(reason)) => Condition::Unknown(reason),
+            },
+        }
+    }
+
+    /// What a mount that has been asked answers.
+    fn usage(&mut self, mount: &Mount, deadline: Instant) -> Result<Usage, String> {
+        let no_answer = || "it does not answer".to_owned();
+        let answer = self.asked.get(&mount.point).ok_or_else(no_answer)?;
+        let patience = deadline.saturating_duration_since(Instant::now());
+        let usage = match answer.recv_timeout(patience) {
+            // It is not asked again until it has answered.
+            Err(RecvTimeoutError::Timeout) => return Err(no_answer()),
+            Err(RecvTimeoutError::Disconnected) => Err("it could not be asked".to_owned()),
+            Ok(answer) => answer.map_err(|reason| reason.to_string()),
+        };
+        self.asked.remove(&mount.point);
+        usage
+    }
+}
+
+/// The mounts that can be reached: a later mount hides an earlier one at the same point. The shortest point comes first.
+fn visible(mounts: &[Mount]) -> Vec<&Mount> {
+    let by_point: HashMap<_, _> = mounts.iter().map(|mount| (&mount.point, mount)).collect();
+    let mut visible: Vec<_> = by_point.into_values().collect();
+    visible.sort_by_key(|mount| (mount.point.len(), &mount.point));
+    visible
+}
+
+/// Whether a mount is on a disk of this machine. A container's root is an overlay on a disk of its host.
+fn is_local(mount: &Mount) -> bool {
+    LOCAL.contains(&&*mount.kind) || (mount.kind == "overlay" && mount.point == b"/")
+}
+
+/// The pool that a mount of ZFS belongs to; a snapshot counts what its dataset counts.
+fn pool(mount: &Mount) -> Option<&[u8]> {
+    let is_dataset = mount.kind == "zfs" && !mount.source.contains(&b'@');
+    let mut names = mount.source.split(|byte| *byte == b'/');
+    names.next().filter(|_| is_dataset)
+}
+
+/// What to report: every local file system once, at its shortest mount point, and every pool once. Of chosen mount
+/// points, exactly these; for a dataset, its pool.
+fn groups<'a>(
+    visible: &[&'a Mount],
+    failures: &HashMap<&'a [u8], String>,
+    chosen: &[OsString],
+) -> Vec<Group<'a>> {
+    let is_chosen = |mount: &Mount| match chosen {
+        [] => is_local(mount) && (!mount.has_option("ro") || failures.contains_key(&*mount.point)),
+        chosen => chosen.iter().any(|point| point.as_bytes() == mount.point),
+    };
+    let mut devices = HashSet::new();
+    let mut pools = HashSet::new();
+    let mut groups = Vec::new();
+    for mount in visible.iter().copied().filter(|mount| is_chosen(mount)) {
+        let mounts = match pool(mount) {
+            Some(pool) if pools.insert(pool) => datasets(visible, pool),
+            Some(_) => continue,
+            None if mount.kind == "zfs" && chosen.is_empty() => continue,
+            None if !chosen.is_empty() || devices.insert(&mount.device) => vec![mount],
+            None => continue,
+        };
+        groups.push(Group {
+            failure: failures.get(&*mount.point).cloned(),
+            mounts,
+        });
+    }
+    groups
+}
+
+/// The mounted datasets of a pool, each once.
+fn datasets<'a>(visible: &[&'a Mount], wanted: &[u8]) -> Vec<&'a Mount> {
+    let mut seen = HashSet::new();
+    let visible = visible.iter().copied();
+    visible
+        .filter(|mount| pool(mount) == Some(wanted) && seen.insert(&mount.device))
+        .collect()
+}
+
+/// What datasets of one pool use together: what they refer to, over that plus the largest available.
+fn together(usages: &[Usage]) -> Usage {
+    if let [usage] = usages {
+        return *usage;
+    }
+    let used = usages.iter().map(|usage| usage.used).sum();
+    let available = usages
+        .iter()
+        .map(|usage| usage.available)
+        .max()
+        .unwrap_or(0);
+    Usage {
+        total: used + available,
+        used,
+        available,
+    }
+}
+
+/// Why a file system has failed, by mount point; and what there is to remember.
+fn failures<'a>(
+    visible: &[&'a Mount],
+    history: &mut History,
+    errors: impl Fn(&Mount) -> Option<u64>,
+) -> HashMap<&'a [u8], String> {
+    let mut failures = HashMap::new();
+    let mut now = HashMap::new();
+    for mount in visible.iter().copied().filter(|mount| is_local(mount)) {
+        let place = Place {
+            device: mount.device.clone(),
+            mount_point: mount.name(),
+        };
+        let past = history.0.get(&place).copied().unwrap_or_default();
+        let errors = errors(mount);
+        let is_shut = mount.has_option("emergency_ro") || mount.has_option("shutdown");
+        // A dataset is read-only because somebody wants it to be.
+        let is_read_only = mount.has_option("ro") && mount.kind != "zfs";
+        let reason = match errors.zip(past.errors) {
+            _ if is_shut || (is_read_only && past.was_writable) => {
+                Some("it can no longer be written to".to_owned())
+            }
+            Some((errors, before)) if errors > before => {
+                Some(format!("it has counted {} errors", errors - before))
+            }
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            failures.insert(&*mount.point, reason);
+        }
+        let present = Past {
+            was_writable: past.was_writable || !(is_shut || mount.has_option("ro")),
+            errors: past
+                .errors
+                .map_or(errors, |before| errors.map(|errors| errors.min(before))),
+        };
+        now.insert(place, present);
+    }
+    history.0 = now;
+    failures
+}
+
+/// How many errors a file system of the kind ext4 has counted since it was last repaired.
+fn errors(mount: &Mount) -> Option<u64> {
+    if !matches!(&*mount.kind, "ext2" | "ext3" | "ext4") {
+        return None;
+    }
+    let device = fs::read_link(Path::new("/sys/dev/block").join(&mount.device)).ok()?;
+    let file = Path::new("/sys/fs/ext4").join(device.file_name()?);
+    let count = fs::read(file.join("errors_count")).ok()?;
+    std::str::from_utf8(&count).ok()?.trim().parse().ok()
+}
+
+/// Asks for the usage of a mount in a thread of its own, because the answer may never come.
+fn ask(point: Vec<u8>) -> Receiver<io::Result<Usage>> {
+    let (sender, answer) = channel();
+    let failed = sender.clone();
+    let thread = thread::Builder::new().stack_size(64 * 1024);
+    let asked = thread.spawn(move || drop(sender.send(usage(&OsString::from_vec(point)))));
+    if let Err(reason) = asked {
+        let _ = failed.send(Err(reason));
+    }
+    answer
+}
+
+fn usage(point: &OsStr) -> io::Result<Usage> {
+    let stat = rustix::fs::statvfs(point)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+    Ok(Usage {
+        total: bytes(stat.f_blocks),
+        used: bytes(stat.f_blocks.saturating_sub(stat.f_bfree)),
+        available: bytes(stat.f_bavail),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mount::parse;
+    use super::*;
+
+    const MOUNTS: &[u8] = b"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+23 22 0:20 / /proc rw - proc proc rw
+24 22 8:1 / /data ro,relatime shared:2 - xfs /dev/sda1 rw,attr2
+25 22 8:1 /bind /srv/bind rw - xfs /dev/sda1 rw
+26 22 8:2 / /mnt/read\\040only rw - ext4 /dev/sda2 ro
+27 22 0:50 / /mnt/nas rw - nfs4 nas:/ rw
+28 22 0:51 / /mnt/cloud rw - fuse.rclone cloud: rw
+29 22 8:3 / /mnt/ntfs\\134disk rw - fuseblk /dev/sda3 rw
+30 22 0:52 / /tmp rw - tmpfs tmpfs rw
+31 22 7:1 / /snap/core ro - squashfs /dev/loop1 ro
+32 24 8:4 / /data rw - btrfs /dev/sdb rw
+";
+
+    /// The mount points of each group.
+    fn reported(mounts: &[u8], chosen: &[&str]) -> Vec<Vec<String>> {
+        let mounts = parse(mounts);
+        let chosen: Vec<_> = chosen.iter().map(OsString::from).collect();
+        let groups = groups(&visible(&mounts), &HashMap::new(), &chosen);
+        let names = |group: Group| group.mounts.iter().map(|mount| mount.name()).collect();
+        groups.into_iter().map(names).collect()
+    }
+
+    #[test]
+    fn local_file_systems_are_counted_once_and_no_others() {
+        // /data is hidden by a later mount, so the device behind it is counted at its bind mount.
+        let local = [["/"], ["/data"], ["/srv/bind"], ["/mnt/ntfs\\disk"]];
+        assert_eq!(reported(MOUNTS, &[]), local);
+    }
+
+    #[test]
+    fn a_chosen_disk_is_compared_as_text() {
+        let chosen = ["/mnt/cloud", "/mnt/read only", "/data/", "/nowhere"];
+        let known = [["/mnt/cloud"], ["/mnt/read only"]];
+        assert_eq!(reported(MOUNTS, &chosen), known);
+    }
+
+    // Recorded on a server with a pool on which Proxmox lives; shortened.
+    const POOL: &[u8] =
+        b"30 1 0:27 / / rw,relatime shared:1 - zfs rpool/ROOT/pve-1 rw,xattr,posixacl,casesensitive
+41 30 0:40 / /rpool rw,relatime shared:20 - zfs rpool rw,xattr,noacl,casesensitive
+42 41 0:41 / /rpool/ROOT rw,relatime shared:21 - zfs rpool/ROOT rw,xattr,noacl,casesensitive
+43 41 0:42 / /rpool/data rw,relatime shared:22 - zfs rpool/data ro,xattr,noacl,casesensitive
+44 30 0:43 / /tank rw,relatime shared:23 - zfs tank rw,xattr,noacl,casesensitive
+45 30 0:44 / /tank/.zfs/snapshot/daily ro,relatime - zfs tank@daily ro,xattr,noacl,casesensitive
+46 30 0:42 / /srv/data rw,relatime shared:22 - zfs rpool/data ro,xattr,noacl,casesensitive
+";
+
+    #[test]
+    fn the_datasets_of_a_pool_count_together() {
+        let rpool = ["/", "/rpool", "/srv/data", "/rpool/ROOT"]
+            .map(str::to_owned)
+            .to_vec();
+        let tank = vec!["/tank".to_owned()];
+        assert_eq!(reported(POOL, &[]), [rpool.clone(), tank]);
+        assert_eq!(reported(POOL, &["/rpool/ROOT"]), [rpool]);
+        let usage = |used, available| Usage {
+            total: used + available,
+            used,
+            available,
+        };
+        let datasets: Vec<_> = (0..20).map(|_| usage(45, 100)).collect();
+        let pool = together(&datasets);
+        assert_eq!(pool, usage(900, 100));
+    }
+
+    /// What is reported as failed after each of these states of a file system, with the number of its errors.
+    fn failed(states: &[(&str, u64)]) -> Vec<Option<String>> {
+        let mut history = History::default();
+        let states = states.iter().map(|(options, count)| {
+            let line = format!("25 22 8:1 / /data rw - ext4 /dev/sda1 {options}\n");
+            let mounts = parse(line.as_bytes());
+            let visible = visible(&mounts);
+            let failures = failures(&visible, &mut history, |_| Some(*count));
+            let groups = groups(&visible, &failures, &[]);
+            groups.into_iter().next().and_then(|group| group.failure)
+        });
+        states.collect()
+    }
+
+    #[test]
+    fn a_file_system_has_failed_if_it_can_no_longer_be_written_to() {
+        let shut = Some("it can no longer be written to".to_owned());
+        assert_eq!(failed(&[("ro", 0), ("ro", 0)]), [None, None]);
+        assert_eq!(failed(&[("rw", 0), ("ro", 0)]), [None, shut.clone()]);
+        for options in ["rw,emergency_ro", "rw,shutdown"] {
+            assert_eq!(failed(&[(options, 0)])[0], shut, "{options}");
+        }
+    }
+
+    #[test]
+    fn a_file_system_has_failed_if_it_counts_more_errors_until_it_is_repaired() {
+        let errors = |count| Some(format!("it has counted {count} errors"));
+        let states = [("rw", 3), ("rw", 5), ("rw", 5), ("rw", 0), ("rw", 1)];
+        let expected = [None, errors(2), errors(2), None, errors(1)];
+        assert_eq!(failed(&states), expected);
+    }
+}

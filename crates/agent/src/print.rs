@@ -1,0 +1,49 @@
+//! What a person reads: results on standard output, messages on standard error. What cannot be printed is lost, and the
+//! agent goes on.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+/// Prints a result.
+pub fn result(text: impl Display) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Prints a message, as one line. If nobody reads what was printed before and a pipe is full, the message is lost:
+/// waiting would be the end of all heartbeats.
+pub fn message(text: impl Display) {
+    let line = printable(&text.to_string()) + "\n";
+    if is_ready() {
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}
+
+/// Whether standard error takes a line without waiting.
+#[cfg(target_os = "linux")]
+fn is_ready() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let stderr = io::stderr();
+    let mut waiting = [PollFd::new(&stderr, PollFlags::OUT)];
+    poll(&mut waiting, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn is_ready() -> bool {
+    true
+}
+
+/// Replaces each character that a terminal executes, hides or uses to reorder others.
+pub fn printable(text: &str) -> String {
+    let is_unsafe = |character: char| {
+        character.is_control()
+            || matches!(
+                character,
+                '\u{61c}'
+                    | '\u{200b}'..='\u{200f}'
+                    | '\u{2028}'..='\u{202e}'
+                    | '\u{2060}'..='\u{2069}'
+                    | '\u{feff}'
+            )
+    };
+    text.replace(is_unsafe, "\u{fffd}")
+}

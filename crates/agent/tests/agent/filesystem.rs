@@ -1,0 +1,206 @@
+//! File systems that are real: an ext4 of two megabytes, full, in namespaces of its own.
+
+use crate::namespace::{Machine, bytes, ext4};
+use crate::support::{Endpoint, Received};
+use dev::command::{Run, run, stop, wait_until};
+use serde_json::Value;
+use std::fs;
+use std::process::{Child, Command, Stdio};
+
+/// What `--print` shows of a full disk, and what it says.
+fn printed(agent: &mut Command) -> (Value, String) {
+    let run = run(agent.arg("--print"));
+    (run.json()["metrics"].clone(), run.stderr)
+}
+
+fn is_full(metrics: &Value) -> bool {
+    metrics["disk_percent"]
+        .as_f64()
+        .is_some_and(|percent| percent > 98.0)
+}
+
+/// An agent that goes on, in a machine.
+fn start(machine: &Machine, endpoint: &Endpoint) -> Child {
+    let mut agent = machine.agent();
+    agent
+        .args(["--interval", "1", "--url", &endpoint.url])
+        .env("HEARTBEAT_API_KEY", "key-1")
+        .env("STATE_DIRECTORY", &machine.folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    agent.spawn().unwrap()
+}
+
+/// Waits for a heartbeat that was measured after this moment.
+fn next_heartbeat(endpoint: &Endpoint) -> Received {
+    let before = endpoint.received().len();
+    // The first one may have been measured before.
+    wait_until("heartbeats", || endpoint.received().len() >= before + 2);
+    endpoint.received().pop().unwrap()
+}
+
+#[test]
+fn a_mount_point_may_be_any_bytes() {
+    let point = "\"$(printf 'disk-\\377')\"";
+    let Some(machine) = Machine::start("bytes", &ext4(point, "rw")) else {
+        return;
+    };
+    let (metrics, said) = printed(&mut machine.agent());
+    assert!(is_full(&metrics), "{metrics} {said}");
+    assert_eq!(said, "");
+    let mut chosen = machine.agent();
+    let mut path = machine.folder.clone().into_os_string().into_encoded_bytes();
+    path.extend(b"/disk-\xff");
+    let (metrics, said) = printed(chosen.arg("--disk").arg(bytes(&path)));
+    assert!(is_full(&metrics), "{metrics} {said}");
+}
+
+#[test]
+fn an_interface_may_have_any_name() {
+    let name = "ip link set lo name \"$(printf '\\377\\376')\"";
+    let Some(machine) = Machine::start("interface", name) else {
+        return;
+    };
+    let run = run(&mut machine.shell("exec \"$0\" --print"));
+    assert_eq!(run.json()["metrics"]["network_rx_bytes"], 0, "{run:?}");
+}
+
+/// The agent as the packaged service runs it: as a user who owns nothing.
+fn as_nobody(machine: &Machine, capabilities: &[&str]) -> Command {
+    let mut agent = machine.command("setpriv");
+    agent
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .args(capabilities)
+        .arg(readable_by_all(machine));
+    agent
+}
+
+/// A copy of the agent that everybody may run.
+fn readable_by_all(machine: &Machine) -> String {
+    machine.run("cp \"$0\" /mnt/agent");
+    "/mnt/agent".to_owned()
+}
+
+const MAY_SEARCH: [&str; 4] = [
+    "--inh-caps",
+    "+dac_read_search",
+    "--ambient-caps",
+    "+dac_read_search",
+];
+
+#[test]
+fn a_disk_below_a_private_folder_is_unknown_unless_the_agent_may_search_it() {
+    let script = format!(
+        "mount -t tmpfs tmpfs /mnt
+        mkdir -m 750 /mnt/private
+        {}",
+        ext4("/mnt/private/disk", "rw")
+    );
+    let Some(machine) = Machine::start("private", &script) else {
+        return;
+    };
+    let (metrics, said) = printed(&mut as_nobody(&machine, &[]));
+    assert!(!is_full(&metrics), "{metrics}");
+    let expected = "not read: disk /mnt/private/disk: Permission denied (os error 13)\n";
+    assert_eq!(said, expected);
+    let (metrics, said) = printed(&mut as_nobody(&machine, &MAY_SEARCH));
+    assert!(is_full(&metrics), "{metrics} {said}");
+    assert_eq!(said, "");
+
+    // What the agent may do, no program that it starts may do.
+    let endpoint = Endpoint::start(vec![]);
+    let mut agent = as_nobody(&machine, &MAY_SEARCH);
+    agent
+        .args(["--interval", "1", "--url", &endpoint.url])
+        .env("HEARTBEAT_API_KEY", "key-1")
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null());
+    let child = agent.spawn().unwrap();
+    wait_until("heartbeats", || endpoint.received().len() >= 2);
+    let threads = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    let capabilities: Vec<(String, String)> = threads
+        .map(|thread| {
+            let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+            let value = |name| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name));
+                line.unwrap().trim().to_owned()
+            };
+            (value("CapEff:"), value("CapAmb:"))
+        })
+        .collect();
+    stop(child);
+    let expected = ("0000000000000004".to_owned(), "0".repeat(16));
+    assert!(capabilities.len() >= 2, "{capabilities:?}");
+    assert!(
+        capabilities.iter().all(|own| *own == expected),
+        "{capabilities:?}"
+    );
+}
+
+// Since Linux 6.12, ext4 that has shut itself down does not show `ro`.
+#[test]
+fn a_full_disk_that_the_kernel_shut_stays_in_the_list_and_has_failed() {
+    let script = ext4("disk", "rw") + "\nmount -o remount,abort disk";
+    let Some(machine) = Machine::start("shut", &script) else {
+        return;
+    };
+    let point = machine.folder.join("disk").display().to_string();
+    let mounts = output_of(&machine, "cat /proc/self/mountinfo");
+    let (metrics, said) = printed(&mut machine.agent());
+    if !mounts.contains("emergency_ro") {
+        eprintln!("SKIPPED: this kernel does not show emergency_ro");
+        return;
+    }
+    assert!(is_full(&metrics), "{metrics} {said}");
+    let expected = format!("failed: file system {point}: it can no longer be written to\n");
+    assert_eq!(said, expected);
+}
+
+fn output_of(machine: &Machine, script: &str) -> String {
+    String::from_utf8(machine.shell(script).output().unwrap().stdout).unwrap()
+}
+
+/// Ends an agent, and returns what it said of failed file systems.
+fn failures(child: Child) -> Vec<String> {
+    let Run { stderr, .. } = stop(child);
+    let lines = stderr.lines().filter(|line| line.starts_with("failed: "));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_disk_that_became_read_only_has_failed_also_for_an_agent_that_starts_later() {
+    let Some(machine) = Machine::start("read-only", &ext4("disk", "rw")) else {
+        return;
+    };
+    let endpoint = Endpoint::start(vec![]);
+    let child = start(&machine, &endpoint);
+    assert!(is_full(&next_heartbeat(&endpoint).body["metrics"]));
+    assert_eq!(failures(child), Vec::<String>::new());
+
+    machine.run("mount -o remount,ro disk");
+    let child = start(&machine, &endpoint);
+    assert!(is_full(&next_heartbeat(&endpoint).body["metrics"]));
+    let point = machine.folder.join("disk").display().to_string();
+    let expected = format!("failed: file system {point}: it can no longer be written to");
+    assert_eq!(failures(child), [expected]);
+
+    // Without that knowledge, somebody may just have mounted it so.
+    let (metrics, said) = printed(&mut machine.agent());
+    assert!(!is_full(&metrics), "{metrics}");
+    assert_eq!(said, "");
+}
+
+#[test]
+fn a_disk_that_counts_errors_has_failed() {
+    let Some(machine) = Machine::start("errors", &ext4("disk", "rw,errors=continue")) else {
+        return;
+    };
+    let endpoint = Endpoint::start(vec![]);
+    let child = start(&machine, &endpoint);
+    next_heartbeat(&endpoint);
+    machine.run("device=$(basename \"$(findmnt -n -o SOURCE disk)\"); echo it > /sys/fs/ext4/$device/trigger_fs_error");
+    assert!(is_full(&next_heartbeat(&endpoint).body["metrics"]));
+    let point = machine.folder.join("disk").display().to_string();
+    let expected = format!("failed: file system {point}: it has counted 1 errors");
+    assert_eq!(failures(child), [expected]);
+}

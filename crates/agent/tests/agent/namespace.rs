@@ -1,0 +1,101 @@
+//! A machine of its own: namespaces in which mounts, interfaces and the files of `/proc` are those of a test. All of it is
+//! gone when the machine is dropped.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+pub struct Machine {
+    /// Holds the namespaces.
+    holder: Child,
+    /// A folder of its own, in every namespace.
+    pub folder: PathBuf,
+}
+
+impl Machine {
+    /// Sets up a machine with a script, in its folder. Without root, the test is skipped, and says so.
+    pub fn start(name: &str, script: &str) -> Option<Self> {
+        if !is_root() {
+            eprintln!("SKIPPED: {name}: it needs root, for namespaces and mounts");
+            return None;
+        }
+        let folder = PathBuf::from(format!("{}/{name}", env!("CARGO_TARGET_TMPDIR")));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let script = format!("set -e\n{script}\necho ready\nexec sleep infinity");
+        let mut holder = Command::new("unshare")
+            .args(["--mount", "--net", "sh", "-c", &script])
+            .current_dir(&folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(holder.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n", "{name}: its script has failed");
+        Some(Self { holder, folder })
+    }
+
+    /// A program in its namespace of mounts, with the network of the test.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let id = self.holder.id().to_string();
+        command
+            .args(["--target", &id, "--mount", "--"])
+            .arg(program);
+        command.current_dir("/").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a script in its folder, with its network, too.
+    pub fn shell(&self, script: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let id = self.holder.id().to_string();
+        command.args(["--target", &id, "--mount", "--net", "--"]);
+        command.args(["sh", "-ec", script, env!("CARGO_BIN_EXE_heartbeat-agent")]);
+        command.current_dir(&self.folder).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a script that must succeed.
+    pub fn run(&self, script: &str) {
+        let script = format!("cd '{}'\n{script}", self.folder.display());
+        assert!(self.shell(&script).status().unwrap().success(), "{script}");
+    }
+
+    pub fn agent(&self) -> Command {
+        self.command(env!("CARGO_BIN_EXE_heartbeat-agent"))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+pub fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout == b"0\n"
+}
+
+/// A script that makes a small ext4 and mounts it here, with these options; `fill` fills it, and cannot.
+pub fn ext4(point: &str, options: &str) -> String {
+    let image = point.replace(['/', '$', '(', ')', '\\', '"', ' '], "-");
+    format!(
+        "truncate -s 2M image{image}
+        mkfs.ext4 -q -m 0 image{image}
+        mkdir -p {point}
+        mount -o loop,{options} image{image} {point}
+        dd if=/dev/zero of={point}/fill 2>/dev/null || :
+        sync -f {point}"
+    )
+}
+
+/// Bytes as a path or an argument.
+pub fn bytes(bytes: &[u8]) -> OsString {
+    OsString::from_vec(bytes.to_vec())
+}
