@@ -129,7 +129,7 @@ test-release: release $(TOOLS)/tests-ready ## Test the files of a release, as fa
 # The profile of the functions would take minutes to build, and hide overflows.
 fuzz: ## Search for a body that makes the parser panic (needs cargo-fuzz).
 	python3 fuzz/seed.py
-	RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off cargo fuzz run --sanitizer none parse -- -max_total_time=600 -max_len=65536 -timeout=10
+	RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off cargo fuzz run --sanitizer none parse -- -max_total_time=600 -max_len=1048576 -timeout=10
 
 bench: ## Measure the functions against two baselines; the builds take several minutes.
 	cargo build --release --locked

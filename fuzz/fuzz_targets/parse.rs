@@ -21,10 +21,19 @@ fn check(heartbeat: &Heartbeat) {
         let name = metric.name;
         let number: f64 = value.to_string().parse().expect("a decimal");
         assert!(
-            number == 0.0 || (1e-130..=9.9e125).contains(&number),
+            number == 0.0 || (1e-130..=9.9e125).contains(&number.abs()),
             "{name}: {number}"
         );
     }
+    let disks = heartbeat.filesystems.0.iter().flatten();
+    let mounts = disks.map(|disk| (&disk.mount, 64));
+    let services = heartbeat.services.0.iter();
+    let services = services.flat_map(|services| &services.not_running);
+    let names = services.map(|service| (&service.name, 40));
+    for (name, max) in mounts.chain(names) {
+        assert!((1..=max).contains(&name.chars().count()), "{name}");
+    }
+    assert_eq!(heartbeat.fingerprint().len(), 8);
 }
 
 fn check_errors(errors: &[FieldError]) {

@@ -76,7 +76,7 @@ impl Error {
                 "UNSUPPORTED_MEDIA_TYPE",
                 "A Content-Encoding other than identity is not supported: send the body uncompressed",
             ),
-            Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", "The body is larger than 64 KiB"),
+            Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", "The body is larger than 1 MiB"),
             Self::Storage(_) if self.status() == StatusCode::SERVICE_UNAVAILABLE => (
                 "UNAVAILABLE",
                 "The heartbeat could not be stored; send it again",

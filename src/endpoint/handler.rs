@@ -18,10 +18,13 @@ use tracing::{debug, error, info, warn};
 pub const PATH: &str = "/api/v1/agents/heartbeat";
 
 /// The maximum size of a body after base64 decoding, bytes.
-pub const MAX_BODY: usize = 64 * 1024;
+pub const MAX_BODY: usize = 1024 * 1024;
 
 /// The header that holds the key.
 pub const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The header that holds the key of an agent that enrolled at HomelabCmd. It precedes the other one.
+pub const AGENT_TOKEN: HeaderName = HeaderName::from_static("x-agent-token");
 
 /// The state that all requests share.
 pub struct App {
@@ -63,7 +66,7 @@ async fn record(
 ) -> Result<HeartbeatResponse, Error> {
     let received_at = Utc::now();
     route(request)?;
-    let key = single_value(request.headers(), &API_KEY).ok_or(Error::Unauthorized)?;
+    let key = presented_key(request.headers()).ok_or(Error::Unauthorized)?;
     let grant = app.auth.authenticate(key, received_at).await?;
     if !is_plain(request.headers()) {
         return Err(Error::UnsupportedMediaType);
@@ -123,6 +126,17 @@ fn route(request: &Request) -> Result<(), Error> {
         return Err(Error::MethodNotAllowed);
     }
     Ok(())
+}
+
+/// The agent token, unless it is empty, or else the API key.
+fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut tokens = headers.get_all(AGENT_TOKEN).iter();
+    let header = if tokens.all(|token| token.as_bytes().trim_ascii().is_empty()) {
+        &API_KEY
+    } else {
+        &AGENT_TOKEN
+    };
+    single_value(headers, header)
 }
 
 /// The heartbeat's id: the agent's `Idempotency-Key`, or else the request id.

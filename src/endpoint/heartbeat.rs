@@ -3,23 +3,31 @@
 //! A field is declared once, in one of the [`object!`] blocks below, whose types carry the limits, or in the table of
 //! [`METRICS`](tables::METRICS). Reading, validation and the `OpenAPI` schema are derived from that declaration.
 //!
+//! The seed's fields are strict, and those beyond it are [`Lenient`]: they never reject a heartbeat.
+//!
 //! [`parse`] turns a body into valid values, or into a list of everything that is wrong with it.
 
+pub mod disks;
 mod encoding;
 mod field;
+mod fingerprint;
+mod json;
+mod lenient;
 pub mod metrics;
 mod number;
+pub mod services;
 mod text;
 mod timestamp;
 
 pub use field::{Field, FieldError, Violation};
+pub use lenient::Lenient;
 pub use text::Text;
 
 use chrono::{DateTime, Utc};
 use field::{Report, object};
-use serde_json::{Value, json};
+use json::{Json, Value};
 use tables::server::Os;
-use tables::{Metrics, ServerId};
+use tables::{Disk, Metrics, ServerId, Services};
 
 object! {
     /// What an agent sends every 60 seconds.
@@ -43,6 +51,21 @@ object! {
         /// else is written.
         #[example(false)]
         backlog: Option<bool>,
+        /// The file systems. The three fullest ones belong to the reading.
+        #[example(disks::example())]
+        filesystems: Lenient<Vec<Disk>>,
+        /// The services that somebody wants to know about. Up to six that do not run belong to the reading.
+        #[example(services::example())]
+        services: Lenient<Services>,
+        /// The version of the agent. If absent, the stored one is removed.
+        #[example("2.0.0")]
+        agent_version: Lenient<Text<1, 20>>,
+        /// The machine's permanent id, to tell two senders of one name apart.
+        #[example("a1b2c3d4-e5f6-4890-abcd-ef1234567890")]
+        server_guid: Lenient<Text<0, 64>>,
+        /// The id of the machine's boot, for the same reason.
+        #[example("4ab9c2f0-6f0b-4a2e-9d4e-0c9b8a7d6e5f")]
+        boot_id: Lenient<Text<0, 64>>,
     }
 }
 
@@ -83,24 +106,20 @@ impl OsInfo {
 /// not JSON.
 pub fn parse(body: &[u8]) -> Result<Heartbeat, Vec<FieldError>> {
     let mut report = Report::new("body");
-    let heartbeat = match json(body) {
-        Ok(value) => Heartbeat::read(&value, &mut report),
-        Err(reason) => report.reject(Violation::JsonInvalid(reason)),
-    };
-    heartbeat.ok_or(report.errors)
-}
-
-fn json(body: &[u8]) -> Result<Value, String> {
-    let text = encoding::decode(body)?;
-    serde_json::from_slice(&text).map_err(|error| error.to_string())
+    let text = report.valid(encoding::decode(body));
+    let heartbeat = text.and_then(|text| Heartbeat::read(Json::new(&text), &mut report));
+    heartbeat.ok_or_else(|| report.errors())
 }
 
 impl Field for bool {
-    fn read(value: &Value, report: &mut Report) -> Option<Self> {
-        report.check(value.as_bool().ok_or(Violation::BoolType))
+    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+        report.value(json, |value| match value {
+            Value::Bool(bit) => Ok(*bit),
+            _ => Err(Violation::BoolType),
+        })
     }
 
-    fn schema() -> Value {
-        json!({ "type": "boolean" })
+    fn schema() -> serde_json::Value {
+        serde_json::json!({ "type": "boolean" })
     }
 }

@@ -2,8 +2,8 @@
 //! of them compares the document with `openapi.json`, and writes the file for `make openapi`.
 
 use super::error::{Error, HeartbeatResponse, respond};
-use super::handler::{API_KEY, MAX_BODY, PATH};
-use super::heartbeat::{self, Heartbeat, OsInfo, metrics};
+use super::handler::{AGENT_TOKEN, API_KEY, MAX_BODY, PATH};
+use super::heartbeat::{self, Heartbeat, OsInfo, disks, metrics, services};
 use crate::fault::Fault;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Response};
@@ -75,6 +75,12 @@ fn document() -> Value {
                     "name": API_KEY.as_str(),
                     "description": "The agent's key. It may be bound to one server.",
                 },
+                "AgentToken": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": AGENT_TOKEN.as_str(),
+                    "description": "The same, from an agent that enrolled at HomelabCmd. If it is not empty, the other one is ignored.",
+                },
             },
         },
     })
@@ -118,7 +124,8 @@ fn description() -> String {
     let mut text = String::from(
         "An agent sends one heartbeat every 60 seconds. Retrying one is always safe: an agent retries 429 and \
          every 5xx, with the same `Idempotency-Key`.\n\n\
-         Unknown members are ignored. If a member is duplicated, the last one counts. The body is read as JSON, \
+         Unknown members are ignored, and so is what does not have its form in a member that the first version of this \
+         API did not know: `filesystems`, `services`, `agent_version`, `server_guid`, `boot_id`. If a member is duplicated, the last one counts. The body is read as JSON, \
          whatever its `Content-Type`.\n\n\
          ## Lenient parsing\n\n\
          The schemas describe what an agent should send. Numbers and date-times are read more leniently, \
@@ -145,7 +152,7 @@ fn operation() -> Value {
         "summary": "Send a heartbeat",
         "description": "Marks the server as online, registers it if it is new, and appends its metrics.",
         "tags": ["agents"],
-        "security": [{ "ApiKey": [] }],
+        "security": [{ "ApiKey": [] }, { "AgentToken": [] }],
         "parameters": [{
             "name": HeartbeatId::HEADER,
             "in": "header",
@@ -161,7 +168,7 @@ fn operation() -> Value {
         }],
         "requestBody": {
             "required": true,
-            "description": format!("At most {} KiB.", MAX_BODY / 1024),
+            "description": format!("At most {} MiB.", MAX_BODY / 1_048_576),
             "content": {
                 "application/json": {
                     "schema": reference("Heartbeat"),
@@ -306,8 +313,10 @@ fn schemas() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     json!({
         "Heartbeat": Heartbeat::definition(),
+        "FileSystem": disks::definition(),
         "Metrics": metrics::definition(),
         "OsInfo": OsInfo::definition(),
+        "Service": services::definition(),
         "HeartbeatResponse": object(
             "The response to a heartbeat whose writes are durable.",
             [

@@ -1,19 +1,20 @@
-use crate::support::app::{TestApp, event, minimal};
+use crate::support::app::{TestApp, event, minimal, too_large};
 use serde_json::json;
 
 // C1.4
 #[tokio::test]
 async fn every_answer_is_json_and_never_cached() {
     let app = TestApp::start().await;
-    for name in [
+    let names = [
         "heartbeat",
         "missing-key",
         "malformed-json",
-        "too-large",
         "wrong-path",
         "wrong-method",
-    ] {
-        let answer = app.send(&event(name)).await;
+    ];
+    let named = names.map(|name| (name, event(name)));
+    for (name, event) in named.into_iter().chain([("too large", too_large())]) {
+        let answer = app.send(&event).await;
         assert_eq!(answer.headers["content-type"], "application/json", "{name}");
         assert_eq!(answer.headers["cache-control"], "no-store", "{name}");
     }

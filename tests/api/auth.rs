@@ -1,4 +1,4 @@
-use crate::support::app::{DIGEST, KEY, SERVER, TestApp, event, with_key};
+use crate::support::app::{DIGEST, KEY, SERVER, TestApp, event, with_header, with_key};
 use serde_json::json;
 
 /// SHA-256 of `second-key`.
@@ -11,6 +11,38 @@ async fn white_space_around_the_key_is_ignored() {
     for key in [KEY.to_owned(), format!("  {KEY}"), format!("{KEY}\t ")] {
         assert_eq!(app.send(&with_key(&key)).await.status, 200, "{key:?}");
     }
+}
+
+// C2.1
+#[tokio::test]
+async fn an_agent_token_that_is_not_empty_precedes_the_api_key() {
+    let app = TestApp::start().await;
+    for (token, key, status) in [
+        (KEY, None, 200),
+        (KEY, Some("wrong"), 200),
+        (KEY, Some(""), 200),
+        (&format!(" {KEY}\t"), None, 200),
+        ("wrong", Some(KEY), 401),
+        ("", Some(KEY), 200),
+        (" \t", Some(KEY), 200),
+        ("", Some("wrong"), 401),
+        ("", None, 401),
+    ] {
+        let mut event = with_header(event("missing-key"), "X-Agent-Token", token);
+        event["headers"]["X-Server-GUID"] = "not a guid".into();
+        if let Some(key) = key {
+            event = with_header(event, "x-api-key", key);
+        }
+        assert_eq!(app.send(&event).await.status, status, "{token:?} {key:?}");
+    }
+}
+
+// C2.1: payload 2.0 joins what was sent twice with a comma.
+#[tokio::test]
+async fn an_agent_token_is_sent_once() {
+    let app = TestApp::start().await;
+    let twice = with_header(event("heartbeat"), "x-agent-token", &format!("{KEY},{KEY}"));
+    assert_eq!(app.send(&twice).await.status, 401);
 }
 
 // C2.1

@@ -1,4 +1,6 @@
-use crate::support::app::{SERVER, TestApp, event, minimal, posting, text, with, with_header};
+use crate::support::app::{
+    SERVER, TestApp, event, minimal, of_size, posting, text, too_large, with, with_header,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,12 +39,10 @@ async fn every_case_of_the_contract_gets_its_answer() {
 
 // C3.1
 #[tokio::test]
-async fn a_body_may_have_64_kib() {
+async fn a_body_may_have_one_mib() {
     let app = TestApp::start().await;
-    let body = minimal().to_string();
-    let padded = |length: usize| format!("{body}{}", " ".repeat(length - body.len()));
-    assert_eq!(app.send(&posting(padded(65_536))).await.status, 200);
-    let answer = app.send(&posting(padded(65_537))).await;
+    assert_eq!(app.send(&of_size(1024 * 1024)).await.status, 200);
+    let answer = app.send(&too_large()).await;
     assert_eq!(
         (answer.status, &answer.body["detail"]["code"]),
         (413, &json!("PAYLOAD_TOO_LARGE"))
@@ -167,6 +167,10 @@ async fn a_timestamp_is_stored_in_utc_to_the_microsecond_however_far_away_it_is(
         (json!("-1"), "1969-12-31T23:59:59.000000Z"),
         (json!("0001-01-01"), "0001-01-01T00:00:00.000000Z"),
         (
+            json!("9999-12-31T23:59:59+00:01"),
+            "9999-12-31T23:58:59.000000Z",
+        ),
+        (
             json!(253_402_300_799_999_i64),
             "9999-12-31T23:59:59.999000Z",
         ),
@@ -231,6 +235,11 @@ async fn invalid_numbers_and_timestamps_get_their_error_types() {
         (json!(-62_135_596_800_001_i64), "datetime_parsing"),
         (json!(1e300), "datetime_parsing"),
         (json!(u64::MAX), "datetime_parsing"),
+        // In UTC, these are outside the years 1 to 9999.
+        (json!("9999-12-31T23:59:59-23:59"), "datetime_parsing"),
+        (json!("9999-12-31T23:59:59-00:01"), "datetime_parsing"),
+        (json!("0001-01-01T00:00:00+00:01"), "datetime_parsing"),
+        (json!("0000-12-31T23:59:59-00:01"), "datetime_parsing"),
     ] {
         let answer = app.post(&with("timestamp", sent.clone())).await;
         assert_eq!(answer.body["detail"][0]["type"], violation, "{sent}");
@@ -294,6 +303,49 @@ async fn limit_messages_use_the_singular_and_the_plural() {
     }
 }
 
+// C4.4: what is read must be something that can be stored; what is not read must only be JSON.
+#[tokio::test]
+async fn what_cannot_be_stored_is_rejected_where_it_is_read() {
+    let app = TestApp::start().await;
+    for (value, field, status) in [
+        (r#""\ud800""#, "hostname", 422),
+        (r#""\ud800""#, "other", 200),
+        ("1e400", "timestamp", 422),
+        ("1e400", "other", 200),
+        (r#"{"load_1m":1e400}"#, "metrics", 422),
+        (r#"{"load_9m":1e400}"#, "metrics", 200),
+        (r#"{"kernel":"\udc00"}"#, "os_info", 422),
+        (r#"{"colonel":"\udc00","\ud800":[]}"#, "os_info", 200),
+        (r#"[1e999,{"\ud800":"\ud800\ud800"}]"#, "other", 200),
+        (r#"1,"\ud800":1"#, "other", 200),
+        // The last one counts.
+        (r#""\ud800","hostname":"a""#, "hostname", 200),
+        (r#""a","hostname":"\ud800""#, "hostname", 422),
+        ("NaN", "other", 422),
+        ("[1,]", "other", 422),
+        (r#""\x""#, "other", 422),
+        (r#""\ud80""#, "other", 422),
+        ("\"\u{1}\"", "other", 422),
+        ("01", "other", 422),
+        ("1.", "other", 422),
+        ("-", "other", 422),
+        ("tru", "other", 422),
+        ("{1:2}", "other", 422),
+        ("", "other", 422),
+    ] {
+        let body = minimal().to_string();
+        let body = body.replacen(&format!("\"{field}\""), "\"replaced\"", 1);
+        let body = body.replacen('}', &format!(r#","{field}":{value}}}"#), 1);
+        let answer = app.send(&posting(body.clone())).await;
+        assert_eq!(answer.status, status, "{body}");
+        if status == 422 {
+            let errors = answer.body["detail"].as_array().unwrap();
+            let is_invalid = errors[0]["type"] == "json_invalid";
+            assert!(is_invalid && errors.len() == 1, "{body}: {errors:?}");
+        }
+    }
+}
+
 // C3.2: the key is checked before, and the size after.
 #[tokio::test]
 async fn a_compressed_body_is_an_unsupported_media_type() {
@@ -321,7 +373,7 @@ async fn a_compressed_body_is_an_unsupported_media_type() {
             );
         }
     }
-    let large = with_header(event("too-large"), "content-encoding", "gzip");
+    let large = with_header(too_large(), "content-encoding", "gzip");
     assert_eq!(app.send(&large).await.status, 415);
     let unknown = with_header(event("wrong-key"), "content-encoding", "gzip");
     assert_eq!(app.send(&unknown).await.status, 401);

@@ -1,4 +1,6 @@
-use crate::support::app::{KEY, SERVER, TestApp, config, settings_for, with_key};
+use crate::support::app::{
+    KEY, SERVER, TestApp, config, event, settings_for, with_header, with_key,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use dev::dynamodb::URL;
@@ -115,7 +117,13 @@ async fn only_an_unknown_key_in_the_right_format_is_looked_up() {
         WRITES,
         "a key of the environment is not looked up"
     );
-    for guess in ["guess", "hb_short", &key(1)[1..], &format!("{}=", key(1))] {
+    for guess in [
+        "guess",
+        "hb_short",
+        &key(1)[1..],
+        &format!("{}=", key(1)),
+        "hlh_ag_0123abcd_short",
+    ] {
         assert_eq!(send(guess).await, 401);
         assert_eq!(operations(&proxy), [""; 0], "{guess}");
     }
@@ -145,6 +153,21 @@ async fn only_an_unknown_key_in_the_right_format_is_looked_up() {
     let is_half_a_unit = |(_, units): &(String, f64)| *units <= 0.5;
     assert_eq!(lookups.len(), 4, "{lookups:?}");
     assert!(lookups.iter().all(is_half_a_unit), "{lookups:?}");
+}
+
+// C2.1 C2.8: an agent that enrolled at HomelabCmd keeps its key, which was imported.
+#[tokio::test]
+async fn a_key_of_homelabcmd_is_looked_up_as_well() {
+    let app = TestApp::start_with_keys_table(&[]).await;
+    let token = format!("hlh_ag_0123abcd_{}", "4f".repeat(32));
+    let send = async |header: &str| {
+        let event = with_header(event("missing-key"), header, &token);
+        app.send(&event).await.status
+    };
+    assert_eq!(send("x-agent-token").await, 401);
+    store(&app, &token, &[("server_id", text(SERVER))]).await;
+    assert_eq!(send("x-agent-token").await, 200);
+    assert_eq!(send("x-api-key").await, 200);
 }
 
 // C2.9
@@ -306,7 +329,7 @@ async fn a_key_of_the_table_is_checked_in_the_same_order_as_any_other() {
         event["body"] = body.into();
         app.send(&event).await.status
     };
-    let too_large = "x".repeat(64 * 1024 + 1);
+    let too_large = "x".repeat(1024 * 1024 + 1);
     assert_eq!(send(2, &too_large).await, 401);
     assert_eq!(send(2, "{").await, 401);
     assert_eq!(send(1, &too_large).await, 413);

@@ -12,18 +12,25 @@ use chrono::{DateTime, Utc};
 pub const PREFIX: &str = "hb_";
 const SECRET_LENGTH: usize = 43;
 
+/// The start of the keys that HomelabCmd issues. 8 hex digits, an underscore and 64 hex digits follow.
+const HOMELABCMD_PREFIX: &str = "hlh_ag_";
+
 pub(crate) const KEY_SHA256: &str = "key_sha256";
 const EXPIRES_AT: &str = "expires_at";
 
-/// Whether a key has the format of those in the table. Only such keys are looked up, so other guesses cost no read.
+/// Whether a key has the format of those in the table: this project's or HomelabCmd's. Only such keys are looked up, so
+/// other guesses cost no read.
 #[must_use]
 pub fn has_format(presented: &[u8]) -> bool {
-    presented
-        .strip_prefix(PREFIX.as_bytes())
-        .is_some_and(|secret| {
-            let is_base64url = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
-            secret.len() == SECRET_LENGTH && secret.iter().all(is_base64url)
-        })
+    let is_base64url = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    if let Some(secret) = presented.strip_prefix(PREFIX.as_bytes()) {
+        return secret.len() == SECRET_LENGTH && secret.iter().all(is_base64url);
+    }
+    let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    let rest = presented.strip_prefix(HOMELABCMD_PREFIX.as_bytes());
+    rest.and_then(|rest| rest.split_at_checked(8))
+        .and_then(|(id, rest)| Some((id, rest.strip_prefix(b"_")?)))
+        .is_some_and(|(id, secret)| secret.len() == 64 && is_hex(id) && is_hex(secret))
 }
 
 /// A key as the table holds it.
@@ -136,6 +143,7 @@ mod tests {
     #[test]
     fn only_keys_in_the_table_format_are_looked_up() {
         let secret = "Az09-_".repeat(7) + "x";
+        let hex = "0123456789abcdefABCDEF0123456789".repeat(2);
         for (presented, is_looked_up) in [
             (format!("hb_{secret}"), true),
             (format!("hb_{secret}x"), false),
@@ -147,6 +155,17 @@ mod tests {
             (format!("hb_{}é", &secret[2..]), false),
             (secret.clone(), false),
             ("hb_".to_owned(), false),
+            (format!("hlh_ag_0123abCD_{hex}"), true),
+            (format!("hlh_ag_0123abc_{hex}"), false),
+            (format!("hlh_ag_0123abcde_{hex}"), false),
+            (format!("hlh_ag_0123abcg_{hex}"), false),
+            (format!("hlh_ag_0123abcd-{hex}"), false),
+            (format!("hlh_ag_0123abcd_{hex}0"), false),
+            (format!("hlh_ag_0123abcd_{}", &hex[1..]), false),
+            (format!("hlh_ag_0123abcd_{}_", &hex[1..]), false),
+            (format!("HLH_ag_0123abcd_{hex}"), false),
+            ("hlh_ag_".to_owned(), false),
+            (format!("hb_0123abcd_{hex}"), false),
             (String::new(), false),
         ] {
             assert_eq!(

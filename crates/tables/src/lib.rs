@@ -3,6 +3,7 @@
 //! Every program reads and writes items through this crate, so an attribute's name stands in one file: [`server`],
 //! [`row`] or [`key`]. It never calls AWS: it completes requests that a program sends, and reads what a program got.
 
+mod disk;
 mod id;
 #[cfg(feature = "items")]
 pub mod key;
@@ -16,13 +17,16 @@ pub mod restore;
 pub mod row;
 #[cfg(feature = "items")]
 pub mod server;
+mod service;
 pub mod time;
 
+pub use disk::Disk;
 pub use id::{HeartbeatId, InvalidId, ServerId};
 pub use limit::{InvalidLimit, Limits};
 pub use metric::{METRICS, Metric, Metrics};
 pub use number::Number;
 pub use printable::{is_printable, printable};
+pub use service::{Service, ServiceStatus, Services};
 
 /// An item of a table: its attributes by name.
 #[cfg(feature = "items")]

@@ -1,7 +1,8 @@
 //! Fields of a heartbeat, the rules that one can break, and the macro that declares an object of fields.
 
+use super::json::{Json, Members, Value};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fmt;
 use tables::InvalidId;
 
@@ -11,7 +12,7 @@ pub trait Field: Sized {
     const REQUIRED: bool = true;
 
     /// Reads a value that was sent, or reports what is wrong with it.
-    fn read(value: &Value, report: &mut Report) -> Option<Self>;
+    fn read(json: Json<'_>, report: &mut Report) -> Option<Self>;
 
     /// Returns the value of a field that was not sent, or reports that it is missing.
     fn absent(report: &mut Report) -> Option<Self> {
@@ -19,17 +20,17 @@ pub trait Field: Sized {
     }
 
     /// The JSON Schema of the values that are accepted.
-    fn schema() -> Value;
+    fn schema() -> serde_json::Value;
 }
 
 impl<T: Field> Field for Option<T> {
     const REQUIRED: bool = false;
 
-    fn read(value: &Value, report: &mut Report) -> Option<Self> {
-        if value.is_null() {
+    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+        if json.is_null() {
             Some(None)
         } else {
-            T::read(value, report).map(Some)
+            T::read(json, report).map(Some)
         }
     }
 
@@ -37,13 +38,13 @@ impl<T: Field> Field for Option<T> {
         Some(None)
     }
 
-    fn schema() -> Value {
+    fn schema() -> serde_json::Value {
         nullable(T::schema())
     }
 }
 
 /// A schema that also allows null.
-pub(super) fn nullable(mut schema: Value) -> Value {
+pub(super) fn nullable(mut schema: serde_json::Value) -> serde_json::Value {
     match schema.get_mut("type") {
         Some(name) => *name = json!([name, "null"]),
         None => schema = json!({ "anyOf": [schema, { "type": "null" }] }),
@@ -55,7 +56,9 @@ pub(super) fn nullable(mut schema: Value) -> Value {
 #[derive(Debug)]
 pub struct Report {
     path: Vec<&'static str>,
-    pub(super) errors: Vec<FieldError>,
+    errors: Vec<FieldError>,
+    /// Why the body cannot be read at all, which makes every other violation meaningless.
+    invalid: Option<serde_json::Error>,
 }
 
 impl Report {
@@ -63,6 +66,44 @@ impl Report {
         Self {
             path: vec![root],
             errors: Vec::new(),
+            invalid: None,
+        }
+    }
+
+    /// Everything that is wrong, in the schema's order, or only [`Violation::JsonInvalid`].
+    pub(super) fn errors(mut self) -> Vec<FieldError> {
+        if let Some(error) = self.invalid {
+            self.path.truncate(1);
+            let violation = Violation::JsonInvalid(error.to_string());
+            self.errors = vec![FieldError::new(self.path, &violation)];
+        }
+        self.errors
+    }
+
+    /// Returns what was read, or records that the body cannot be read.
+    pub(super) fn valid<T>(&mut self, read: Result<T, serde_json::Error>) -> Option<T> {
+        read.map_err(|error| self.invalid.get_or_insert(error)).ok()
+    }
+
+    /// Reads a value by a rule.
+    pub(super) fn value<T>(
+        &mut self,
+        json: Json<'_>,
+        rule: impl FnOnce(&Value<'_>) -> Result<T, Violation>,
+    ) -> Option<T> {
+        let value = self.valid(json.value())?;
+        rule(&value).map_or_else(|violation| self.reject(violation), Some)
+    }
+
+    /// Reads the members of an object.
+    pub(super) fn members<'a>(
+        &mut self,
+        json: Json<'a>,
+        names: impl Iterator<Item = &'static str> + Clone,
+    ) -> Option<Members<'a>> {
+        match self.valid(json.members(names))? {
+            Some(members) => Some(members),
+            None => self.reject(Violation::ModelAttributesType),
         }
     }
 
@@ -71,11 +112,6 @@ impl Report {
         self.errors
             .push(FieldError::new(self.path.clone(), &violation));
         None
-    }
-
-    /// Returns a valid value, or records the violation.
-    pub(super) fn check<T>(&mut self, value: Result<T, Violation>) -> Option<T> {
-        value.map_or_else(|violation| self.reject(violation), Some)
     }
 
     /// Reads the member with this name.
@@ -249,7 +285,7 @@ const fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// Declares an object of the contract: its struct, and how it is read, stored and described.
+/// Declares an object of the contract: its struct, and how it is read and described.
 macro_rules! object {
     (
         $(#[doc = $doc:literal])+
@@ -300,20 +336,34 @@ macro_rules! object {
             }
         }
 
-        impl $crate::endpoint::heartbeat::Field for $name {
-            fn read(value: &serde_json::Value, report: &mut $crate::endpoint::heartbeat::field::Report) -> Option<Self> {
-                let serde_json::Value::Object(object) = value else {
-                    return report.reject($crate::endpoint::heartbeat::Violation::ModelAttributesType);
-                };
+        impl $name {
+            /// The names of the members.
+            pub(super) const MEMBERS: &[&str] = &[$(stringify!($member)),+];
+
+            /// Reads the members.
+            pub(super) fn from_members(
+                members: &$crate::endpoint::heartbeat::json::Members<'_>,
+                report: &mut $crate::endpoint::heartbeat::field::Report,
+            ) -> Option<Self> {
                 $(
                     let $member = report.member(stringify!($member), |report| {
-                        match object.get(stringify!($member)) {
-                            Some(value) => $crate::endpoint::heartbeat::Field::read(value, report),
+                        match members.get(stringify!($member)) {
+                            Some(json) => $crate::endpoint::heartbeat::Field::read(json, report),
                             None => $crate::endpoint::heartbeat::Field::absent(report),
                         }
                     });
                 )+
                 Some(Self { $($member: $member?),+ })
+            }
+        }
+
+        impl $crate::endpoint::heartbeat::Field for $name {
+            fn read(
+                json: $crate::endpoint::heartbeat::json::Json<'_>,
+                report: &mut $crate::endpoint::heartbeat::field::Report,
+            ) -> Option<Self> {
+                let members = report.members(json, Self::MEMBERS.iter().copied())?;
+                Self::from_members(&members, report)
             }
 
             fn schema() -> serde_json::Value {

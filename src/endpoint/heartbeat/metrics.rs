@@ -2,21 +2,20 @@
 
 #[cfg(test)]
 use super::field::nullable;
-use super::field::{Field, Report, Violation};
+use super::field::{Field, Report};
+use super::json::Json;
 use super::number;
 use serde_json::{Value, json};
 use tables::{METRICS, Metrics, Number};
 
 impl Field for Metrics {
-    fn read(value: &Value, report: &mut Report) -> Option<Self> {
-        let Value::Object(object) = value else {
-            return report.reject(Violation::ModelAttributesType);
-        };
+    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+        let members = report.members(json, METRICS.iter().map(|metric| metric.name))?;
         let mut is_valid = true;
         let metrics = Self::from_fn(|metric| {
-            let sent = object.get(metric.name).filter(|value| !value.is_null())?;
+            let sent = members.get(metric.name).filter(|json| !json.is_null())?;
             let read = report.member(metric.name, |report| {
-                report.check(number::read(sent, metric.rule))
+                report.value(sent, |value| number::read(value, metric.rule))
             });
             is_valid &= read.is_some();
             read

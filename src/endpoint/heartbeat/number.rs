@@ -1,12 +1,12 @@
 //! Numbers, read as leniently as in pydantic's lax mode.
 
 use super::field::Violation;
-use serde_json::Value;
+use super::json::Value;
 use tables::Number;
 use tables::metric::{MAX_AMOUNT, Rule};
 
 /// Reads a number by its rule.
-pub fn read(value: &Value, rule: Rule) -> Result<Number, Violation> {
+pub fn read(value: &Value<'_>, rule: Rule) -> Result<Number, Violation> {
     match rule {
         Rule::Percent => float(value, 100.0).map(Number::Float),
         Rule::Amount => float(value, MAX_AMOUNT).map(Number::Float),
@@ -16,7 +16,7 @@ pub fn read(value: &Value, rule: Rule) -> Result<Number, Violation> {
 
 /// The JSON Schema of a rule.
 #[cfg(test)]
-pub fn schema(rule: Rule) -> Value {
+pub fn schema(rule: Rule) -> serde_json::Value {
     match rule {
         Rule::Percent => serde_json::json!({ "type": "number", "minimum": 0, "maximum": 100.0 }),
         Rule::Amount => {
@@ -27,14 +27,14 @@ pub fn schema(rule: Rule) -> Value {
 }
 
 /// Reads a float from 0 to `max`: a number, a boolean, or a string in plain or exponent notation.
-fn float(value: &Value, max: f64) -> Result<f64, Violation> {
+fn float(value: &Value<'_>, max: f64) -> Result<f64, Violation> {
     let float = match value {
         Value::Number(number) => number.as_f64(),
         Value::Bool(bit) => Some(f64::from(u8::from(*bit))),
         Value::String(text) => {
             return bounded(float_from_text(text).ok_or(Violation::FloatParsing)?, max);
         }
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Value::Null | Value::Array | Value::Object => None,
     };
     bounded(float.ok_or(Violation::FloatType)?, max)
 }
@@ -59,7 +59,7 @@ fn float_from_text(text: &str) -> Option<f64> {
 }
 
 /// Reads a whole number from 0 to 2^64-1: a number without a fraction, a boolean, or a string of digits.
-fn integer(value: &Value) -> Result<u64, Violation> {
+fn integer(value: &Value<'_>) -> Result<u64, Violation> {
     match value {
         Value::Number(number) => match (number.as_u64(), number.as_f64()) {
             (Some(count), _) => Ok(count),
@@ -68,7 +68,7 @@ fn integer(value: &Value) -> Result<u64, Violation> {
         },
         Value::Bool(bit) => Ok(u64::from(*bit)),
         Value::String(text) => integer_from_text(text),
-        Value::Null | Value::Array(_) | Value::Object(_) => Err(Violation::IntType),
+        Value::Null | Value::Array | Value::Object => Err(Violation::IntType),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Strings with limits. Lengths are in Unicode characters.
 
 use super::field::{Field, Report, Violation};
-use serde_json::{Value, json};
+use super::json::{Json, Value};
+use serde_json::json;
 use tables::ServerId;
 
 /// A string of `MIN` to `MAX` characters.
@@ -9,7 +10,7 @@ use tables::ServerId;
 pub struct Text<const MIN: usize, const MAX: usize>(String);
 
 impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
-    fn new(text: &str) -> Result<Self, Violation> {
+    pub(super) fn new(text: &str) -> Result<Self, Violation> {
         match text.chars().count() {
             length if length < MIN => Err(Violation::StringTooShort(MIN)),
             length if length > MAX => Err(Violation::StringTooLong(MAX)),
@@ -24,11 +25,11 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
 }
 
 impl<const MIN: usize, const MAX: usize> Field for Text<MIN, MAX> {
-    fn read(value: &Value, report: &mut Report) -> Option<Self> {
-        report.check(string(value).and_then(Self::new))
+    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+        report.value(json, |value| Self::new(string(value)?))
     }
 
-    fn schema() -> Value {
+    fn schema() -> serde_json::Value {
         let mut schema = json!({ "type": "string", "maxLength": MAX });
         if MIN > 0 {
             schema["minLength"] = MIN.into();
@@ -38,17 +39,20 @@ impl<const MIN: usize, const MAX: usize> Field for Text<MIN, MAX> {
 }
 
 impl Field for ServerId {
-    fn read(value: &Value, report: &mut Report) -> Option<Self> {
-        report.check(string(value).and_then(|text| Ok(Self::new(text)?)))
+    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+        report.value(json, |value| Ok(Self::new(string(value)?)?))
     }
 
-    fn schema() -> Value {
+    fn schema() -> serde_json::Value {
         let mut schema = Text::<1, { Self::MAX_LENGTH }>::schema();
         schema["pattern"] = Self::PATTERN.into();
         schema
     }
 }
 
-fn string(value: &Value) -> Result<&str, Violation> {
-    value.as_str().ok_or(Violation::StringType)
+fn string<'a>(value: &'a Value<'_>) -> Result<&'a str, Violation> {
+    match value {
+        Value::String(text) => Ok(text),
+        _ => Err(Violation::StringType),
+    }
 }

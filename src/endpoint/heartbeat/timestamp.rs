@@ -1,25 +1,30 @@
 //! Points in time, to the microsecond, read as leniently as in pydantic's lax mode.
 
 use super::field::{Field, Report, Violation};
+use super::json::{Json, Value};
 use chrono::{DateTime, Datelike, Utc};
-use serde_json::{Number, Value, json};
+use serde_json::{Number, json};
 use speedate::{MicrosecondsPrecisionOverflowBehavior, TimeConfig};
+use std::ops::RangeInclusive;
 
 impl Field for DateTime<Utc> {
-    fn read(value: &Value, report: &mut Report) -> Option<Self> {
-        report.check(match value {
+    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+        report.value(json, |value| match value {
             Value::String(text) => from_text(text),
             Value::Number(number) => from_number(number),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            Value::Null | Value::Bool(_) | Value::Array | Value::Object => {
                 Err(Violation::DatetimeType)
             }
         })
     }
 
-    fn schema() -> Value {
+    fn schema() -> serde_json::Value {
         json!({ "type": "string", "format": "date-time" })
     }
 }
+
+/// The years that can be stored, in UTC. An offset can lead out of them.
+const YEARS: RangeInclusive<i32> = 1..=9999;
 
 /// Reads a string: a date-time, a date, or a Unix time.
 fn from_text(text: &str) -> Result<DateTime<Utc>, Violation> {
@@ -38,7 +43,7 @@ fn from_text(text: &str) -> Result<DateTime<Utc>, Violation> {
     };
     match time {
         None => Err(Violation::DatetimeFromDateParsing),
-        Some(_) if year == 0 => Err(Violation::DatetimeParsing),
+        Some(time) if year == 0 || !YEARS.contains(&time.year()) => Err(Violation::DatetimeParsing),
         Some(time) => Ok(time),
     }
 }
@@ -59,7 +64,7 @@ fn from_number(number: &Number) -> Result<DateTime<Utc>, Violation> {
         (None, Some(float)) => float_unix_time(float),
         (None, None) => None,
     };
-    time.filter(|time| time.year() > 0)
+    time.filter(|time| YEARS.contains(&time.year()))
         .ok_or(Violation::DatetimeParsing)
 }
 

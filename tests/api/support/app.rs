@@ -170,6 +170,18 @@ pub fn posting_in_base64(body: &[u8]) -> Value {
     event
 }
 
+/// A heartbeat of this many bytes.
+pub fn of_size(bytes: usize) -> Value {
+    let body = minimal().to_string();
+    let padding = " ".repeat(bytes - body.len());
+    posting(body + &padding)
+}
+
+/// A heartbeat that is one byte too large.
+pub fn too_large() -> Value {
+    of_size(1024 * 1024 + 1)
+}
+
 /// A heartbeat of the events' server, with its three required fields.
 pub fn minimal() -> Value {
     json!({ "server_id": SERVER, "hostname": "omv", "timestamp": "2026-01-18T10:30:00Z" })

@@ -34,8 +34,9 @@ impl Log {
         let log = &self.lines.text()[before..];
         let escaped = |text: &Value| text.to_string().trim_matches('"').to_owned();
         let key = escaped(&event["headers"]["x-api-key"]);
+        let token = escaped(&event["headers"]["x-agent-token"]);
         let body = escaped(&event["body"]);
-        for secret in [KEY, DIGEST, &key, &body] {
+        for secret in [KEY, DIGEST, &key, &token, &body] {
             // A short text may be in the log by chance.
             let is_short = secret.len() <= 8;
             assert!(

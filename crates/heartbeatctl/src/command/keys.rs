@@ -1,6 +1,7 @@
 //! The keys table: which keys are accepted. It holds only their digests.
 
 mod add;
+mod import;
 mod list;
 mod new;
 mod revoke;
@@ -11,7 +12,7 @@ use crate::key::KeysTable;
 use crate::target::{KEYS, Target};
 use clap::{Args, Subcommand};
 
-/// Create, list, revoke and rotate API keys.
+/// Create, list, revoke, rotate and import API keys.
 #[derive(Args)]
 #[command(
     after_help = "Example:\n  heartbeatctl --stack heartbeat keys add web-1 --label \"made by hand\""
@@ -27,6 +28,7 @@ enum Action {
     List(list::List),
     Revoke(revoke::Revoke),
     Rotate(rotate::Rotate),
+    Import(import::Import),
 }
 
 impl Command {
@@ -41,6 +43,7 @@ impl Command {
             Action::List(list) => list.run(&table, target.json).await,
             Action::Revoke(revoke) => revoke.run(&table, target.json).await,
             Action::Rotate(rotate) => rotate.run(&table, target.json).await,
+            Action::Import(import) => import.run(&table, target.json).await,
         }
     }
 }

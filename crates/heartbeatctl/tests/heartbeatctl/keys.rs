@@ -363,3 +363,79 @@ async fn malformed_items_are_listed_as_malformed() {
         "{asked:?}"
     );
 }
+
+// C2.8: the others are written, and no line is repeated: it may hold a key.
+#[tokio::test]
+async fn keys_are_imported_by_their_digests() {
+    let place = Place::new().await;
+    put(&place, "e", Some("web-5"), Some("mine"), None).await;
+    let digest = |start: &str| format!("{start:0<64}");
+    let secret = format!("hlh_ag_0123abcd_{}", "4f".repeat(32));
+    let lines = [
+        digest("a"),
+        format!("{},web-2", digest("b")),
+        format!(" {} , web-3 , hlh_ag_0123, the \"nas\"\r", digest("C")),
+        format!("{},,shared", digest("d")),
+        format!("{},web-6,other", digest("e")),
+        String::new(),
+        secret.clone(),
+        format!("{}0,web-1", digest("f")),
+        format!("{},Web 1", digest("f")),
+        format!("{},web-2,again", digest("b")),
+        digest("1"),
+    ];
+    let import = || {
+        let mut tool = place.tool();
+        tool.args(["--json", "keys", "import"]);
+        run_with_input(&mut tool, &lines.join("\n"))
+    };
+    let run = import();
+    assert_eq!(run.code, 1, "{run:?}");
+    let expected = json!({ "added": 5, "known": 2, "left_out": [7, 8, 9] });
+    assert_eq!(run.json(), expected);
+    assert_eq!(
+        run.stderr,
+        "line 7: the digest is not 64 hex digits\nline 8: the digest is not 64 hex digits\n\
+         line 9: the server is not the id of one\nerror: 3 lines were left out\n"
+    );
+    let listed = place.run(&["keys", "list", "--json"]).json();
+    let mut listed: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| json!([key["key_sha256"], key["server_id"], key["label"]]))
+        .collect();
+    listed.sort_by_key(ToString::to_string);
+    assert_eq!(
+        listed,
+        [
+            json!([digest("1"), null, null]),
+            json!([digest("a"), null, null]),
+            json!([digest("b"), "web-2", null]),
+            json!([digest("c"), "web-3", "hlh_ag_0123, the \"nas\""]),
+            json!([digest("d"), null, "shared"]),
+            json!([digest("e"), "web-5", "mine"]),
+        ]
+    );
+    assert_eq!(import().json()["known"], 7, "importing again adds nothing");
+}
+
+#[tokio::test]
+async fn an_import_without_a_bad_line_succeeds() {
+    let place = Place::new().await;
+    let mut tool = place.tool();
+    tool.args(["keys", "import"]);
+    let run = run_with_input(&mut tool, &format!("{:0<64},web-1\n", "a"));
+    assert_eq!((run.code, run.stdout.as_str()), (0, ""), "{run:?}");
+    assert_eq!(run.stderr, "Added 1; 0 were there already.\n");
+    tool = place.tool();
+    tool.args(["--keys-table", "none", "keys", "import"]);
+    let run = run_with_input(&mut tool, &format!("{:0<64}\n", "b"));
+    assert_eq!(run.code, 1);
+    assert!(
+        run.stderr.starts_with(
+            "error: line 1, after 0 were added and 0 were there: there is no table none"
+        ),
+        "{run:?}"
+    );
+}

@@ -1,0 +1,79 @@
+//! Fields beyond the seed. The seed ignores them, so nothing in them may reject a heartbeat: what does not have its form
+//! is left out, silently.
+
+use super::field::{Field, Report, nullable};
+use super::json::{Json, Value};
+use super::number;
+use super::text::Text;
+use tables::Number;
+use tables::metric::Rule;
+
+/// A field that is absent unless it has its form.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lenient<T>(pub Option<T>);
+
+/// What a lenient field may hold.
+pub trait Form: Sized {
+    /// Reads a value; `None` if it does not have this form.
+    fn read(json: Json<'_>) -> Option<Self>;
+
+    /// The JSON Schema of the form.
+    fn schema() -> serde_json::Value;
+}
+
+impl<T: Form> Field for Lenient<T> {
+    const REQUIRED: bool = false;
+
+    fn read(json: Json<'_>, _: &mut Report) -> Option<Self> {
+        Some(Self(T::read(json)))
+    }
+
+    fn absent(_: &mut Report) -> Option<Self> {
+        Some(Self(None))
+    }
+
+    fn schema() -> serde_json::Value {
+        nullable(T::schema())
+    }
+}
+
+impl<const MIN: usize, const MAX: usize> Form for Text<MIN, MAX> {
+    fn read(json: Json<'_>) -> Option<Self> {
+        match json.value() {
+            Ok(Value::String(text)) => Self::new(&text).ok(),
+            _ => None,
+        }
+    }
+
+    fn schema() -> serde_json::Value {
+        <Self as Field>::schema()
+    }
+}
+
+/// Reads a number by its rule, and not from a string or a boolean as the seed would.
+pub fn number(json: Json<'_>, rule: Rule) -> Option<Number> {
+    match json.value() {
+        Ok(value @ Value::Number(_)) => number::read(&value, rule).ok(),
+        _ => None,
+    }
+}
+
+/// Reads a name; `None` if it is empty or not a string.
+pub fn name(json: Json<'_>) -> Option<String> {
+    match json.value() {
+        Ok(Value::String(name)) if !name.is_empty() => Some(name.into_owned()),
+        _ => None,
+    }
+}
+
+/// The name, with an ellipsis in its middle if it has more than `max` characters.
+pub fn shorten(name: String, max: usize) -> String {
+    let length = name.chars().count();
+    if length <= max {
+        return name;
+    }
+    let head = max / 2;
+    let tail = length - (max - head - 1);
+    let (start, end) = (name.chars().take(head), name.chars().skip(tail));
+    start.chain(['…']).chain(end).collect()
+}

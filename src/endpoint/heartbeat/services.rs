@@ -1,0 +1,96 @@
+//! `services`: those that do not run are kept.
+
+use super::json::{Json, Value};
+use super::lenient::{Form, name, shorten};
+use serde_json::json;
+use tables::{Service, ServiceStatus, Services};
+
+/// How many services a reading holds.
+const MAX: usize = 6;
+
+/// How many characters of a name it holds.
+const MAX_NAME: usize = 40;
+
+impl Form for Services {
+    fn read(list: Json<'_>) -> Option<Self> {
+        let mut services = Self::default();
+        let is_list = list.for_each(|entry| match service(entry) {
+            None => services.is_cut = true,
+            Some(service) if service.status == ServiceStatus::Running => {}
+            Some(service) => keep(&mut services, service),
+        });
+        is_list.then(|| shortened(services))
+    }
+
+    fn schema() -> serde_json::Value {
+        json!({ "type": "array", "items": { "$ref": "#/components/schemas/Service" } })
+    }
+}
+
+fn service(entry: Json<'_>) -> Option<Service> {
+    let members = entry.members(["name", "status"].into_iter()).ok()??;
+    let Ok(Value::String(status)) = members.get("status")?.value() else {
+        return None;
+    };
+    Some(Service {
+        status: ServiceStatus::parse(&status)?,
+        name: name(members.get("name")?)?,
+    })
+}
+
+/// Keeps a service if it is among the first. Of two with one name, the worse one counts.
+fn keep(services: &mut Services, service: Service) {
+    let kept = &mut services.not_running;
+    match kept.iter_mut().find(|known| known.name == service.name) {
+        Some(known) => known.status = known.status.min(service.status),
+        None => kept.push(service),
+    }
+    kept.sort_unstable();
+    services.is_cut |= kept.len() > MAX;
+    kept.truncate(MAX);
+}
+
+/// Shortens the names. Two that become the same are one, the worse, and something was cut.
+fn shortened(services: Services) -> Services {
+    let mut short = Services {
+        is_cut: services.is_cut,
+        ..Services::default()
+    };
+    for service in services.not_running {
+        let name = shorten(service.name, MAX_NAME);
+        if short.not_running.iter().any(|known| known.name == name) {
+            short.is_cut = true;
+        } else {
+            short.not_running.push(Service { name, ..service });
+        }
+    }
+    short.not_running.sort_unstable();
+    short
+}
+
+/// A list, as JSON.
+pub fn example() -> serde_json::Value {
+    json!([{ "name": "plex", "status": "running" }])
+}
+
+/// The JSON Schema of an entry.
+#[cfg(test)]
+pub fn definition() -> serde_json::Value {
+    json!({
+        "type": "object",
+        "description": "A service. An entry without this form is left out.",
+        "properties": {
+            "name": {
+                "type": "string",
+                "minLength": 1,
+                "description": "Its name. Beyond 40 characters, it is shortened in the middle.",
+            },
+            "status": {
+                "type": "string",
+                "enum": ServiceStatus::ALL.map(ServiceStatus::as_str),
+                "description": "What it does. Those that do not run are stored.",
+            },
+        },
+        "required": ["name", "status"],
+    })
+}
