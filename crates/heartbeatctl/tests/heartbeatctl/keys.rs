@@ -370,7 +370,7 @@ async fn keys_are_imported_by_their_digests() {
     let place = Place::new().await;
     put(&place, "e", Some("web-5"), Some("mine"), None).await;
     let digest = |start: &str| format!("{start:0<64}");
-    let secret = format!("hlh_ag_0123abcd_{}", "4f".repeat(32));
+    let key = format!("hlh_ag_0123abcd_{}", "4f".repeat(32));
     let lines = [
         digest("a"),
         format!("{},web-2", digest("b")),
@@ -378,7 +378,7 @@ async fn keys_are_imported_by_their_digests() {
         format!("{},,shared", digest("d")),
         format!("{},web-6,other", digest("e")),
         String::new(),
-        secret.clone(),
+        key,
         format!("{}0,web-1", digest("f")),
         format!("{},Web 1", digest("f")),
         format!("{},web-2,again", digest("b")),
@@ -387,14 +387,16 @@ async fn keys_are_imported_by_their_digests() {
     let import = || {
         let mut tool = place.tool();
         tool.args(["--json", "keys", "import"]);
-        run_with_input(&mut tool, &lines.join("\n"))
+        let run = run_with_input(&mut tool, &lines.join("\n"));
+        assert_eq!(run.code, 1, "{run:?}");
+        let outcome: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        (outcome, run.stderr)
     };
-    let run = import();
-    assert_eq!(run.code, 1, "{run:?}");
+    let (outcome, stderr) = import();
     let expected = json!({ "added": 5, "known": 2, "left_out": [7, 8, 9] });
-    assert_eq!(run.json(), expected);
+    assert_eq!(outcome, expected);
     assert_eq!(
-        run.stderr,
+        stderr,
         "line 7: the digest is not 64 hex digits\nline 8: the digest is not 64 hex digits\n\
          line 9: the server is not the id of one\nerror: 3 lines were left out\n"
     );
@@ -417,7 +419,7 @@ async fn keys_are_imported_by_their_digests() {
             json!([digest("e"), "web-5", "mine"]),
         ]
     );
-    assert_eq!(import().json()["known"], 7, "importing again adds nothing");
+    assert_eq!(import().0["known"], 7, "importing again adds nothing");
 }
 
 #[tokio::test]
