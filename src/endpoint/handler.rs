@@ -3,7 +3,7 @@
 use super::auth::Auth;
 use super::error::{Error, HeartbeatResponse, respond};
 use super::heartbeat::{self, FieldError};
-use super::store::{Registration, Store};
+use super::store::Store;
 use crate::fault::Fault;
 use chrono::Utc;
 use lambda_http::http::{HeaderMap, HeaderName, Method, StatusCode, header};
@@ -11,7 +11,7 @@ use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
 use std::time::Duration;
 use tables::HeartbeatId;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use tracing::{debug, error, info, warn};
 
 /// The only path that exists.
@@ -92,19 +92,28 @@ async fn record(
         return Err(Error::Forbidden);
     }
     debug!(request_id, %server_id, "heartbeat received");
+    let started = grant.asked_at.unwrap_or_else(Instant::now);
+    let deadline = started + app.operation_timeout;
     let recording = app.store.record(&heartbeat, &id, received_at);
-    let registration = match grant.asked_at {
+    let recorded = match grant.asked_at {
         None => recording.await,
         // Each call alone may take the whole timeout. The lookup and the writes together may not take longer.
-        Some(asked_at) => timeout_at(asked_at + app.operation_timeout, recording)
+        Some(_) => timeout_at(deadline, recording)
             .await
             .unwrap_or_else(|elapsed| Err(vec![Fault::Transient(elapsed.into())])),
     };
-    let registration = registration.map_err(Error::Storage)?;
-    if registration == Registration::New {
+    let recorded = recorded.map_err(Error::Storage)?;
+    if recorded.is_registration {
         info!(request_id, %server_id, "server registered");
     }
-    Ok(HeartbeatResponse::new(registration == Registration::New))
+    if recorded.is_unnoted_return {
+        let noting = app.store.note_duplicate(server_id, received_at);
+        let noted = timeout_at(deadline, noting).await;
+        if let Err(fault) = noted.unwrap_or_else(|elapsed| Err(Fault::Transient(elapsed.into()))) {
+            warn!(request_id, %server_id, reason = %fault, "returned sender not noted");
+        }
+    }
+    Ok(HeartbeatResponse::new(recorded.is_registration))
 }
 
 fn route(request: &Request) -> Result<(), Error> {

@@ -106,9 +106,18 @@ impl OsInfo {
 /// not JSON.
 pub fn parse(body: &[u8]) -> Result<Heartbeat, Vec<FieldError>> {
     let mut report = Report::new("body");
-    let text = report.valid(encoding::decode(body));
-    let heartbeat = text.and_then(|text| Heartbeat::read(Json::new(&text), &mut report));
-    heartbeat.ok_or_else(|| report.errors())
+    read(body, &mut report).ok_or_else(|| report.errors())
+}
+
+fn read(body: &[u8], report: &mut Report) -> Option<Heartbeat> {
+    let text = report.valid(encoding::decode(body))?;
+    let names = Heartbeat::MEMBERS.iter().copied();
+    let members = report.members(Json::new(&text), names.chain(metrics::in_body()))?;
+    let mut heartbeat = Heartbeat::from_members(&members, report)?;
+    if let Some(metrics) = &mut heartbeat.metrics {
+        *metrics = metrics.or(metrics::read_body(&members));
+    }
+    Some(heartbeat)
 }
 
 impl Field for bool {

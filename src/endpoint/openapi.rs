@@ -125,7 +125,8 @@ fn description() -> String {
         "An agent sends one heartbeat every 60 seconds. Retrying one is always safe: an agent retries 429 and \
          every 5xx, with the same `Idempotency-Key`.\n\n\
          Unknown members are ignored, and so is what does not have its form in a member that the first version of this \
-         API did not know: `filesystems`, `services`, `agent_version`, `server_guid`, `boot_id`. If a member is duplicated, the last one counts. The body is read as JSON, \
+         API did not know: `updates_available`, `security_updates`, `metrics.reboot_required`, `metrics.temperature_celsius`, `filesystems`, \
+         `services`, `agent_version`, `server_guid`, `boot_id`. If a member is duplicated, the last one counts. The body is read as JSON, \
          whatever its `Content-Type`.\n\n\
          ## Lenient parsing\n\n\
          The schemas describe what an agent should send. Numbers and date-times are read more leniently, \
@@ -172,12 +173,19 @@ fn operation() -> Value {
             "content": {
                 "application/json": {
                     "schema": reference("Heartbeat"),
-                    "example": Heartbeat::example(),
+                    "example": body().0,
                 },
             },
         },
         "responses": responses(),
     })
+}
+
+/// A complete example of the body, and its schema.
+fn body() -> (Value, Value) {
+    let (mut example, mut schema) = (Heartbeat::example(), Heartbeat::definition());
+    metrics::add_to_body(&mut example, &mut schema);
+    (example, schema)
 }
 
 /// Every response: why a caller gets it, and the schema of its body.
@@ -312,7 +320,7 @@ fn response(response: &Response<Body>, reason: &str, schema: &str) -> Value {
 fn schemas() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     json!({
-        "Heartbeat": Heartbeat::definition(),
+        "Heartbeat": body().1,
         "FileSystem": disks::definition(),
         "Metrics": metrics::definition(),
         "OsInfo": OsInfo::definition(),

@@ -1,18 +1,18 @@
-//! The two writes of a heartbeat.
+//! The two writes of a heartbeat, and the rare third one.
 //!
 //! Both are conditional, and a failed condition is an outcome, not an error: it means that this heartbeat, or a newer
 //! one, has already been written.
 
-use super::heartbeat::{Heartbeat, OsInfo};
+use super::heartbeat::{Heartbeat, OsInfo, Text};
 use crate::aws::Clients;
 use crate::fault::Fault;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use chrono::{DateTime, TimeDelta, Utc};
-use tables::HeartbeatId;
 use tables::row::Row;
-use tables::server::{Reading, Upsert, is_registration};
+use tables::server::{Reading, Upsert, is_registration, is_unnoted_return, note_duplicate};
+use tables::{HeartbeatId, ServerId};
 
 /// The tables that hold heartbeats.
 pub struct Store {
@@ -22,13 +22,13 @@ pub struct Store {
     retention: TimeDelta,
 }
 
-/// Whether a heartbeat registered its server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registration {
-    /// It did, now or in an earlier attempt.
-    New,
-    /// The server was already known.
-    Known,
+/// What a heartbeat that was written says about its server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Whether it registered the server, now or in an earlier attempt.
+    pub is_registration: bool,
+    /// Whether its sender has returned, which has to be noted.
+    pub is_unnoted_return: bool,
 }
 
 impl Store {
@@ -58,18 +58,18 @@ impl Store {
         heartbeat: &Heartbeat,
         id: &HeartbeatId,
         received_at: DateTime<Utc>,
-    ) -> Result<Registration, Vec<Fault>> {
+    ) -> Result<Recorded, Vec<Fault>> {
         let append = self.append_metrics(heartbeat, id, received_at);
         if heartbeat.backlog == Some(true) {
             let appended = append.await.map_err(|fault| vec![fault]);
-            return appended.map(|()| Registration::Known);
+            return appended.map(|()| Recorded::default());
         }
         let upsert = self.upsert_server(heartbeat, id, received_at);
-        let (registration, appended) = tokio::join!(upsert, append);
-        match (registration, appended) {
-            (Ok(registration), Ok(())) => Ok(registration),
-            (registration, appended) => {
-                let faults = [registration.err(), appended.err()];
+        let (upserted, appended) = tokio::join!(upsert, append);
+        match (upserted, appended) {
+            (Ok(recorded), Ok(())) => Ok(recorded),
+            (upserted, appended) => {
+                let faults = [upserted.err(), appended.err()];
                 Err(faults.into_iter().flatten().collect())
             }
         }
@@ -81,17 +81,22 @@ impl Store {
         heartbeat: &Heartbeat,
         id: &HeartbeatId,
         received_at: DateTime<Utc>,
-    ) -> Result<Registration, Fault> {
+    ) -> Result<Recorded, Fault> {
+        let fingerprint = heartbeat.fingerprint();
         let reading = heartbeat.metrics.map(|metrics| Reading {
             metrics,
             timestamp: Some(heartbeat.timestamp),
             received_at: Some(received_at),
+            disks: heartbeat.filesystems.0.clone(),
+            services: heartbeat.services.0.clone(),
         });
         let upsert = Upsert {
             server_id: &heartbeat.server_id,
             id,
             hostname: heartbeat.hostname.as_str(),
             received_at,
+            agent_version: heartbeat.agent_version.0.as_ref().map(Text::as_str),
+            fingerprint: &fingerprint,
             os: heartbeat.os_info.as_ref().map(OsInfo::as_os),
             reading: reading.as_ref(),
         };
@@ -102,21 +107,52 @@ impl Store {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        let is_new = match sent {
-            Ok(output) => is_registration(output.attributes.as_ref(), id),
+        match sent {
+            Ok(output) => {
+                let before = output.attributes.as_ref();
+                Ok(Recorded {
+                    is_registration: is_registration(before, id),
+                    is_unnoted_return: before
+                        .is_some_and(|item| is_unnoted_return(item, &fingerprint, received_at)),
+                })
+            }
             Err(error) => match error.as_service_error() {
                 // Even without an item in the response, the server is known: it has a newer heartbeat.
-                Some(UpdateItemError::ConditionalCheckFailedException(newer)) => newer
-                    .item()
-                    .is_some_and(|item| is_registration(Some(item), id)),
-                _ => return Err(Fault::of(error)),
+                Some(UpdateItemError::ConditionalCheckFailedException(newer)) => Ok(Recorded {
+                    is_registration: newer
+                        .item()
+                        .is_some_and(|item| is_registration(Some(item), id)),
+                    is_unnoted_return: false,
+                }),
+                _ => Err(Fault::of(error)),
             },
-        };
-        Ok(if is_new {
-            Registration::New
-        } else {
-            Registration::Known
-        })
+        }
+    }
+
+    /// Notes that two senders use one name.
+    ///
+    /// # Errors
+    /// Returns the fault if it could not be noted. The next return notes it.
+    pub async fn note_duplicate(
+        &self,
+        server_id: &ServerId,
+        received_at: DateTime<Utc>,
+    ) -> Result<(), Fault> {
+        let update = self.clients.servers.update_item();
+        let update = update.table_name(&self.servers_table);
+        let noted = note_duplicate(update, server_id, received_at).send().await;
+        match noted {
+            Err(error)
+                if !matches!(
+                    error.as_service_error(),
+                    Some(UpdateItemError::ConditionalCheckFailedException(_))
+                ) =>
+            {
+                Err(Fault::of(error))
+            }
+            // Whoever is forgotten in between is not noted.
+            _ => Ok(()),
+        }
     }
 
     /// Appends one row, unless an earlier attempt of this heartbeat has already done so.

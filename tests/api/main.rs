@@ -7,10 +7,14 @@
 mod answer;
 // C2.1 to C2.6: keys in the environment.
 mod auth;
+// C3.10 and C5.12: the fields beyond the seed.
+mod beyond;
 // C3 and C4: what a body may hold, and the errors for one that breaks a rule.
 mod body;
 // Every setting: its default, its limits, and the error that names it.
 mod config;
+// C5.13: senders that use one name.
+mod duplicates;
 // C1.3: the payloads in `events/`.
 mod event;
 // C6: no acknowledged heartbeat is lost, whatever fails below the SDK.

@@ -1,4 +1,5 @@
-use crate::support::app::{SERVER, TestApp, event, minimal, posting_in_base64, text};
+use crate::reading::{by_operators, healthy};
+use crate::support::app::{SERVER, TestApp, event, minimal, posting_in_base64, size, text};
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -6,7 +7,7 @@ use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::sync::LazyLock;
-use tables::metric::{METRICS, Metric, Rule};
+use tables::metric::{METRICS, Metric, Place, Rule};
 use tokio::runtime::Runtime;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
@@ -96,6 +97,8 @@ fn any_metrics() -> impl Strategy<Value = Value> {
             amounts.prop_map(|value| json!(value)).boxed()
         }
         Rule::Count => any::<u64>().prop_map(|value| json!(value)).boxed(),
+        Rule::Flag => any::<bool>().prop_map(|value| json!(value)).boxed(),
+        Rule::Temperature => (-100.0..=200.0).prop_map(|value| json!(value)).boxed(),
     };
     let any_metric =
         select(METRICS.iter().collect::<Vec<_>>()).prop_flat_map(move |metric: &'static Metric| {
@@ -115,7 +118,13 @@ fn a_valid_heartbeat_is_stored_as_it_was_sent() {
         let mut body = minimal();
         body["hostname"] = hostname.as_str().into();
         body["os_info"] = os_info.clone();
-        body["metrics"] = metrics.clone();
+        body["metrics"] = json!({});
+        for (name, value) in metrics.as_object().unwrap() {
+            match Metric::find(name).unwrap().place {
+                Place::Body => body[name] = value.clone(),
+                Place::Seed | Place::Metrics => body["metrics"][name] = value.clone(),
+            }
+        }
         prop_assert_eq!(app.post(&body).await.status, 200);
 
         let server = app.server().await.unwrap();
@@ -135,7 +144,9 @@ fn a_valid_heartbeat_is_stored_as_it_was_sent() {
         prop_assert_eq!(row.len(), metrics.len() + 5);
         for (name, sent) in metrics {
             let stored = text(&row[name]);
-            if sent.is_u64() {
+            if let Some(flag) = sent.as_bool() {
+                prop_assert_eq!(stored, u8::from(flag).to_string(), "{}", name);
+            } else if sent.is_u64() {
                 prop_assert_eq!(stored, sent.to_string(), "{}", name);
             } else {
                 prop_assert_eq!(stored.parse::<f64>().ok(), sent.as_f64(), "{}", name);
@@ -143,6 +154,58 @@ fn a_valid_heartbeat_is_stored_as_it_was_sent() {
         }
         Ok(())
     });
+}
+
+// C5.9: a server with nothing wrong, with values as agents send them, has an item of at most 1,024 bytes.
+#[test]
+fn any_server_with_nothing_wrong_fits_into_one_unit() {
+    let name = |length| prop::string::string_regex(&format!("[a-z0-9.-]{{1,{length}}}")).unwrap();
+    let mount = prop::string::string_regex("/[a-z/-]{0,19}").unwrap();
+    let numbers = prop::collection::vec(any::<u32>(), METRICS.len());
+    let filesystems = prop::collection::vec((mount, any::<u32>(), 1..u32::MAX), 0..12);
+    let services = prop::collection::vec(name(60), 0..30);
+    let servers = (name(30), numbers, filesystems, services);
+    let app = &RUNTIME.block_on(TestApp::start());
+    holds(
+        60,
+        &servers,
+        async |(hostname, numbers, filesystems, services)| {
+            app.tables.clear().await;
+            app.tables.put_server(SERVER, by_operators()).await;
+            let mut body = healthy();
+            body["hostname"] = hostname.into();
+            for (metric, number) in METRICS.iter().zip(numbers) {
+                let value = match metric.rule {
+                    Rule::Percent => json!(f64::from(number % 1_001) / 10.0),
+                    Rule::Amount => json!(f64::from(number % 10_000_000) / 100.0),
+                    Rule::Count if metric.is_counter => json!(u64::from(number) * 1_000),
+                    Rule::Count => json!(number % 10_000_000),
+                    Rule::Flag => json!(number % 2 == 1),
+                    Rule::Temperature => json!(f64::from(number % 3_000) / 10.0 - 100.0),
+                };
+                match metric.place {
+                    Place::Body => body[metric.name] = value,
+                    Place::Seed | Place::Metrics => body["metrics"][metric.name] = value,
+                }
+            }
+            body["filesystems"] = filesystems
+            .into_iter()
+            .map(|(mount, used, available)| {
+                json!({ "mount_point": mount, "used_bytes": used, "available_bytes": available })
+            })
+            .collect();
+            body["services"] = services
+                .into_iter()
+                .map(|name| json!({ "name": name, "status": "running" }))
+                .collect();
+            prop_assert_eq!(app.post(&body).await.status, 200);
+            let item = app.server().await.unwrap();
+            prop_assert_eq!(item.get("duplicate_at"), None);
+            let size = size(&item);
+            prop_assert!(size <= 1_024, "{} bytes: {:?}", size, item);
+            Ok(())
+        },
+    );
 }
 
 /// One invalid field of a complete heartbeat: its path and its value. A required field that is null counts as missing.
@@ -162,7 +225,8 @@ fn any_invalid_field() -> impl Strategy<Value = (Vec<&'static str>, Value)> {
         select(names).prop_map(move |name| vec![section, name])
     };
     let metric = |rule| {
-        let metrics = METRICS.iter().filter(|metric| metric.rule == rule);
+        let strict = METRICS.iter().filter(|metric| metric.place == Place::Seed);
+        let metrics = strict.filter(|metric| metric.rule == rule);
         let names: Vec<_> = metrics.map(|metric| metric.name).collect();
         select(names).prop_map(|name| vec!["metrics", name])
     };

@@ -1,4 +1,6 @@
-use crate::support::app::{SERVER, TestApp, event, minimal, posting, text, with, with_header};
+use crate::support::app::{
+    Item, SERVER, TestApp, event, minimal, posting, size, text, with, with_header,
+};
 use aws_sdk_dynamodb::types::AttributeValue;
 use dev::dynamodb::URL;
 use dev::proxy::Proxy;
@@ -41,12 +43,14 @@ async fn a_reading_holds_what_was_measured_and_when() {
     for name in ["server_id", "recorded_at", "expires_at"] {
         row.remove(name);
     }
+    // C5.12: the event has a list of each, with nothing to say.
+    for name in ["disks", "services"] {
+        row.insert(name.to_owned(), AttributeValue::M(Item::new()));
+    }
     let server = app.server().await.unwrap();
     assert_eq!(server["reading"], AttributeValue::M(row));
-    assert_eq!(
-        text(&server["last_seen"]),
-        reading(&app).await.unwrap()["received_at"]
-    );
+    let reading = server["reading"].as_m().unwrap();
+    assert_eq!(server["last_seen"], reading["received_at"]);
 }
 
 // C5.10
@@ -177,10 +181,83 @@ async fn a_backlog_needs_a_key_for_its_server() {
     assert_eq!(app.rows().await, []);
 }
 
-// C5.9: both writes of the largest usual heartbeat cost one unit, whatever the watchdog and `heartbeatctl` have added. A
-// backlog is one write.
+/// What operators add to an item.
+pub fn by_operators() -> [(&'static str, AttributeValue); 3] {
+    let until = "2026-01-18T10:30:00.000000Z";
+    let limits = "disk_percent=97,memory_percent=95,load_15m=12";
+    [
+        ("silenced_until", AttributeValue::S(until.into())),
+        ("offline_after", AttributeValue::N("86400".into())),
+        ("limits", AttributeValue::S(limits.into())),
+    ]
+}
+
+/// What is on the item of a server only while something is wrong, or has been.
+const WRONG: [&str; 5] = [
+    "offline_since",
+    "announced",
+    "returned_at",
+    "high",
+    "duplicate_at",
+];
+
+/// A heartbeat of a server with nothing wrong: a host name of 30 characters, every metric, three mount points of 20, and
+/// services that all run.
+pub fn healthy() -> Value {
+    let mut body: Value =
+        serde_json::from_str(event("every-field")["body"].as_str().unwrap()).unwrap();
+    body["hostname"] = "h".repeat(30).into();
+    body["agent_version"] = "2.0.0-rc.1+5f2b9a01".into();
+    body["filesystems"] = ["a", "b", "c"]
+        .map(|letter| {
+            json!({
+                "mount_point": format!("/{}", letter.repeat(19)),
+                "used_bytes": 947,
+                "available_bytes": 53,
+            })
+        })
+        .into();
+    body["services"] = (0..9)
+        .map(|number| json!({ "name": format!("service-{number}"), "status": "running" }))
+        .collect();
+    body
+}
+
+// C5.9: both writes cost one unit, whatever operators have added. A backlog is one write.
 #[tokio::test]
-async fn a_heartbeat_with_every_field_costs_one_unit_per_write() {
+async fn a_heartbeat_of_a_server_with_nothing_wrong_costs_one_unit_per_write() {
+    let proxy = Proxy::start(&URL);
+    let app = TestApp::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
+    app.tables.put_server(SERVER, by_operators()).await;
+    let body = healthy().to_string();
+    for key in ["1f0c9a52-9f6e-4b8c-8d53-6a3f7f0e2d11", "8d53-6a3f7f0e2d11"] {
+        let event = with_header(posting(body.clone()), "idempotency-key", key);
+        assert_eq!(app.send(&event).await.status, 200);
+    }
+    app.send(&event("backlog")).await;
+    let expected = [
+        ("PutItem", 1.0),
+        ("PutItem", 1.0),
+        ("PutItem", 1.0),
+        ("UpdateItem", 1.0),
+        ("UpdateItem", 1.0),
+    ];
+    assert_eq!(
+        proxy.bill(),
+        expected.map(|(name, units)| (name.to_owned(), units))
+    );
+    let item = app.server().await.unwrap();
+    for attribute in ATTRIBUTES.iter().filter(|known| known.is_of_a_server()) {
+        let name = attribute.name();
+        let is_left_out = !item.contains_key(name);
+        assert_eq!(is_left_out, WRONG.contains(&name), "{name}");
+    }
+    assert!(size(&item) <= 1_024, "{} bytes", size(&item));
+}
+
+// C5.9
+#[tokio::test]
+async fn a_server_with_everything_wrong_costs_two_units() {
     let proxy = Proxy::start(&URL);
     let app = TestApp::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
     let time = || AttributeValue::S("2026-01-18T10:30:00.000000Z".into());
@@ -196,34 +273,23 @@ async fn a_heartbeat_with_every_field_costs_one_unit_per_write() {
         ("disk_percent".to_owned(), high("90")),
         ("memory_percent".to_owned(), high("95")),
     ];
-    app.tables
-        .put_server(
-            SERVER,
-            [
-                ("offline_since", time()),
-                ("announced", time()),
-                ("returned_at", time()),
-                ("silenced_until", time()),
-                ("offline_after", AttributeValue::N("900".into())),
-                (
-                    "limits",
-                    AttributeValue::S("disk_percent=97,memory_percent=95".into()),
-                ),
-                ("high", AttributeValue::M(entries.into())),
-            ],
-        )
-        .await;
-    for key in ["one", "two"] {
-        let event = with_header(event("every-field"), "idempotency-key", key);
-        assert_eq!(app.send(&event).await.status, 200);
+    let times = ["offline_since", "announced", "returned_at", "duplicate_at"];
+    let wrong = times.map(|name| (name, time()));
+    let high = [("high", AttributeValue::M(entries.into()))];
+    let attributes = by_operators().into_iter().chain(wrong).chain(high);
+    app.tables.put_server(SERVER, attributes).await;
+    let mut body = healthy();
+    body["services"] = (0..9)
+        .map(|number| json!({ "name": format!("{number:040}"), "status": "stopped" }))
+        .collect();
+    for _ in 0..2 {
+        assert_eq!(app.post(&body).await.status, 200);
     }
-    app.send(&event("backlog")).await;
     let expected = [
         ("PutItem", 1.0),
         ("PutItem", 1.0),
-        ("PutItem", 1.0),
-        ("UpdateItem", 1.0),
-        ("UpdateItem", 1.0),
+        ("UpdateItem", 2.0),
+        ("UpdateItem", 2.0),
     ];
     assert_eq!(
         proxy.bill(),

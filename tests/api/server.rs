@@ -43,10 +43,14 @@ async fn the_first_heartbeat_registers_the_server() {
     assert_eq!(
         names,
         [
+            "agent_version",
             "architecture",
             "hostname",
             "kernel_version",
             "last_seen",
+            "m1",
+            "m2",
+            "m3",
             "os_distribution",
             "os_version",
             "reading",

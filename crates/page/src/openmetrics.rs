@@ -98,7 +98,9 @@ enum Value {
 
 /// The name of a metric without its unit, its base unit, and how many of its own make one of those.
 fn naming(metric: &Metric) -> (String, Option<Unit>, f64) {
-    use tables::metric::Unit::{Bytes, Gigabytes, Megabytes, None as Nothing, Percent, Seconds};
+    use tables::metric::Unit::{
+        Bytes, Celsius, Gigabytes, Megabytes, None as Nothing, Percent, Seconds,
+    };
     let label = metric.label().replace(' ', "_");
     // `_total` is for counters.
     let size = || label.replace("_total", "_size");
@@ -112,6 +114,7 @@ fn naming(metric: &Metric) -> (String, Option<Unit>, f64) {
         Gigabytes => (size(), Some(Unit::Bytes), 1.0 / 1_073_741_824.0),
         Bytes => (label, Some(Unit::Bytes), 1.0),
         Seconds => (label, Some(Unit::Seconds), 1.0),
+        Celsius => (label, Some(Unit::Other("celsius".to_owned())), 1.0),
         Nothing => (label, None, 1.0),
     }
 }

@@ -8,12 +8,24 @@ use crate::Number::{self, Float, Whole};
 pub struct Metric {
     /// Its name in a heartbeat, and the name of its attribute.
     pub name: &'static str,
+    pub place: Place,
     pub rule: Rule,
     pub unit: Unit,
     /// Whether it counts up from the machine's start, so that only its rate says something.
     pub is_counter: bool,
     pub description: &'static str,
     pub example: Number,
+}
+
+/// Where a heartbeat has a metric, and what becomes of a value that breaks its rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In `metrics`, as in the seed: the heartbeat is rejected.
+    Seed,
+    /// In `metrics`, which the seed ignores: the value is left out.
+    Metrics,
+    /// In the body itself, which the seed ignores: the value is left out.
+    Body,
 }
 
 /// The values that a metric may have.
@@ -25,10 +37,18 @@ pub enum Rule {
     Amount,
     /// A whole number: 0 to 2^64-1.
     Count,
+    /// No or yes, which is stored as 0 or 1.
+    Flag,
+    /// A temperature: [`MIN_TEMPERATURE`] to [`MAX_TEMPERATURE`].
+    Temperature,
 }
 
 /// The largest amount. DynamoDB stores numbers up to 9.99…e125, with 38 digits.
 pub const MAX_AMOUNT: f64 = 9.9e125;
+
+/// The lowest and the highest temperature, °C.
+pub const MIN_TEMPERATURE: f64 = -100.0;
+pub const MAX_TEMPERATURE: f64 = 200.0;
 
 /// What a metric is measured in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +60,7 @@ pub enum Unit {
     Gigabytes,
     Bytes,
     Seconds,
+    Celsius,
     None,
 }
 
@@ -53,6 +74,7 @@ impl Unit {
             Self::Gigabytes => "GB",
             Self::Bytes => "B",
             Self::Seconds => "s",
+            Self::Celsius => "°C",
             Self::None => "",
         }
     }
@@ -65,14 +87,15 @@ impl Unit {
             Self::Gigabytes => "_gb",
             Self::Bytes => "_bytes",
             Self::Seconds => "_seconds",
+            Self::Celsius => "_celsius",
             Self::None => "",
         }
     }
 }
 
-/// Every metric, in the order of the contract (C3.3).
+/// Every metric, in the order of the contract (C3.3, C3.10).
 #[rustfmt::skip]
-pub const METRICS: [Metric; 13] = [
+pub const METRICS: [Metric; 17] = [
     gauge("cpu_percent", Rule::Percent, Unit::Percent, "CPU in use, percent.", Float(23.5)),
     gauge("memory_percent", Rule::Percent, Unit::Percent, "Memory in use, percent.", Float(67.2)),
     gauge("memory_total_mb", Rule::Count, Unit::Megabytes, "Memory installed, MB.", Whole(16384)),
@@ -86,6 +109,10 @@ pub const METRICS: [Metric; 13] = [
     gauge("load_5m", Rule::Amount, Unit::None, "Load average over five minutes.", Float(0.75)),
     gauge("load_15m", Rule::Amount, Unit::None, "Load average over fifteen minutes.", Float(0.6)),
     gauge("uptime_seconds", Rule::Count, Unit::Seconds, "Time since boot, seconds.", Whole(86400)),
+    gauge("updates_available", Rule::Count, Unit::None, "Packages that can be upgraded.", Whole(12)).at(Place::Body),
+    gauge("security_updates", Rule::Count, Unit::None, "Those of them that fix a vulnerability.", Whole(3)).at(Place::Body),
+    gauge("reboot_required", Rule::Flag, Unit::None, "Whether an upgrade waits for a reboot.", Whole(0)).at(Place::Metrics),
+    gauge("temperature_celsius", Rule::Temperature, Unit::Celsius, "Temperature of the processor, °C.", Float(48.5)).at(Place::Metrics),
 ];
 
 const fn gauge(
@@ -97,6 +124,7 @@ const fn gauge(
 ) -> Metric {
     Metric {
         name,
+        place: Place::Seed,
         rule,
         unit,
         is_counter: false,
@@ -118,6 +146,10 @@ const fn counter(
 }
 
 impl Metric {
+    const fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
     /// What the metric measures, for people: its name without its unit.
     #[must_use]
     pub fn label(&self) -> String {
@@ -192,6 +224,16 @@ impl Metrics {
         let mut values = [None; METRICS.len()];
         for (metric, slot) in METRICS.iter().zip(&mut values) {
             *slot = value(metric);
+        }
+        Self(values)
+    }
+
+    /// These values, and those of `other` for the metrics that have none.
+    #[must_use]
+    pub fn or(&self, other: Self) -> Self {
+        let mut values = self.0;
+        for (value, other) in values.iter_mut().zip(other.0) {
+            *value = value.or(other);
         }
         Self(values)
     }
@@ -272,6 +314,8 @@ mod tests {
             ("network_rx_bytes", "network rx"),
             ("load_15m", "load 15m"),
             ("uptime_seconds", "uptime"),
+            ("temperature_celsius", "temperature"),
+            ("reboot_required", "reboot required"),
         ] {
             assert_eq!(Metric::named(name).label(), label);
         }

@@ -50,10 +50,11 @@ impl<const MIN: usize, const MAX: usize> Form for Text<MIN, MAX> {
     }
 }
 
-/// Reads a number by its rule, and not from a string or a boolean as the seed would.
+/// Reads a number by its rule, but not from a string or a boolean as the seed would.
 pub fn number(json: Json<'_>, rule: Rule) -> Option<Number> {
-    match json.value() {
-        Ok(value @ Value::Number(_)) => number::read(&value, rule).ok(),
+    let value = json.value().ok()?;
+    match (rule, &value) {
+        (Rule::Flag, Value::Bool(_)) | (_, Value::Number(_)) => number::read(&value, rule).ok(),
         _ => None,
     }
 }

@@ -2,48 +2,50 @@
 
 use super::field::Violation;
 use super::json::Value;
+use std::ops::RangeInclusive;
 use tables::Number;
-use tables::metric::{MAX_AMOUNT, Rule};
+use tables::metric::{MAX_AMOUNT, MAX_TEMPERATURE, MIN_TEMPERATURE, Rule};
 
 /// Reads a number by its rule.
 pub fn read(value: &Value<'_>, rule: Rule) -> Result<Number, Violation> {
     match rule {
-        Rule::Percent => float(value, 100.0).map(Number::Float),
-        Rule::Amount => float(value, MAX_AMOUNT).map(Number::Float),
+        Rule::Percent => float(value, 0.0..=100.0).map(Number::Float),
+        Rule::Amount => float(value, 0.0..=MAX_AMOUNT).map(Number::Float),
+        Rule::Temperature => float(value, MIN_TEMPERATURE..=MAX_TEMPERATURE).map(Number::Float),
         Rule::Count => integer(value).map(Number::Whole),
+        Rule::Flag => match value {
+            Value::Bool(bit) => Ok(Number::Whole((*bit).into())),
+            _ => Err(Violation::BoolType),
+        },
     }
 }
 
 /// The JSON Schema of a rule.
 #[cfg(test)]
 pub fn schema(rule: Rule) -> serde_json::Value {
+    let number = |kind: &str, minimum: serde_json::Value, maximum: serde_json::Value| serde_json::json!({ "type": kind, "minimum": minimum, "maximum": maximum });
     match rule {
-        Rule::Percent => serde_json::json!({ "type": "number", "minimum": 0, "maximum": 100.0 }),
-        Rule::Amount => {
-            serde_json::json!({ "type": "number", "minimum": 0, "maximum": MAX_AMOUNT })
-        }
-        Rule::Count => serde_json::json!({ "type": "integer", "minimum": 0, "maximum": u64::MAX }),
+        Rule::Percent => number("number", 0.into(), 100.0.into()),
+        Rule::Amount => number("number", 0.into(), MAX_AMOUNT.into()),
+        Rule::Temperature => number("number", MIN_TEMPERATURE.into(), MAX_TEMPERATURE.into()),
+        Rule::Count => number("integer", 0.into(), u64::MAX.into()),
+        Rule::Flag => serde_json::json!({ "type": "boolean" }),
     }
 }
 
-/// Reads a float from 0 to `max`: a number, a boolean, or a string in plain or exponent notation.
-fn float(value: &Value<'_>, max: f64) -> Result<f64, Violation> {
+/// Reads a float: a number, a boolean, or a string in plain or exponent notation.
+fn float(value: &Value<'_>, range: RangeInclusive<f64>) -> Result<f64, Violation> {
     let float = match value {
-        Value::Number(number) => number.as_f64(),
-        Value::Bool(bit) => Some(f64::from(u8::from(*bit))),
-        Value::String(text) => {
-            return bounded(float_from_text(text).ok_or(Violation::FloatParsing)?, max);
-        }
-        Value::Null | Value::Array | Value::Object => None,
+        Value::Number(number) => number.as_f64().ok_or(Violation::FloatType)?,
+        Value::Bool(bit) => f64::from(u8::from(*bit)),
+        Value::String(text) => float_from_text(text).ok_or(Violation::FloatParsing)?,
+        Value::Null | Value::Array | Value::Object => return Err(Violation::FloatType),
     };
-    bounded(float.ok_or(Violation::FloatType)?, max)
-}
-
-fn bounded(float: f64, max: f64) -> Result<f64, Violation> {
-    if float < 0.0 {
+    if float < *range.start() {
         Err(Violation::GreaterThanEqual)
-    } else if float > max {
-        Err(Violation::LessThanEqual(Number::Float(max).to_string()))
+    } else if float > *range.end() {
+        let max = Number::Float(*range.end());
+        Err(Violation::LessThanEqual(max.to_string()))
     } else {
         Ok(float)
     }

@@ -201,3 +201,23 @@ pub fn text(attribute: &AttributeValue) -> String {
         .unwrap()
         .clone()
 }
+
+/// The size of an item, as DynamoDB bills it: names and strings in UTF-8, a number one byte for two digits and one more, a
+/// map three bytes and one for each entry.
+pub fn size(item: &Item) -> usize {
+    fn value(attribute: &AttributeValue) -> usize {
+        match attribute {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::N(number) => {
+                let digits = number.bytes().filter(u8::is_ascii_digit).count();
+                digits.div_ceil(2) + 1 + usize::from(number.starts_with('-'))
+            }
+            AttributeValue::Bool(_) => 1,
+            AttributeValue::M(map) => 3 + map.len() + size(map),
+            other => panic!("{other:?}"),
+        }
+    }
+    item.iter()
+        .map(|(name, attribute)| name.len() + value(attribute))
+        .sum()
+}

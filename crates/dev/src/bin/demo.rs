@@ -252,6 +252,8 @@ async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&R
         metrics: last.metrics,
         timestamp: Some(last.timestamp),
         received_at: Some(last.received_at),
+        disks: None,
+        services: None,
     };
     let server_id = machine.server_id();
     let delete = client.delete_item().table_name(table);
@@ -262,6 +264,8 @@ async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&R
         id: &id(),
         hostname: &format!("{}.example.com", machine.name),
         received_at: last.received_at,
+        agent_version: None,
+        fingerprint: machine.name,
         os: Some(Os {
             distribution: Some(machine.os[0]),
             version: Some(machine.os[1]),

@@ -62,6 +62,12 @@ attributes! {
     KERNEL_VERSION = "kernel_version", for_operators;
     ARCHITECTURE = "architecture", for_operators;
     READING = "reading";
+    AGENT_VERSION = "agent_version", for_operators;
+    DUPLICATE_AT = "duplicate_at";
+    // The fingerprints of the last three heartbeats, the latest first. Short names, because an item is billed by its size.
+    M1 = "m1", for_heartbeats;
+    M2 = "m2", for_heartbeats;
+    M3 = "m3", for_heartbeats;
     // What the watchdog writes.
     OFFLINE_SINCE = "offline_since", never_restored;
     ANNOUNCED = "announced", never_restored;
@@ -215,7 +221,9 @@ mod tests {
             SERVER_ID => S(server_id.to_owned()),
             STATUS => S("online".to_owned()),
             LAST_SEEN | OFFLINE_SINCE | RETURNED_AT | SILENCED_UNTIL | SWEPT_AT | GAP_SINCE
-            | GAP_UNTIL | MASS_SILENCE_AT => S("2026-01-18T10:30:00.000000Z".to_owned()),
+            | GAP_UNTIL | MASS_SILENCE_AT | DUPLICATE_AT => {
+                S("2026-01-18T10:30:00.000000Z".to_owned())
+            }
             OFFLINE_AFTER | HOLD | BACK_AFTER => N("901".to_owned()),
             LIMITS => S("disk_percent=97".to_owned()),
             READING => M(Item::new()),
@@ -273,11 +281,12 @@ mod tests {
         assert_eq!(Server::read(&without(&item, fleet)), Some(server.clone()));
         assert_eq!(Memory::read(&without(&own, fleet)), memory);
         let sweep = |known: Attribute| known.readers != Readers::Everyone;
-        let os = Os::default();
-        assert_eq!(
-            Server::read(&without(&item, sweep)),
-            Some(Server { os, ..server })
-        );
+        let unread = Server {
+            os: Os::default(),
+            agent_version: None,
+            ..server
+        };
+        assert_eq!(Server::read(&without(&item, sweep)), Some(unread));
         assert_eq!(Memory::read(&without(&own, sweep)), memory);
     }
 }

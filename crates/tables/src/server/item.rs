@@ -2,12 +2,13 @@
 
 use super::Status;
 use super::attribute::{
-    ANNOUNCED, ARCHITECTURE, Attribute, HIGH, HOSTNAME, KERNEL_VERSION, LAST_SEEN, LIMITS,
-    OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION, READING, REGISTERED_AT, RETURNED_AT,
-    SERVER_ID, SILENCED_UNTIL, STATUS,
+    AGENT_VERSION, ANNOUNCED, ARCHITECTURE, Attribute, DUPLICATE_AT, HIGH, HOSTNAME,
+    KERNEL_VERSION, LAST_SEEN, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION,
+    READING, REGISTERED_AT, RETURNED_AT, SERVER_ID, SILENCED_UNTIL, STATUS,
 };
 use crate::{
-    Item, Limits, METRICS, Metric, Metrics, Number, RECEIVED_AT, ServerId, TIMESTAMP, text, time,
+    Disk, Item, Limits, METRICS, Metric, Metrics, Number, RECEIVED_AT, ServerId, Service,
+    ServiceStatus, Services, TIMESTAMP, text, time,
 };
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -30,6 +31,9 @@ pub struct Server {
     /// The watchdog does not announce the server until then.
     pub silenced_until: Option<DateTime<Utc>>,
     pub os: Os,
+    pub agent_version: Option<String>,
+    /// When it was last noted that two senders use this name.
+    pub duplicate_at: Option<time::Stored>,
     /// What the last heartbeat with metrics measured.
     pub reading: Option<Reading>,
     pub registered_at: Option<String>,
@@ -58,26 +62,87 @@ pub struct Reading {
     /// When the agent took it, by its own clock.
     pub timestamp: Option<DateTime<Utc>>,
     pub received_at: Option<DateTime<Utc>>,
+    /// The fullest file systems, the fullest first; `None` if the agent sent no list.
+    pub disks: Option<Vec<Disk>>,
+    /// The services that do not run; `None` if the agent sent no list.
+    pub services: Option<Services>,
 }
+
+const DISKS: &str = "disks";
+const SERVICES: &str = "services";
+const SERVICES_CUT: &str = "services_cut";
 
 impl Reading {
     /// Reads the attribute. What cannot be read is left out.
     fn read(value: &AttributeValue) -> Option<Self> {
         let map = value.as_m().ok()?;
         let time = |name| text(map, name).and_then(|text| time::parse(&text));
+        let list = |name| map.get(name).and_then(|value| value.as_m().ok());
         Some(Self {
             metrics: Metrics::read(map),
             timestamp: time(TIMESTAMP),
             received_at: time(RECEIVED_AT),
+            disks: list(DISKS).map(read_disks),
+            services: list(SERVICES).map(|services| Services {
+                not_running: read_services(services),
+                is_cut: map.contains_key(SERVICES_CUT),
+            }),
         })
     }
 
     pub(super) fn value(&self) -> AttributeValue {
-        let times = [(TIMESTAMP, self.timestamp), (RECEIVED_AT, self.received_at)]
-            .into_iter()
-            .filter_map(|(name, at)| Some((name.to_owned(), S(time::format(at?)))));
-        M(self.metrics.attributes().chain(times).collect())
+        let time = |at: Option<DateTime<Utc>>| at.map(|at| S(time::format(at)));
+        let disks = self.disks.as_ref().map(|disks| {
+            let percent = |disk: &Disk| N(Number::Float(disk.percent).to_string());
+            M(disks
+                .iter()
+                .map(|disk| (disk.mount.clone(), percent(disk)))
+                .collect())
+        });
+        let services = self.services.as_ref();
+        let is_cut = services.is_some_and(|services| services.is_cut);
+        let services = services.map(|services| {
+            let status = |service: &Service| S(service.status.as_str().to_owned());
+            let services = services.not_running.iter();
+            M(services
+                .map(|service| (service.name.clone(), status(service)))
+                .collect())
+        });
+        let beside = [
+            (TIMESTAMP, time(self.timestamp)),
+            (RECEIVED_AT, time(self.received_at)),
+            (DISKS, disks),
+            (SERVICES, services),
+            (SERVICES_CUT, is_cut.then_some(Bool(true))),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        M(self.metrics.attributes().chain(beside).collect())
     }
+}
+
+fn read_disks(map: &Item) -> Vec<Disk> {
+    let disk = |(mount, percent): (&String, &AttributeValue)| {
+        Some(Disk {
+            mount: mount.clone(),
+            percent: Number::parse(percent.as_n().ok()?)?.as_f64(),
+        })
+    };
+    let mut disks: Vec<_> = map.iter().filter_map(disk).collect();
+    disks.sort_by(Disk::order);
+    disks
+}
+
+fn read_services(map: &Item) -> Vec<Service> {
+    let service = |(name, status): (&String, &AttributeValue)| {
+        Some(Service {
+            status: ServiceStatus::parse(status.as_s().ok()?)?,
+            name: name.clone(),
+        })
+    };
+    let mut services: Vec<_> = map.iter().filter_map(service).collect();
+    services.sort_unstable();
+    services
 }
 
 /// The metrics of a server that reached their limit.
@@ -182,8 +247,20 @@ impl Server {
             is_malformed |= stored.is_none() && attribute.of(item).is_some();
             stored
         };
-        let [last_seen, offline_since, returned_at, silenced_until] =
-            [LAST_SEEN, OFFLINE_SINCE, RETURNED_AT, SILENCED_UNTIL].map(&mut time);
+        let [
+            last_seen,
+            offline_since,
+            returned_at,
+            silenced_until,
+            duplicate_at,
+        ] = [
+            LAST_SEEN,
+            OFFLINE_SINCE,
+            RETURNED_AT,
+            SILENCED_UNTIL,
+            DUPLICATE_AT,
+        ]
+        .map(&mut time);
         let status = STATUS.of(item).and_then(|status| status.as_s().ok());
         let mut statuses = Status::ALL.into_iter();
         let offline_after = OFFLINE_AFTER.of(item).map(|value| {
@@ -213,6 +290,8 @@ impl Server {
                 kernel: KERNEL_VERSION.text(item),
                 architecture: ARCHITECTURE.text(item),
             },
+            agent_version: AGENT_VERSION.text(item),
+            duplicate_at,
             reading: READING.of(item).and_then(Reading::read),
             registered_at: REGISTERED_AT.text(item),
             offline_after: offline_after.flatten(),

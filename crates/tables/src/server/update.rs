@@ -39,15 +39,21 @@ impl Update {
     }
 
     /// Unless the attribute has a value.
-    pub fn set_if_absent(mut self, attribute: Attribute, value: AttributeValue) -> Self {
+    pub fn set_if_absent(self, attribute: Attribute, value: AttributeValue) -> Self {
         let placeholder = format!(":{}", attribute.name());
+        let mut update = self.set_from(attribute, attribute, &placeholder);
+        update.values.insert(placeholder, value);
+        update
+    }
+
+    /// To what another attribute held before this update, or to the value of the placeholder if it held nothing.
+    pub fn set_from(mut self, attribute: Attribute, other: Attribute, placeholder: &str) -> Self {
         self.begin_set(attribute);
         self.set.push_str("if_not_exists(");
-        self.names.extend(attribute.write(&mut self.set));
+        self.names.extend(other.write(&mut self.set));
         self.set.push_str(", ");
-        self.set.push_str(&placeholder);
+        self.set.push_str(placeholder);
         self.set.push(')');
-        self.values.insert(placeholder, value);
         self
     }
 

@@ -1,0 +1,469 @@
+use crate::support::app::{TestApp, event, minimal, posting, text};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+
+/// A heartbeat with one metric and these fields.
+fn with_fields(fields: Value) -> Value {
+    let mut body = minimal();
+    body["metrics"] = json!({ "load_1m": 1 });
+    for (name, value) in fields.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+/// An attribute as JSON.
+fn plain(attribute: &AttributeValue) -> Value {
+    match attribute {
+        AttributeValue::S(text) => json!(text),
+        AttributeValue::N(number) => serde_json::from_str(number).unwrap(),
+        AttributeValue::Bool(bit) => json!(bit),
+        AttributeValue::M(map) => map
+            .iter()
+            .map(|(name, value)| (name.clone(), plain(value)))
+            .collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The server's reading without the seed's metrics and the times, as JSON.
+async fn reading(app: &TestApp) -> Value {
+    let server = app.server().await.unwrap();
+    let mut reading = plain(&server["reading"]);
+    for name in ["load_1m", "timestamp", "received_at"] {
+        reading.as_object_mut().unwrap().remove(name);
+    }
+    reading
+}
+
+/// What becomes of fields that are sent with a metric.
+async fn becomes(app: &TestApp, fields: Value) -> Value {
+    let answer = app.post(&with_fields(fields.clone())).await;
+    assert_eq!(answer.status, 200, "{fields}: {answer:?}");
+    reading(app).await
+}
+
+// C3.10: a body in the form of HomelabCmd's agent, with 600 packages.
+#[tokio::test]
+async fn an_agent_of_homelabcmd_keeps_working() {
+    let app = TestApp::start().await;
+    assert_eq!(app.send(&event("homelabcmd")).await.status, 200);
+    let server = app.server().await.unwrap();
+    assert_eq!(text(&server["agent_version"]), "2.1.3");
+    let reading = plain(&server["reading"]);
+    assert_eq!(
+        reading["disks"],
+        json!({ "/srv/backup": 94.7, "/srv/media": 91, "/srv/timemachine": 75.8 })
+    );
+    assert_eq!(
+        reading["services"],
+        json!({ "mosquitto": "stopped", "sonarr": "failed", "zed": "unknown" })
+    );
+    assert_eq!(reading.get("services_cut"), None);
+    let [row] = &app.rows().await[..] else {
+        panic!("one row")
+    };
+    for holder in [&reading, &plain(&AttributeValue::M(row.clone()))] {
+        for (name, value) in [
+            ("updates_available", 600),
+            ("security_updates", 40),
+            ("reboot_required", 1),
+        ] {
+            assert_eq!(holder[name], value, "{name}");
+        }
+    }
+}
+
+// C3.10
+#[tokio::test]
+async fn a_metric_beyond_the_seed_is_left_out_unless_it_has_its_form() {
+    let app = TestApp::start().await;
+    let wrong = [
+        "null",
+        "\"1\"",
+        "\"x\"",
+        "[]",
+        "[1]",
+        "{}",
+        "{\"a\":1}",
+        r#""\ud800""#,
+        "1e400",
+    ];
+    let cases = [
+        (
+            "updates_available",
+            vec!["0", "7", "7.0", "18446744073709551615"],
+        ),
+        ("security_updates", vec!["3"]),
+        ("reboot_required", vec!["true", "false"]),
+        (
+            "temperature_celsius",
+            vec!["-100", "-12.5", "-1e-131", "0", "48.25", "200"],
+        ),
+    ];
+    let also_wrong = |name| match name {
+        "reboot_required" => vec!["0", "1", "1.0"],
+        "temperature_celsius" => vec!["true", "-100.1", "200.5", "1e300", "-1e300"],
+        _ => vec!["true", "-1", "1.5", "18446744073709551616", "1e300"],
+    };
+    for (name, right) in cases {
+        let is_top = name.ends_with("updates") || name.starts_with("updates");
+        let send = async |sent: &str| {
+            app.tables.clear().await;
+            let body = with_fields(json!({})).to_string();
+            let place = if is_top { "{" } else { r#""metrics":{"# };
+            let body = body.replacen(place, &format!(r#"{place}"{name}":{sent},"#), 1);
+            let answer = app.send(&posting(body)).await;
+            assert_eq!(answer.status, 200, "{name}: {sent}");
+            let row = app.rows().await.remove(0);
+            let server = app.server().await.unwrap();
+            let reading = server["reading"].as_m().unwrap();
+            assert_eq!(text(&row["load_1m"]), "1", "{name}: {sent}");
+            assert_eq!(row.get(name), reading.get(name), "{name}: {sent}");
+            row.get(name)
+                .map(|value| text(value).parse::<f64>().unwrap())
+        };
+        for sent in right {
+            let expected = match sent {
+                "true" => 1.0,
+                "false" | "-1e-131" => 0.0,
+                number => number.parse().unwrap(),
+            };
+            assert_eq!(send(sent).await, Some(expected), "{name}: {sent}");
+        }
+        for sent in wrong.into_iter().chain(also_wrong(name)) {
+            assert_eq!(send(sent).await, None, "{name}: {sent}");
+        }
+    }
+}
+
+// C3.10: the place of a metric counts, and metrics of the body are not a reading without `metrics`.
+#[tokio::test]
+async fn a_metric_in_the_wrong_place_or_without_a_reading_is_not_read() {
+    let app = TestApp::start().await;
+    let body = with_fields(json!({
+        "reboot_required": true,
+        "temperature_celsius": 40,
+        "metrics": { "updates_available": 1, "security_updates": 1 },
+    }));
+    assert_eq!(app.post(&body).await.status, 200);
+    assert_eq!(reading(&app).await, json!({}));
+    for metrics in [Value::Null, json!("absent")] {
+        app.tables.clear().await;
+        let mut body = with_fields(json!({
+            "updates_available": 1,
+            "metrics": metrics,
+            "filesystems": [{ "mount_point": "/", "percent": 5 }],
+            "services": [],
+            "agent_version": "1",
+        }));
+        if metrics.is_string() {
+            body.as_object_mut().unwrap().remove("metrics");
+        }
+        assert_eq!(app.post(&body).await.status, 200);
+        let server = app.server().await.unwrap();
+        assert_eq!(server.get("reading"), None);
+        assert_eq!(text(&server["agent_version"]), "1");
+        assert_eq!(app.rows().await, []);
+    }
+}
+
+fn disk(mount: &str, used: u64, available: u64) -> Value {
+    json!({ "mount_point": mount, "used_bytes": used, "available_bytes": available, "percent": 1 })
+}
+
+// C3.10 C5.12
+#[tokio::test]
+async fn the_three_fullest_file_systems_are_kept() {
+    let app = TestApp::start().await;
+    let full = "/m".repeat(40);
+    let cases = [
+        (json!([]), json!({})),
+        // HomelabCmd's own percent is used/total, which reserved blocks lower.
+        (json!([disk("/", 90, 5)]), json!({ "/": 94.7 })),
+        (json!([disk("/", 0, 9)]), json!({ "/": 0 })),
+        (json!([disk("/", u64::MAX, u64::MAX)]), json!({ "/": 50 })),
+        (json!([disk("/", 0, 0)]), json!({ "/": 1 })),
+        (
+            json!([{ "mount_point": "/", "used_bytes": 1, "percent": 33.33 }]),
+            json!({ "/": 33.3 }),
+        ),
+        (
+            json!([
+                disk("/a", 1, 9),
+                disk("/b", 3, 7),
+                disk("/c", 2, 8),
+                disk("/d", 4, 6),
+                disk("/e", 4, 6)
+            ]),
+            json!({ "/d": 40, "/e": 40, "/b": 30 }),
+        ),
+        (
+            json!([disk("/a", 1, 9), disk("/a", 3, 7), disk("/a", 2, 8)]),
+            json!({ "/a": 30 }),
+        ),
+        (
+            json!([disk(&full, 1, 1), disk(&"é".repeat(64), 1, 3)]),
+            json!({
+                format!("{}…{}", "/m".repeat(16), &full[49..]): 50,
+                "é".repeat(64): 25,
+            }),
+        ),
+    ];
+    for (sent, expected) in cases {
+        let reading = becomes(&app, json!({ "filesystems": sent })).await;
+        assert_eq!(reading, json!({ "disks": expected }), "{sent}");
+    }
+    for list in ["null", "true", "7", "\"/\"", "{}", "1e400", r#""\ud800""#] {
+        assert_eq!(
+            sent_as(&app, "filesystems", list).await,
+            json!({}),
+            "{list}"
+        );
+    }
+    for entry in [
+        "null",
+        "7",
+        "\"/\"",
+        "[]",
+        "{}",
+        "1e400",
+        r#""\ud800""#,
+        r#"{"mount_point":"/a"}"#,
+        r#"{"percent":5}"#,
+        r#"{"mount_point":"","percent":5}"#,
+        r#"{"mount_point":7,"percent":5}"#,
+        r#"{"mount_point":null,"percent":5}"#,
+        r#"{"mount_point":"\ud800","percent":5}"#,
+        r#"{"mount_point":"/a","percent":"5"}"#,
+        r#"{"mount_point":"/a","percent":-1}"#,
+        r#"{"mount_point":"/a","percent":101}"#,
+        r#"{"mount_point":"/a","percent":1e400}"#,
+        r#"{"mount_point":"/a","used_bytes":-1,"available_bytes":1}"#,
+        r#"{"mount_point":"/a","used_bytes":"1","available_bytes":1}"#,
+    ] {
+        let list = format!(r#"[{entry},{{"mount_point":"/b","percent":5}}]"#);
+        let expected = json!({ "disks": { "/b": 5 } });
+        assert_eq!(
+            sent_as(&app, "filesystems", &list).await,
+            expected,
+            "{entry}"
+        );
+    }
+}
+
+/// What becomes of a field that is sent as this text.
+async fn sent_as(app: &TestApp, name: &str, sent: &str) -> Value {
+    let body = with_fields(json!({})).to_string();
+    let body = body.replacen('{', &format!(r#"{{"{name}":{sent},"#), 1);
+    let answer = app.send(&posting(body)).await;
+    assert_eq!(answer.status, 200, "{name}: {sent}: {answer:?}");
+    reading(app).await
+}
+
+fn service(name: &str, status: &str) -> Value {
+    json!({ "name": name, "status": status, "pid": 1 })
+}
+
+// C3.10 C5.12
+#[tokio::test]
+async fn services_that_do_not_run_are_kept_and_what_is_missing_is_said() {
+    let app = TestApp::start().await;
+    let all = |status: &str, names: &[&str]| -> Vec<Value> {
+        names.iter().map(|name| service(name, status)).collect()
+    };
+    let long = |end: &str| format!("{}{end}", "docker-".repeat(10));
+    let short = "docker-docker-docker…cker-docker-docker-";
+    assert_eq!(long("")[..20], short[..20]);
+    for (sent, services, cut) in [
+        (json!([]), json!({}), false),
+        (
+            json!(all("running", &["a", "b", "c", "d", "e", "f", "g"])),
+            json!({}),
+            false,
+        ),
+        (
+            json!([
+                service("c", "stopped"),
+                service("b", "failed"),
+                service("a", "unknown"),
+                service("d", "running")
+            ]),
+            json!({ "a": "unknown", "b": "failed", "c": "stopped" }),
+            false,
+        ),
+        (
+            json!(all("stopped", &["g", "f", "e", "d", "c", "b"])),
+            json!({ "b": "stopped", "c": "stopped", "d": "stopped", "e": "stopped", "f": "stopped", "g": "stopped" }),
+            false,
+        ),
+        (
+            json!(
+                [
+                    all("stopped", &["g", "f", "e", "d", "c", "b", "a"]),
+                    all("unknown", &["h"]),
+                    all("failed", &["z"]),
+                ]
+                .concat()
+            ),
+            json!({ "z": "failed", "a": "stopped", "b": "stopped", "c": "stopped", "d": "stopped", "e": "stopped" }),
+            true,
+        ),
+        // The worse of two entries counts.
+        (
+            json!([
+                service("a", "unknown"),
+                service("a", "failed"),
+                service("a", "running")
+            ]),
+            json!({ "a": "failed" }),
+            false,
+        ),
+        // A long name is not left out, and two that become one are said to be cut.
+        (
+            json!([service(&long(""), "failed")]),
+            json!({ short: "failed" }),
+            false,
+        ),
+        (
+            json!([
+                service(&long("x-docker-docker-docker-docker-"), "failed"),
+                service(&long(""), "stopped")
+            ]),
+            json!({ short: "failed" }),
+            true,
+        ),
+        (
+            json!([service(&"é".repeat(40), "failed")]),
+            json!({ "é".repeat(40): "failed" }),
+            false,
+        ),
+    ] {
+        let mut expected = json!({ "services": services });
+        if cut {
+            expected["services_cut"] = true.into();
+        }
+        assert_eq!(
+            becomes(&app, json!({ "services": sent })).await,
+            expected,
+            "{sent}"
+        );
+    }
+    for list in ["null", "true", "7", "\"a\"", "{}", "1e400", r#""\ud800""#] {
+        assert_eq!(sent_as(&app, "services", list).await, json!({}), "{list}");
+    }
+    for entry in [
+        "null",
+        "7",
+        "\"a\"",
+        "[]",
+        "{}",
+        "1e400",
+        r#""\ud800""#,
+        r#"{"name":"a"}"#,
+        r#"{"status":"failed"}"#,
+        r#"{"name":"","status":"failed"}"#,
+        r#"{"name":null,"status":"running"}"#,
+        r#"{"name":7,"status":"failed"}"#,
+        r#"{"name":"\ud800","status":"failed"}"#,
+        r#"{"name":"a","status":"Failed"}"#,
+        r#"{"name":"a","status":"crashed"}"#,
+        r#"{"name":"a","status":null}"#,
+        r#"{"name":"a","status":["failed"]}"#,
+        r#"{"name":"a","status":"\udfff"}"#,
+    ] {
+        let list = format!(r#"[{entry},{{"name":"b","status":"failed"}}]"#);
+        let expected = json!({ "services": { "b": "failed" }, "services_cut": true });
+        assert_eq!(sent_as(&app, "services", &list).await, expected, "{entry}");
+    }
+}
+
+// C5.12: replaced with the reading, never merged, and no part of a row or a backlog.
+#[tokio::test]
+async fn disks_and_services_belong_to_the_reading() {
+    let app = TestApp::start().await;
+    let full = json!({
+        "filesystems": [disk("/", 1, 1)],
+        "services": [service("a", "failed"), {}],
+    });
+    let stored =
+        json!({ "disks": { "/": 50 }, "services": { "a": "failed" }, "services_cut": true });
+    assert_eq!(becomes(&app, full.clone()).await, stored);
+    let mut without_metrics = with_fields(json!({ "services": [] }));
+    without_metrics.as_object_mut().unwrap().remove("metrics");
+    assert_eq!(app.post(&without_metrics).await.status, 200);
+    assert_eq!(reading(&app).await, stored);
+
+    let mut backlog =
+        with_fields(json!({ "filesystems": [], "services": [], "agent_version": "9" }));
+    backlog["backlog"] = true.into();
+    let before = app.server().await;
+    assert_eq!(app.post(&backlog).await.status, 200);
+    assert_eq!(app.server().await, before);
+
+    let other = json!({ "filesystems": [disk("/b", 1, 3)], "services": [service("b", "stopped")] });
+    let expected = json!({ "disks": { "/b": 25 }, "services": { "b": "stopped" } });
+    assert_eq!(becomes(&app, other).await, expected);
+    assert_eq!(becomes(&app, json!({})).await, json!({}));
+    for row in app.rows().await {
+        let names = ["disks", "services", "services_cut", "agent_version"];
+        assert!(names.iter().all(|name| !row.contains_key(*name)), "{row:?}");
+    }
+}
+
+// C3.10
+#[tokio::test]
+async fn the_version_of_the_agent_is_set_and_removed() {
+    let app = TestApp::start().await;
+    for (sent, stored) in [
+        (Some(json!("2.0.0")), Some("2.0.0")),
+        (Some(json!("é".repeat(20))), Some("éééééééééééééééééééé")),
+        (Some(json!("x".repeat(21))), None),
+        (Some(json!("1")), Some("1")),
+        (None, None),
+        (Some(json!("1")), Some("1")),
+        (Some(json!(2)), None),
+        (Some(json!("1")), Some("1")),
+        (Some(Value::Null), None),
+    ] {
+        let mut body = minimal();
+        if let Some(sent) = &sent {
+            body["agent_version"] = sent.clone();
+        }
+        assert_eq!(app.post(&body).await.status, 200);
+        let server = app.server().await.unwrap();
+        assert_eq!(
+            server.get("agent_version").map(text).as_deref(),
+            stored,
+            "{sent:?}"
+        );
+    }
+    let lone = r#"{"agent_version":"\ud800","server_guid":"\ud800","boot_id":1e999,"#;
+    let body = minimal().to_string().replacen('{', lone, 1);
+    assert_eq!(app.send(&posting(body)).await.status, 200);
+    assert_eq!(app.server().await.unwrap().get("agent_version"), None);
+}
+
+// C3.10: everything that can be wrong at once.
+#[tokio::test]
+async fn what_is_right_is_written_whatever_is_wrong_beside_it() {
+    let app = TestApp::start().await;
+    let reading = becomes(
+        &app,
+        json!({
+            "updates_available": "many",
+            "security_updates": 2,
+            "metrics": { "reboot_required": "yes", "temperature_celsius": 51.5 },
+            "filesystems": [{}, disk("/", 1, 1)],
+            "services": "all",
+            "agent_version": 2,
+            "server_guid": ["a"],
+            "boot_id": { "b": 1 },
+        }),
+    )
+    .await;
+    assert_eq!(
+        reading,
+        json!({ "security_updates": 2, "temperature_celsius": 51.5, "disks": { "/": 50 } })
+    );
+}
