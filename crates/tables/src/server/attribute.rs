@@ -63,11 +63,11 @@ attributes! {
     ARCHITECTURE = "architecture", for_operators;
     READING = "reading";
     AGENT_VERSION = "agent_version", for_operators;
-    DUPLICATE_AT = "duplicate_at";
+    DUPLICATE_AT = "duplicate_at", never_restored;
     // The fingerprints of the last three heartbeats, the latest first. Short names, because an item is billed by its size.
-    M1 = "m1", for_heartbeats;
-    M2 = "m2", for_heartbeats;
-    M3 = "m3", for_heartbeats;
+    M1 = "m1", for_heartbeats, never_restored;
+    M2 = "m2", for_heartbeats, never_restored;
+    M3 = "m3", for_heartbeats, never_restored;
     // What the watchdog writes.
     OFFLINE_SINCE = "offline_since", never_restored;
     ANNOUNCED = "announced", never_restored;

@@ -109,3 +109,105 @@ pub fn note_duplicate(
         .if_exists()
         .apply(update)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server and its clock, in seconds.
+    #[derive(Default)]
+    struct Simulation {
+        item: Item,
+        noted_at: Vec<i64>,
+    }
+
+    impl Simulation {
+        /// Receives a heartbeat. The note of a return is lost if `is_lost` says so.
+        fn receive(&mut self, sender: &str, at: i64, is_lost: bool) {
+            let now = DateTime::UNIX_EPOCH + TimeDelta::seconds(at);
+            let is_return = is_unnoted_return(&self.item, sender, now);
+            let value = |attribute: Attribute| attribute.of(&self.item).cloned();
+            let this = || S(sender.to_owned());
+            let marks = [
+                (M3, value(M2).unwrap_or_else(this)),
+                (M2, value(M1).unwrap_or_else(this)),
+                (M1, this()),
+            ];
+            let note = (is_return && !is_lost).then(|| (DUPLICATE_AT, S(time::format(now))));
+            self.noted_at.extend(note.is_some().then_some(at));
+            let changed = marks.into_iter().chain(note);
+            self.item
+                .extend(changed.map(|(attribute, value)| (attribute.name().to_owned(), value)));
+        }
+
+        /// Receives the heartbeats of senders for some hours: the name of each, its first second, and its interval.
+        fn run(
+            senders: &[(&str, i64, i64)],
+            hours: i64,
+            is_lost: impl Fn(i64) -> bool,
+        ) -> Vec<i64> {
+            let mut simulation = Self::default();
+            for at in 0..hours * 3_600 {
+                for (sender, first, every) in senders {
+                    if at >= *first && (at - first) % every == 0 {
+                        simulation.receive(sender, at, is_lost(at));
+                    }
+                }
+            }
+            simulation.noted_at
+        }
+    }
+
+    // C5.13: what the watchdog needs: a note soon, and renewed.
+    #[test]
+    fn senders_that_go_on_are_noted_again_and_again() {
+        let [one, other, third] = ["one", "other", "third"];
+        for (senders, first, most) in [
+            (vec![(one, 0, 60), (other, 30, 60)], 60, 330),
+            (vec![(one, 0, 60), (other, 1, 60)], 60, 330),
+            (
+                vec![(one, 0, 60), (other, 20, 60), (third, 40, 60)],
+                60,
+                330,
+            ),
+            (vec![(one, 0, 60), (other, 90, 1_800)], 120, 1_800),
+            (vec![(one, 0, 60), (other, 50, 55)], 120, 400),
+        ] {
+            let noted_at = Simulation::run(&senders, 12, |_| false);
+            assert!(noted_at[0] <= first, "{senders:?}: {noted_at:?}");
+            let gaps: Vec<_> = noted_at.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            let is_regular = |gap: &i64| (300..=most).contains(gap);
+            assert!(gaps.iter().all(is_regular), "{senders:?}: {gaps:?}");
+            assert!(gaps.len() > 20, "{senders:?}: {gaps:?}");
+        }
+    }
+
+    // C5.13: a crash before the update loses a note, and the next return makes up for it.
+    #[test]
+    fn lost_notes_delay_the_next_one_only() {
+        let senders = [("one", 0, 60), ("other", 30, 60)];
+        let noted_at = Simulation::run(&senders, 12, |at| at / 30 % 3 != 0);
+        let gaps = noted_at.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(gaps.clone().all(|gap| (300..=390).contains(&gap)));
+        assert!(gaps.count() > 100);
+    }
+
+    // C5.13: one machine with two systems, twice a day; one that reboots every hour; one whose agent is rolled back.
+    #[test]
+    fn one_machine_at_a_time_is_never_noted() {
+        let mut simulation = Simulation::default();
+        for minute in 0..3 * 1_440 {
+            let half_day = minute / 720;
+            let system = ["debian", "windows"][half_day as usize % 2];
+            simulation.receive(system, minute * 60, false);
+        }
+        for minute in 3 * 1_440..4 * 1_440 {
+            let boot = format!("boot-{}", minute / 60);
+            // Each heartbeat is retried, under the same fingerprint.
+            for attempt in 0..3 {
+                simulation.receive(&boot, minute * 60 + attempt, false);
+            }
+        }
+        assert_eq!(simulation.noted_at, [0; 0]);
+    }
+}
