@@ -1,6 +1,6 @@
 # The architecture that `make build` builds for: this machine's, unless another is asked for.
-HOST := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
-ARCHITECTURE ?= $(HOST)
+PROCESSOR := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
+ARCHITECTURE ?= $(PROCESSOR)
 
 # The project's own tools, at pinned versions.
 TOOLS := target/tools
@@ -114,6 +114,7 @@ soak-short: ## Run a fleet for one minute over a failing DynamoDB.
 	python3 tests/dynamodb_local.py cargo test --locked --workspace --test soak -- --seconds 60
 
 package: ## Build the agent's Debian package, in target/debian (needs cargo-deb).
+	@command -v cargo-deb >/dev/null || { echo "make $@ needs cargo-deb: cargo install --locked cargo-deb"; exit 1; }
 	cargo build --profile agent --locked --package heartbeat-agent
 	cargo deb --no-build --no-strip --profile agent --package heartbeat-agent
 
@@ -121,7 +122,7 @@ test-package: package ## Install, inspect and remove the package, in a folder.
 	tests/package.sh target/debian/heartbeat-agent_*.deb
 
 release: $(TOOLS)/release-ready ## Build the files of a release, for ARCHITECTURES, in target/release-files.
-	$(TOOLS)/bin/python crates/dev/release.py $(or $(ARCHITECTURES),$(HOST))
+	$(TOOLS)/bin/python crates/dev/release.py $(or $(ARCHITECTURES),$(PROCESSOR))
 
 test-release: release $(TOOLS)/tests-ready ## Test the files of a release, as far as possible without AWS.
 	pytest tests/deployment/release.py
@@ -161,7 +162,7 @@ validate: $(TOOLS)/tests-ready ## Check the template against the rules of SAM an
 	cfn-lint template.yaml
 
 # These targets run what they build, so they build for this machine.
-test-deployment instructions budgets: ARCHITECTURE := $(HOST)
+test-deployment instructions budgets: ARCHITECTURE := $(PROCESSOR)
 
 deploy: $(TOOLS)/ready ## Deploy the stack to AWS; ENV, SET, ARCHITECTURE and, the first time, EMAIL: docs/deploy.md.
 	@$(TOOLS)/bin/python crates/dev/deploy.py

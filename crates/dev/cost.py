@@ -46,6 +46,8 @@ UTILIZATION = 0.70
 LEAST_READ_UNITS = 2
 # Of each of the four scaling policies.
 SCALING_ALARMS = 4 * 4
+# Of each kind, for every account and for ever.
+FREE_UNITS = 25
 
 
 def api(requests):
@@ -71,6 +73,12 @@ def scan_units(servers):
     return max(servers * ITEM_BYTES / 4096 * 0.5, 0.5)
 
 
+def provisioned_units(servers):
+    """The write and read units that auto scaling keeps ready, for the servers and the metrics together."""
+    writes = 2 * math.ceil(servers / 60 / UTILIZATION)
+    return writes, max(LEAST_READ_UNITS, math.ceil(scan_units(servers) / 60 / UTILIZATION)) + LEAST_READ_UNITS
+
+
 def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms"):
     """The monthly cost of each part, in dollars."""
     heartbeats = servers * MINUTES
@@ -81,10 +89,9 @@ def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms"):
         reads = scan_units(servers) * MINUTES * PRICES["read request"]
         scaling = 0
     else:
-        units = 2 * math.ceil(servers / 60 / UTILIZATION)
-        writes = units * PRICES["write capacity, hour"] * HOURS
-        units = max(LEAST_READ_UNITS, math.ceil(scan_units(servers) / 60 / UTILIZATION)) + LEAST_READ_UNITS
-        reads = units * PRICES["read capacity, hour"] * HOURS
+        units = provisioned_units(servers)
+        writes = units[0] * PRICES["write capacity, hour"] * HOURS
+        reads = units[1] * PRICES["read capacity, hour"] * HOURS
         scaling = SCALING_ALARMS * PRICES["alarm metric"]
     alarms = 0 if monitoring == "none" else alarm_metrics()[1] * PRICES["alarm metric"]
     return {
@@ -113,6 +120,11 @@ def flood(has_key, rate=200):
         return cost + requests * ROW_GB * PRICES["table, GB and month"]
     # A rejection takes about 2 ms, and is a line of 0.2 KB in the function's log.
     return cost + requests * (0.002 * 0.125 * PRICES["Lambda GB-second"] + 0.2e-6 * PRICES["log, GB"])
+
+
+def free_servers():
+    """The largest fleet, in hundreds, whose capacity is covered by the free units."""
+    return max(servers for servers in range(0, 10_000, 100) if max(provisioned_units(servers)) <= FREE_UNITS)
 
 
 def money(value):
@@ -168,8 +180,12 @@ Ten servers cost about ${ten:.2f} per month, of which the alarms are ${metrics /
 metrics, which is $1.00 of that. Auto scaling creates {SCALING_ALARMS} alarms of its own, which are ${SCALING_ALARMS / 10:.2f}.
 
 **A flood** is limited by `ThrottleRate`. At 200 requests per second for a whole month, it costs at most about ${flood(False):,.0f}
-without a key, and ${flood(True):,.0f} with a stolen one. One per second for each 40 servers [is enough](deploy.md#parameters):
-`ThrottleRate=1` for ten servers, 25 for a thousand.
+without a key, and ${flood(True):,.0f} with a stolen one. What API Gateway rejects beyond that is a line of the access log as
+well: ${1e6 * LOG_GB * PRICES["log, GB"]:.2f} per million, without a ceiling, and nothing with `AccessLog=none`. One per second for
+each 40 servers [is enough](deploy.md#parameters): `ThrottleRate=1` for ten servers, 25 for a thousand.
+
+**`Capacity=provisioned`** bills the units that auto scaling keeps ready, not the writes. Up to about {free_servers()} servers, the
+{FREE_UNITS} units that every account has free for ever may cover all of it.
 """
     return text
 

@@ -4,11 +4,14 @@
     make deploy [ENV=staging] [SET="LogLevel=DEBUG Limits='disk_percent=80'"] [ARCHITECTURE=arm64]
     EMAIL=me@example.org make deploy      # the first time
 
-Checks the credentials, writes samconfig.toml if it lacks this environment, builds, checks what the functions are built
-for, deploys, and prints what to do next. `make example` prints a command that sends a heartbeat to the stack.
+Checks samconfig.toml, the credentials and the stack, writes samconfig.toml if it lacks this environment, builds, checks
+what the functions are built for, deploys, and prints what to do next. `make example` prints a command that sends a
+heartbeat to the stack.
 """
 
+import contextlib
 import functools
+import json
 import os
 import platform
 import re
@@ -16,12 +19,15 @@ import shlex
 import struct
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ProfileNotFound
+import click
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
 from samcli.cli.types import CfnParameterOverridesType
+from samcli.lib.config.exceptions import SamConfigFileReadException, SamConfigVersionException
 from samcli.lib.config.samconfig import SamConfig
 from samcli.yamlhelper import yaml_parse
 
@@ -30,6 +36,7 @@ CONFIG = Path("samconfig.toml")
 MACHINES = {62: "x86_64", 183: "arm64"}
 DEFAULT_ENVIRONMENT = "default"
 STACK = "heartbeat"
+SIGN_IN = "Sign in as for the AWS CLI (aws login, aws sso login, AWS_PROFILE, …)"
 EXPIRED = {
     "ExpiredToken",
     "ExpiredTokenException",
@@ -37,6 +44,8 @@ EXPIRED = {
     "InvalidClientTokenId",
     "UnrecognizedClientException",
 }
+# A stack in one of these cannot be updated.
+DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
 
 
 class Environment:
@@ -44,13 +53,55 @@ class Environment:
 
     def __init__(self, name):
         self.name = name
-        config = SamConfig(Path.cwd())
+        self.section = f"[{name}.deploy.parameters]"
+        config = read_config()
         # Whether samconfig.toml has this environment.
-        self.is_known = config.exists() and "parameters" in config.document.get(name, {}).get("deploy", {})
+        self.is_known = "parameters" in config.document.get(name, {}).get("deploy", {})
         values = config.get_all(["deploy"], "parameters", name) if self.is_known else {}
+        self.check_options(values)
         self.stack = values.get("stack_name", STACK if name == DEFAULT_ENVIRONMENT else f"{STACK}-{name}")
-        self.region = os.environ.get("AWS_REGION") or values.get("region") or default_region()
-        self.parameters = CfnParameterOverridesType().convert((values.get("parameter_overrides", ""),), None, None)
+        self.region = self.choose_region(values.get("region"))
+        self.parameters = self.read_parameters(values.get("parameter_overrides", ""))
+
+    def choose_region(self, of_file):
+        asked = os.environ.get("AWS_REGION")
+        if of_file and asked and asked != of_file:
+            sys.exit(
+                f"{self.place('region')}: this environment is deployed to {of_file}, but AWS_REGION is {asked}. Unset "
+                f"AWS_REGION, or deploy a second stack with a name of its own: make deploy ENV=…"
+            )
+        return of_file or asked or default_region()
+
+    def check_options(self, values):
+        """Stops if the section has a name that `sam deploy` would ignore."""
+        if not values:
+            return
+        from samcli.commands.deploy.command import cli
+
+        options = {parameter.name for parameter in cli.params}
+        for name in values:
+            if name not in options:
+                sys.exit(f"{self.place(name)}: sam deploy has no option {name!r}.")
+
+    def read_parameters(self, overrides):
+        try:
+            parameters = CfnParameterOverridesType().convert((overrides,), None, None)
+        except click.BadParameter as error:
+            sys.exit(f"{self.place('parameter_overrides')}: {error.message}")
+        for name, value in parameters.items():
+            check_parameter(name, value, self.place(name))
+        return parameters
+
+    def place(self, name):
+        """Where samconfig.toml sets this name in this environment."""
+        is_inside = False
+        found = None
+        for number, line in enumerate(CONFIG.read_text().splitlines(), 1):
+            if header := re.match(r"\s*\[([^\]]+)\]", line):
+                is_inside = f"{header[1]}.".startswith(f"{self.name}.deploy.parameters.")
+            elif is_inside and re.match(rf"\s*[\"']?({re.escape(name)}|parameter_overrides)[\"']?\s*=", line):
+                found = number
+        return f"{CONFIG}, line {found}" if found else f"{CONFIG}, {self.section}"
 
     def client(self, service):
         return boto3.client(service, region_name=self.region)
@@ -65,13 +116,19 @@ class Environment:
             raise
         return stack if stack["StackStatus"] != "REVIEW_IN_PROGRESS" else None
 
+    def outputs(self):
+        stack = self.deployed()
+        if stack is None:
+            sys.exit(f"There is no stack {self.stack} in {self.region}.")
+        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
     def write(self, architecture, email):
         """Adds this environment to samconfig.toml."""
         email = f'AlarmEmail = "{email}"\n' if email else ""
         text = f"""\
 # `make deploy` wrote this, and reads it. A parameter without a line keeps the value that the stack has, or gets the
 # template's default when the stack is created.
-[{self.name}.deploy.parameters]
+{self.section}
 stack_name = "{self.stack}"
 region = "{self.region}"
 resolve_s3 = true
@@ -101,13 +158,22 @@ def environment_name(given):
     return name
 
 
+def read_config():
+    try:
+        return SamConfig(Path.cwd())
+    except (SamConfigFileReadException, SamConfigVersionException) as error:
+        sys.exit(f"{CONFIG} cannot be read: {one_line(str(error.__cause__ or error))}")
+
+
 def default_region():
     """The region of the AWS CLI."""
     try:
         region = boto3.Session().region_name
     except ProfileNotFound as error:
         sys.exit(f"{error}.")
-    return region or sys.exit("No region: set AWS_REGION, for example AWS_REGION=eu-central-1 make deploy.")
+    return region or sys.exit(
+        "No region: set AWS_REGION in this shell, for example `export AWS_REGION=eu-central-1`, and type the command again."
+    )
 
 
 @functools.cache
@@ -117,46 +183,87 @@ def template():
 
 def check_credentials(environment):
     """Stops in words that a person understands, before anything is built."""
-    sign_in = "Sign in as for the AWS CLI (aws login, aws sso login, AWS_PROFILE, …)"
-    try:
-        identity = environment.client("sts").get_caller_identity()
-    except NoCredentialsError:
-        sys.exit(f"There are no AWS credentials. {sign_in}.")
-    except (NoRegionError, BotoCoreError) as error:
-        sys.exit(f"AWS cannot be reached with these credentials: {error}")
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        reason = "have expired or are not valid" if code in EXPIRED else f"are rejected ({code})"
-        sys.exit(f"The AWS credentials {reason}. {sign_in} again.")
+    identity = environment.client("sts").get_caller_identity()
     print(f"Account {identity['Account']}, region {environment.region}, stack {environment.stack}.")
+
+
+def explain(error):
+    """An error of AWS in words that a person understands."""
+    if isinstance(error, NoCredentialsError):
+        return f"There are no AWS credentials. {SIGN_IN}."
+    if not isinstance(error, ClientError):
+        return f"AWS cannot be reached with these credentials: {error}"
+    code = error.response["Error"]["Code"]
+    if code in EXPIRED:
+        return f"The AWS credentials have expired or are not valid. {SIGN_IN} again."
+    return f"AWS rejects the call: {error}"
+
+
+def check_stack(environment, stack):
+    """Stops if CloudFormation would reject an update."""
+    status = stack["StackStatus"] if stack else ""
+    where = f"--stack-name {environment.stack} --region {environment.region}"
+    if status in DEAD:
+        sys.exit(
+            f"The stack {environment.stack} is in {status}, and cannot be updated. Delete it first; its tables stay, see "
+            f"docs/recover.md:\n  aws cloudformation delete-stack {where}\n"
+            f"  aws cloudformation wait stack-delete-complete {where}"
+        )
+    if status == "UPDATE_ROLLBACK_FAILED":
+        sys.exit(f"The stack is in {status}:\n  aws cloudformation continue-update-rollback {where}")
+    if status.endswith("_IN_PROGRESS"):
+        sys.exit(f"The stack {environment.stack} is in {status}. Wait until CloudFormation is done with it.")
 
 
 def given_parameters(text):
     """The parameters of SET, each checked against the template."""
-    known = template()["Parameters"]
+    try:
+        entries = shlex.split(text)
+    except ValueError as error:
+        sys.exit(f"SET: {error}, in {text!r}.")
     given = {}
-    for entry in shlex.split(text):
+    for entry in entries:
         name, equals, value = entry.partition("=")
-        if not equals or name not in known:
-            sys.exit(f"SET: {entry!r} is not <parameter>=<value>. The parameters are: {', '.join(known)}.")
-        check_value(name, value, known[name])
+        if not equals:
+            sys.exit(f"SET: {entry!r} is not <parameter>=<value>.")
+        check_parameter(name, value, "SET")
         given[name] = value
     return given
 
 
-def check_value(name, value, parameter):
-    allowed = [str(each) for each in parameter.get("AllowedValues", [])]
-    pattern = parameter.get("AllowedPattern", ".*")
-    if (allowed and value not in allowed) or not re.fullmatch(pattern, value):
-        what = parameter.get("ConstraintDescription") or ", ".join(allowed)
-        sys.exit(f"{name} cannot be {value!r}. It is {what}.")
-
-
-def override(name, value):
-    """A parameter as SAM's --parameter-overrides takes it."""
+def check_parameter(name, value, place):
+    """Stops if CloudFormation or SAM would drop or reject this."""
+    known = template()["Parameters"]
+    if name not in known:
+        sys.exit(f"{place}: there is no parameter {name!r}. The parameters are: {', '.join(known)}.")
+    check_value(name, value, place)
     if '"' in value or "\\" in value:
-        sys.exit(f"{name} must not contain a quotation mark or a backslash.")
-    return f'{name}="{value}"'
+        sys.exit(f"{place}: {name} must not contain a quotation mark or a backslash.")
+
+
+def check_value(name, value, place):
+    parameter = template()["Parameters"][name]
+    allowed = [str(each) for each in parameter.get("AllowedValues", [])]
+    least, most = parameter.get("MinValue"), parameter.get("MaxValue")
+    is_number = parameter["Type"] == "Number"
+    is_valid = (
+        (not allowed or value in allowed)
+        and re.fullmatch(parameter.get("AllowedPattern", ".*"), value)
+        and (not is_number or re.fullmatch(r"-?[0-9]+", value))
+        and (least is None or int(value) >= least)
+        and (most is None or int(value) <= most)
+        and len(value) <= parameter.get("MaxLength", len(value))
+    )
+    if is_valid:
+        return
+    what = parameter.get("ConstraintDescription") or ", ".join(allowed)
+    if not what:
+        bounds = [f"of at least {least}"] * (least is not None) + [f"of at most {most}"] * (most is not None)
+        what = " ".join(["a whole number", " and ".join(bounds)])
+    if len(value) > parameter.get("MaxLength", len(value)):
+        what += f", of at most {parameter['MaxLength']} characters"
+    shown = "****" if parameter.get("NoEcho") else repr(value)
+    sys.exit(f"{place}: {name} cannot be {shown}. It is {what}.")
 
 
 def machine(bootstrap):
@@ -179,12 +286,14 @@ def check_architecture(architecture):
             sys.exit(f"Not deployed: {bootstrap} is built for {built}, but would run on {architecture}.")
 
 
-def run(*command):
-    secrets = [name for name, parameter in template()["Parameters"].items() if parameter.get("NoEcho")]
-    hidden = {f"{name}=" for name in secrets}
-    shown = [next((f"{start}****" for start in hidden if part.startswith(start)), part) for part in command]
-    print(f"$ {shlex.join(shown)}", flush=True)
-    if subprocess.run(command).returncode:
+def run(*command, is_quiet=False):
+    """Runs a command. The output of one that is quiet is shown only if it fails."""
+    print(f"$ {shlex.join(command)}", flush=True)
+    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if is_quiet else {}
+    done = subprocess.run(command, **quiet)
+    if done.returncode:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(done.stdout or b"")
         sys.exit(f"Not deployed: {command[0]} {command[1]} failed.")
 
 
@@ -192,64 +301,89 @@ def build(architecture):
     """Builds twice: SAM hides what cargo says, so cargo builds first. For SAM, nothing is left to compile."""
     target = ["--arm64"] if architecture == "arm64" else []
     run("cargo", "lambda", "build", "--release", *target)
-    run("sam", "build", "--parameter-overrides", f"Architecture={architecture}")
+    run("sam", "build", "--parameter-overrides", f"Architecture={architecture}", is_quiet=True)
+
+
+@contextlib.contextmanager
+def overrides(parameters):
+    """The arguments of SAM's --parameter-overrides. Secrets are in a file, because everybody sees a command line."""
+    known = template()["Parameters"]
+    secrets = {name: value for name, value in parameters.items() if known[name].get("NoEcho")}
+    shown = [f'{name}="{value}"' for name, value in parameters.items() if name not in secrets]
+    if not secrets:
+        yield shown
+        return
+    # Only its owner can read it. JSON is YAML, and SAM reads only the latter.
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        json.dump(secrets, file)
+        file.flush()
+        yield [*shown, f"file://{file.name}"]
 
 
 def deploy(environment):
-    check_credentials(environment)
-    stack = environment.deployed()
     given = given_parameters(os.environ.get("SET", ""))
     if wanted := os.environ.get("ARCHITECTURE"):
+        check_parameter("Architecture", wanted, "ARCHITECTURE")
         given["Architecture"] = wanted
+    email = "" if environment.is_known else os.environ.get("EMAIL", "")
+    if email:
+        check_parameter("AlarmEmail", email, "EMAIL")
+    check_credentials(environment)
+    stack = environment.deployed()
+    check_stack(environment, stack)
     here = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     of_stack = {each["ParameterKey"]: each.get("ParameterValue") for each in (stack or {}).get("Parameters", [])}
     # What is asked for, what the file says, what the stack has, what this machine is.
     parameters = {"Architecture": of_stack.get("Architecture", here)} | environment.parameters | given
     architecture = parameters["Architecture"]
     if not environment.is_known:
-        email = os.environ.get("EMAIL", "")
         if email:
-            check_value("AlarmEmail", email, template()["Parameters"]["AlarmEmail"])
             parameters.setdefault("AlarmEmail", email)
         environment.write(architecture, email)
-    run("sam", "validate", "--lint", "--region", environment.region)
+    run("sam", "validate", "--lint", "--region", environment.region, is_quiet=True)
     build(architecture)
     check_architecture(architecture)
     options = ["--stack-name", environment.stack, "--region", environment.region, "--config-env", environment.name]
     options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
-    overrides = [override(name, value) for name, value in parameters.items()]
-    run("sam", "deploy", *options, "--parameter-overrides", *overrides)
-    say_what_is_next(environment, is_new=stack is None)
+    with overrides(parameters) as arguments:
+        run("sam", "deploy", *options, "--parameter-overrides", *arguments)
+    say_what_is_next(environment, is_new=stack is None, had=of_stack)
 
 
-def say_what_is_next(environment, is_new):
-    outputs = outputs_of(environment)
+def say_what_is_next(environment, is_new, had):
+    outputs = environment.outputs()
     stack = environment.stack
+    where = f"--stack-name {stack} --region {environment.region}"
     steps = []
     if is_new:
         steps += ["Keep agents from losing their URL, which belongs to this stack:"]
-        steps += [
-            f"  aws cloudformation update-termination-protection --enable-termination-protection --stack-name {stack}"
-        ]
+        steps += [f"  aws cloudformation update-termination-protection --enable-termination-protection {where}"]
         steps += ["Install heartbeatctl, and create the first key:"]
+        steps += [f"  export AWS_REGION={environment.region}"]
         steps += ["  cargo install --locked --profile tools-release --path crates/heartbeatctl"]
         steps += [f"  API_KEY=$(heartbeatctl --stack {stack} keys add --shared --label first)"]
         steps += ["Send a heartbeat:", f"  {one_line(outputs['Example'])}"]
-    sns = environment.client("sns")
-    subscriptions = sns.list_subscriptions_by_topic(TopicArn=outputs["AlertTopicArn"])["Subscriptions"]
-    if not subscriptions:
-        steps += ["Nobody hears of alarms and silent servers yet:", '  make deploy SET="AlarmEmail=me@example.org"']
-    pending = [each["Endpoint"] for each in subscriptions if each["SubscriptionArn"] == "PendingConfirmation"]
-    if pending:
-        steps += [f"Follow the link in the mail to {', '.join(pending)}; before that, no other is sent."]
+    steps += who_hears(environment, outputs["AlertTopicArn"], had.get("AlarmEmail"))
     print("\n".join(["", f"Deployed: {outputs['HeartbeatUrl']}", *steps]))
 
 
-def outputs_of(environment):
-    stack = environment.deployed()
-    if stack is None:
-        sys.exit(f"There is no stack {environment.stack} in {environment.region}.")
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+def who_hears(environment, topic, address):
+    """What is missing until somebody hears of alarms and silent servers; `address` is what the stack had before."""
+    listed = environment.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    pending = [each["Endpoint"] for each in listed if each["SubscriptionArn"] == "PendingConfirmation"]
+    steps = []
+    if address not in (None, "", "none") and address not in [each["Endpoint"] for each in listed]:
+        # SNS forgets an address that was not confirmed within two days, and CloudFormation does not notice.
+        steps += [f"{address} is no longer subscribed, or never confirmed. Ask for another mail:"]
+        steps += [
+            f"  aws sns subscribe --region {environment.region} --topic-arn {topic} --protocol email "
+            f"--notification-endpoint {address}"
+        ]
+    elif not listed:
+        steps += ["Nobody hears of alarms and silent servers yet:", '  make deploy SET="AlarmEmail=me@example.org"']
+    if pending:
+        steps += [f"Follow the link in the mail to {', '.join(pending)}; before that, no other is sent."]
+    return steps
 
 
 def one_line(text):
@@ -259,10 +393,15 @@ def one_line(text):
 def main():
     environment = Environment(environment_name(os.environ.get("ENV", "")))
     if sys.argv[1:] == ["example"]:
-        print(one_line(outputs_of(environment)["Example"]))
+        print(one_line(environment.outputs()["Example"]))
     else:
         deploy(environment)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (BotoCoreError, ClientError) as error:
+        sys.exit(explain(error))
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. If CloudFormation was already at work, it goes on by itself.")

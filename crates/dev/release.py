@@ -5,6 +5,8 @@ For each processor: the functions as zip files with a template that names them, 
 with glibc 2.17, and the agent's Debian package. And the checksums of it all.
 """
 
+import calendar
+import gzip
 import hashlib
 import os
 import shlex
@@ -30,6 +32,8 @@ RUST_TARGETS = {"arm64": "aarch64-unknown-linux-gnu", "x86_64": "x86_64-unknown-
 PROGRAMS = {"heartbeat-agent": "agent", "heartbeatctl": "tools-release"}
 # The same files make the same archive, whenever it is made.
 EPOCH = (1980, 1, 1, 0, 0, 0)
+SECONDS = calendar.timegm(EPOCH)
+HAS_CARGO_DEB = bool(shutil.which("cargo-deb"))
 
 
 def run(*command):
@@ -78,17 +82,29 @@ def package_programs(architecture):
         build = ["--profile", profile, "--locked", "--package", program, "--target", f"{target}.{GLIBC}"]
         run("cargo", "zigbuild", *build)
         built = TARGET / target / profile / program
-        with tarfile.open(FILES / f"{program}-{VERSION}-linux-{architecture}.tar.gz", "w:gz") as archive:
-            archive.add(built, program)
-    if shutil.which("cargo-deb"):
+        pack(FILES / f"{program}-{VERSION}-linux-{architecture}.tar.gz", program, built)
+    if HAS_CARGO_DEB:
         options = ["--no-build", "--no-strip", "--profile", "agent", "--package", "heartbeat-agent"]
         run("cargo", "deb", *options, "--target", target, "--output", FILES)
-    else:
-        print("left out: the Debian package, because cargo-deb is not installed (cargo install --locked cargo-deb)")
+
+
+def pack(archive, name, file):
+    """A tar file with one program, of no person and no time."""
+    # gzip.open would write the time, and the archive's name.
+    with open(archive, "wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
+        with tarfile.open(fileobj=packed, mode="w") as files:
+            entry = tarfile.TarInfo(name)
+            entry.mode, entry.size, entry.mtime = 0o755, file.stat().st_size, SECONDS
+            with open(file, "rb") as content:
+                files.addfile(entry, content)
 
 
 def main():
     os.chdir(ROOT)
+    if not HAS_CARGO_DEB:
+        print("left out: the Debian package, because cargo-deb is not installed (cargo install --locked cargo-deb)")
+    # cargo-deb's time.
+    os.environ["SOURCE_DATE_EPOCH"] = str(SECONDS)
     shutil.rmtree(FILES, ignore_errors=True)
     FILES.mkdir(parents=True)
     for architecture in sys.argv[1:]:

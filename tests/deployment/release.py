@@ -14,6 +14,14 @@ FILES = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release-files"
 HOST = "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64"
 
 
+def test_a_second_release_has_the_same_checksums():
+    sums = (FILES / "SHA256SUMS").read_text()
+    for program in FILES.parent.glob("*/agent/heartbeat-agent"):
+        os.utime(program)
+    subprocess.run(["make", "release"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    assert (FILES / "SHA256SUMS").read_text() == sums
+
+
 def test_the_checksums_are_those_of_every_file():
     names = {line.split("  ")[1] for line in (FILES / "SHA256SUMS").read_text().splitlines()}
     assert names == {file.name for file in FILES.iterdir()} - {"SHA256SUMS"}

@@ -1,16 +1,19 @@
 """`make deploy`, from the credentials to what it prints in the end, with a fake SAM and moto's AWS."""
 
+import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
 from samcli.yamlhelper import yaml_dump
+from shell import run
 from stack import ROOT, read
 
 FUNCTIONS = ["HeartbeatFunction", "NotifyFunction", "WatchdogFunction"]
@@ -28,6 +31,12 @@ COPIED = [
 SAM = f"""#!{sys.executable}
 import json, os, pathlib, re, sys
 command, text = sys.argv[1], " ".join(sys.argv)
+with open("arguments.log", "a") as log:
+    print(sys.argv, file=log)
+if command == "build":
+    print(os.environ.get("SAYS", ""))
+if command == os.environ.get("FAILS"):
+    sys.exit(1)
 if command == "build":
     asked = re.search(r"Architecture=(\\w+)", text)
     for name in {FUNCTIONS!r}:
@@ -40,9 +49,11 @@ if command == "build":
 if command == "deploy":
     import boto3
     from samcli.cli.types import CfnParameterOverridesType
-    pathlib.Path("deployed.json").write_text(json.dumps(sys.argv[2:]))
     start = sys.argv.index("--parameter-overrides") + 1
     given = CfnParameterOverridesType().convert((sys.argv[start:],), None, None)
+    # The file of the secrets is gone afterwards.
+    shown = [f'{{name}}="{{value}}"' for name, value in given.items()]
+    pathlib.Path("deployed.json").write_text(json.dumps(sys.argv[2:start] + shown))
     option = lambda name: sys.argv[sys.argv.index(name) + 1]
     client = boto3.client("cloudformation", region_name=option("--region"))
     stacks = [stack["StackName"] for stack in client.describe_stacks()["Stacks"]]
@@ -91,8 +102,9 @@ class Project:
         }
         (folder / "tiny.json").write_text(json.dumps(tiny))
 
-    def make(self, *arguments, **environment):
-        """Runs make; returns its output, and the options of `sam deploy` if it was called."""
+    def make(self, *arguments, is_successful=None, **environment):
+        """Runs make; returns its output, and the options of `sam deploy` if it was called, with the parameters that a file
+        had at that time. It is successful if it has deployed, unless something else is expected."""
         deployed = self.folder / "deployed.json"
         deployed.unlink(missing_ok=True)
         ignored = ("AWS_", "MAKE", "MFLAGS", "ARCHITECTURE", "EMAIL", "ENV", "SET")
@@ -108,7 +120,9 @@ class Project:
         given = {name: value for name, value in (inherited | here | environment).items() if value is not None}
         result = subprocess.run(["make", *arguments], cwd=self.folder, env=given, capture_output=True, text=True)
         output = result.stdout + result.stderr
-        assert (result.returncode == 0) == (deployed.exists() or "deploy" not in arguments), output
+        if is_successful is None:
+            is_successful = deployed.exists() or "deploy" not in arguments
+        assert (result.returncode == 0) == is_successful, output
         return output, json.loads(deployed.read_text()) if deployed.exists() else None
 
     def parameters(self, environment="default"):
@@ -188,7 +202,8 @@ def test_sam_keeps_the_values_of_parameters_that_are_not_given(fresh_aws, tmp_pa
     template = {"Parameters": parameters, "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
     (tmp_path / "template.yaml").write_text(yaml_dump(template))
     environment = os.environ | {"AWS_ENDPOINT_URL": fresh_aws("s3").meta.endpoint_url, "SAM_CLI_TELEMETRY": "0"}
-    for given in (["Kept=first", "Given=first"], ["Given=second"]):
+    (tmp_path / "given.yaml").write_text('{"Given": "second"}')
+    for given in (["Kept=first", "Given=first"], [f"file://{tmp_path}/given.yaml"]):
         command = ["sam", "deploy", "--stack-name", "kept", "--region", "us-east-1"]
         command += ["--no-confirm-changeset", "--parameter-overrides", *given]
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
@@ -223,14 +238,141 @@ def test_set_is_merged_with_the_file(project):
         ("Loglevel=DEBUG", "The parameters are: ApiKeySha256"),
         ("LogLevel=debug", "LogLevel cannot be 'debug'. It is TRACE, DEBUG"),
         ("ThrottleBurst=0", "It is a whole number above 0"),
-        ("WebhookUrls=slack:http://x", "It is entries <format>:<https URL>"),
+        ("ThrottleRate=1.5", "ThrottleRate cannot be '1.5'. It is a whole number of at least 1"),
+        ("MemorySize=64", "It is a whole number of at least 128 and of at most 10240"),
+        ("CaBundle=/" + 255 * "x", "It is none, or an absolute path, of at most 255 characters"),
+        ("WebhookUrls=slack:http://T0K3N", "It is entries <format>:<https URL>"),
         ("WebhookUrls='slack:https://x\"'", "must not contain a quotation mark"),
+        ("LogLevel='DEBUG", "SET: No closing quotation, in \"LogLevel='DEBUG\""),
     ],
 )
 def test_a_wrong_parameter_is_named_before_anything_is_built(project, given, reason):
     output, deployed = project.make("deploy", f"SET={given}")
-    assert deployed is None and reason in output, output
-    assert reason.startswith("must") or not (project.folder / "cargo.log").exists()
+    assert deployed is None and reason in output and "Traceback" not in output, output
+    assert "T0K3N" not in output
+    assert not (project.folder / "cargo.log").exists() and not (project.folder / "samconfig.toml").exists()
+
+
+SECTION = """version = 0.1
+[default.deploy.parameters]
+stack_name = "heartbeat"
+region = "us-east-1"
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "reason"),
+    [
+        ("[default.deploy.parameters.parameter_overrides]\nLoglevel = 'DEBUG'", "line 6", "no parameter 'Loglevel'"),
+        ("[default.deploy.parameters.parameter_overrides]\nLogLevel = 'debug'", "line 6", "It is TRACE, DEBUG"),
+        ("[default.deploy.parameters.parameter_overrides]\nMemorySize = 64", "line 6", "of at least 128"),
+        ("parameter_overrides = 'LogLevel=WARN ThrottleRate=0'", "line 5", "of at least 1"),
+        ("parameter_overrides = 'LogLevel'", "line 5", "not a valid format"),
+        ("stack_nam = 'other'", "line 5", "no option 'stack_nam'"),
+        ("[default.deploy.parameters.parameter_overrides\nLogLevel = 'DEBUG'", "line 5", "cannot be read"),
+    ],
+)
+def test_a_wrong_line_of_the_file_is_named_before_anything_is_built(project, lines, place, reason):
+    (project.folder / "samconfig.toml").write_text(SECTION + lines + "\n")
+    for target in ("deploy", "example"):
+        output, deployed = project.make(target, is_successful=False)
+        assert deployed is None and place in output and reason in output, output
+        assert "samconfig.toml" in output and "Traceback" not in output
+    assert not (project.folder / "cargo.log").exists()
+
+
+def test_numbers_of_the_file_are_passed_on(project):
+    overrides_of_file = "[default.deploy.parameters.parameter_overrides]\nThrottleRate = 7\n"
+    (project.folder / "samconfig.toml").write_text(SECTION + overrides_of_file)
+    _, deployed = project.make("deploy")
+    assert overrides(deployed) == {"Architecture": HOST, "ThrottleRate": "7"}
+
+
+def test_another_region_than_that_of_the_file_stops(project):
+    project.make("deploy")
+    (project.folder / "cargo.log").unlink()
+    output, deployed = project.make("deploy", AWS_REGION="eu-north-1")
+    assert deployed is None and "deployed to us-east-1, but AWS_REGION is eu-north-1" in output, output
+    assert not (project.folder / "cargo.log").exists()
+
+
+@pytest.fixture
+def cloudformation():
+    """A CloudFormation whose stack is in a state that moto never reaches."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            stack = f"<StackName>heartbeat</StackName><StackStatus>{server.status}</StackStatus>"
+            member = f"<member>{stack}<CreationTime>2026-01-01T00:00:00Z</CreationTime></member>"
+            result = f"<DescribeStacksResult><Stacks>{member}</Stacks></DescribeStacksResult>"
+            body = f"<DescribeStacksResponse>{result}</DescribeStacksResponse>".encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        ("ROLLBACK_COMPLETE", "aws cloudformation delete-stack --stack-name heartbeat --region us-east-1"),
+        ("UPDATE_ROLLBACK_FAILED", "aws cloudformation continue-update-rollback"),
+        ("UPDATE_IN_PROGRESS", "Wait until CloudFormation is done"),
+    ],
+)
+def test_a_stack_that_cannot_be_updated_is_found_before_anything_is_built(project, cloudformation, status, advice):
+    cloudformation.status = status
+    endpoint = f"http://127.0.0.1:{cloudformation.server_port}"
+    output, deployed = project.make("deploy", AWS_ENDPOINT_URL_CLOUDFORMATION=endpoint)
+    assert deployed is None and status in output and advice in output, output
+    assert not (project.folder / "cargo.log").exists() and not (project.folder / "samconfig.toml").exists()
+
+
+def test_an_address_that_was_never_confirmed_can_be_asked_again(project, fresh_aws):
+    output, _ = project.make("deploy", EMAIL="me@example.org")
+    # Two days later, SNS has forgotten it. moto's stack never had the subscription.
+    output, _ = project.make("deploy")
+    (line,) = [line.strip() for line in output.splitlines() if "aws sns subscribe" in line]
+    assert 'SET="AlarmEmail' not in output
+    run(line, AWS_ENDPOINT_URL=fresh_aws("sns").meta.endpoint_url)
+    output, _ = project.make("deploy")
+    assert "sns subscribe" not in output, output
+
+
+@pytest.mark.parametrize("environment", [{"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, {}])
+def test_the_example_needs_credentials_and_a_stack(project, environment):
+    output, _ = project.make("example", is_successful=False, **environment)
+    reason = "There are no AWS credentials" if environment else "There is no stack heartbeat in us-east-1"
+    assert reason in output and "Traceback" not in output, output
+
+
+def test_an_interruption_is_no_traceback(project):
+    (project.folder / "target/tools/bin/cargo").write_text('#!/bin/sh\nkill -INT $PPID\nsleep 60\n')
+    output, deployed = project.make("deploy")
+    assert deployed is None and "Interrupted." in output and "Traceback" not in output, output
+
+
+def test_the_output_of_sam_is_shown_if_it_fails(project):
+    output, _ = project.make("deploy", SAYS="what SAM says")
+    assert "what SAM says" not in output
+    output, deployed = project.make("deploy", SAYS="what SAM says", FAILS="build")
+    assert deployed is None and "what SAM says" in output and "Not deployed: sam build failed." in output, output
+
+
+def test_secrets_are_on_no_command_line(project):
+    project.make("deploy", "SET=WebhookUrls=ntfy:https://ntfy.sh/T0K3N LogLevel=WARN")
+    arguments = (project.folder / "arguments.log").read_text()
+    assert "T0K3N" not in arguments and 'LogLevel="WARN"' in arguments, arguments
+    (file,) = re.findall(r"file://([^'\s]+)", arguments)
+    assert not os.path.exists(file)
 
 
 def test_a_second_environment_has_its_own_stack(project, fresh_aws):

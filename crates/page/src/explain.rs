@@ -19,7 +19,7 @@ where
         };
     }
     let chain = one_line(&format!("{:#}", anyhow!(error)));
-    let hint = if chain.contains("Missing Region") {
+    let hint = if chain.contains("Missing Region") || chain.contains("missing signing region") {
         "no AWS region: set AWS_REGION, or one in the profile"
     } else if chain.contains("redential") {
         "no AWS credentials: sign in as for the AWS CLI (AWS_PROFILE, `aws sso login`, …)"

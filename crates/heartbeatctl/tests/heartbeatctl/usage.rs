@@ -74,7 +74,16 @@ fn errors_name_what_is_missing() {
         no_region.stderr.starts_with("error: no AWS region"),
         "{no_region:?}"
     );
-    for run in [no_credentials, no_region] {
+    let nowhere =
+        run(tool()
+            .envs(aws[1..].iter().copied())
+            .args(["--stack", "heartbeat", "keys", "list"]));
+    assert_eq!(
+        nowhere.stderr.split(": ").nth(2),
+        Some("no AWS region"),
+        "{nowhere:?}"
+    );
+    for run in [no_credentials, no_region, nowhere] {
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
         assert!(
             !run.stderr.contains(['{', '\u{fffd}']),
