@@ -28,7 +28,7 @@ CTL := $(LOCAL) cargo run --quiet --package heartbeatctl --
 # The parts of `make test`, cheap ones first.
 PARTS := check deny test-openapi test-web test-deployment instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run agent ctl fleet web demo picture cost release test-release openapi check doc tools test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy example key
+.PHONY: help run agent ctl fleet web demo picture cost release test-release openapi check doc tools test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy enroll open example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -164,8 +164,14 @@ validate: $(TOOLS)/tests-ready ## Check the template against the rules of SAM an
 # These targets run what they build, so they build for this machine.
 test-deployment instructions budgets: ARCHITECTURE := $(PROCESSOR)
 
-deploy: $(TOOLS)/ready ## Deploy the stack to AWS; ENV, SET, ARCHITECTURE and, the first time, EMAIL: docs/deploy.md.
+deploy: $(TOOLS)/release-ready ## Deploy the stack to AWS; EMAIL, PHONE, PAGE, SET, ENV, ARCHITECTURE: docs/deploy.md.
 	@$(TOOLS)/bin/python crates/dev/deploy.py
+
+enroll: $(TOOLS)/release-ready ## Install the agent on HOST="root@web-1 root@web-2", with a key for each.
+	@$(TOOLS)/bin/python crates/dev/deploy.py enroll
+
+open: $(TOOLS)/ready ## Open the page of the deployed stack.
+	@$(TOOLS)/bin/python crates/dev/deploy.py open
 
 example: $(TOOLS)/ready ## Print a curl command for the deployed stack.
 	@$(TOOLS)/bin/python crates/dev/deploy.py example

@@ -2,25 +2,32 @@
 """Deploys the stack without a question: `make deploy`.
 
     make deploy [ENV=staging] [SET="LogLevel=DEBUG Limits='disk_percent=80'"] [ARCHITECTURE=arm64]
-    EMAIL=me@example.org make deploy      # the first time
+    EMAIL=me@example.org PHONE=ntfy PAGE=on make deploy
+    make enroll HOST="root@web-1 root@web-2"
+    make open
 
-Checks samconfig.toml, the credentials and the stack, writes samconfig.toml if it lacks this environment, builds, checks
-what the functions are built for, deploys, and prints what to do next. `make example` prints a command that sends a
-heartbeat to the stack.
+Checks samconfig.toml, the credentials and the stack, writes samconfig.toml if it lacks this environment, builds the
+functions and what the next steps need, deploys, sends a test message, and prints what to do next. `make enroll` runs
+`heartbeatctl enroll` for the stack, `make open` opens its page, and `make example` prints a command that sends a
+heartbeat.
 """
 
+import base64
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import platform
 import re
+import secrets
 import shlex
 import struct
 import subprocess
 import sys
 import tempfile
 import textwrap
+import webbrowser
 from pathlib import Path
 
 import boto3
@@ -32,10 +39,18 @@ from samcli.lib.config.samconfig import SamConfig
 from samcli.yamlhelper import yaml_parse
 
 BUILD = Path(".aws-sam/build")
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+CTL = TARGET / "tools-release/heartbeatctl"
 CONFIG = Path("samconfig.toml")
 MACHINES = {62: "x86_64", 183: "arm64"}
+RUST_TARGETS = {"arm64": "aarch64-unknown-linux-gnu", "x86_64": "x86_64-unknown-linux-gnu"}
+HERE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
+# The oldest C library that Rust supports: that of 2012.
+GLIBC = "2.17"
 DEFAULT_ENVIRONMENT = "default"
 STACK = "heartbeat"
+# Without those that are mistaken for others.
+ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 SIGN_IN = "Sign in as for the AWS CLI (aws login, aws sso login, AWS_PROFILE, …)"
 EXPIRED = {
     "ExpiredToken",
@@ -119,8 +134,12 @@ class Environment:
     def outputs(self):
         stack = self.deployed()
         if stack is None:
-            sys.exit(f"There is no stack {self.stack} in {self.region}.")
-        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+            sys.exit(f"There is no stack {self.stack} in {self.region}. Deploy it: make deploy")
+        return outputs_of(stack)
+
+    def variables(self):
+        """The environment of a program that works on this stack."""
+        return os.environ | {"AWS_REGION": self.region}
 
     def write(self, architecture, email):
         """Adds this environment to samconfig.toml."""
@@ -148,6 +167,10 @@ Architecture = "{architecture}"
             text = f"version = 0.1\n\n{text}"
         CONFIG.write_text(text)
         print(f"Wrote the environment {self.name} to {CONFIG}.")
+
+
+def outputs_of(stack):
+    return {output["OutputKey"]: output["OutputValue"] for output in (stack or {}).get("Outputs", [])}
 
 
 def environment_name(given):
@@ -294,14 +317,35 @@ def run(*command, is_quiet=False):
     if done.returncode:
         sys.stdout.flush()
         sys.stdout.buffer.write(done.stdout or b"")
-        sys.exit(f"Not deployed: {command[0]} {command[1]} failed.")
+        raise subprocess.CalledProcessError(done.returncode, command)
 
 
-def build(architecture):
+def build_functions(architecture):
     """Builds twice: SAM hides what cargo says, so cargo builds first. For SAM, nothing is left to compile."""
     target = ["--arm64"] if architecture == "arm64" else []
     run("cargo", "lambda", "build", "--release", *target)
     run("sam", "build", "--parameter-overrides", f"Architecture={architecture}", is_quiet=True)
+
+
+def build_programs():
+    """Builds heartbeatctl for this machine, and the agent for the machines that it enrolls."""
+    run("cargo", "build", "--profile", "tools-release", "--locked", "--package", "heartbeatctl")
+    for architecture, target in RUST_TARGETS.items():
+        if architecture == HERE or has_target(target):
+            run("cargo", "zigbuild", *program_build("heartbeat-agent", "agent", target))
+        else:
+            print(f"Left out: the agent for {architecture}. To build it, too: rustup target add {target}", flush=True)
+
+
+def program_build(program, profile, target):
+    """The arguments of a build for any Linux that is not older than its C library."""
+    return ["--profile", profile, "--locked", "--package", program, "--target", f"{target}.{GLIBC}"]
+
+
+def has_target(target):
+    """Whether Rust's standard library is installed for it."""
+    shown = subprocess.run(["rustc", "--print", "target-libdir", "--target", target], capture_output=True, text=True)
+    return shown.returncode == 0 and Path(shown.stdout.strip()).is_dir()
 
 
 @contextlib.contextmanager
@@ -320,6 +364,67 @@ def overrides(parameters):
         yield [*shown, f"file://{file.name}"]
 
 
+class Phone:
+    """PHONE=ntfy: a topic that announcements go to. Whoever knows its name can read them, so nobody chooses it."""
+
+    def __init__(self, outputs, parameters):
+        asked = os.environ.get("PHONE", "")
+        if asked not in ("", "ntfy"):
+            sys.exit(f"PHONE cannot be {asked!r}. It is ntfy.")
+        known = parameters.get("WebhookUrls", "none")
+        # The URLs themselves cannot be read from the stack.
+        has_some = known != "none" or "NotifyLogName" in outputs
+        self.url = None
+        if asked and has_some:
+            print("PHONE: announcements go to WebhookUrls already, which stay as they are.")
+        elif asked:
+            topic = base64.b32encode(secrets.token_bytes(10)).decode().lower()
+            self.url = f"https://ntfy.sh/heartbeat-{topic}"
+
+    def parameters(self):
+        return {"WebhookUrls": f"ntfy:{self.url}"} if self.url else {}
+
+    def words(self):
+        if not self.url:
+            return []
+        topic = self.url.rsplit("/", 1)[1]
+        return [
+            "Your phone: install the app ntfy, and subscribe to this topic. Its name is a password.",
+            f"  {topic}    {self.url}",
+        ]
+
+
+class Page:
+    """PAGE=on: the page for the phone, and a password that is shown once."""
+
+    def __init__(self, outputs, parameters):
+        asked = os.environ.get("PAGE", "")
+        if asked not in ("", "on"):
+            sys.exit(f"PAGE cannot be {asked!r}. It is on.")
+        self.password = None
+        if asked and ("PageUrl" in outputs or parameters.get("PagePasswordSha256", "none") != "none"):
+            print("PAGE: the page has a password already, which stays. `heartbeatctl page password` makes another.")
+        elif asked and not sys.stdout.isatty():
+            sys.exit(
+                "PAGE=on shows a password, and this is not a terminal. Make one with `heartbeatctl page password`, and "
+                "give its digest: SET=PagePasswordSha256=…"
+            )
+        elif asked:
+            # 100 bits, in groups that can be typed.
+            text = "".join(secrets.choice(ALPHABET) for _ in range(20))
+            self.password = "-".join(text[start : start + 5] for start in range(0, 20, 5))
+
+    def parameters(self):
+        digest = hashlib.sha256((self.password or "").encode()).hexdigest()
+        return {"PagePasswordSha256": digest} if self.password else {}
+
+    def words(self, outputs):
+        if "PageUrl" not in outputs:
+            return []
+        password = [f"  its password, which is shown only now: {self.password}"] if self.password else []
+        return [f"The page: {outputs['PageUrl']}", *password]
+
+
 def deploy(environment):
     given = given_parameters(os.environ.get("SET", ""))
     if wanted := os.environ.get("ARCHITECTURE"):
@@ -331,40 +436,57 @@ def deploy(environment):
     check_credentials(environment)
     stack = environment.deployed()
     check_stack(environment, stack)
-    here = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
     of_stack = {each["ParameterKey"]: each.get("ParameterValue") for each in (stack or {}).get("Parameters", [])}
     # What is asked for, what the file says, what the stack has, what this machine is.
-    parameters = {"Architecture": of_stack.get("Architecture", here)} | environment.parameters | given
+    parameters = {"Architecture": of_stack.get("Architecture", HERE)} | environment.parameters | given
     architecture = parameters["Architecture"]
+    had = outputs_of(stack)
+    phone, page = Phone(had, parameters), Page(had, parameters)
+    for name, value in (phone.parameters() | page.parameters()).items():
+        check_parameter(name, value, "PHONE" if name == "WebhookUrls" else "PAGE")
+        parameters[name] = value
     if not environment.is_known:
         if email:
             parameters.setdefault("AlarmEmail", email)
         environment.write(architecture, email)
     run("sam", "validate", "--lint", "--region", environment.region, is_quiet=True)
-    build(architecture)
+    build_functions(architecture)
     check_architecture(architecture)
+    build_programs()
     options = ["--stack-name", environment.stack, "--region", environment.region, "--config-env", environment.name]
     options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     with overrides(parameters) as arguments:
         run("sam", "deploy", *options, "--parameter-overrides", *arguments)
-    say_what_is_next(environment, is_new=stack is None, had=of_stack)
-
-
-def say_what_is_next(environment, is_new, had):
     outputs = environment.outputs()
+    print("\n".join(["", f"Deployed: {outputs['HeartbeatUrl']}", *phone.words(), *page.words(outputs)]), flush=True)
+    # Whenever somebody new is to be notified, and not at each deployment.
+    if stack is None or phone.url or given.keys() & {"AlarmEmail", "WebhookUrls"}:
+        send_test(environment)
+    steps = who_hears(environment, outputs["AlertTopicArn"], of_stack.get("AlarmEmail"))
+    print("\n".join(steps + next_steps(environment, outputs, is_new=stack is None)))
+
+
+def send_test(environment):
+    """Sends a test to all who are notified, and shows who they are. It fails as long as there is nobody."""
+    print("A test message goes to:", flush=True)
+    with contextlib.suppress(OSError):
+        subprocess.run([CTL, "--stack", environment.stack, "notify", "test"], env=environment.variables())
+
+
+def next_steps(environment, outputs, is_new):
     stack = environment.stack
-    where = f"--stack-name {stack} --region {environment.region}"
+    env = "" if environment.name == DEFAULT_ENVIRONMENT else f" ENV={environment.name}"
     steps = []
     if is_new:
+        where = f"--stack-name {stack} --region {environment.region}"
         steps += ["Keep agents from losing their URL, which belongs to this stack:"]
         steps += [f"  aws cloudformation update-termination-protection --enable-termination-protection {where}"]
-        steps += ["Install heartbeatctl, and create the first key:"]
-        steps += [f"  export AWS_REGION={environment.region}"]
-        steps += ["  cargo install --locked --profile tools-release --path crates/heartbeatctl"]
-        steps += [f"  API_KEY=$(heartbeatctl --stack {stack} keys add --shared --label first)"]
-        steps += ["Send a heartbeat:", f"  {one_line(outputs['Example'])}"]
-    steps += who_hears(environment, outputs["AlertTopicArn"], had.get("AlarmEmail"))
-    print("\n".join(["", f"Deployed: {outputs['HeartbeatUrl']}", *steps]))
+        steps += ["Install the agent on a server, with a key of its own:", f"  make enroll{env} HOST=root@web-1"]
+        if "PageUrl" in outputs:
+            steps += ["Look at the page:", f"  make open{env}"]
+        steps += ["Use heartbeatctl for the rest:"]
+        steps += [f"  export AWS_REGION={environment.region} HEARTBEAT_STACK={stack}", f"  {CTL} fleet"]
+    return steps
 
 
 def who_hears(environment, topic, address):
@@ -390,18 +512,46 @@ def one_line(text):
     return " ".join(text.split())
 
 
-def main():
+def enroll(environment):
+    hosts = os.environ.get("HOST", "").split()
+    if not hosts:
+        sys.exit('HOST is missing: make enroll HOST=root@web-1, or HOST="root@web-1 root@web-2"')
+    environment.outputs()
+    build_programs()
+    # With =, a host that starts with a dash is a host.
+    command = [CTL, "--stack", environment.stack, "enroll", *(f"--ssh={host}" for host in hosts)]
+    sys.exit(subprocess.run(command, env=environment.variables()).returncode)
+
+
+def open_page(environment):
+    url = environment.outputs().get("PageUrl")
+    if not url:
+        sys.exit("The stack has no page: PAGE=on make deploy")
+    print(url)
+    is_graphical = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if is_graphical:
+        webbrowser.open(url)
+
+
+def print_example(environment):
+    print(one_line(environment.outputs()["Example"]))
+
+
+COMMANDS = {"deploy": deploy, "enroll": enroll, "open": open_page, "example": print_example}
+
+
+def main(name):
     environment = Environment(environment_name(os.environ.get("ENV", "")))
-    if sys.argv[1:] == ["example"]:
-        print(one_line(environment.outputs()["Example"]))
-    else:
-        deploy(environment)
+    COMMANDS[name](environment)
 
 
 if __name__ == "__main__":
+    name = " ".join(sys.argv[1:]) or "deploy"
     try:
-        main()
+        main(name)
     except (BotoCoreError, ClientError) as error:
         sys.exit(explain(error))
+    except subprocess.CalledProcessError as failure:
+        sys.exit(f"Not {'deployed' if name == 'deploy' else 'enrolled'}: {failure.cmd[0]} {failure.cmd[1]} failed.")
     except KeyboardInterrupt:
         sys.exit("Interrupted. If CloudFormation was already at work, it goes on by itself.")

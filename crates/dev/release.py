@@ -18,16 +18,13 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-from deploy import machine
+from deploy import RUST_TARGETS, machine, program_build
 from samcli.yamlhelper import yaml_dump, yaml_parse
 
 ROOT = Path(__file__).parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
 FILES = TARGET / "release-files"
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
-# The oldest C library that Rust supports: that of 2012.
-GLIBC = "2.17"
-RUST_TARGETS = {"arm64": "aarch64-unknown-linux-gnu", "x86_64": "x86_64-unknown-linux-gnu"}
 # The profile and the package of each program.
 PROGRAMS = {"heartbeat-agent": "agent", "heartbeatctl": "tools-release"}
 # The same files make the same archive, whenever it is made.
@@ -79,8 +76,7 @@ def package_programs(architecture):
     """The agent and heartbeatctl as tar files, and the agent's Debian package."""
     target = RUST_TARGETS[architecture]
     for program, profile in PROGRAMS.items():
-        build = ["--profile", profile, "--locked", "--package", program, "--target", f"{target}.{GLIBC}"]
-        run("cargo", "zigbuild", *build)
+        run("cargo", "zigbuild", *program_build(program, profile, target))
         built = TARGET / target / profile / program
         pack(FILES / f"{program}-{VERSION}-linux-{architecture}.tar.gz", program, built)
     if HAS_CARGO_DEB:

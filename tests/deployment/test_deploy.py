@@ -1,9 +1,11 @@
 """`make deploy`, from the credentials to what it prints in the end, with a fake SAM and moto's AWS."""
 
+import hashlib
 import http.server
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from stack import ROOT, read
 FUNCTIONS = ["HeartbeatFunction", "NotifyFunction", "WatchdogFunction"]
 HOST = "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64"
 OTHER = "x86_64" if HOST == "arm64" else "arm64"
+TRIPLE = {"arm64": "aarch64-unknown-linux-gnu", "x86_64": "x86_64-unknown-linux-gnu"}
 COPIED = [
     "Makefile",
     "template.yaml",
@@ -89,25 +92,45 @@ class Project:
         for name, script in {
             "sam": SAM,
             "cargo": '#!/bin/sh\necho "$@" >> cargo.log\n',
+            "rustc": '#!/bin/sh\n[ -n "$HAS_TARGET" ] && pwd\n',
             "python": f'#!/bin/sh\nexec {sys.executable} "$@"\n',
         }.items():
             (tools / name).write_text(script)
             (tools / name).chmod(0o755)
-        (tools.parent / "ready").touch()
+        for name in ("ready", "release-ready"):
+            (tools.parent / name).touch()
+        ctl = folder / "target/tools-release/heartbeatctl"
+        ctl.parent.mkdir()
+        ctl.write_text('#!/bin/sh\necho "$AWS_REGION $@" >> ctl.log\n')
+        ctl.chmod(0o755)
         outputs = {"HeartbeatUrl": "https://api/heartbeat", "Example": "curl\n  api", "AlertTopicArn": {"Ref": "Topic"}}
+        outputs = {name: {"Value": value} for name, value in outputs.items()}
+        for name, parameter in {"NotifyLogName": "WebhookUrls", "PageUrl": "PagePasswordSha256"}.items():
+            outputs[name] = {"Value": f"https://{name}", "Condition": f"Has{parameter}"}
+        # Until the template has a page.
+        page = {"PagePasswordSha256": {"Type": "String", "Default": "none", "Description": "The digest of a password"}}
+        parameters = page | read()["Parameters"]
+        if page.keys() - read()["Parameters"].keys():
+            template = (folder / "template.yaml").read_text()
+            text = json.dumps(page)[1:-1]
+            (folder / "template.yaml").write_text(template.replace("\nParameters:\n", f"\nParameters:\n  {text}\n", 1))
         tiny = {
-            "Parameters": read()["Parameters"],
+            "Parameters": parameters,
+            "Conditions": {
+                f"Has{name}": {"Fn::Not": [{"Fn::Equals": [{"Ref": name}, "none"]}]}
+                for name in ("WebhookUrls", "PagePasswordSha256")
+            },
             "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
-            "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+            "Outputs": outputs,
         }
         (folder / "tiny.json").write_text(json.dumps(tiny))
 
-    def make(self, *arguments, is_successful=None, **environment):
+    def make(self, *arguments, is_successful=None, on_terminal=False, **environment):
         """Runs make; returns its output, and the options of `sam deploy` if it was called, with the parameters that a file
         had at that time. It is successful if it has deployed, unless something else is expected."""
         deployed = self.folder / "deployed.json"
         deployed.unlink(missing_ok=True)
-        ignored = ("AWS_", "MAKE", "MFLAGS", "ARCHITECTURE", "EMAIL", "ENV", "SET")
+        ignored = ("AWS_", "MAKE", "MFLAGS", "ARCHITECTURE", "EMAIL", "ENV", "HOST", "PAGE", "PHONE", "SET", "CARGO_TARGET_DIR")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ignored)}
         here = {
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -118,12 +141,20 @@ class Project:
             "HOME": str(self.folder),
         }
         given = {name: value for name, value in (inherited | here | environment).items() if value is not None}
-        result = subprocess.run(["make", *arguments], cwd=self.folder, env=given, capture_output=True, text=True)
-        output = result.stdout + result.stderr
+        command = ["make", *arguments]
+        if on_terminal:
+            # Of util-linux: what it runs has a terminal of its own.
+            command = ["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"]
+        result = subprocess.run(command, cwd=self.folder, env=given, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        output = (result.stdout + result.stderr).replace("\r\n", "\n")
         if is_successful is None:
             is_successful = deployed.exists() or "deploy" not in arguments
         assert (result.returncode == 0) == is_successful, output
         return output, json.loads(deployed.read_text()) if deployed.exists() else None
+
+    def of_tool(self):
+        """The region and the arguments of each call of heartbeatctl."""
+        return (self.folder / "ctl.log").read_text().splitlines()
 
     def parameters(self, environment="default"):
         """What SAM reads from samconfig.toml."""
@@ -151,14 +182,20 @@ def test_the_first_deployment_asks_nothing_and_says_what_is_next(project):
     options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
     assert deployed[: len(options)] == options and "--guided" not in deployed
     assert overrides(deployed) == {"Architecture": HOST}
-    for words in ("Account 123456789012", "Deployed: https://api/heartbeat", "keys add", "curl api", "AlarmEmail"):
+    for words in ("Account 123456789012", "Deployed: https://api/heartbeat", "make enroll HOST=root@web-1", "AlarmEmail"):
         assert words in output, output
-    assert "termination-protection" in output
+    assert "termination-protection" in output and "export AWS_REGION=us-east-1" in output
     # What cargo says is seen, and SAM compiles nothing.
-    assert (project.folder / "cargo.log").read_text() == "lambda build --release\n"
-    # The second time, it is short.
+    functions, tool, agent = (project.folder / "cargo.log").read_text().splitlines()
+    assert functions == "lambda build --release"
+    assert tool == "build --profile tools-release --locked --package heartbeatctl"
+    assert agent == f"zigbuild --profile agent --locked --package heartbeat-agent --target {TRIPLE[HOST]}.2.17"
+    assert f"Left out: the agent for {OTHER}" in output and f"rustup target add {TRIPLE[OTHER]}" in output
+    assert project.of_tool() == ["us-east-1 --stack heartbeat notify test"]
+    # The second time, it is short, and nobody is disturbed.
     output, deployed = project.make("deploy")
     assert "termination-protection" not in output and overrides(deployed) == {"Architecture": HOST}
+    assert len(project.of_tool()) == 1
 
 
 def test_the_file_has_every_parameter_with_its_default_as_a_comment(project):
@@ -417,7 +454,7 @@ def test_a_bootstrap_for_the_wrong_processor_is_not_deployed(project, function):
 def test_the_architecture_can_be_chosen(project):
     _, deployed = project.make("deploy", "ARCHITECTURE=arm64")
     assert overrides(deployed) == {"Architecture": "arm64"}
-    assert (project.folder / "cargo.log").read_text() == "lambda build --release --arm64\n"
+    assert (project.folder / "cargo.log").read_text().startswith("lambda build --release --arm64\n")
 
 
 @pytest.mark.parametrize(
@@ -439,3 +476,58 @@ def test_what_is_missing_is_said_before_anything_is_built(project, environment, 
 @pytest.mark.parametrize("target", ["test-deployment", "instructions", "budgets"])
 def test_what_make_runs_is_built_for_this_machine(project, target):
     assert f"Architecture={HOST}" in project.make("--dry-run", target, f"ARCHITECTURE_IS={OTHER}")[0]
+
+
+def test_both_agents_are_built_where_rust_can(project):
+    output, _ = project.make("deploy", HAS_TARGET="yes")
+    built = (project.folder / "cargo.log").read_text()
+    assert all(f"{triple}.2.17" in built for triple in TRIPLE.values()) and "Left out" not in output
+
+
+def test_a_topic_for_the_phone_is_made_once(project):
+    output, deployed = project.make("deploy", PHONE="ntfy")
+    (topic,) = re.findall(r"^  (heartbeat-[a-z2-7]{16})    https://ntfy.sh/\1$", output, re.MULTILINE)
+    assert overrides(deployed)["WebhookUrls"] == f"ntfy:https://ntfy.sh/{topic}"
+    assert topic not in (project.folder / "arguments.log").read_text()
+    assert topic not in (project.folder / "samconfig.toml").read_text()
+    output, deployed = project.make("deploy", PHONE="ntfy")
+    assert "WebhookUrls" not in overrides(deployed) and "already" in output and "ntfy.sh" not in output, output
+    # Nor does it replace one that is given.
+    (project.folder / "samconfig.toml").unlink()
+    _, deployed = project.make("deploy", "ENV=other", "SET=WebhookUrls=json:https://x", PHONE="ntfy")
+    assert overrides(deployed)["WebhookUrls"] == "json:https://x"
+    output, deployed = project.make("deploy", PHONE="signal")
+    assert deployed is None and "PHONE cannot be 'signal'" in output
+
+
+def test_the_password_of_the_page_is_made_once_and_for_a_terminal(project):
+    output, deployed = project.make("deploy", PAGE="on")
+    assert deployed is None and "not a terminal" in output and not (project.folder / "cargo.log").exists()
+    output, deployed = project.make("deploy", PAGE="on", on_terminal=True)
+    (password,) = re.findall(r"shown only now: ((?:[a-z2-9]{5}-){3}[a-z2-9]{5})$", output, re.MULTILINE)
+    assert overrides(deployed)["PagePasswordSha256"] == hashlib.sha256(password.encode()).hexdigest()
+    assert "The page: https://PageUrl" in output and "make open" in output
+    for file in project.folder.rglob("*"):
+        assert not file.is_file() or password not in file.read_text(errors="ignore"), file
+    output, deployed = project.make("deploy", PAGE="on", on_terminal=True)
+    assert "PagePasswordSha256" not in overrides(deployed) and "shown only now" not in output, output
+    assert "https://PageUrl" in project.make("open")[0].splitlines()
+
+
+def test_whoever_is_new_gets_a_test(project):
+    project.make("deploy", "ENV=staging")
+    project.make("deploy", "ENV=staging", "SET=LogLevel=WARN")
+    project.make("deploy", "ENV=staging", "SET=AlarmEmail=me@example.org")
+    assert project.of_tool() == 2 * ["us-east-1 --stack heartbeat-staging notify test"]
+
+
+def test_servers_are_enrolled_in_the_stack(project):
+    output, _ = project.make("enroll", "HOST=root@web-1", is_successful=False)
+    assert "There is no stack heartbeat in us-east-1" in output
+    project.make("deploy")
+    output, _ = project.make("enroll", is_successful=False)
+    assert "HOST is missing" in output and "Traceback" not in output
+    project.make("enroll", "HOST=root@web-1 -oProxyCommand=x")
+    assert project.of_tool()[-1] == "us-east-1 --stack heartbeat enroll --ssh=root@web-1 --ssh=-oProxyCommand=x"
+    output, _ = project.make("open", is_successful=False)
+    assert "PAGE=on make deploy" in output
