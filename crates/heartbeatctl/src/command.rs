@@ -1,5 +1,6 @@
 //! The commands: a file for each, with its arguments and what it does.
 
+mod enroll;
 mod expect;
 mod fleet;
 mod forget;
@@ -8,6 +9,7 @@ mod keys;
 mod limit;
 mod notify;
 mod restore;
+mod retire;
 mod silence;
 mod web;
 
@@ -42,5 +44,7 @@ commands! {
     Limit: limit,
     Forget: forget,
     Restore: restore,
+    Enroll: enroll,
+    Retire: retire,
     Web: web,
 }

@@ -1,4 +1,4 @@
-//! The item of one server, which no command ever creates.
+//! The items of servers, which no command ever creates.
 
 use crate::aws::Aws;
 use crate::target::{SERVERS, Target};
@@ -11,42 +11,102 @@ use page::explain_in;
 use tables::ServerId;
 use tables::server;
 
-/// The item of a server in its table.
-pub struct ServerItem<'a> {
-    id: &'a ServerId,
+/// The servers table.
+pub struct Servers {
     table: String,
     client: Client,
 }
 
-impl<'a> ServerItem<'a> {
-    pub async fn new(target: &Target, id: &'a ServerId) -> anyhow::Result<Self> {
-        let aws = Aws::new(target);
+impl Servers {
+    pub async fn new(aws: &Aws<'_>) -> anyhow::Result<Self> {
         Ok(Self {
-            id,
             table: aws.name(&SERVERS).await?,
             client: aws.dynamodb().await,
         })
     }
 
-    /// Reads it.
-    pub async fn read(&self) -> anyhow::Result<server::Server> {
+    /// Reads a server, if there is one.
+    pub async fn find(&self, id: &ServerId) -> anyhow::Result<Option<server::Server>> {
         let get = self.client.get_item().table_name(&self.table);
-        let found = server::find(get, self.id)
+        let found = server::find(get, id)
             .consistent_read(true)
             .send()
             .await
             .map_err(explain_in(&self.table))?;
-        let stored = found.item.as_ref().and_then(server::Server::read);
-        stored.ok_or_else(|| self.missing())
+        Ok(found.item.as_ref().and_then(server::Server::read))
+    }
+
+    /// Reads every server.
+    pub async fn all(&self) -> anyhow::Result<Vec<server::Server>> {
+        let scan = self.client.scan().table_name(&self.table);
+        let mut items = server::scan(scan).into_paginator().items().send();
+        let mut servers = Vec::new();
+        while let Some(item) = items.next().await {
+            let item = item.map_err(explain_in(&self.table))?;
+            servers.extend(server::Server::read(&item));
+        }
+        Ok(servers)
+    }
+
+    /// Deletes a server.
+    pub async fn forget(&self, id: &ServerId) -> anyhow::Result<()> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        let sent = server::forget(delete, id).send().await;
+        sent.map_err(|error| match error.as_service_error() {
+            Some(NotDeleted(_)) => missing(id),
+            _ => explain_in(&self.table)(error),
+        })?;
+        Ok(())
+    }
+
+    /// Deletes a server that was not heard since it was read; returns whether it did.
+    pub async fn forget_silent(&self, server: &server::Server) -> anyhow::Result<bool> {
+        let delete = self.client.delete_item().table_name(&self.table);
+        match server::forget_silent(delete, server).send().await {
+            Ok(_) => Ok(true),
+            Err(error) => match error.as_service_error() {
+                Some(NotDeleted(_)) => Ok(false),
+                _ => Err(explain_in(&self.table)(error)),
+            },
+        }
+    }
+}
+
+fn missing(id: &ServerId) -> anyhow::Error {
+    anyhow!("there is no server {id}")
+}
+
+/// The item of a server in its table.
+pub struct ServerItem<'a> {
+    id: &'a ServerId,
+    servers: Servers,
+}
+
+impl<'a> ServerItem<'a> {
+    pub async fn new(target: &Target, id: &'a ServerId) -> anyhow::Result<Self> {
+        Ok(Self {
+            id,
+            servers: Servers::new(&Aws::new(target)).await?,
+        })
+    }
+
+    /// Reads it.
+    pub async fn read(&self) -> anyhow::Result<server::Server> {
+        let found = self.servers.find(self.id).await?;
+        found.ok_or_else(|| missing(self.id))
     }
 
     /// Reads the watchdog's rules, which stand in an item of its own; `None` if it has not written them.
     pub async fn rules(&self) -> anyhow::Result<Option<server::Rules>> {
-        let get = self.client.get_item().table_name(&self.table);
+        let get = self
+            .servers
+            .client
+            .get_item()
+            .table_name(&self.servers.table);
         let found = server::Memory::find(get)
             .send()
             .await
-            .map_err(explain_in(&self.table))?;
+            .map_err(explain_in(&self.servers.table))?;
         let memory = found.item.as_ref().and_then(server::Memory::read);
         Ok(memory.and_then(|memory| memory.rules))
     }
@@ -56,27 +116,21 @@ impl<'a> ServerItem<'a> {
         &self,
         change: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
     ) -> anyhow::Result<()> {
-        let update = self.client.update_item().table_name(&self.table);
+        let update = self
+            .servers
+            .client
+            .update_item()
+            .table_name(&self.servers.table);
         let sent = change(update).send().await;
         sent.map_err(|error| match error.as_service_error() {
-            Some(NotUpdated(_)) => self.missing(),
-            _ => explain_in(&self.table)(error),
+            Some(NotUpdated(_)) => missing(self.id),
+            _ => explain_in(&self.servers.table)(error),
         })?;
         Ok(())
     }
 
     /// Deletes it.
     pub async fn forget(&self) -> anyhow::Result<()> {
-        let delete = self.client.delete_item().table_name(&self.table);
-        let sent = server::forget(delete, self.id).send().await;
-        sent.map_err(|error| match error.as_service_error() {
-            Some(NotDeleted(_)) => self.missing(),
-            _ => explain_in(&self.table)(error),
-        })?;
-        Ok(())
-    }
-
-    fn missing(&self) -> anyhow::Error {
-        anyhow!("there is no server {}", self.id)
+        self.servers.forget(self.id).await
     }
 }

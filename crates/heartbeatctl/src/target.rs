@@ -61,6 +61,16 @@ pub const KEYS: Name = Name {
     given: |target| &target.keys_table,
 };
 
+/// The URL of the endpoint.
+pub const URL: Name = Name {
+    what: "URL of the endpoint",
+    flag: "url",
+    variable: "HEARTBEAT_URL",
+    output: "HeartbeatUrl",
+    // A flag of the only command that needs it.
+    given: |_| &None,
+};
+
 /// The topic for alarms and announcements.
 pub const TOPIC: Name = Name {
     what: "ARN of the alert topic",

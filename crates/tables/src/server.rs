@@ -17,7 +17,7 @@ pub(crate) use attribute::{Restored, restored};
 pub use heartbeat::{Upsert, is_registration, is_unnoted_return, note_duplicate};
 pub use item::{High, HighEntry, MAX_OFFLINE_AFTER, Os, Reading, Server};
 pub use memory::{Gap, Memory, Rules};
-pub use operator::{expect, find, forget, limit, silence};
+pub use operator::{expect, find, forget, forget_silent, limit, silence};
 
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
 use item::PENDING;

@@ -11,6 +11,7 @@ use crate::aws::Aws;
 use crate::key::KeysTable;
 use crate::target::{KEYS, Target};
 use clap::{Args, Subcommand};
+pub use new::New;
 
 /// Create, list, revoke, rotate and import API keys.
 #[derive(Args)]

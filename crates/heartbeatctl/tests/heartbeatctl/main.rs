@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod enroll;
 mod fleet;
 mod history;
 mod keys;
+mod machines;
 mod restore;
 mod servers;
 mod support;

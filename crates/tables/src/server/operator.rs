@@ -1,6 +1,7 @@
 //! What operators read and write with `heartbeatctl`, one server at a time.
 
-use super::attribute::{Attribute, LIMITS, OFFLINE_AFTER, SERVER_ID, SILENCED_UNTIL};
+use super::Server;
+use super::attribute::{Attribute, LAST_SEEN, LIMITS, OFFLINE_AFTER, SERVER_ID, SILENCED_UNTIL};
 use super::update::Update;
 use crate::{Limits, ServerId, time};
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
@@ -21,6 +22,16 @@ pub fn forget(delete: DeleteItemFluentBuilder, server_id: &ServerId) -> DeleteIt
     delete
         .key(SERVER_ID.name(), S(server_id.to_string()))
         .condition_expression("attribute_exists(server_id)")
+}
+
+/// Deletes a server, on condition that it was not heard since it was read.
+#[must_use]
+pub fn forget_silent(delete: DeleteItemFluentBuilder, server: &Server) -> DeleteItemFluentBuilder {
+    let last_seen = server.last_seen.as_ref().map(|seen| S(seen.text.clone()));
+    delete
+        .key(SERVER_ID.name(), S(server.server_id.clone()))
+        .condition_expression(format!("{} = :seen", LAST_SEEN.name()))
+        .set_expression_attribute_values(last_seen.map(|seen| [(":seen".to_owned(), seen)].into()))
 }
 
 /// Silences a server until a time, or ends its silence, on condition that it exists.

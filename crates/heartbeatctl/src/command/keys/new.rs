@@ -50,6 +50,11 @@ impl New {
         })
     }
 
+    /// The key itself, which goes nowhere but to the agent.
+    pub fn secret(&self) -> &str {
+        &self.key
+    }
+
     /// Prints the key after it was stored. A key that nobody has read is of no use, but it is valid.
     pub fn print(&self, json: bool) -> anyhow::Result<()> {
         let printed = if json {

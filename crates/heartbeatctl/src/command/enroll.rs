@@ -1,0 +1,118 @@
+//! Installs the agent on other machines, each with a key of its own, and waits for their first heartbeats.
+
+mod agent;
+mod attempt;
+
+use crate::aws::Aws;
+use crate::key::KeysTable;
+use crate::remote::ssh::Host;
+use crate::server::Servers;
+use crate::stop;
+use crate::target::{KEYS, Target, URL};
+use crate::terminal::{print, printable};
+use anyhow::{bail, ensure};
+use attempt::Attempt;
+use chrono::TimeDelta;
+use clap::Args;
+use page::time::positive_duration;
+use std::path::PathBuf;
+use tables::ServerId;
+
+/// Install the agent on a machine with systemd, give it a key of its own, and wait for its first heartbeat.
+///
+/// Where the package heartbeat-agent is installed, only its settings and the key are written. Else the program goes to
+/// /usr/local/bin, and its units to /etc/systemd/system. The key is written last, to a file that only root can read; it
+/// goes there through ssh's standard input. Run again, it repairs what it finds, and revokes the server's older keys after
+/// the first heartbeat with the new one.
+///
+/// ssh is your own, with your configuration, and asks at most once for each machine. As a user who is not root, it runs
+/// one script with sudo, on your terminal.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  heartbeatctl --stack heartbeat enroll web-1 --ssh root@web-1
+  heartbeatctl --stack heartbeat enroll --ssh root@web-1 --ssh admin@web-2")]
+pub struct Command {
+    /// The server. Default: the name of the machine in --ssh, with invalid characters replaced by dashes.
+    server: Option<ServerId>,
+    /// The machine, as ssh takes it. May be given more than once, without a SERVER.
+    #[arg(long = "ssh", value_name = "HOST", required = true)]
+    hosts: Vec<Host>,
+    /// The URL of the endpoint, up to and including /api/v1/agents/heartbeat. Default: the stack's [env: HEARTBEAT_URL].
+    #[arg(long, value_parser = url)]
+    url: Option<String>,
+    /// A folder with the archives of heartbeat-agent that `make release` builds. Default: what was built with this program.
+    #[arg(long, value_name = "DIR")]
+    agent: Option<PathBuf>,
+    /// Take over an id that another machine has used within the last ten minutes.
+    #[arg(long)]
+    replace: bool,
+    /// How long to wait for the first heartbeat.
+    #[arg(long, value_name = "DURATION", default_value = "150s", value_parser = positive_duration)]
+    wait: TimeDelta,
+}
+
+/// A URL that the agent's settings can hold.
+fn url(text: &str) -> Result<String, &'static str> {
+    let is_url = text.starts_with("https://") || text.starts_with("http://");
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"'\"\\`".contains(&byte));
+    if is_url && is_plain {
+        Ok(text.to_owned())
+    } else {
+        Err("it is not a URL")
+    }
+}
+
+impl Command {
+    pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        let is_one = self.hosts.len() == 1;
+        ensure!(
+            self.server.is_none() || is_one,
+            "one id is for one machine: leave it out, or pass one --ssh"
+        );
+        let aws = Aws::new(target);
+        let endpoint = match &self.url {
+            Some(given) => given.clone(),
+            None => url(&aws.name(&URL).await?)
+                .map_err(|reason| anyhow::anyhow!("the URL of the endpoint: {reason}"))?,
+        };
+        let keys = KeysTable {
+            name: aws.name(&KEYS).await?,
+            client: aws.dynamodb().await,
+        };
+        let servers = Servers::new(&aws).await?;
+        let mut failed = Vec::new();
+        for host in &self.hosts {
+            let mut attempt = Attempt::new(&self, &endpoint, &keys, &servers);
+            let done = tokio::select! {
+                done = attempt.enroll(host.clone()) => done,
+                stopped = stop::requested() => stopped.map_err(Into::into).and_then(|()| bail!("interrupted")),
+            };
+            let is_interrupted = done.is_err() && attempt.is_interrupted();
+            match done {
+                Ok(enrolled) if target.json => print(&enrolled.to_string())?,
+                Ok(_) => (),
+                Err(error) => {
+                    eprintln!("✗ {host}: {}", printable(&format!("{error:#}")));
+                    for line in attempt.settle().await {
+                        eprintln!("  {line}");
+                    }
+                    failed.push(host.to_string());
+                    if is_interrupted {
+                        break;
+                    }
+                }
+            }
+        }
+        match (failed.len(), self.hosts.len()) {
+            (0, _) => Ok(()),
+            (1, 1) => bail!("{} is not enrolled", failed[0]),
+            (count, all) => bail!(
+                "{count} of {all} machines are not enrolled: {}",
+                failed.join(", ")
+            ),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The agent's program for a processor, as `make deploy` or `make release` has built it.
+
+use crate::remote::Processor;
+use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+const PROGRAM: &str = "heartbeat-agent";
+
+/// Reads the program: from this folder with the archives of a release, or from where this program was built.
+///
+/// # Errors
+/// If there is none.
+pub fn read(release: Option<&Path>, processor: Processor) -> anyhow::Result<Vec<u8>> {
+    let name = processor.name();
+    if let Some(folder) = release {
+        let archive = archive(folder, name)?;
+        return archive.map_or_else(
+            || bail!("{} has no agent for {name}", folder.display()),
+            |file| unpack(&file),
+        );
+    }
+    let own = env::current_exe().context("this program's own place is unknown")?;
+    // target/<profile>/heartbeatctl
+    let target = own.ancestors().nth(2);
+    let built = target.map(|target| target.join(processor.target()).join("agent").join(PROGRAM));
+    match built {
+        Some(built) if built.exists() => {
+            fs::read(&built).with_context(|| format!("{} cannot be read", built.display()))
+        }
+        _ => bail!(
+            "there is no agent for {name}: use `make enroll` where `make deploy` has built it, or pass --agent and the \
+             folder of a release"
+        ),
+    }
+}
+
+/// The archive for a processor: of this version, if there are several.
+fn archive(folder: &Path, processor: &str) -> anyhow::Result<Option<PathBuf>> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))?;
+    let suffix = format!("-linux-{processor}.tar.gz");
+    let mut archives: Vec<_> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with(&format!("{PROGRAM}-")) && name.ends_with(&suffix))
+        .collect();
+    archives.sort();
+    let own = format!("{PROGRAM}-{}{suffix}", env!("CARGO_PKG_VERSION"));
+    let chosen = archives
+        .iter()
+        .find(|name| **name == own)
+        .or(archives.last());
+    Ok(chosen.map(|name| folder.join(name)))
+}
+
+fn unpack(archive: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut tar = Command::new("tar");
+    tar.arg("-xzOf").arg(archive).arg(PROGRAM);
+    let unpacked = tar.output().context("tar cannot be started")?;
+    if !unpacked.status.success() || unpacked.stdout.is_empty() {
+        let said = String::from_utf8_lossy(&unpacked.stderr);
+        bail!("{} cannot be unpacked: {}", archive.display(), said.trim());
+    }
+    Ok(unpacked.stdout)
+}

@@ -1,0 +1,299 @@
+//! The enrolment of one machine, step by step, and what is left of it if a step fails.
+
+use super::{Command, agent};
+use crate::command::keys::New;
+use crate::key::{KeysTable, Listed};
+use crate::remote::ssh::{Connection, Host};
+use crate::remote::{Agent, Folder, Machine, Order};
+use crate::server::Servers;
+use crate::terminal::printable;
+use anyhow::bail;
+use chrono::{TimeDelta, Utc};
+use page::time::words;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use tables::server::{Reading, Server};
+use tables::{Metric, ServerId, metric};
+
+/// A server that was heard within this time is in use.
+const IN_USE: TimeDelta = TimeDelta::minutes(10);
+
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What the first heartbeat is shown by.
+const SHOWN: [&Metric; 4] = [
+    metric!("cpu_percent"),
+    metric!("memory_percent"),
+    metric!("disk_percent"),
+    metric!("load_1m"),
+];
+
+pub struct Attempt<'a> {
+    command: &'a Command,
+    url: &'a str,
+    keys: &'a KeysTable,
+    servers: &'a Servers,
+    key: Option<Listed>,
+    /// Whether an agent may have the new key.
+    is_key_out: bool,
+    is_done: bool,
+}
+
+impl<'a> Attempt<'a> {
+    pub const fn new(
+        command: &'a Command,
+        url: &'a str,
+        keys: &'a KeysTable,
+        servers: &'a Servers,
+    ) -> Self {
+        Self {
+            command,
+            url,
+            keys,
+            servers,
+            key: None,
+            is_key_out: false,
+            is_done: false,
+        }
+    }
+
+    /// Enrolls a machine; returns what `--json` prints.
+    pub async fn enroll(&mut self, host: Host) -> anyhow::Result<Value> {
+        let enrolled = self.run(host).await;
+        self.is_done = true;
+        enrolled
+    }
+
+    /// Whether it was left before it ended.
+    pub const fn is_interrupted(&self) -> bool {
+        !self.is_done
+    }
+
+    async fn run(&mut self, host: Host) -> anyhow::Result<Value> {
+        let connection = Connection::new(host)?;
+        let host = &connection.host;
+        let machine = Machine::look(&connection).await?;
+        let program = match (machine.has_package, &machine.processor) {
+            (true, _) => None,
+            (false, Ok(processor)) => Some(agent::read(self.command.agent.as_deref(), *processor)?),
+            (false, Err(processor)) => bail!(
+                "there is no agent for the processor {}",
+                printable(processor)
+            ),
+        };
+        let server = self.command.server.clone().or_else(|| host.server_id());
+        let server = server.unwrap_or_else(|| ServerId::from_hostname(&machine.hostname));
+        let before = self.servers.find(&server).await?;
+        let must_be_installed = self.check_id(&server, before.as_ref(), &machine)?;
+        let what = if machine.has_package {
+            "the package is installed"
+        } else {
+            "no package"
+        };
+        tick(
+            host,
+            &format!(
+                "{} is reachable, {what}; it becomes {server}",
+                printable(&machine.hostname)
+            ),
+        );
+
+        let order = Order {
+            server: &server,
+            url: self.url,
+            has_program: program.is_some(),
+            must_be_installed,
+        };
+        let folder = Folder::for_enrollment(&connection, machine.is_root, &order).await?;
+        let installed = self
+            .install(&folder, machine.is_root, &server, program)
+            .await;
+        if installed.is_err() {
+            folder.remove().await;
+        }
+        let old_keys = installed?;
+
+        let reading = self
+            .first_heartbeat(&connection, &server, &machine, before.as_ref())
+            .await?;
+        for key in &old_keys {
+            self.keys.delete(key).await?;
+        }
+        if !old_keys.is_empty() {
+            tick(
+                host,
+                &format!("revoked {} older key(s) of {server}", old_keys.len()),
+            );
+        }
+        let values = reading.iter().flat_map(|reading| reading.metrics.iter());
+        let values: serde_json::Map<_, _> = values
+            .map(|(metric, value)| (metric.name.to_owned(), json!(value.as_f64())))
+            .collect();
+        Ok(json!({ "server_id": server.as_str(), "host": host.to_string(), "metrics": values }))
+    }
+
+    /// Rejects an id that another machine uses; returns whether only root can say if this one does.
+    fn check_id(
+        &self,
+        server: &ServerId,
+        before: Option<&Server>,
+        machine: &Machine,
+    ) -> anyhow::Result<bool> {
+        let last_seen = before.and_then(|server| server.last_seen.as_ref());
+        let ago = last_seen.map(|seen| Utc::now() - seen.time);
+        let Some(ago) = ago.filter(|ago| *ago < IN_USE && !self.command.replace) else {
+            return Ok(false);
+        };
+        match &machine.agent {
+            Agent::With(id) if id == server.as_str() => Ok(false),
+            Agent::WithHiddenId => Ok(true),
+            Agent::None | Agent::With(_) => bail!(
+                "{server} was heard {} ago, but no agent with this id is installed here: choose another id, or pass --replace",
+                words(ago.max(TimeDelta::zero()))
+            ),
+        }
+    }
+
+    /// Installs the agent and starts it; returns the server's older keys.
+    async fn install(
+        &mut self,
+        folder: &Folder<'_>,
+        is_root: bool,
+        server: &ServerId,
+        program: Option<Vec<u8>>,
+    ) -> anyhow::Result<Vec<Listed>> {
+        if let Some(program) = program {
+            folder.copy("heartbeat-agent", &program).await?;
+        }
+        if is_root {
+            let prepared = folder.run("prepare", b"").await?;
+            show(&prepared.stdout);
+            prepared.output()?;
+        }
+        let old_keys = self.keys.of_server(server).await?;
+        let key = New::make(
+            Some(server.clone()),
+            Some("enrolled".to_owned()),
+            None,
+            Utc::now(),
+        )?;
+        self.keys.put(&key.stored).await?;
+        let secret = key.secret().as_bytes().to_vec();
+        self.key = Some(key.stored);
+        let (steps, input) = if is_root {
+            ("start", &secret[..])
+        } else {
+            folder.copy("key", &secret).await?;
+            ("prepare start", &[][..])
+        };
+        self.is_key_out = true;
+        let started = folder.run(steps, input).await?;
+        show(&started.stdout);
+        // If a step failed, the script has put the old key back.
+        self.is_key_out = started.is_lost();
+        started.output()?;
+        self.is_key_out = true;
+        Ok(old_keys)
+    }
+
+    async fn first_heartbeat(
+        &self,
+        connection: &Connection,
+        server: &ServerId,
+        machine: &Machine,
+        before: Option<&Server>,
+    ) -> anyhow::Result<Option<Reading>> {
+        let host = &connection.host;
+        let began = Instant::now();
+        let wait = self.command.wait.to_std().unwrap_or_default();
+        let known = before.and_then(|server| server.last_seen.clone());
+        // While another machine may still send with this id, only the name tells whose heartbeat it is.
+        let hostname = self.command.replace.then_some(machine.hostname.as_str());
+        while began.elapsed() < wait {
+            let now = self.servers.find(server).await?;
+            let heard = now.filter(|now| {
+                now.last_seen != known
+                    && (hostname.is_none() || now.hostname.as_deref() == hostname)
+            });
+            if let Some(heard) = heard {
+                let reading = heard.reading.as_ref().map(shown);
+                let reading = reading.unwrap_or_else(|| "without a reading".to_owned());
+                tick(
+                    host,
+                    &format!(
+                        "heard from {server} after {} s: {reading}",
+                        began.elapsed().as_secs()
+                    ),
+                );
+                return Ok(heard.reading);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let status = connection
+            .run("systemctl status --no-pager --lines=5 heartbeat-agent", b"")
+            .await;
+        if let Ok(status) = status {
+            show(&status.stdout);
+        }
+        bail!(
+            "no heartbeat within {}: `journalctl -u heartbeat-agent` there says why. When it is mended, run this command \
+             again",
+            words(self.command.wait)
+        )
+    }
+
+    /// Ends an attempt that failed: revokes a key that no agent can have. Returns what is left to do.
+    pub async fn settle(self) -> Vec<String> {
+        let Some(key) = self.key else {
+            return Vec::new();
+        };
+        let digest = key.short_digest();
+        let command = format!("heartbeatctl keys revoke --digest {digest} --yes");
+        if self.is_key_out {
+            return vec![
+                "The agent may have its new key. Run the same command again, which repairs it."
+                    .to_owned(),
+                format!("Or revoke the new key: {command}"),
+            ];
+        }
+        match self.keys.delete(&key).await {
+            Ok(()) => vec![format!(
+                "The key that was made for it ({digest}) is revoked."
+            )],
+            Err(error) => vec![
+                format!(
+                    "The key that was made for it cannot be revoked: {}",
+                    printable(&format!("{error:#}"))
+                ),
+                format!("Revoke it later: {command}"),
+            ],
+        }
+    }
+}
+
+fn tick(host: &Host, step: &str) {
+    eprintln!("✓ {host}: {step}");
+}
+
+/// Passes on what a script has said.
+fn show(said: &str) {
+    for line in said.lines() {
+        eprintln!("{}", printable(line));
+    }
+}
+
+fn shown(reading: &Reading) -> String {
+    let values = SHOWN.iter().filter_map(|wanted| {
+        let (metric, value) = reading
+            .metrics
+            .iter()
+            .find(|(metric, _)| metric == wanted)?;
+        Some(format!(
+            "{} {}{}",
+            metric.label(),
+            value.as_f64(),
+            metric.unit.symbol()
+        ))
+    });
+    values.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,223 @@
+//! Commands on another machine, through the user's own ssh with the user's own configuration.
+//!
+//! All commands for a machine share one connection, so that ssh asks for a password or a touch only once.
+
+use anyhow::{Context, anyhow, ensure};
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::str::FromStr;
+use std::{env, fmt, io, process};
+use tables::ServerId;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// How ssh ends if the connection failed, rather than the command.
+const CONNECTION_FAILED: i32 = 255;
+
+/// A machine as ssh takes it: `[user@]host` or `ssh://[user@]host[:port]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host(String);
+
+impl FromStr for Host {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with('-') {
+            return Err("a host that starts with a dash would be an option of ssh");
+        }
+        if text.is_empty()
+            || text.contains(|character: char| character.is_whitespace() || character.is_control())
+        {
+            return Err("a host has no white space, and is not empty");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Host {
+    /// The id that its name gives; none if it is an address.
+    pub fn server_id(&self) -> Option<ServerId> {
+        let authority = self.0.strip_prefix("ssh://").map(|url| {
+            let authority = url.trim_end_matches('/');
+            let port = authority.rsplit_once(':');
+            port.filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
+                .map_or(authority, |(host, _)| host)
+        });
+        let authority = authority.unwrap_or(&self.0);
+        let name = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, name)| name);
+        let address = name.trim_start_matches('[').trim_end_matches(']');
+        let is_address = address.parse::<std::net::IpAddr>().is_ok();
+        (!is_address).then(|| ServerId::from_hostname(name))
+    }
+}
+
+/// How a command ended.
+pub struct Ended {
+    status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Whether it is unknown what the command did.
+    pub fn is_lost(&self) -> bool {
+        self.status
+            .code()
+            .is_none_or(|code| code == CONNECTION_FAILED)
+    }
+
+    /// Its output.
+    ///
+    /// # Errors
+    /// If it failed, with what it said.
+    pub fn output(self) -> anyhow::Result<String> {
+        if self.status.success() {
+            return Ok(self.stdout);
+        }
+        let said = self
+            .stderr
+            .lines()
+            .rev()
+            .map(str::trim)
+            .find(|line| !line.is_empty());
+        let said = said.map_or_else(|| self.status.to_string(), str::to_owned);
+        if self.is_lost() {
+            Err(anyhow!("ssh cannot connect: {said}"))
+        } else {
+            Err(anyhow!("{said}"))
+        }
+    }
+}
+
+/// A connection to a machine, which is made with the first command.
+pub struct Connection {
+    pub host: Host,
+    /// Of the socket that the commands share. Nobody else can open it.
+    folder: PathBuf,
+}
+
+impl Connection {
+    pub fn new(host: Host) -> anyhow::Result<Self> {
+        let name = format!("heartbeatctl-{}-{:x}", process::id(), nonce()?);
+        let folder = env::temp_dir().join(name);
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("{} cannot be created", folder.display()))?;
+        Ok(Self { host, folder })
+    }
+
+    /// Runs a command, with this on its standard input.
+    pub async fn run(&self, command: &str, input: &[u8]) -> anyhow::Result<Ended> {
+        let mut ssh = self.ssh(&[], command);
+        ssh.stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = ssh.spawn().context("ssh cannot be started")?;
+        let stdin = child.stdin.take();
+        let write = async move {
+            if let Some(mut stdin) = stdin {
+                // A command that ends early says why by itself.
+                let _ = stdin.write_all(input).await;
+                let _ = stdin.shutdown().await;
+            }
+        };
+        let ((), ended) = tokio::join!(write, child.wait_with_output());
+        let ended = ended?;
+        Ok(Ended {
+            status: ended.status,
+            stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
+        })
+    }
+
+    /// Runs a command on the user's terminal, so that it can ask for a password.
+    pub async fn run_on_terminal(&self, command: &str) -> anyhow::Result<Ended> {
+        let mut ssh = self.ssh(&["-t"], command);
+        ssh.stdout(io::stderr());
+        let status = ssh.status().await.context("ssh cannot be started")?;
+        Ok(Ended {
+            status,
+            stdout: String::new(),
+            stderr: format!("it failed on {}; what it said is above", self.host),
+        })
+    }
+
+    fn ssh(&self, options: &[&str], command: &str) -> Command {
+        let mut path = OsString::from("ControlPath=");
+        path.push(self.folder.join("socket"));
+        let mut ssh = Command::new("ssh");
+        ssh.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=300", "-o"])
+            .arg(path)
+            .args(options)
+            .args(["--", &self.host.0, command])
+            .kill_on_drop(true);
+        ssh
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let mut path = OsString::from("ControlPath=");
+        path.push(self.folder.join("socket"));
+        if self.folder.join("socket").exists() {
+            let mut ssh = process::Command::new("ssh");
+            ssh.arg("-o")
+                .arg(path)
+                .args(["-O", "exit", "--", &self.host.0]);
+            ssh.stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            let _ = ssh.status();
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn nonce() -> anyhow::Result<u64> {
+    use ring::rand::{SecureRandom, SystemRandom};
+    let mut bytes = [0; 8];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    ensure!(
+        filled.is_ok(),
+        "the system's random number generator failed"
+    );
+    Ok(u64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_host_gives_its_id() {
+        for (host, id) in [
+            ("root@web-1", Some("web-1")),
+            ("Web_1.example.com", Some("web-1-example-com")),
+            ("ssh://root@web-1:2222", Some("web-1")),
+            ("root@192.0.2.7", None),
+            ("ssh://[2001:db8::1]:22", None),
+        ] {
+            let host: Host = host.parse().unwrap();
+            assert_eq!(
+                host.server_id().map(|id| id.to_string()).as_deref(),
+                id,
+                "{host}"
+            );
+        }
+        for wrong in ["", "-oProxyCommand=x", "web 1", "web\n1"] {
+            assert!(wrong.parse::<Host>().is_err(), "{wrong:?}");
+        }
+    }
+}
