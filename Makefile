@@ -28,7 +28,7 @@ CTL := $(LOCAL) cargo run --quiet --package heartbeatctl --
 # The parts of `make test`, cheap ones first.
 PARTS := check deny test-openapi test-web test-deployment instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run agent ctl fleet web demo picture cost release test-release openapi check doc tools test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy enroll open example key
+.PHONY: help run agent ctl fleet web try picture cost release test-release openapi check doc tools test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy enroll open example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -48,8 +48,8 @@ fleet: ## Print the fleet of `make run`; ARGS is passed to `heartbeatctl fleet`.
 web: ## Show the fleet of `make run` in a browser; ARGS is passed to `heartbeatctl web`.
 	@$(CTL) web $(ARGS)
 
-demo: ## Fill the tables of `make run` with a week of a dozen servers; takes two minutes.
-	@$(LOCAL) cargo run --quiet --package dev --bin demo -- $(ARGS)
+try: ## Show everything on this machine alone: a demo fleet that goes on living, the page, announcements.
+	@python3 crates/dev/try.py
 
 check: ## Run the fast gate: format, lint, `cargo test`.
 	cargo fmt --all --check

@@ -70,7 +70,7 @@ with tempfile.TemporaryDirectory() as folder:
     dynamodb = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = re.search(r"http://[^ ,]+", dynamodb.stdout.readline())[0]
-        subprocess.run([DEBUG / "demo"], check=True)
+        subprocess.run([DEBUG / "demo", "--days", "7"], check=True)
         draw_terminal()
         photograph()
     finally:

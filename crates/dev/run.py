@@ -28,6 +28,7 @@ TOOLS = ROOT / "target" / "tools"
 CARGO_LAMBDA = TOOLS / "bin" / "cargo-lambda"
 PINS = ROOT / "tests" / "deployment" / "requirements.txt"
 LOCAL = dict(line.split("=", 1) for line in (ROOT / "crates" / "dev" / "local.env").read_text().splitlines())
+DEBUG = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "debug"
 DYNAMODB_PORT = int(os.environ.get("DYNAMODB_PORT", "8000"))
 FUNCTION_PORT = int(os.environ.get("FUNCTION_PORT", "9000"))
 DATA = os.environ.get("LOCAL_DATA", "target/local-dynamodb.sqlite")
@@ -77,9 +78,9 @@ def check_port(port, variable):
 
 
 @contextlib.contextmanager
-def running(*command):
+def running(*command, **options):
     """Runs a program in its own process group, so that the processes that it starts are stopped with it."""
-    program = subprocess.Popen(command, cwd=ROOT, env=os.environ | SETTINGS, start_new_session=True)
+    program = subprocess.Popen(command, cwd=ROOT, env=os.environ | SETTINGS, start_new_session=True, **options)
     try:
         yield program
     finally:
@@ -124,14 +125,13 @@ def sweep():
 
 
 class Topic(http.server.BaseHTTPRequestHandler):
-    """As much of SNS as one subscription needs: hands each message that is published to `notify`."""
+    """As much of SNS as subscriptions need: hands each message that is published to those who subscribed."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         form = dict(urllib.parse.parse_qsl(body))
-        sns = {"Subject": form["Subject"], "Message": json.loads(form["Message"])["default"]}
-        event = {"Records": [{"EventSource": "aws:sns", "Sns": sns}]}
-        threading.Thread(target=invoke, args=("notify", event, 150), daemon=True).start()
+        for receive in self.server.subscribers:
+            threading.Thread(target=receive, args=(form["Subject"], json.loads(form["Message"])), daemon=True).start()
         answer = b"<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
         self.send_response(200)
         self.send_header("Content-Length", str(len(answer)))
@@ -142,13 +142,22 @@ class Topic(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def notify(subject, message):
+    """Passes a message on to the webhooks."""
+    sns = {"Subject": subject, "Message": message["default"]}
+    invoke("notify", {"Records": [{"EventSource": "aws:sns", "Sns": sns}]}, 150)
+
+
 @contextlib.contextmanager
-def topic():
-    """The topic, if there are webhooks to which its messages go."""
-    if not os.environ.get("WEBHOOK_URLS"):
+def topic(*subscribers):
+    """The topic, if there is anybody to whom its messages go."""
+    if os.environ.get("WEBHOOK_URLS"):
+        subscribers += (notify,)
+    if not subscribers:
         yield
         return
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Topic) as server:
+        server.subscribers = subscribers
         threading.Thread(target=server.serve_forever, daemon=True).start()
         SETTINGS["AWS_ENDPOINT_URL_SNS"] = f"http://127.0.0.1:{server.server_port}"
         SETTINGS["ALERT_TOPIC_ARN"] = "arn:aws:sns:us-east-1:000000000000:alerts"
@@ -156,31 +165,58 @@ def topic():
         server.shutdown()
 
 
-def main():
+def prepare():
+    """Installs and builds what the functions and the database need."""
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     check_port(DYNAMODB_PORT, "DYNAMODB_PORT")
     check_port(FUNCTION_PORT, "FUNCTION_PORT")
     install()
     subprocess.run(["cargo", "build", "--package", "dev", "--package", "heartbeat"], cwd=ROOT, check=True)
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"))
-    dynamodb = [target / "debug/dev", "--port", str(DYNAMODB_PORT), "--file", DATA]
-    function = [CARGO_LAMBDA, "lambda", "watch", "--invoke-address", "127.0.0.1", "--invoke-port", str(FUNCTION_PORT)]
-    with topic(), running(*dynamodb) as database, running(*function) as watcher:
-        wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, database, timeout=30)
+
+
+@contextlib.contextmanager
+def database(data):
+    """The embedded DynamoDB, with this file."""
+    with running(DEBUG / "dev", "--port", str(DYNAMODB_PORT), "--file", data) as program:
+        wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, program, timeout=30)
+        yield
+
+
+@contextlib.contextmanager
+def functions():
+    """The functions, once the endpoint responds."""
+    address = ["--invoke-address", "127.0.0.1", "--invoke-port", str(FUNCTION_PORT)]
+    with running(CARGO_LAMBDA, "lambda", "watch", *address) as watcher:
         wait_for(URL, 405, watcher, timeout=300)
+        yield watcher
+
+
+def sweep_until_it_stops(watcher, every):
+    """Sweeps while the functions run, so many seconds apart."""
+    while watcher.poll() is None:
+        sweep()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            watcher.wait(every)
+    sys.exit("cargo lambda watch has stopped.")
+
+
+def main():
+    prepare()
+    with topic(), database(DATA), functions() as watcher:
         print(READY, flush=True)
-        while watcher.poll() is None:
-            sweep()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                watcher.wait(SWEEP_EVERY)
-        sys.exit("cargo lambda watch has stopped.")
+        sweep_until_it_stops(watcher, SWEEP_EVERY)
 
 
-if __name__ == "__main__":
+def run_until_interrupted(main):
+    """Runs a program that Ctrl-C ends."""
     try:
         main()
     except KeyboardInterrupt:
         pass
     except subprocess.CalledProcessError as failure:
         sys.exit(f"{failure.cmd[0]} failed.")
+
+
+if __name__ == "__main__":
+    run_until_interrupted(main)

@@ -1,13 +1,22 @@
-//! Fills the tables with a fleet that looks like a real one: `make demo`.
+//! Fills the tables with a fleet that looks like a real one, and lets it go on living: `make try`.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+use bytes::Bytes;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use clap::Parser;
 use fastrand::Rng;
 use futures_util::{StreamExt, stream};
+use http::{Request, StatusCode, Uri};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Map, Value, json};
 use std::f64::consts::TAU;
 use std::io::{self, Write};
+use std::time::Duration;
+use tables::metric::Rule;
 use tables::row::Row;
 use tables::server::{Memory, Os, Reading, Rules, Upsert};
 use tables::{HeartbeatId, Metrics, Number, ServerId, metric};
@@ -16,7 +25,7 @@ use tables::{HeartbeatId, Metrics, Number, ServerId, metric};
 const CONCURRENCY: usize = 8;
 const BATCH: usize = 25;
 
-/// Write a week of heartbeats for a dozen servers. Running it again replaces them.
+/// Write a day of heartbeats for a dozen servers. Running it again replaces them.
 #[derive(Parser)]
 struct Arguments {
     #[arg(long, env, default_value = "http://127.0.0.1:8000")]
@@ -28,8 +37,21 @@ struct Arguments {
     #[arg(long, env, default_value = "heartbeat-metrics")]
     metrics_table: String,
     /// How far back the history goes.
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 1)]
     days: i64,
+    /// Go on with heartbeats to this endpoint.
+    #[arg(long, value_name = "URL")]
+    live: Option<Uri>,
+    /// Seconds between two heartbeats of a server.
+    #[arg(long, default_value_t = 10)]
+    every: u64,
+    #[arg(
+        long,
+        env = "HEARTBEAT_API_KEY",
+        default_value = "",
+        hide_env_values = true
+    )]
+    api_key: String,
     /// Only this server.
     #[arg(long)]
     only: Option<String>,
@@ -126,6 +148,7 @@ async fn main() {
         .expect("a minute");
     dev::template::create(&client, "ServersTable", &arguments.servers_table).await;
     dev::template::create(&client, "MetricsTable", &arguments.metrics_table).await;
+    let mut living = Vec::new();
     for machine in &FLEET {
         if arguments
             .only
@@ -135,9 +158,123 @@ async fn main() {
             continue;
         }
         let rows = machine.history(now, arguments.days);
-        let _ = writeln!(io::stdout(), "{}: {} rows", machine.name, rows.len());
         upsert(&client, &arguments.servers_table, machine, rows.last()).await;
         append(&client, &arguments.metrics_table, machine, &rows).await;
+        living.extend(rows.last().map(|last| (machine, last.metrics)));
+    }
+    let _ = writeln!(io::stdout(), "The history of {} servers is written.", living.len());
+    if let Some(url) = arguments.live {
+        live(living, &url, &arguments.api_key, arguments.every).await;
+    }
+}
+
+/// What becomes of a server while it is watched.
+enum Fate {
+    Lives,
+    /// Sends nothing from this second on.
+    FallsSilent(u64),
+    /// Sends for so many seconds, and nothing for as many.
+    Flaps(u64),
+    /// Its disk gains so many percent per minute, up to 97.
+    FillsItsDisk(f64),
+    /// Its service fails in this second.
+    Fails(&'static str, u64),
+}
+
+impl Machine {
+    fn fate(&self) -> Fate {
+        match (self.name, self.habit) {
+            (_, Habit::Silent(_)) => Fate::FallsSilent(0),
+            ("build-1", _) => Fate::FallsSilent(60),
+            (_, Habit::Flaps) => Fate::Flaps(90),
+            ("media", _) => Fate::FillsItsDisk(5.0),
+            ("mail", _) => Fate::Fails("postfix", 60),
+            _ => Fate::Lives,
+        }
+    }
+
+    /// The heartbeat so many seconds after the last reading of its history, unless it is silent.
+    fn heartbeat(&self, last: &Metrics, seconds: u64, random: &mut Rng) -> Option<Value> {
+        let fate = self.fate();
+        match fate {
+            Fate::FallsSilent(from) if seconds >= from => return None,
+            Fate::Flaps(span) if seconds / span % 2 == 1 => return None,
+            _ => (),
+        }
+        let elapsed = seconds as f64;
+        let gained = match fate {
+            Fate::FillsItsDisk(percent) => percent * elapsed / 60.0,
+            _ => 0.0,
+        };
+        let disk = last.get("disk_percent").map_or(0.0, Number::as_f64);
+        let disk = (disk + gained).min(disk.max(97.0));
+        let metrics: Map<_, _> = last
+            .iter()
+            .map(|(metric, value)| {
+                let value = value.as_f64();
+                let value = match metric.name {
+                    "disk_percent" => json!(disk),
+                    "disk_used_gb" => json!(self.disk_gb * disk / 100.0),
+                    "cpu_percent" | "load_1m" => json!(value * (0.8 + 0.4 * random.f64())),
+                    "network_rx_bytes" => json!((value + self.network * 0.2 * elapsed) as u64),
+                    "network_tx_bytes" => json!((value + self.network * 0.1 * elapsed) as u64),
+                    "uptime_seconds" => json!(value as u64 + seconds),
+                    _ if metric.rule == Rule::Count => json!(value as u64),
+                    _ => json!(value),
+                };
+                (metric.name.to_owned(), value)
+            })
+            .collect();
+        let services = match fate {
+            Fate::Fails(name, from) => {
+                let status = if seconds >= from { "failed" } else { "running" };
+                json!([{ "name": name, "status": status }])
+            }
+            _ => json!([]),
+        };
+        let ahead = match self.habit {
+            Habit::Clock(minutes) => TimeDelta::minutes(minutes),
+            _ => TimeDelta::zero(),
+        };
+        Some(json!({
+            "server_id": self.name,
+            "hostname": format!("{}.example.com", self.name),
+            "timestamp": tables::time::format(Utc::now() + ahead),
+            "os_info": { "distribution": self.os[0], "version": self.os[1], "architecture": self.os[2] },
+            "metrics": metrics,
+            "services": services,
+        }))
+    }
+}
+
+/// Sends the heartbeats of the fleet from when the endpoint responds until it is stopped. What cannot be sent is not sent
+/// again.
+async fn live(fleet: Vec<(&Machine, Metrics)>, url: &Uri, key: &str, every: u64) {
+    let client: HttpClient<HttpConnector, Full<Bytes>> =
+        HttpClient::builder(TokioExecutor::new()).build_http();
+    while client.get(url.clone()).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let mut random = Rng::new();
+    let mut ticks = tokio::time::interval(Duration::from_secs(every));
+    for tick in 0.. {
+        ticks.tick().await;
+        for (machine, last) in &fleet {
+            let Some(heartbeat) = machine.heartbeat(last, tick * every, &mut random) else {
+                continue;
+            };
+            let request = Request::post(url)
+                .header("X-API-Key", key)
+                .body(Full::from(heartbeat.to_string()))
+                .expect("a request");
+            let status = client
+                .request(request)
+                .await
+                .map(|response| response.status());
+            if !status.as_ref().is_ok_and(StatusCode::is_success) {
+                let _ = writeln!(io::stderr(), "{}: {status:?}", machine.name);
+            }
+        }
     }
     sweep(&client, &arguments.servers_table).await;
 }
