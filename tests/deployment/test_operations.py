@@ -331,6 +331,10 @@ def test_every_default_in_the_table_matches_the_template():
         assert re.findall(r"[^`, ]+", defaults) == expected, names
 
 
+def test_the_table_of_parameters_is_what_the_template_says():
+    subprocess.run([sys.executable, "crates/dev/parameters.py", "--check"], cwd=ROOT, check=True)
+
+
 def amounts(row):
     return [float(cell.strip(" *").replace(",", "")) for cell in row.strip("|\n").split("|")[-3:]]
 
