@@ -28,7 +28,7 @@ CTL := $(LOCAL) cargo run --quiet --package heartbeatctl --
 # The parts of `make test`, cheap ones first.
 PARTS := check deny test-openapi test-web test-deployment instructions test-dynamodb-local soak-short test-smoke
 
-.PHONY: help run agent ctl fleet web try picture cost release test-release openapi check doc tools test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy enroll open example key
+.PHONY: help run agent ctl fleet web try picture cost parameters release test-release test-debian openapi check doc tools test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy enroll open example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -73,7 +73,7 @@ test: ## Run every check, except those of test-all.
 		echo "== make $$part took $$(($$(date +%s) - began)) s"; \
 	done; echo; echo "All passed in $$(($$(date +%s) - start)) s."
 
-test-all: test doc soak test-package test-release ## Run also what takes long and rarely changes.
+test-all: test doc soak test-package test-release test-debian ## Run also what takes long and rarely changes.
 
 deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny).
 	@if ! command -v cargo-deny >/dev/null; then \
@@ -97,6 +97,9 @@ picture: $(WEB_TOOLS)/ready ## Draw the README's pictures from the demo fleet (n
 
 cost: $(TOOLS)/ready ## Write the tables of docs/cost.md.
 	$(TOOLS)/bin/python crates/dev/cost.py
+
+parameters: $(TOOLS)/ready ## Write the table of parameters in docs/deploy.md.
+	$(TOOLS)/bin/python crates/dev/parameters.py
 
 test-deployment: validate build programs ## Test the stack, as far as possible without AWS.
 	python3 tests/dynamodb_local.py pytest tests/deployment
@@ -124,8 +127,12 @@ test-package: package ## Install, inspect and remove the package, in a folder.
 release: $(TOOLS)/release-ready ## Build the files of a release, for ARCHITECTURES, in target/release-files.
 	$(TOOLS)/bin/python crates/dev/release.py $(or $(ARCHITECTURES),$(PROCESSOR))
 
+test-debian: release ## Install the agent of a release in a Debian (needs root and debootstrap).
+	@command -v debootstrap >/dev/null || { echo "make $@ needs debootstrap: apt-get install debootstrap"; exit 1; }
+	DEBIAN=1 pytest tests/deployment/enroll.py
+
 test-release: release $(TOOLS)/tests-ready ## Test the files of a release, as far as possible without AWS.
-	pytest tests/deployment/release.py
+	pytest tests/deployment/release.py tests/deployment/enroll.py
 
 # The profile of the functions would take minutes to build, and hide overflows.
 fuzz: ## Search for a body that makes the parser panic (needs cargo-fuzz).

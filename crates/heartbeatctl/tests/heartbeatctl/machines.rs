@@ -10,39 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Takes the options that the tool passes, and fails on others. A mount namespace puts the machine's folders in the
-/// place of this one's.
-const SSH: &str = r#"#!/bin/bash
-printf '%s\n' "$*" >> "$MACHINES/ssh.log"
-while [ "$1" != -- ]; do
-    case $1 in
-        -o) [ "$2" != "${2#Control}" ] || exit 99; shift 2;;
-        -O) exit 0;;
-        -t) shift;;
-        *) exit 99;;
-    esac
-done
-export MACHINE=$MACHINES/machines/${2#*@}
-if ! [ -d "$MACHINE" ]; then
-    echo "ssh: connect to host $2 port 22: Connection refused" >&2
-    exit 255
-fi
-calls=$(($(cat "$MACHINES/calls") + 1))
-echo $calls > "$MACHINES/calls"
-if [ "$calls" = "$(cat "$MACHINES/BREAK_BEFORE")" ]; then
-    cat > /dev/null
-    exit 255
-fi
-export COMMAND=$3
-unshare --map-root-user --mount -- bash -c '
-    for folder in usr/local/bin etc run tmp; do
-        mount --bind "$MACHINE/$folder" "/$folder" || exit 98
-    done
-    exec env -i PATH=/usr/local/bin:/usr/bin:/bin sh -c "$COMMAND"'
-status=$?
-[ "$calls" != "$(cat "$MACHINES/BREAK_AFTER")" ] || exit 255
-exit $status
-"#;
+const SSH: &str = include_str!("fake-ssh.sh");
 
 /// Notes what it is told, and what every process was told at that time.
 const SYSTEMCTL: &str = r#"#!/bin/sh
