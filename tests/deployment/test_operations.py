@@ -30,37 +30,6 @@ def seconds_ago(seconds):
     return (datetime.now(timezone.utc) - timedelta(seconds=seconds)).isoformat()
 
 
-@pytest.fixture(scope="module")
-def query(settings, dynamodb, deployed):
-    """Runs the command for an operation on tables in which one server has fallen silent and one has not."""
-    with running(settings, dynamodb) as function:
-        for age, load in ((7200, 1), (60, 2)):
-            body = {"server_id": "web-1", "hostname": "web-1", "timestamp": seconds_ago(age)}
-            assert function.post(body | {"metrics": {"load_1m": load}})[0] == 200
-    silent = {"server_id": {"S": "silent"}, "last_seen": {"S": seconds_ago(240)}}
-    boto3.client("dynamodb", endpoint_url=dynamodb).put_item(TableName=deployed["ServersTable"], Item=silent)
-
-    def run_query(name):
-        names = {"SERVERS_TABLE": deployed["ServersTable"], "METRICS_TABLE": deployed["MetricsTable"]}
-        table = "METRICS" if name == "query" else "SERVERS"
-        shell = command(f'aws dynamodb {name} --table-name "${table}')
-        return json.loads(run(shell, AWS_ENDPOINT_URL_DYNAMODB=dynamodb, **names))
-
-    return run_query
-
-
-def test_a_server_is_read(query):
-    assert query("get-item")["Item"]["status"] == {"S": "online"}
-
-
-def test_the_last_hour_of_metrics_is_read(query):
-    assert [row["load_1m"] for row in query("query")["Items"]] == [{"N": "2"}]
-
-
-def test_silent_servers_are_found(query):
-    assert [server["server_id"] for server in query("scan")["Items"]] == [{"S": "silent"}]
-
-
 def test_the_names_of_the_tables_are_read_from_the_stack(aws, deployed):
     shell = command("output()") + 'echo "$SERVERS_TABLE $METRICS_TABLE $KEYS_TABLE"'
     names = run(shell, AWS_ENDPOINT_URL=aws("cloudformation").meta.endpoint_url).split()
@@ -110,7 +79,7 @@ def test_a_server_is_silenced_and_unsilenced(server):
 
 def test_a_server_is_retired(server):
     server(with_words("keys add web-1").splitlines()[1])
-    assert server(with_words("heartbeatctl forget")) is None
+    assert server(with_words("heartbeatctl retire web-1 --yes")) is None
 
 
 def test_the_server_of_the_end_to_end_test_goes_offline(server, aws, watchdog_settings, dynamodb, deployed):
@@ -276,13 +245,11 @@ def test_waiting_for_a_restore_ends_when_every_call_fails():
     assert ended == [1, 1]
 
 
-@pytest.mark.parametrize("is_deleted", [True, False])
-def test_samconfig_is_deleted_only_after_the_stack(tmp_path, is_deleted):
-    (tmp_path / "samconfig.toml").touch()
+def test_the_protection_is_switched_off_before_the_stack_is_deleted():
     shell = command("# † everything but the three tables")
-    outcome = "true" if is_deleted else "false"
-    subprocess.run(["bash", "-c", f"aws() {{ {outcome}; }}; {shell}"], cwd=tmp_path)
-    assert (tmp_path / "samconfig.toml").exists() != is_deleted
+    log = 'aws() { echo "$2"; [[ $2 != delete-stack ]]; }; '
+    called = subprocess.run(["bash", "-c", log + shell], capture_output=True, text=True).stdout.split()
+    assert called == ["update-termination-protection", "delete-stack"]
 
 
 def test_the_tables_that_a_deleted_stack_left_behind_are_found(aws, deployed):
@@ -382,12 +349,17 @@ def test_no_command_needs_a_tool_that_only_make_installs():
         assert [tool for tool in tools if re.search(rf"^\s*{tool} ", block, re.MULTILINE)] == [], block
 
 
-def test_the_readme_links_to_operations():
-    deploy = README.split("## Deploy")[1].split("\n## ")[0]
-    assert "(docs/deploy.md)" in deploy
-    (commands,) = BLOCKS.findall(deploy)
-    typed = [line.split("  #")[0].strip() for line in commands.splitlines()]
-    assert typed[0] == "EMAIL=me@example.org make deploy" and typed[-1] == "make example"
+def test_the_readme_shows_the_way_from_a_clone_to_the_page_and_links_to_operations():
+    assert "(docs/deploy.md)" in README.split("## Deploy")[1].split("\n## ")[0]
+    typed = [line.split(" HOST=")[0] for line in BLOCKS.findall(README)[0].splitlines()]
+    assert typed == ["EMAIL=me@example.org PHONE=ntfy PAGE=on make deploy", "make enroll", "make open"]
+
+
+def test_the_readme_can_be_typed_into_zsh():
+    """There, a comment after a command is an argument, and one on a line of its own must have no quote."""
+    for line in "".join(BLOCKS.findall(README)).splitlines():
+        assert not re.search(r"\S\s+# ", line), line
+        assert not (line.startswith("#") and set(line) & set("'\"`;()*?")), line
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -162,7 +162,11 @@ async fn main() {
         append(&client, &arguments.metrics_table, machine, &rows).await;
         living.extend(rows.last().map(|last| (machine, last.metrics)));
     }
-    let _ = writeln!(io::stdout(), "The history of {} servers is written.", living.len());
+    let _ = writeln!(
+        io::stdout(),
+        "The history of {} servers is written.",
+        living.len()
+    );
     if let Some(url) = arguments.live {
         live(living, &url, &arguments.api_key, arguments.every).await;
     }

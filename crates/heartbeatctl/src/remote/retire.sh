@@ -7,6 +7,8 @@ if ! has_agent; then
 fi
 [ "$(installed_id)" = "$server" ] || fail "the agent that is installed is $(installed_id), not $server"
 systemctl disable --now heartbeat-agent || systemctl stop heartbeat-agent || fail 'the agent cannot be stopped'
+# What it could not send.
+systemctl clean --what=state heartbeat-agent || :
 tick 'stopped heartbeat-agent'
 rm -f "$key" "$key.old"
 if has_package && command -v dpkg >/dev/null; then
