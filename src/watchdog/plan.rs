@@ -82,8 +82,7 @@ impl<'a> Plan<'a> {
             .collect()
     }
 
-    /// What may be published: everything about which it has been written ahead that something may be out, by one of these
-    /// writes or by an earlier sweep.
+    /// What may be published: everything that has been written ahead, by one of these writes or by an earlier sweep.
     pub fn publishable(&self, written: &[Write<'a>]) -> Contents<'a> {
         let decision = self.decision;
         let ids = written.iter().map(|write| &write.server().server_id);

@@ -12,10 +12,10 @@ use aws_sdk_sns::types::MessageAttributeValue;
 use chrono::{DateTime, NaiveTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::fmt;
 use std::time::Instant;
 use tables::server::{self, Memory, Rules};
 use tables::time::as_stored;
+use thiserror::Error;
 use tokio::time::timeout_at;
 use tracing::{error, info, warn};
 
@@ -44,16 +44,9 @@ struct Topic {
 }
 
 /// Why a sweep failed. The next sweep does what is left.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
 pub struct SweepError(String);
-
-impl fmt::Display for SweepError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for SweepError {}
 
 /// The outcome of a batch of updates.
 #[derive(Default)]

@@ -3,6 +3,7 @@
 use crate::metric;
 use crate::metric::{MAX_AMOUNT, METRICS, Metric, Rule};
 use std::fmt;
+use thiserror::Error;
 
 /// What applies to each metric that a list names.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12,19 +13,12 @@ pub struct Limits(Vec<(&'static Metric, Option<f64>)>);
 pub const DEFAULT_LIMITS: &str = "disk_percent=90";
 
 /// The entry of a list that is invalid, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{entry:?}: {reason}")]
 pub struct InvalidLimit {
     entry: String,
     reason: &'static str,
 }
-
-impl fmt::Display for InvalidLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.entry, self.reason)
-    }
-}
-
-impl std::error::Error for InvalidLimit {}
 
 impl Limits {
     /// The limits of a watchdog that is not told others: [`DEFAULT_LIMITS`].

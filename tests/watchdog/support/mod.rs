@@ -177,7 +177,7 @@ pub fn state(status: &str, since: Option<i64>, announced: Option<i64>) -> [Optio
     ]
 }
 
-/// The state of a server about whose absence something may be out.
+/// The state of a server about whose absence something may have been published.
 pub fn pending(status: &str, since: i64) -> [Option<String>; 3] {
     let [status, since, _] = state(status, Some(since), None);
     [status, since, Some("pending".to_owned())]

@@ -1,5 +1,5 @@
-//! Every attribute of the servers table, once. What is not in this list can be neither written nor read, and the scans read
-//! what is in it.
+//! Every attribute of the servers table, once. What is not in this list can be neither written nor read, and the scans
+//! read what is in it.
 
 use crate::Item;
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;

@@ -23,7 +23,7 @@ pub struct Server {
     pub last_seen: Option<time::Stored>,
     /// The `last_seen` before its current absence, or before the one that it has returned from.
     pub offline_since: Option<time::Stored>,
-    /// Absent while nothing about this absence can be out, [`PENDING`] from before anything is published, and
+    /// Absent while nothing about this absence can have been published, [`PENDING`] from before anything is, and
     /// `offline_since` once "offline" is recorded.
     pub announced: Option<String>,
     /// The `last_seen` with which a sweep first found the server online again.
@@ -161,7 +161,7 @@ pub struct HighEntry {
     /// When the reading was received with which it did.
     pub since: String,
     pub limit: f64,
-    /// Whether something about it may be out unrecorded.
+    /// Whether something about it may have been published without being recorded.
     pub is_pending: bool,
 }
 
@@ -226,7 +226,8 @@ impl HighEntry {
     }
 }
 
-/// The value of `announced`, and the member of an entry of `high`, while something may be out unrecorded.
+/// The value of `announced`, and the member of an entry of `high`, while something may have been published without being
+/// recorded.
 pub(super) const PENDING: &str = "pending";
 const SINCE: &str = "since";
 const LIMIT: &str = "limit";
@@ -308,7 +309,7 @@ impl Server {
             && self.announced.as_ref() == self.offline_since.as_ref().map(|since| &since.text)
     }
 
-    /// Whether it has been written ahead that something may be out.
+    /// Whether it has been written ahead that something may have been published.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.announced.as_deref() == Some(PENDING)

@@ -41,8 +41,8 @@ impl Server {
         .apply(update)
     }
 
-    /// Writes ahead that something about this absence may be out, on condition that it is still the same one and still
-    /// going on, or still over.
+    /// Writes ahead that something about this absence may have been published, on condition that it is still the same one
+    /// and still going on, or still over.
     #[must_use]
     pub fn write_ahead(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
         self.in_this_absence()
