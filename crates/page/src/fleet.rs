@@ -3,7 +3,7 @@
 mod remark;
 mod server;
 
-use crate::explain_in;
+use crate::explain::explain_in;
 use crate::time::{rounded, to_the_minute};
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};

@@ -3,7 +3,7 @@
 pub mod output;
 pub mod series;
 
-use crate::explain_in;
+use crate::explain::explain_in;
 use crate::time::Moment;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};

@@ -1,7 +1,8 @@
 //! The routes of the page and of its programs' interfaces.
 
+use crate::fleet::Fleet;
 use crate::history::{Period, Request, Source, output};
-use crate::{Fleet, html, openmetrics, time};
+use crate::{html, openmetrics, time};
 use aws_sdk_dynamodb::Client;
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -49,7 +50,6 @@ struct App {
 }
 
 /// The page. Whoever serves it decides who may see it, and gives every response its [headers](with_headers).
-#[must_use]
 pub fn router(tables: Tables) -> Router {
     let style = async || text("text/css", include_str!("style.css"));
     let script = async || text("text/javascript", include_str!("app.js"));
@@ -71,7 +71,6 @@ pub fn router(tables: Tables) -> Router {
 }
 
 /// The same with the headers of every response, also of those that a layer of it gave.
-#[must_use]
 pub fn with_headers(router: Router) -> Router {
     router.layer(map_response(async |mut response: Response| {
         for (name, value) in HEADERS {

@@ -116,7 +116,10 @@ async fn on_a_terminal(place: &Place) -> (String, Vec<String>) {
         .stdout(terminal.stream());
     let status = tokio::task::spawn_blocking(move || tool.status().unwrap());
     assert!(status.await.unwrap().success());
-    wait_until("the fleet", || terminal.output().contains("CPU 1H"));
+    wait_until("the whole fleet", || {
+        let output = terminal.output();
+        output.contains("CPU 1H") && output.ends_with('\n')
+    });
     let requests = proxy.take_requests().into_iter();
     (
         terminal.output(),

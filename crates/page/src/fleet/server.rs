@@ -162,14 +162,14 @@ fn reading(reading: &Reading) -> Map<String, Value> {
         ("timestamp", reading.timestamp),
         ("received_at", reading.received_at),
     ];
-    let times = times
+    let present_times = times
         .into_iter()
         .filter_map(|(name, at)| Some((name.to_owned(), json!(format(at?)))));
     let metrics = reading
         .metrics
         .iter()
         .map(|(metric, value)| (metric.name.to_owned(), number(value)));
-    times.chain(metrics).collect()
+    present_times.chain(metrics).collect()
 }
 
 #[cfg(test)]
