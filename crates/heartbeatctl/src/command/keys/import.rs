@@ -1,12 +1,12 @@
 //! `keys import`: digests of keys that another system issued.
 
-use crate::aws::explain_in;
 use crate::key::KeysTable;
 use crate::terminal::print;
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use chrono::Utc;
 use clap::Args;
+use page::explain_in;
 use serde::Serialize;
 use std::io::{self, BufRead};
 use tables::ServerId;
