@@ -3,6 +3,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use tables::printable;
 
 /// Prints a result.
 pub fn result(text: impl Display) {
@@ -30,20 +31,4 @@ fn is_ready() -> bool {
 #[cfg(not(target_os = "linux"))]
 const fn is_ready() -> bool {
     true
-}
-
-/// Replaces each character that a terminal executes, hides or uses to reorder others.
-pub fn printable(text: &str) -> String {
-    let is_unsafe = |character: char| {
-        character.is_control()
-            || matches!(
-                character,
-                '\u{61c}'
-                    | '\u{200b}'..='\u{200f}'
-                    | '\u{2028}'..='\u{202e}'
-                    | '\u{2060}'..='\u{2069}'
-                    | '\u{feff}'
-            )
-    };
-    text.replace(is_unsafe, "\u{fffd}")
 }

@@ -3,13 +3,13 @@
 use crate::connection::{TIMEOUT, untrusted, was_not_sent};
 use crate::key::Key;
 use crate::pace::retry_pause;
-use crate::print::printable;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::fmt;
 use std::io::Read;
 use std::thread;
 use std::time::{Duration, Instant};
+use tables::printable;
 use ureq::http::{HeaderMap, Uri};
 
 /// How much of an answer is read, bytes.

@@ -95,32 +95,13 @@ impl Kind {
     /// All kinds, in the order in which a message says them.
     pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
+    #[rustfmt::skip]
     const fn row(self) -> Row {
         match self {
-            Self::Offline => Row {
-                key: "offline",
-                noun: "server",
-                tone: Tone::Bad,
-                read: |list| read(list, Entry::Offline),
-            },
-            Self::Back => Row {
-                key: "back",
-                noun: "server",
-                tone: Tone::Good,
-                read: |list| read(list, Entry::Back),
-            },
-            Self::High => Row {
-                key: "high",
-                noun: "metric",
-                tone: Tone::Bad,
-                read: |list| read(list, Entry::High),
-            },
-            Self::Normal => Row {
-                key: "normal",
-                noun: "metric",
-                tone: Tone::Good,
-                read: |list| read(list, Entry::Normal),
-            },
+            Self::Offline => Row { key: "offline", noun: "server", tone: Tone::Bad, read: |list| read(list, Entry::Offline) },
+            Self::Back => Row { key: "back", noun: "server", tone: Tone::Good, read: |list| read(list, Entry::Back) },
+            Self::High => Row { key: "high", noun: "metric", tone: Tone::Bad, read: |list| read(list, Entry::High) },
+            Self::Normal => Row { key: "normal", noun: "metric", tone: Tone::Good, read: |list| read(list, Entry::Normal) },
         }
     }
 
@@ -165,26 +146,27 @@ impl Entry {
             Self::Offline(server) => {
                 let away = away(&server.last_seen, now);
                 let detail = format!("silent since {}{away}", time(&server.last_seen));
-                Sentence {
-                    name: name(&server.server_id, server.hostname.as_deref()),
-                    rest: format!(" is offline: {detail}"),
-                    detail,
-                    subject: format!("{} is offline", server.server_id),
-                }
+                Sentence::of_server(&server.server_id, &server.hostname, "is offline", detail)
             }
             Self::Back(server) => {
                 let returned_at = server.returned_at.as_deref().and_then(parse);
                 let away = away(&server.offline_since, returned_at);
                 let detail = format!("was silent since {}{away}", time(&server.offline_since));
-                Sentence {
-                    name: name(&server.server_id, server.hostname.as_deref()),
-                    rest: format!(" is back: {detail}"),
-                    detail,
-                    subject: format!("{} is back", server.server_id),
-                }
+                Sentence::of_server(&server.server_id, &server.hostname, "is back", detail)
             }
             Self::High(crossing) => crossing.say("high", "high since"),
             Self::Normal(crossing) => crossing.say("normal", "no longer high; it was since"),
+        }
+    }
+}
+
+impl Sentence {
+    fn of_server(server_id: &str, hostname: &Option<String>, state: &str, detail: String) -> Self {
+        Self {
+            name: name(server_id, hostname.as_deref()),
+            rest: format!(" {state}: {detail}"),
+            detail,
+            subject: format!("{server_id} {state}"),
         }
     }
 }

@@ -5,6 +5,7 @@ mod server;
 
 use crate::explain::explain_in;
 use crate::time::{rounded, to_the_minute};
+use announcement::words::plural;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
 pub use remark::Remark;
@@ -74,9 +75,8 @@ impl Fleet {
             0 => String::new(),
             silenced => format!(", {silenced} silenced"),
         };
-        let plural = if self.servers.len() == 1 { "" } else { "s" };
-        let servers = self.servers.len();
-        format!("{servers} server{plural}, {offline} offline{silenced}")
+        let servers = plural(self.servers.len(), "server");
+        format!("{servers}, {offline} offline{silenced}")
     }
 
     /// What has to be known about the watchdog: that it is late, or that it has not written its rules.
