@@ -199,6 +199,7 @@ mod tests {
             metrics: Metrics::from_iter([(metric!("disk_percent"), Number::Float(percent))]),
             timestamp: None,
             received_at: Some(now()),
+            ..Reading::default()
         };
         let server = Server {
             server_id: server_id.to_owned(),

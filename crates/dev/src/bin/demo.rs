@@ -162,6 +162,7 @@ async fn main() {
         append(&client, &arguments.metrics_table, machine, &rows).await;
         living.extend(rows.last().map(|last| (machine, last.metrics)));
     }
+    sweep(&client, &arguments.servers_table).await;
     let _ = writeln!(
         io::stdout(),
         "The history of {} servers is written.",
@@ -280,7 +281,6 @@ async fn live(fleet: Vec<(&Machine, Metrics)>, url: &Uri, key: &str, every: u64)
             }
         }
     }
-    sweep(&client, &arguments.servers_table).await;
 }
 
 impl Machine {
