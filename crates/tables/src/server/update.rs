@@ -21,17 +21,17 @@ impl Update {
     pub fn of(server_id: &str) -> Self {
         Self {
             server_id: server_id.to_owned(),
-            set: String::new(),
+            // Room for everything that a heartbeat sets.
+            set: String::with_capacity(512),
             remove: String::new(),
             condition: String::new(),
             names: HashMap::new(),
-            // Room for everything that a heartbeat sets.
             values: HashMap::with_capacity(14),
         }
     }
 
     pub fn set(mut self, attribute: Attribute, value: AttributeValue) -> Self {
-        let placeholder = format!(":{}", attribute.name());
+        let placeholder = [":", attribute.name()].concat();
         self.begin_set(attribute);
         self.set.push_str(&placeholder);
         self.values.insert(placeholder, value);
@@ -40,7 +40,7 @@ impl Update {
 
     /// Unless the attribute has a value.
     pub fn set_if_absent(self, attribute: Attribute, value: AttributeValue) -> Self {
-        let placeholder = format!(":{}", attribute.name());
+        let placeholder = [":", attribute.name()].concat();
         let mut update = self.set_from(attribute, attribute, &placeholder);
         update.values.insert(placeholder, value);
         update
@@ -85,7 +85,7 @@ impl Update {
         self.begin_condition();
         match value {
             Some(value) => {
-                let placeholder = format!(":was_{}", attribute.name());
+                let placeholder = [":was_", attribute.name()].concat();
                 self.names.extend(attribute.write(&mut self.condition));
                 self.condition.push_str(" = ");
                 self.condition.push_str(&placeholder);
