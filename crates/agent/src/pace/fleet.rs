@@ -150,7 +150,7 @@ fn after_outage(agents: u32, time: Duration) -> Outcome {
 // 10,000 had been silent by then.
 #[test]
 fn a_fleet_of_forty_servers_for_each_request_per_second_outlives_an_outage() {
-    let minutes = |minutes| Duration::from_secs(60 * minutes);
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     let expected = Outcome {
         silent: 0,
         throttled: 53,

@@ -25,7 +25,15 @@ pub struct FileSystems {
     /// The mount points to choose from; none means every local one.
     chosen: Vec<OsString>,
     /// Mounts that have been asked and have not answered yet, each by one thread.
-    asked: HashMap<Vec<u8>, Receiver<io::Result<Usage>>>,
+    asked: HashMap<Vec<u8>, Receiver<io::Result<Used>>>,
+}
+
+/// What a mount answers.
+#[derive(Clone, Copy)]
+struct Used {
+    space: Usage,
+    /// Numbers, not bytes.
+    inodes: Usage,
 }
 
 /// What is reported as one: a file system, or the mounted datasets of a pool.
@@ -67,6 +75,9 @@ impl FileSystems {
                 .filter(is_missing)
                 .map(|point| FileSystem {
                     mount_point: point.to_string_lossy().into_owned(),
+                    device: String::new(),
+                    kind: String::new(),
+                    inodes: None,
                     condition: Condition::Unknown("no file system is mounted there".to_owned()),
                 }),
         );
@@ -79,10 +90,18 @@ impl FileSystems {
             .iter()
             .map(|mount| self.usage(mount, deadline))
             .collect();
-        let usage: Result<Vec<Usage>, String> = usages.into_iter().collect();
-        let usage = usage.map(|usages| together(&usages));
+        let used: Result<Vec<Used>, String> = usages.into_iter().collect();
+        let first = group.mounts[0];
+        let inodes = used
+            .as_ref()
+            .ok()
+            .and_then(|used| used.first()?.inodes.percent());
+        let usage = used.map(|used| together(used.into_iter().map(|used| used.space).collect()));
         FileSystem {
-            mount_point: group.mounts[0].name(),
+            mount_point: first.name(),
+            device: String::from_utf8_lossy(pool(first).unwrap_or(&first.source)).into_owned(),
+            kind: first.kind.clone(),
+            inodes: inodes.filter(|_| is_ext(first)),
             condition: match (group.failure, usage) {
                 (Some(reason), usage) => Condition::Failed(usage.ok(), reason),
                 (None, Ok(usage)) => Condition::Ok(usage),
@@ -92,7 +111,7 @@ impl FileSystems {
     }
 
     /// What a mount that has been asked answers.
-    fn usage(&mut self, mount: &Mount, deadline: Instant) -> Result<Usage, String> {
+    fn usage(&mut self, mount: &Mount, deadline: Instant) -> Result<Used, String> {
         let no_answer = || "it does not answer".to_owned();
         let answer = self.asked.get(&mount.point).ok_or_else(no_answer)?;
         let patience = deadline.saturating_duration_since(Instant::now());
@@ -118,6 +137,10 @@ fn visible(mounts: &[Mount]) -> Vec<&Mount> {
 /// Whether a mount is on a disk of this machine. A container's root is an overlay on a disk of its host.
 fn is_local(mount: &Mount) -> bool {
     LOCAL.contains(&&*mount.kind) || (mount.kind == "overlay" && mount.point == b"/")
+}
+
+fn is_ext(mount: &Mount) -> bool {
+    matches!(&*mount.kind, "ext2" | "ext3" | "ext4")
 }
 
 /// The pool that a mount of ZFS belongs to; a snapshot counts what its dataset counts.
@@ -167,9 +190,9 @@ fn datasets<'a>(visible: &[&'a Mount], wanted: &[u8]) -> Vec<&'a Mount> {
 }
 
 /// What datasets of one pool use together: what they refer to, over that plus the largest available.
-fn together(usages: &[Usage]) -> Usage {
-    if let [usage] = usages {
-        return *usage;
+fn together(usages: Vec<Usage>) -> Usage {
+    if let [usage] = *usages {
+        return usage;
     }
     let used = usages.iter().map(|usage| usage.used).sum();
     let available = usages
@@ -228,7 +251,7 @@ fn failures<'a>(
 
 /// How many errors a file system of the kind ext4 has counted since it was last repaired.
 fn errors(mount: &Mount) -> Option<u64> {
-    if !matches!(&*mount.kind, "ext2" | "ext3" | "ext4") {
+    if !is_ext(mount) {
         return None;
     }
     let device = fs::read_link(Path::new("/sys/dev/block").join(&mount.device)).ok()?;
@@ -238,7 +261,7 @@ fn errors(mount: &Mount) -> Option<u64> {
 }
 
 /// Asks for the usage of a mount in a thread of its own, because the answer may never come.
-fn ask(point: Vec<u8>) -> Receiver<io::Result<Usage>> {
+fn ask(point: Vec<u8>) -> Receiver<io::Result<Used>> {
     let (sender, answer) = channel();
     let failed = sender.clone();
     let thread = thread::Builder::new().stack_size(64 * 1024);
@@ -249,14 +272,20 @@ fn ask(point: Vec<u8>) -> Receiver<io::Result<Usage>> {
     answer
 }
 
-fn usage(point: &OsStr) -> io::Result<Usage> {
+fn usage(point: &OsStr) -> io::Result<Used> {
     let stat = rustix::fs::statvfs(point)?;
     let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-    Ok(Usage {
+    let space = Usage {
         total: bytes(stat.f_blocks),
         used: bytes(stat.f_blocks.saturating_sub(stat.f_bfree)),
         available: bytes(stat.f_bavail),
-    })
+    };
+    let inodes = Usage {
+        total: stat.f_files,
+        used: stat.f_files.saturating_sub(stat.f_ffree),
+        available: stat.f_favail,
+    };
+    Ok(Used { space, inodes })
 }
 
 #[cfg(test)]
@@ -325,7 +354,7 @@ mod tests {
             available,
         };
         let datasets: Vec<_> = (0..20).map(|_| usage(45, 100)).collect();
-        let pool = together(&datasets);
+        let pool = together(datasets);
         assert_eq!(pool, usage(900, 100));
     }
 
