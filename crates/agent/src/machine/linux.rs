@@ -9,6 +9,7 @@ mod memory;
 mod mount;
 mod network;
 mod service;
+mod statvfs;
 mod temperature;
 
 use super::filesystem::History;

@@ -168,7 +168,6 @@ fn ask(arguments: &[&str], units: &[String], deadline: Instant) -> Result<String
         .env_clear()
         .envs(env::var_os("PATH").map(|path| ("PATH", path)))
         .env("LC_ALL", "C")
-        .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
