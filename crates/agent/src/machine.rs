@@ -185,15 +185,18 @@ impl Readings {
     /// Degrees Celsius, if there is a sensor.
     pub fn temperature(&mut self, degrees: Option<f64>) {
         let degrees = degrees.map(|degrees| json!((degrees * 10.0).round() / 10.0));
-        self.metrics
-            .extend(degrees.map(|degrees| ("temperature_celsius".to_owned(), degrees)));
+        self.metrics.extend(
+            degrees.map(|degrees| (metric!("temperature_celsius").name.to_owned(), degrees)),
+        );
     }
 
     /// Whether the machine has to be started anew, if that is known.
     pub fn reboot_required(&mut self, is_required: Option<bool>) {
         let is_required = is_required.map(Value::from);
-        self.metrics
-            .extend(is_required.map(|is_required| ("reboot_required".to_owned(), is_required)));
+        self.metrics.extend(
+            is_required
+                .map(|is_required| (metric!("reboot_required").name.to_owned(), is_required)),
+        );
     }
 
     /// The services, if anybody could say which there are, and what could not be said.
