@@ -19,7 +19,8 @@ use cpu::Cpu;
 use filesystem::FileSystems;
 use service::Services;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 
 pub use identity::{guid, identity};
 
@@ -65,7 +66,10 @@ impl System {
 
 /// The content of a file, which is never empty.
 fn read(path: &str) -> anyhow::Result<Vec<u8>> {
-    let content = fs::read(path).with_context(|| path.to_owned())?;
+    // The size of these files is said to be 0: without some room, they are read in many small parts.
+    let mut content = Vec::with_capacity(8192);
+    let read = File::open(path).and_then(|mut file| file.read_to_end(&mut content));
+    read.with_context(|| path.to_owned())?;
     ensure!(!content.is_empty(), "{path} is empty");
     Ok(content)
 }

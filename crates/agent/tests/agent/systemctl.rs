@@ -184,7 +184,7 @@ fn what_systemd_does_not_answer_is_unknown_and_in_time() {
         .env("PATH", "/nowhere");
     let nowhere = run(&mut nowhere);
     assert_eq!(services(&nowhere), pairs(&[("nginx", "unknown")]));
-    let said = "not read: services: systemctl: No such file or directory (os error 2)\n";
+    let said = "not read: services: systemctl is not installed\n";
     assert_eq!(nowhere.stderr, said);
 }
 

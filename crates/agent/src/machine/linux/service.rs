@@ -5,7 +5,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::collections::HashMap;
 use std::env;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -158,15 +158,21 @@ fn status(properties: &HashMap<&str, &str>) -> Status {
     }
 }
 
-/// What `systemctl` prints. It gets nothing of the environment but the path to find it: the key is not for it.
+/// The program on the path. With its whole name, it is started without a copy of the agent's memory.
+fn systemctl() -> Option<PathBuf> {
+    let folders = env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
+    let mut files = env::split_paths(&folders).map(|folder| folder.join("systemctl"));
+    files.find(|file| file.is_file())
+}
+
+/// What `systemctl` prints. It gets nothing of the environment: the key is not for it.
 fn ask(arguments: &[&str], units: &[String], deadline: Instant) -> Result<String, String> {
-    let mut command = Command::new("systemctl");
+    let mut command = Command::new(systemctl().ok_or("systemctl is not installed")?);
     command
         .args(["--no-pager", "--no-ask-password"])
         .args(arguments)
         .args(units)
         .env_clear()
-        .envs(env::var_os("PATH").map(|path| ("PATH", path)))
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
