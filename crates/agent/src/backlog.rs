@@ -10,6 +10,9 @@ use std::time::Duration;
 /// The maximum size of all bodies together, bytes. A heartbeat has about 700.
 const MAX_BYTES: usize = 7_000_000;
 
+/// What a heartbeat holds that is kept.
+const KEPT: [&str; 5] = ["server_id", "hostname", "timestamp", "os_info", "metrics"];
+
 /// A heartbeat that is sent later than it was measured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -24,8 +27,12 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Marks a heartbeat as measured at a moment that has passed. Its id stays.
+    /// Marks a heartbeat as measured at a moment that has passed. Its id stays, and of its content what a row has: the
+    /// rest is about the present.
     pub fn new(mut heartbeat: Value, idempotency_key: String, measured: Moment) -> Self {
+        if let Some(heartbeat) = heartbeat.as_object_mut() {
+            heartbeat.retain(|name, _| KEPT.contains(&name.as_str()));
+        }
         heartbeat["backlog"] = true.into();
         Self {
             outgoing: Outgoing {

@@ -5,15 +5,17 @@ mod filesystem;
 mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;
+mod service;
 
 #[cfg(target_os = "linux")]
 use linux as system;
 #[cfg(not(target_os = "linux"))]
 use other as system;
 
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use filesystem::{Condition, FileSystem, Usage};
 use serde_json::{Map, Value, json};
+use service::{Service, Status};
 use std::ffi::OsString;
 use std::fmt;
 use tables::{Metric, ServerId, metric};
@@ -71,6 +73,10 @@ const GIB: f64 = (1_u64 << 30) as f64;
 #[derive(Default)]
 pub struct Readings {
     metrics: Map<String, Value>,
+    /// None if nobody could say which there are.
+    file_systems: Option<Vec<Value>>,
+    /// None if nobody could say whether there are any.
+    services: Option<Vec<Service>>,
     pub problems: Vec<Problem>,
 }
 
@@ -114,16 +120,27 @@ impl Readings {
 
     /// The fullest of these file systems, and what is wrong with them.
     pub fn file_systems(&mut self, file_systems: &[FileSystem]) {
+        let entries = file_systems.iter().flat_map(FileSystem::as_json);
+        self.file_systems = Some(entries.collect());
         for file_system in file_systems {
             let name = &file_system.mount_point;
-            let problem = match &file_system.condition {
+            let (status, reason, problem) = match &file_system.condition {
                 Condition::Ok(_) => continue,
-                Condition::Unknown(reason) => Problem::not_read(format!("disk {name}"), reason),
+                Condition::Unknown(reason) => {
+                    let problem = Problem::not_read(format!("disk {name}"), reason);
+                    (Status::Unknown, reason, problem)
+                }
                 Condition::Failed(_, reason) => {
-                    Problem::failed(format!("file system {name}"), reason)
+                    let problem = Problem::failed(format!("file system {name}"), reason);
+                    (Status::Failed, reason, problem)
                 }
             };
             self.problems.push(problem);
+            self.services.get_or_insert_default().push(Service {
+                name: format!("filesystem {name}"),
+                status,
+                reason: Some(reason.clone()),
+            });
         }
         let fullness = |usage: &Usage| usage.percent().unwrap_or(-1.0);
         let usages = file_systems.iter().filter_map(FileSystem::usage);
@@ -165,6 +182,30 @@ impl Readings {
         });
     }
 
+    /// Degrees Celsius, if there is a sensor.
+    pub fn temperature(&mut self, degrees: Option<f64>) {
+        let degrees = degrees.map(|degrees| json!((degrees * 10.0).round() / 10.0));
+        self.metrics.extend(
+            degrees.map(|degrees| (metric!("temperature_celsius").name.to_owned(), degrees)),
+        );
+    }
+
+    /// Whether the machine has to be started anew, if that is known.
+    pub fn reboot_required(&mut self, is_required: Option<bool>) {
+        let is_required = is_required.map(Value::from);
+        self.metrics.extend(
+            is_required
+                .map(|is_required| (metric!("reboot_required").name.to_owned(), is_required)),
+        );
+    }
+
+    /// The services, if anybody could say which there are, and what could not be said.
+    pub fn services(&mut self, services: Option<Vec<Service>>, problem: Option<String>) {
+        self.services = services;
+        let problem = problem.map(|reason| Problem::not_read("services", reason));
+        self.problems.extend(problem);
+    }
+
     pub fn uptime<E: fmt::Display>(&mut self, seconds: Result<u64, E>) {
         self.add("uptime", seconds, |seconds| {
             vec![(metric!("uptime_seconds"), json!(seconds))]
@@ -177,12 +218,45 @@ fn tenths(percent: f64) -> Value {
     json!((percent.clamp(0.0, 100.0) * 10.0).round() / 10.0)
 }
 
+impl FileSystem {
+    /// The entries of a heartbeat: one, and one more if the inodes are fuller than the space.
+    fn as_json(&self) -> Vec<Value> {
+        let Some((usage, percent)) = self
+            .usage()
+            .and_then(|usage| Some((usage, usage.percent()?)))
+        else {
+            return Vec::new();
+        };
+        let entry = |name: &str, percent: f64| {
+            json!({
+                "mount_point": name,
+                "device": self.device,
+                "fs_type": self.kind,
+                "percent": tenths(percent),
+            })
+        };
+        let mut space = entry(&self.mount_point, percent);
+        for (name, bytes) in [
+            ("total_bytes", usage.total),
+            ("used_bytes", usage.used),
+            ("available_bytes", usage.available),
+        ] {
+            space[name] = bytes.into();
+        }
+        let inodes = self.inodes.filter(|inodes| *inodes > percent);
+        let name = format!("{} (inodes)", self.mount_point);
+        let inodes = inodes.map(|inodes| entry(&name, inodes));
+        [space].into_iter().chain(inodes).collect()
+    }
+}
+
 impl Machine {
     /// `disks` are the mount points to choose from, or none for every local one.
-    pub fn new(server_id: Option<ServerId>, disks: Vec<OsString>) -> Self {
+    /// `services` are the units to report, besides those that have failed.
+    pub fn new(server_id: Option<ServerId>, disks: Vec<OsString>, services: Vec<String>) -> Self {
         Self {
             server_id,
-            system: system::System::new(disks),
+            system: system::System::new(disks, services),
         }
     }
 
@@ -210,14 +284,29 @@ impl Machine {
         let given = self.server_id.clone();
         let server_id = given.unwrap_or_else(|| ServerId::from_hostname(&hostname));
         let measured = Moment::now();
+        let mut heartbeat = json!({
+            "server_id": server_id.as_str(),
+            "hostname": hostname,
+            "timestamp": tables::time::format(measured.wall),
+            "agent_version": env!("CARGO_PKG_VERSION"),
+            "os_info": os_info,
+            "metrics": readings.metrics,
+        });
+        let services = readings
+            .services
+            .map(|services| services.iter().map(Service::as_json).collect());
+        for (name, value) in [
+            ("server_guid", system::guid().map(Value::from)),
+            ("boot_id", clock::boot_id().map(Value::from)),
+            ("filesystems", readings.file_systems.map(Value::from)),
+            ("services", services),
+        ] {
+            if let Some(value) = value {
+                heartbeat[name] = value;
+            }
+        }
         Reading {
-            heartbeat: json!({
-                "server_id": server_id.as_str(),
-                "hostname": hostname,
-                "timestamp": tables::time::format(measured.wall),
-                "os_info": os_info,
-                "metrics": readings.metrics,
-            }),
+            heartbeat,
             measured,
             problems: readings.problems,
         }

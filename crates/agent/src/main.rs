@@ -65,6 +65,10 @@ struct Arguments {
     /// these is.
     #[arg(long = "disk", value_name = "PATH")]
     disks: Vec<OsString>,
+    /// A unit of systemd to report, besides those that have failed; may be given more than once. `.service` may be left
+    /// out. In the variable, white space separates them.
+    #[arg(long = "service", value_name = "NAME", env = "HEARTBEAT_SERVICES")]
+    services: Vec<String>,
     /// A PEM file with further authorities to trust, besides those of the system.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -113,7 +117,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut machine = machine::Machine::new(arguments.server_id, arguments.disks);
+    let services = arguments
+        .services
+        .iter()
+        .flat_map(|names| names.split_whitespace());
+    let services = services.map(str::to_owned).collect();
+    let mut machine = machine::Machine::new(arguments.server_id, arguments.disks, services);
     if arguments.print {
         let reading = machine.read();
         print::result(format_args!("{:#}", reading.heartbeat));

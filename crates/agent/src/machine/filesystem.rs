@@ -4,10 +4,15 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// A file system of this machine, or a pool of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct FileSystem {
     pub mount_point: String,
+    /// The name of its device, or of its pool.
+    pub device: String,
+    pub kind: String,
     pub condition: Condition,
+    /// How full its inodes are, if it has a fixed number of them, percent.
+    pub inodes: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

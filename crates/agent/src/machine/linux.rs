@@ -3,32 +3,41 @@
 
 mod cpu;
 mod filesystem;
+mod identity;
 mod load;
 mod memory;
 mod mount;
 mod network;
+mod service;
+mod statvfs;
+mod temperature;
 
 use super::filesystem::History;
 use super::{Problem, Readings};
 use anyhow::{Context, ensure};
 use cpu::Cpu;
 use filesystem::FileSystems;
-use serde_json::{Value, json};
-use std::ffi::{CStr, OsString};
-use std::fs;
+use service::Services;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+
+pub use identity::{guid, identity};
 
 pub struct System {
     cpu: Cpu,
     file_systems: FileSystems,
     pub history: History,
+    services: Services,
 }
 
 impl System {
-    pub fn new(disks: Vec<OsString>) -> Self {
+    pub fn new(disks: Vec<OsString>, services: Vec<String>) -> Self {
         Self {
             cpu: Cpu::default(),
             file_systems: FileSystems::new(disks),
             history: History::default(),
+            services: Services::new(services),
         }
     }
 
@@ -41,6 +50,10 @@ impl System {
         readings.load(one_line(load::average()));
         readings.uptime(one_line(load::uptime()));
         readings.network(one_line(network::read()));
+        readings.temperature(temperature::read());
+        readings.reboot_required(identity::reboot_required());
+        let answer = self.services.read();
+        readings.services(answer.services, answer.problem);
         match one_line(mounts) {
             Ok(mounts) => {
                 let file_systems = self.file_systems.read(&mounts, &mut self.history);
@@ -53,7 +66,10 @@ impl System {
 
 /// The content of a file, which is never empty.
 fn read(path: &str) -> anyhow::Result<Vec<u8>> {
-    let content = fs::read(path).with_context(|| path.to_owned())?;
+    // The size of these files is said to be 0: without some room, they are read in many small parts.
+    let mut content = Vec::with_capacity(8192);
+    let read = File::open(path).and_then(|mut file| file.read_to_end(&mut content));
+    read.with_context(|| path.to_owned())?;
     ensure!(!content.is_empty(), "{path} is empty");
     Ok(content)
 }
@@ -66,25 +82,4 @@ fn lines(content: &[u8]) -> impl Iterator<Item = &str> {
 
 fn one_line<T>(read: anyhow::Result<T>) -> Result<T, String> {
     read.map_err(|reason| format!("{reason:#}"))
-}
-
-/// The host name, and what the endpoint calls `os_info`.
-pub fn identity() -> (Option<String>, Value) {
-    let kernel = rustix::system::uname();
-    let text = |text: &CStr| text.to_str().ok().map(str::to_owned);
-    let release = fs::read("/etc/os-release").unwrap_or_default();
-    let value = |name: &str| {
-        let mut lines = lines(&release);
-        let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        let value = line?.trim().trim_matches(['"', '\'']);
-        Some(value.chars().take(100).collect::<String>())
-    };
-    let os_info = json!({
-        "distribution": value("NAME"),
-        "version": value("VERSION_ID"),
-        "kernel": text(kernel.release()),
-        "architecture": text(kernel.machine()),
-    });
-    let hostname = text(kernel.nodename()).filter(|name| !name.is_empty());
-    (hostname, os_info)
 }

@@ -1,19 +1,23 @@
 //! Systems other than Linux: what `sysinfo` says. Nobody has run the agent there.
 
-use super::{Problem, Readings, Usage};
+use super::filesystem::{Condition, FileSystem, History, Usage};
+use super::{Problem, Readings};
 use serde_json::{Value, json};
+use std::ffi::OsString;
 use std::thread;
 use sysinfo::{Disks, MINIMUM_CPU_UPDATE_INTERVAL, Networks};
 
 pub struct System {
-    chosen: Vec<String>,
+    chosen: Vec<OsString>,
+    pub history: History,
     system: Option<sysinfo::System>,
 }
 
 impl System {
-    pub fn new(disks: Vec<String>) -> Self {
+    pub fn new(disks: Vec<OsString>, _services: Vec<String>) -> Self {
         Self {
             chosen: disks,
+            history: History::default(),
             system: None,
         }
     }
@@ -29,7 +33,7 @@ impl System {
                     self.system.insert(system)
                 }
                 Err(reason) => {
-                    readings.problems.push(Problem::new("machine", reason));
+                    readings.problems.push(Problem::not_read("machine", reason));
                     return;
                 }
             },
@@ -53,30 +57,35 @@ impl System {
             (received, sent)
         }));
         match Disks::new_with_refreshed_list() {
-            Err(reason) => readings.problems.push(Problem::new("disk", reason)),
+            Err(reason) => readings.problems.push(Problem::not_read("disk", reason)),
             Ok(disks) => {
-                let is_chosen = |point: &str| {
-                    self.chosen.is_empty() || self.chosen.iter().any(|chosen| chosen == point)
-                };
-                let chosen = disks.iter().filter(|disk| {
-                    disk.mount_point().to_str().is_some_and(is_chosen) && !disk.is_read_only()
+                let file_systems = disks.iter().filter(|disk| {
+                    let is_chosen = self
+                        .chosen
+                        .iter()
+                        .any(|chosen| disk.mount_point() == chosen);
+                    (is_chosen || self.chosen.is_empty()) && !disk.is_read_only()
                 });
-                let usages = chosen.map(|disk| Usage {
-                    total: disk.total_space(),
-                    used: disk.total_space().saturating_sub(disk.available_space()),
-                    available: disk.available_space(),
+                let file_systems = file_systems.map(|disk| FileSystem {
+                    mount_point: disk.mount_point().to_string_lossy().into_owned(),
+                    device: disk.name().to_string_lossy().into_owned(),
+                    kind: disk.file_system().to_string_lossy().into_owned(),
+                    condition: Condition::Ok(Usage {
+                        total: disk.total_space(),
+                        used: disk.total_space().saturating_sub(disk.available_space()),
+                        available: disk.available_space(),
+                    }),
+                    inodes: None,
                 });
-                let fullness = |usage: &Usage| usage.percent().unwrap_or(-1.0);
-                let fullest = usages.max_by(|a, b| fullness(a).total_cmp(&fullness(b)));
-                match fullest {
-                    Some(usage) => readings.disk(usage),
-                    None => readings
-                        .problems
-                        .push(Problem::new("disk", "there is none")),
-                }
+                readings.file_systems(&file_systems.collect::<Vec<_>>());
             }
         }
     }
+}
+
+/// There is none.
+pub const fn guid() -> Option<String> {
+    None
 }
 
 /// The host name, and what the endpoint calls `os_info`.

@@ -78,6 +78,16 @@ fn a_backlog_follows_the_live_heartbeat() {
             .body
             .clone();
         body["backlog"] = true.into();
+        // Only the metrics are of a moment that has passed.
+        for present in [
+            "agent_version",
+            "boot_id",
+            "filesystems",
+            "server_guid",
+            "services",
+        ] {
+            body.as_object_mut().unwrap().remove(present);
+        }
         assert_eq!(kept.body, body);
     }
     let keys: HashSet<_> = kept.iter().map(|kept| &kept.idempotency_key).collect();

@@ -3,7 +3,7 @@
 use crate::namespace::{Machine, bytes, ext4};
 use crate::support::{Endpoint, Received};
 use dev::command::{Run, run, stop, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
@@ -103,6 +103,14 @@ fn a_disk_below_a_private_folder_is_unknown_unless_the_agent_may_search_it() {
     assert!(!is_full(&metrics), "{metrics}");
     let expected = "not read: disk /mnt/private/disk: Permission denied (os error 13)\n";
     assert_eq!(said, expected);
+    let reading = run(as_nobody(&machine, &[]).arg("--print")).json();
+    let unknown = json!({
+        "name": "filesystem /mnt/private/disk",
+        "status": "unknown",
+        "status_reason": "Permission denied (os error 13)"
+    });
+    assert_eq!(reading["services"], json!([unknown]));
+    assert!(entries(&reading, "/mnt/private/disk").is_empty());
     let (metrics, said) = printed(&mut as_nobody(&machine, &MAY_SEARCH));
     assert!(is_full(&metrics), "{metrics} {said}");
     assert_eq!(said, "");
@@ -134,6 +142,68 @@ fn a_disk_below_a_private_folder_is_unknown_unless_the_agent_may_search_it() {
     assert!(
         capabilities.iter().all(|own| *own == expected),
         "{capabilities:?}"
+    );
+}
+
+fn entries(reading: &Value, name: &str) -> Vec<Value> {
+    let entries = reading["filesystems"].as_array().unwrap().iter();
+    let is_of = |entry: &&Value| entry["mount_point"].as_str().unwrap().ends_with(name);
+    entries.filter(is_of).cloned().collect()
+}
+
+#[test]
+fn each_file_system_is_listed_as_df_shows_it() {
+    let Some(machine) = Machine::start("list", &ext4("disk", "rw")) else {
+        return;
+    };
+    let reading = run(machine.agent().arg("--print")).json();
+    let [entry] = &entries(&reading, "/disk")[..] else {
+        panic!("{reading}");
+    };
+    let df = output_of(
+        &machine,
+        "df -B1 --output=source,fstype,size,used,avail disk | tail -1",
+    );
+    let columns: Vec<_> = df.split_whitespace().collect();
+    let number = |name: &str| entry[name].to_string();
+    assert_eq!(entry["device"], columns[0]);
+    assert_eq!(entry["fs_type"], columns[1]);
+    assert_eq!(number("total_bytes"), columns[2]);
+    assert_eq!(number("used_bytes"), columns[3]);
+    assert_eq!(number("available_bytes"), columns[4]);
+    assert!(is_full(&reading["metrics"]), "{reading}");
+}
+
+// The space is nearly empty, and no file can be made.
+#[test]
+fn inodes_that_are_fuller_than_the_space_are_listed_as_df_shows_them() {
+    let script = "
+        truncate -s 2M image
+        mkfs.ext4 -q -N 128 image
+        mkdir disk
+        mount -o loop image disk
+        number=0
+        while touch disk/$number 2>/dev/null; do number=$((number + 1)); done";
+    let Some(machine) = Machine::start("inodes", script) else {
+        return;
+    };
+    let reading = run(machine.agent().arg("--print")).json();
+    let inodes = &entries(&reading, "/disk (inodes)")[..];
+    let df = output_of(&machine, "df --output=ipcent disk | tail -1");
+    assert_eq!((inodes.len(), df.trim()), (1, "100%"), "{reading}");
+    assert_eq!(inodes[0]["percent"], 100.0);
+    assert!(inodes[0].get("used_bytes").is_none(), "they are not bytes");
+    let space = entries(&reading, "/disk")[0]["percent"].as_f64().unwrap();
+    assert!(space < 50.0, "{reading}");
+    let fullest = reading["filesystems"].as_array().unwrap().iter();
+    let fullest = fullest
+        .filter(|entry| entry.get("used_bytes").is_some())
+        .map(|entry| entry["percent"].as_f64().unwrap())
+        .max_by(f64::total_cmp);
+    assert_eq!(
+        reading["metrics"]["disk_percent"].as_f64(),
+        fullest,
+        "of the space"
     );
 }
 
@@ -179,7 +249,9 @@ fn a_disk_that_became_read_only_has_failed_also_for_an_agent_that_starts_later()
 
     machine.run("mount -o remount,ro disk");
     let child = start(&machine, &endpoint);
-    assert!(is_full(&next_heartbeat(&endpoint).body["metrics"]));
+    let heartbeat = next_heartbeat(&endpoint);
+    assert!(is_full(&heartbeat.body["metrics"]));
+    assert_eq!(heartbeat.body["services"][0]["status"], "failed");
     let point = machine.folder.join("disk").display().to_string();
     let expected = format!("failed: file system {point}: it can no longer be written to");
     assert_eq!(failures(child), [expected]);

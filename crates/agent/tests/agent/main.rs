@@ -17,3 +17,5 @@ mod sending;
 mod service;
 mod state;
 mod support;
+#[cfg(target_os = "linux")]
+mod systemctl;

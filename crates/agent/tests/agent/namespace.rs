@@ -54,15 +54,15 @@ impl Machine {
         let mut command = Command::new("nsenter");
         let id = self.holder.id().to_string();
         command.args(["--target", &id, "--mount", "--net", "--"]);
-        command.args(["sh", "-ec", script, env!("CARGO_BIN_EXE_heartbeat-agent")]);
-        command.current_dir(&self.folder).stdin(Stdio::null());
+        let script = format!("cd '{}'\n{script}", self.folder.display());
+        command.args(["sh", "-ec", &script, env!("CARGO_BIN_EXE_heartbeat-agent")]);
+        command.stdin(Stdio::null());
         command
     }
 
     /// Runs a script that must succeed.
     pub fn run(&self, script: &str) {
-        let script = format!("cd '{}'\n{script}", self.folder.display());
-        assert!(self.shell(&script).status().unwrap().success(), "{script}");
+        assert!(self.shell(script).status().unwrap().success(), "{script}");
     }
 
     pub fn agent(&self) -> Command {

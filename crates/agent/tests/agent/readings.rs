@@ -234,19 +234,19 @@ fn a_disk_that_is_not_there_is_said() {
     );
 }
 
-/// A FUSE mount whose server is stopped, until this is dropped.
-struct HungMount {
+/// A FUSE mount, until this is dropped.
+struct FuseMount {
     server: Child,
     point: String,
 }
 
-impl HungMount {
-    fn start() -> Option<Self> {
+impl FuseMount {
+    fn start(name: &str) -> Option<Self> {
         if !has("bindfs") || !fs::exists("/dev/fuse").unwrap() {
             eprintln!("skipped: bindfs or /dev/fuse is missing");
             return None;
         }
-        let point = format!("{}/hung mount", env!("CARGO_TARGET_TMPDIR"));
+        let point = format!("{}/{name}", env!("CARGO_TARGET_TMPDIR"));
         fs::create_dir_all(&point).unwrap();
         let server = Command::new("bindfs")
             .args(["-f", "/etc", &point])
@@ -255,10 +255,9 @@ impl HungMount {
         let mount = Self { server, point };
         let is_mounted = || {
             let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-            mounts.contains("hung\\040mount")
+            mounts.contains(&format!("/{} ", name.replace(' ', "\\040")))
         };
         dev::command::wait_until("the mount", is_mounted);
-        mount.signal("STOP");
         Some(mount)
     }
 
@@ -274,7 +273,7 @@ impl HungMount {
     }
 }
 
-impl Drop for HungMount {
+impl Drop for FuseMount {
     fn drop(&mut self) {
         self.signal("CONT");
         let _ = Command::new("umount").arg(&self.point).status();
@@ -287,14 +286,20 @@ impl Drop for HungMount {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_hung_mount_delays_no_heartbeat() {
-    let Some(mount) = HungMount::start() else {
+    let Some(mount) = FuseMount::start("hung mount") else {
         return;
     };
+    // It is asked after the one that hangs.
+    let Some(other) = FuseMount::start("hung mount, and another") else {
+        return;
+    };
+    mount.signal("STOP");
     let hung = mount.point.as_str();
     for (arguments, has_disk) in [
         (&[][..], true),
         (&["--disk", hung], false),
         (&["--disk", hung, "--disk", "/"], true),
+        (&["--disk", hung, "--disk", &other.point], true),
     ] {
         let started = Instant::now();
         let (reading, problems) = printed(arguments);

@@ -1,4 +1,4 @@
-//! The unit file of the agent.
+//! The unit files: of the agent, and of the operator's checks.
 
 use std::process::{Command, Output};
 
@@ -9,7 +9,9 @@ const UNIT: &str = concat!(
 
 /// What systemd says about a unit file with a drop-in, if it is installed.
 fn verify(name: &str, unit: &str, drop_in: &str) -> Option<Output> {
-    let copy = format!("{}/{name}.service", env!("CARGO_TARGET_TMPDIR"));
+    let folder = format!("{}/units", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let copy = format!("{folder}/{name}");
     // systemd-analyze requires the program to exist.
     let program = env!("CARGO_BIN_EXE_heartbeat-agent");
     std::fs::write(&copy, unit.replace("/usr/bin/heartbeat-agent", program)).unwrap();
@@ -30,7 +32,7 @@ fn the_unit_file_is_valid() {
     assert!(unit.contains("LoadCredential=api-key:") && !unit.contains("HEARTBEAT_API_KEY="));
     assert!(unit.contains("SystemCallErrorNumber=EPERM"));
     assert!(unit.contains("\nStateDirectory=heartbeat-agent\nStateDirectoryMode=0700\n"));
-    if let Some(Output { status, stderr, .. }) = verify("heartbeat-agent", &unit, "") {
+    if let Some(Output { status, stderr, .. }) = verify("heartbeat-agent.service", &unit, "") {
         let warnings = String::from_utf8_lossy(&stderr);
         assert!(status.success() && warnings.is_empty(), "{warnings}");
     }
@@ -49,10 +51,66 @@ fn the_drop_in_of_the_documentation_is_valid() {
     let unit = std::fs::read_to_string(UNIT).unwrap();
     let drop_in = drop_in();
     assert!(drop_in.contains("AmbientCapabilities=CAP_DAC_READ_SEARCH"));
-    if let Some(Output { status, stderr, .. }) = verify("with-drop-in", &unit, &drop_in) {
+    if let Some(Output { status, stderr, .. }) = verify("with-drop-in.service", &unit, &drop_in) {
         let warnings = String::from_utf8_lossy(&stderr);
         assert!(status.success() && warnings.is_empty(), "{warnings}");
     }
+}
+
+// What systemd thinks of it, from 0 (nothing is exposed) to 100; it was 17 before the agent asked `systemctl`.
+#[test]
+fn the_agent_is_no_more_exposed_than_before() {
+    let exposure = |threshold: &str| {
+        let mut command = Command::new("systemd-analyze");
+        command.args([
+            "security",
+            "--offline=yes",
+            "--no-pager",
+            "--threshold",
+            threshold,
+        ]);
+        command
+            .arg(UNIT)
+            .output()
+            .map(|output| output.status.success())
+    };
+    match (exposure("17"), exposure("10")) {
+        (Ok(true), Ok(false)) => {}
+        (Err(_), _) => eprintln!("SKIPPED: systemd-analyze is not installed"),
+        others => panic!("{others:?}"),
+    }
+}
+
+fn check_unit(kind: &str) -> String {
+    let file = format!(
+        "{}/debian/heartbeat-check@.{kind}",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    std::fs::read_to_string(file).unwrap()
+}
+
+// A check may run as root; the agent does not run it, and does not run as root.
+#[test]
+fn the_units_of_a_check_are_valid() {
+    let service = check_unit("service");
+    assert!(service.contains("\nTimeoutStartSec=30\n") && service.contains("\nMemoryMax="));
+    let program = env!("CARGO_BIN_EXE_heartbeat-agent");
+    let runnable = service.replace("/etc/heartbeat/checks.d/%i", program);
+    assert_ne!(service, runnable);
+    for (name, unit) in [
+        ("heartbeat-check@backup.service", runnable),
+        ("heartbeat-check@backup.timer", check_unit("timer")),
+    ] {
+        if let Some(Output { status, stderr, .. }) = verify(name, &unit, "") {
+            let warnings = String::from_utf8_lossy(&stderr);
+            assert!(
+                status.success() && warnings.is_empty(),
+                "{name}: {warnings}"
+            );
+        }
+    }
+    let agent = std::fs::read_to_string(UNIT).unwrap();
+    assert!(agent.contains("\nDynamicUser=yes\nCapabilityBoundingSet=\n"));
 }
 
 #[test]
@@ -67,7 +125,7 @@ fn a_typo_in_a_unit_file_or_a_drop_in_is_noticed() {
     .into_iter()
     .enumerate()
     {
-        if let Some(verified) = verify(&format!("with-a-typo-{number}"), &unit, &drop_in) {
+        if let Some(verified) = verify(&format!("with-a-typo-{number}.service"), &unit, &drop_in) {
             let warnings = String::from_utf8_lossy(&verified.stderr);
             assert!(warnings.contains(typo), "{warnings}");
         }

@@ -19,6 +19,20 @@ fn the_help_names_exit_codes_and_variables() {
     }
 }
 
+// The disk of the log is full, or nobody reads it any more.
+#[test]
+fn an_error_that_cannot_be_printed_is_still_an_exit_code() {
+    let full = || {
+        std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let mut fleet = tool();
+    let failed = fleet.arg("fleet").stderr(full()).status().unwrap();
+    assert_eq!(failed.code(), Some(1));
+}
+
 #[test]
 fn wrong_usage_is_exit_code_2() {
     for arguments in [

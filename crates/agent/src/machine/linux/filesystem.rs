@@ -1,19 +1,13 @@
-//! The file systems: how full they are, and whether they work. A mount that hangs never delays a heartbeat.
+//! The file systems: how full they are, and whether they work.
 
 use super::mount::Mount;
+use super::statvfs::{Mounts, Used};
 use crate::machine::filesystem::{Condition, FileSystem, History, Past, Place, Usage};
 use std::collections::{HashMap, HashSet};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
-use std::io;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// How long all mounts together may take to answer.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// File systems on a disk of this machine. `fuseblk` is a disk behind FUSE, such as NTFS.
 const LOCAL: [&str; 21] = [
@@ -24,8 +18,7 @@ const LOCAL: [&str; 21] = [
 pub struct FileSystems {
     /// The mount points to choose from; none means every local one.
     chosen: Vec<OsString>,
-    /// Mounts that have been asked and have not answered yet, each by one thread.
-    asked: HashMap<Vec<u8>, Receiver<io::Result<Usage>>>,
+    mounts: Mounts,
 }
 
 /// What is reported as one: a file system, or the mounted datasets of a pool.
@@ -39,7 +32,7 @@ impl FileSystems {
     pub fn new(chosen: Vec<OsString>) -> Self {
         Self {
             chosen,
-            asked: HashMap::new(),
+            mounts: Mounts::default(),
         }
     }
 
@@ -48,16 +41,11 @@ impl FileSystems {
         let visible = visible(mounts);
         let failures = failures(&visible, history, errors);
         let groups = groups(&visible, &failures, &self.chosen);
-        for mount in groups.iter().flat_map(|group| &group.mounts) {
-            if !self.asked.contains_key(&mount.point) {
-                self.asked
-                    .insert(mount.point.clone(), ask(mount.point.clone()));
-            }
-        }
-        let deadline = Instant::now() + PATIENCE;
+        let all = groups.iter().flat_map(|group| &group.mounts);
+        let answers = self.mounts.ask(all.map(|mount| &*mount.point));
         let mut file_systems: Vec<_> = groups
             .into_iter()
-            .map(|group| self.answer(group, deadline))
+            .map(|group| file_system(group, &answers))
             .collect();
         let is_missing =
             |point: &&OsString| !visible.iter().any(|mount| mount.point == point.as_bytes());
@@ -67,43 +55,41 @@ impl FileSystems {
                 .filter(is_missing)
                 .map(|point| FileSystem {
                     mount_point: point.to_string_lossy().into_owned(),
+                    device: String::new(),
+                    kind: String::new(),
+                    inodes: None,
                     condition: Condition::Unknown("no file system is mounted there".to_owned()),
                 }),
         );
         file_systems
     }
+}
 
-    fn answer(&mut self, group: Group, deadline: Instant) -> FileSystem {
-        let usages: Vec<_> = group
-            .mounts
-            .iter()
-            .map(|mount| self.usage(mount, deadline))
-            .collect();
-        let usage: Result<Vec<Usage>, String> = usages.into_iter().collect();
-        let usage = usage.map(|usages| together(&usages));
-        FileSystem {
-            mount_point: group.mounts[0].name(),
-            condition: match (group.failure, usage) {
-                (Some(reason), usage) => Condition::Failed(usage.ok(), reason),
-                (None, Ok(usage)) => Condition::Ok(usage),
-                (None, Err(reason)) => Condition::Unknown(reason),
-            },
-        }
-    }
-
-    /// What a mount that has been asked answers.
-    fn usage(&mut self, mount: &Mount, deadline: Instant) -> Result<Usage, String> {
-        let no_answer = || "it does not answer".to_owned();
-        let answer = self.asked.get(&mount.point).ok_or_else(no_answer)?;
-        let patience = deadline.saturating_duration_since(Instant::now());
-        let usage = match answer.recv_timeout(patience) {
-            // It is not asked again until it has answered.
-            Err(RecvTimeoutError::Timeout) => return Err(no_answer()),
-            Err(RecvTimeoutError::Disconnected) => Err("it could not be asked".to_owned()),
-            Ok(answer) => answer.map_err(|reason| reason.to_string()),
-        };
-        self.asked.remove(&mount.point);
-        usage
+fn file_system(group: Group, answers: &HashMap<&[u8], Result<Used, String>>) -> FileSystem {
+    let no_answer = || Err("it could not be asked".to_owned());
+    let answer = |mount: &&Mount| {
+        answers
+            .get(&*mount.point)
+            .cloned()
+            .unwrap_or_else(no_answer)
+    };
+    let used: Result<Vec<Used>, String> = group.mounts.iter().map(answer).collect();
+    let first = group.mounts[0];
+    let inodes = used
+        .as_ref()
+        .ok()
+        .and_then(|used| used.first()?.inodes.percent());
+    let usage = used.map(|used| together(used.into_iter().map(|used| used.space).collect()));
+    FileSystem {
+        mount_point: first.name(),
+        device: String::from_utf8_lossy(pool(first).unwrap_or(&first.source)).into_owned(),
+        kind: first.kind.clone(),
+        inodes: inodes.filter(|_| is_ext(first)),
+        condition: match (group.failure, usage) {
+            (Some(reason), usage) => Condition::Failed(usage.ok(), reason),
+            (None, Ok(usage)) => Condition::Ok(usage),
+            (None, Err(reason)) => Condition::Unknown(reason),
+        },
     }
 }
 
@@ -118,6 +104,10 @@ fn visible(mounts: &[Mount]) -> Vec<&Mount> {
 /// Whether a mount is on a disk of this machine. A container's root is an overlay on a disk of its host.
 fn is_local(mount: &Mount) -> bool {
     LOCAL.contains(&&*mount.kind) || (mount.kind == "overlay" && mount.point == b"/")
+}
+
+fn is_ext(mount: &Mount) -> bool {
+    matches!(&*mount.kind, "ext2" | "ext3" | "ext4")
 }
 
 /// The pool that a mount of ZFS belongs to; a snapshot counts what its dataset counts.
@@ -167,9 +157,9 @@ fn datasets<'a>(visible: &[&'a Mount], wanted: &[u8]) -> Vec<&'a Mount> {
 }
 
 /// What datasets of one pool use together: what they refer to, over that plus the largest available.
-fn together(usages: &[Usage]) -> Usage {
-    if let [usage] = usages {
-        return *usage;
+fn together(usages: Vec<Usage>) -> Usage {
+    if let [usage] = *usages {
+        return usage;
     }
     let used = usages.iter().map(|usage| usage.used).sum();
     let available = usages
@@ -228,35 +218,13 @@ fn failures<'a>(
 
 /// How many errors a file system of the kind ext4 has counted since it was last repaired.
 fn errors(mount: &Mount) -> Option<u64> {
-    if !matches!(&*mount.kind, "ext2" | "ext3" | "ext4") {
+    if !is_ext(mount) {
         return None;
     }
     let device = fs::read_link(Path::new("/sys/dev/block").join(&mount.device)).ok()?;
     let file = Path::new("/sys/fs/ext4").join(device.file_name()?);
     let count = fs::read(file.join("errors_count")).ok()?;
     std::str::from_utf8(&count).ok()?.trim().parse().ok()
-}
-
-/// Asks for the usage of a mount in a thread of its own, because the answer may never come.
-fn ask(point: Vec<u8>) -> Receiver<io::Result<Usage>> {
-    let (sender, answer) = channel();
-    let failed = sender.clone();
-    let thread = thread::Builder::new().stack_size(64 * 1024);
-    let asked = thread.spawn(move || drop(sender.send(usage(&OsString::from_vec(point)))));
-    if let Err(reason) = asked {
-        let _ = failed.send(Err(reason));
-    }
-    answer
-}
-
-fn usage(point: &OsStr) -> io::Result<Usage> {
-    let stat = rustix::fs::statvfs(point)?;
-    let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
-    Ok(Usage {
-        total: bytes(stat.f_blocks),
-        used: bytes(stat.f_blocks.saturating_sub(stat.f_bfree)),
-        available: bytes(stat.f_bavail),
-    })
 }
 
 #[cfg(test)]
@@ -325,7 +293,7 @@ mod tests {
             available,
         };
         let datasets: Vec<_> = (0..20).map(|_| usage(45, 100)).collect();
-        let pool = together(&datasets);
+        let pool = together(datasets);
         assert_eq!(pool, usage(900, 100));
     }
 

@@ -1,0 +1,247 @@
+//! What systemd knows: through a `systemctl` of the test, and the real one where there is one. D-Bus, the state directory,
+//! timers and drop-ins have not been tried under a systemd that runs.
+
+use crate::support::{agent, has, output};
+use dev::command::{Run, run};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The agent, with a `systemctl` that is this script.
+fn with_systemctl(name: &str, script: &str) -> Command {
+    let folder = format!("{}/systemctl-{name}", env!("CARGO_TARGET_TMPDIR"));
+    fs::create_dir_all(&folder).unwrap();
+    let file = format!("{folder}/systemctl");
+    // It is replaced as a whole: another test may just start a program, which would keep it busy.
+    let new = format!("{file}.new");
+    fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).unwrap();
+    fs::rename(new, file).unwrap();
+    let mut agent = agent();
+    agent
+        .arg("--print")
+        .env("PATH", format!("{folder}:/usr/bin:/bin"));
+    agent
+}
+
+const SYSTEMD: &str = "
+case \"$*\" in
+*list-units*)
+    echo 'postfix.service loaded failed failed Postfix'
+    echo 'heartbeat-check@backup.service loaded failed failed Heartbeat check backup'
+    echo 'app.service loaded activating auto-restart An application'
+    echo 'data.mount loaded failed failed /data' ;;
+*show*)
+    for unit; do case $unit in
+    nginx.service) echo \"Names=$unit
+Type=notify
+ActiveState=active
+SubState=running
+Result=success
+\" ;;
+    app.service) echo \"Names=$unit
+Type=simple
+ActiveState=activating
+SubState=auto-restart
+Result=exit-code
+\" ;;
+    backup.service) echo \"Names=$unit
+Type=oneshot
+ActiveState=inactive
+SubState=dead
+Result=success
+\" ;;
+    cron.service) echo \"Names=$unit anacron.service
+Type=simple
+ActiveState=inactive
+SubState=dead
+Result=success
+\" ;;
+    backup.timer) echo \"Names=$unit
+ActiveState=active
+SubState=waiting
+Result=success
+\" ;;
+    esac; done ;;
+esac";
+
+fn services(run: &Run) -> Vec<(String, String)> {
+    let reading = run.json();
+    let services = reading["services"].as_array().unwrap().iter();
+    let text = |service: &Value, name: &str| service[name].as_str().unwrap().to_owned();
+    services
+        .map(|service| (text(service, "name"), text(service, "status")))
+        .collect()
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    let owned = |(name, status): &(&str, &str)| ((*name).to_owned(), (*status).to_owned());
+    expected.iter().map(owned).collect()
+}
+
+#[test]
+fn failed_units_and_named_ones_are_reported() {
+    let failed = [
+        ("postfix", "failed"),
+        ("backup", "failed"),
+        ("app", "failed"),
+        ("data.mount", "failed"),
+    ];
+    let all = run(&mut with_systemctl("failed", SYSTEMD));
+    assert_eq!(services(&all), pairs(&failed), "{all:?}");
+    assert_eq!(all.stderr, "");
+
+    let named = [
+        ("nginx", "running"),
+        ("app", "failed"),
+        ("cron", "stopped"),
+        ("backup.timer", "running"),
+        ("nothing", "unknown"),
+    ];
+    let rest = [
+        ("postfix", "failed"),
+        ("backup", "failed"),
+        ("data.mount", "failed"),
+    ];
+    let expected = pairs(&[&named[..], &rest].concat());
+    let mut by_flag = with_systemctl("by-flag", SYSTEMD);
+    for name in ["nginx", "app.service", "cron", "backup.timer", "nothing"] {
+        by_flag.args(["--service", name]);
+    }
+    assert_eq!(services(&run(&mut by_flag)), expected);
+    let mut by_variable = with_systemctl("by-variable", SYSTEMD);
+    by_variable.env(
+        "HEARTBEAT_SERVICES",
+        " nginx app\tcron.service\nbackup.timer  nothing ",
+    );
+    assert_eq!(services(&run(&mut by_variable)), expected);
+
+    // A oneshot that ended well has done what it should.
+    let mut oneshot = with_systemctl("oneshot", SYSTEMD);
+    let oneshot = run(oneshot.args(["--service", "backup"]));
+    assert!(
+        services(&oneshot).contains(&("backup".to_owned(), "running".to_owned())),
+        "{oneshot:?}"
+    );
+}
+
+#[test]
+fn a_machine_on_which_all_is_well_says_so() {
+    let well = run(&mut with_systemctl("well", "exit 0"));
+    assert_eq!(well.json()["services"], json!([]));
+}
+
+#[test]
+fn what_systemd_does_not_answer_is_unknown_and_in_time() {
+    for (name, script, reason) in [
+        (
+            "no-bus",
+            "echo 'Failed to connect to bus' >&2; exit 1",
+            "systemctl cannot ask systemd",
+        ),
+        ("killed", "kill -9 $$", "systemctl cannot ask systemd"),
+        ("hangs", "sleep 60", "systemctl does not answer"),
+        (
+            "hangs-with-a-child",
+            "sleep 60 & exit 0",
+            "systemctl does not answer",
+        ),
+        (
+            "ignores-the-end",
+            "exec >&-; sleep 60",
+            "systemctl does not answer",
+        ),
+        (
+            "prints-without-end",
+            "while :; do echo nginx; done",
+            "systemctl does not answer",
+        ),
+    ] {
+        let started = Instant::now();
+        let mut agent = with_systemctl(name, script);
+        let run = run(agent.args(["--service", "nginx", "--service", "cron"]));
+        let time = started.elapsed();
+        assert!(time < Duration::from_secs(8), "{name}: {time:?}");
+        let unknown = |service: &str| json!({ "name": service, "status": "unknown", "status_reason": reason });
+        let reading = run.json();
+        assert_eq!(
+            reading["services"],
+            json!([unknown("nginx"), unknown("cron")]),
+            "{name}"
+        );
+        assert!(reading["metrics"]["memory_percent"].is_number());
+        assert_eq!(
+            run.stderr,
+            format!("not read: services: {reason}\n"),
+            "{name}"
+        );
+    }
+    let mut nowhere = agent();
+    nowhere
+        .args(["--print", "--service", "nginx"])
+        .env("PATH", "/nowhere");
+    let nowhere = run(&mut nowhere);
+    assert_eq!(services(&nowhere), pairs(&[("nginx", "unknown")]));
+    let said = "not read: services: systemctl is not installed\n";
+    assert_eq!(nowhere.stderr, said);
+}
+
+// Nothing that is secret is passed on.
+#[test]
+fn systemctl_gets_no_key() {
+    let folder = format!("{}/environment", env!("CARGO_TARGET_TMPDIR"));
+    let _ = fs::remove_file(&folder);
+    let mut agent = with_systemctl("environment", &format!("env > '{folder}'"));
+    run(agent
+        .env("HEARTBEAT_API_KEY", "secret")
+        .env("CREDENTIALS_DIRECTORY", "/secret"));
+    let environment = fs::read_to_string(folder).unwrap();
+    assert!(
+        environment.contains("LC_ALL=C") && !environment.contains("secret"),
+        "{environment}"
+    );
+}
+
+/// The first process is not systemd here: no list of services, and no complaint.
+#[test]
+fn without_systemd_and_without_names_there_is_no_list() {
+    if fs::exists("/run/systemd/system").unwrap() || !has("systemctl") {
+        eprintln!("SKIPPED: systemd runs here, or is not installed");
+        return;
+    }
+    let run = run(agent().arg("--print"));
+    assert_eq!(run.json().get("services"), None);
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn the_real_systemctl_is_understood() {
+    if !fs::exists("/run/systemd/system").unwrap() {
+        eprintln!("SKIPPED: systemd does not run here");
+        return;
+    }
+    let active = output("systemctl", &["is-active", "systemd-journald"]);
+    assert_eq!(active.trim(), "active");
+    let run = run(agent().args(["--print", "--service", "systemd-journald"]));
+    assert!(services(&run).contains(&("systemd-journald".to_owned(), "running".to_owned())));
+}
+
+#[test]
+fn the_machine_is_named_as_systemd_hashes_its_id() {
+    const APPLICATION: &str = "35b5949dd21342d58cd8f3ab1ce2237a";
+    let page = include_str!("../../../../docs/agent.md");
+    assert!(page.contains(APPLICATION));
+    let reading = run(agent().arg("--print")).json();
+    assert_eq!(reading["agent_version"], env!("CARGO_PKG_VERSION"));
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(reading["boot_id"], boot_id.trim());
+    if has("systemd-id128") {
+        let id = output(
+            "systemd-id128",
+            &["machine-id", &format!("--app-specific={APPLICATION}")],
+        );
+        assert_eq!(reading["server_guid"], id.trim());
+    }
+}
