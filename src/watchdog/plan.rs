@@ -197,7 +197,6 @@ mod tests {
     fn disk(server_id: &str, percent: f64, high: High) -> Judgement {
         let reading = Reading {
             metrics: Metrics::from_iter([(metric!("disk_percent"), Number::Float(percent))]),
-            timestamp: None,
             received_at: Some(now()),
             ..Reading::default()
         };

@@ -1,13 +1,14 @@
-//! Measures the release binary against two baselines (in `baselines/`), then the kinds of keys, then the watchdog's sweep.
+//! Measures the release binary against two baselines (in `baselines/`), then bodies, the kinds of keys, and the watchdog's sweep.
 //!
-//! `bench` prints the tables and draws the first heartbeat; `bench keys PROGRAM` and `bench sweep PROGRAM` print
-//! only one table, `bench agent` that of the agents, and `bench compare BEFORE AFTER` one of two builds. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
+//! `bench` prints the tables and draws the first heartbeat; `bench bodies PROGRAM`, `bench keys PROGRAM` and `bench sweep PROGRAM`
+//! print only one table, `bench agent` that of the agents, and `bench compare BEFORE AFTER` one of two builds. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
 //! build's counts with the recorded ones, and `bench record PROGRAM` records them.
 
 // The tables are what it is for: a bench that cannot print them has failed.
 #![allow(clippy::print_stdout)]
 
 mod agent;
+mod bodies;
 mod budget;
 mod callgrind;
 mod cpu_share;
@@ -40,6 +41,7 @@ async fn main() -> Result<()> {
     match *arguments {
         [] => measure(&setup, &root, function).await,
         ["count", ref programs @ ..] => count(&setup, programs).await,
+        ["bodies", program] => bodies::measure(&setup, &root, Path::new(program)).await,
         ["keys", program] => keys::measure(&setup, Path::new(program)).await,
         ["agent"] => agent::measure(&root).await,
         ["compare", before, after] => {
@@ -49,7 +51,7 @@ async fn main() -> Result<()> {
         ["check", program] => budget::check(&setup, Path::new(program), &budgets).await,
         ["record", program] => budget::record(&setup, Path::new(program), &budgets).await,
         _ => bail!(
-            "bench [count PROGRAM… | keys PROGRAM | compare BEFORE AFTER | agent | sweep PROGRAM | check PROGRAM | record PROGRAM]"
+            "bench [count PROGRAM… | bodies PROGRAM | keys PROGRAM | compare BEFORE AFTER | agent | sweep PROGRAM | check PROGRAM | record PROGRAM]"
         ),
     }
 }
@@ -75,6 +77,7 @@ async fn measure(setup: &Setup, root: &Path, function: PathBuf) -> Result<()> {
         figures.count(setup).await?;
     }
     println!("{}\n\n{}", machine(), Table(&all));
+    bodies::measure(setup, root, &function).await?;
     keys::measure(setup, &function).await?;
     sweep::measure(setup, &root.join("target/release/watchdog")).await?;
     agent::measure(root).await?;

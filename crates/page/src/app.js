@@ -168,16 +168,19 @@ class Chart {
     this.points = buckets.filter((bucket) => name in bucket).map((bucket) => ({ at: bucket.at + step / 2, ...bucket[name] }));
     const limit = this.metric.limit;
     const highest = Math.max(limit ?? 0, ...this.points.map((point) => point.max));
+    const lowest = Math.min(0, ...this.points.map((point) => point.min));
     this.top = this.metric.isPercent ? 100 : roundUp(highest);
+    this.bottom = lowest < 0 ? -roundUp(-lowest) : 0;
     const elements = [svg("title", {}, this.summary())];
     for (const [from, to] of absences) {
       const [x, end] = [this.x(Math.max(from, period[0])), this.x(Math.min(to, period[1]))];
       elements.push(svg("rect", { class: "absent", x, y: TOP, width: Math.max(end - x, 1), height: HEIGHT - TOP - BOTTOM }));
     }
     for (const part of [0, 0.5, 1]) {
-      const y = this.y(part * this.top);
+      const value = this.bottom + part * (this.top - this.bottom);
+      const y = this.y(value);
       elements.push(svg("line", { class: "grid", x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y }));
-      elements.push(svg("text", { x: LEFT - 4, y: y + 4, "text-anchor": "end" }, format(part * this.top, this.metric.unit.replace(/%|MB|GB|\/s/, ""))));
+      elements.push(svg("text", { x: LEFT - 4, y: y + 4, "text-anchor": "end" }, format(value, this.metric.unit.replace(/%|MB|GB|\/s/, ""))));
     }
     for (const { at, label } of ticks(period)) {
       elements.push(svg("text", { x: this.x(at), y: HEIGHT - 5, "text-anchor": "middle" }, label));
@@ -224,7 +227,8 @@ class Chart {
     return LEFT + ((time - since) / (until - since)) * (this.width - LEFT - RIGHT);
   }
   y(value) {
-    return HEIGHT - BOTTOM - (Math.min(value, this.top) / this.top) * (HEIGHT - TOP - BOTTOM);
+    const share = (Math.min(value, this.top) - this.bottom) / (this.top - this.bottom);
+    return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
   }
   time(event) {
     const box = this.svg.getBoundingClientRect();

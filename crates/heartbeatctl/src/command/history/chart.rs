@@ -39,14 +39,20 @@ pub fn draw(
     } else {
         round_up(extremes.1.1)
     };
+    let bottom = match extremes.0.1 {
+        below if below < 0.0 => -round_up(-below),
+        _ => 0.0,
+    };
     let mut lines = vec![title(metric, extremes)];
     for row in (0..HEIGHT).rev() {
         let label = match row {
             _ if row == HEIGHT - 1 => short(top, ""),
-            0 => "0".to_owned(),
+            0 => short(bottom, ""),
             _ => String::new(),
         };
-        let cells = columns.iter().map(|column| cell(column.as_ref(), top, row));
+        let cells = columns
+            .iter()
+            .map(|column| cell(column.as_ref(), [bottom, top], row));
         lines.push(
             format!("{label:>AXIS$}┤{}", cells.collect::<String>())
                 .trim_end()
@@ -72,13 +78,13 @@ fn title(metric: &Metric, (min, max): (Point, Point)) -> String {
 }
 
 /// One character: full up to the mean, light up to the maximum, in steps of an eighth.
-fn cell(column: Option<&Summary>, top: f64, row: usize) -> char {
+fn cell(column: Option<&Summary>, [bottom, top]: [f64; 2], row: usize) -> char {
     const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let Some(column) = column else {
         return ' ';
     };
     let eighths = |value: f64| {
-        let height = value / top * (HEIGHT * 8) as f64;
+        let height = (value - bottom) / (top - bottom) * (HEIGHT * 8) as f64;
         (height.round() as usize).saturating_sub(row * 8).min(8)
     };
     match (eighths(column.mean), eighths(column.max)) {
@@ -149,7 +155,7 @@ mod tests {
     use super::*;
     use chrono::TimeDelta;
     use page::fleet::{CPU, LOAD};
-    use tables::{Metrics, Number};
+    use tables::{Metrics, Number, metric};
 
     #[test]
     fn a_chart_has_axes_extremes_and_gaps() {
@@ -179,6 +185,33 @@ cpu_percent  min 0 % (01-18 00:00)  max 100 % (01-18 00:04)
           01-18 00:00";
         assert_eq!(draw(&rows, CPU, [since, until], 20), expected);
         assert_eq!(draw(&rows, LOAD, [since, until], 20), "load_1m: no values");
+    }
+
+    // C3.10
+    #[test]
+    fn a_chart_of_values_below_zero_begins_below_zero() {
+        let since: DateTime<Utc> = "2026-01-18T00:00:00Z".parse().expect("a time");
+        let temperature = metric!("temperature_celsius");
+        let rows = [-10.0, 0.0, 10.0]
+            .iter()
+            .zip(0..)
+            .map(|(value, minute)| Recorded {
+                timestamp: since + TimeDelta::minutes(minute * 2),
+                received_at: None,
+                metrics: Metrics::from_iter([(temperature, Number::Float(*value))]),
+            });
+        let rows: Vec<_> = rows.collect();
+        let expected = "\
+temperature_celsius  min -10 °C (01-18 00:00)  max 10 °C (01-18 00:04)
+       10┤  █
+         ┤  █
+         ┤  █
+         ┤ ██
+         ┤ ██
+      -10┤▁██
+          01-18 00:00";
+        let period = [since, since + TimeDelta::minutes(20)];
+        assert_eq!(draw(&rows, temperature, period, 20), expected);
     }
 
     #[test]
