@@ -3,7 +3,7 @@
 # A folder with a whole system is the root of the command. Of any other, some folders take the place of this machine's.
 #
 # It takes the options that heartbeatctl passes, and fails on others. BREAK_BEFORE and BREAK_AFTER number the call before or
-# after which the connection breaks.
+# after which the connection breaks, and HANG the one that never ends.
 printf '%s\n' "$*" >> "$MACHINES/ssh.log"
 while [ "$1" != -- ]; do
     case $1 in
@@ -21,6 +21,7 @@ fi
 number() { cat "$MACHINES/$1" 2>/dev/null || echo 0; }
 call=$(($(number calls) + 1))
 echo $call > "$MACHINES/calls"
+[ $call != "$(number HANG)" ] || exec sleep 600
 if [ $call = "$(number BREAK_BEFORE)" ]; then
     cat > /dev/null
     exit 255
