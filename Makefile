@@ -23,12 +23,21 @@ BASELINES := crates/bench/baselines/Cargo.toml
 LOCAL := env $(shell cat crates/dev/local.env) \
 	$(if $(DYNAMODB_PORT),AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:$(DYNAMODB_PORT)) \
 	$(if $(FUNCTION_PORT),HEARTBEAT_URL=http://127.0.0.1:$(FUNCTION_PORT)/lambda-url/heartbeat/api/v1/agents/heartbeat)
-CTL := $(LOCAL) cargo run --quiet --package heartbeatctl --
+# Runs a program for development. It is built with the features of the whole workspace, as `make run` and the tests build
+# it: nothing is compiled twice.
+PROGRAM = cargo build --quiet --locked --workspace --bin $(1) && $(LOCAL) $(or $(CARGO_TARGET_DIR),target)/debug/$(1)
 
-# The parts of `make test`, cheap ones first.
-PARTS := check deny test-openapi test-web test-deployment instructions test-dynamodb-local soak-short test-smoke
+# Runs parts, and prints a line for each at the end. Those of `make test`, of `make lint`, and what `.ci/run` runs besides.
+RUN_PARTS := python3 crates/dev/test.py
+TEST := test-code test-dynamodb-local test-openapi test-web test-stack test-smoke soak-short
+LINT := format clippy doc baselines deny validate
+DEPLOYED := test-deployment instructions
 
-.PHONY: help run agent ctl fleet web try picture cost parameters release test-release test-debian openapi check doc tools test test-all $(PARTS) soak package test-package programs fuzz bench budgets build validate deploy enroll open example key
+comma := ,
+space := $() $()
+
+.PHONY: help run agent ctl fleet web try picture cost parameters openapi tools programs $(TEST) test $(LINT) lint check gate parts \
+	$(DEPLOYED) test-release test-files test-all test-debian soak package test-package release fuzz bench budgets build deploy enroll open example key
 
 help: ## Print the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -37,56 +46,101 @@ run: ## Run the functions and a local DynamoDB.
 	@python3 crates/dev/run.py
 
 agent: ## Send this machine's heartbeat to `make run` every minute; ARGS is passed to heartbeat-agent.
-	@$(LOCAL) cargo run --quiet --package heartbeat-agent -- $(ARGS)
+	@$(call PROGRAM,heartbeat-agent) $(ARGS)
 
 ctl: ## Run heartbeatctl with ARGS against `make run`.
-	@$(CTL) $(ARGS)
+	@$(call PROGRAM,heartbeatctl) $(ARGS)
 
 fleet: ## Print the fleet of `make run`; ARGS is passed to `heartbeatctl fleet`.
-	@$(CTL) fleet $(ARGS)
+	@$(call PROGRAM,heartbeatctl) fleet $(ARGS)
 
 web: ## Show the fleet of `make run` in a browser; ARGS is passed to `heartbeatctl web`.
-	@$(CTL) web $(ARGS)
+	@$(call PROGRAM,heartbeatctl) web $(ARGS)
 
 try: ## Show everything on this machine alone: a demo fleet that goes on living, the page, announcements.
 	@python3 crates/dev/try.py
 
-check: ## Run the fast gate: format, lint, `cargo test`.
-	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- -D warnings
-	cargo clippy --locked --workspace --test soak -- -D warnings
-	cargo check --locked --manifest-path $(BASELINES)
-	cargo test --locked --workspace
+test: ## Test the behaviour, for whoever has cloned this; prints a line per part at the end.
+	@$(RUN_PARTS) tools programs $(TEST)
 
-# Without the features of tests, for which everything is compiled again.
-doc: ## Build the documentation of the code, and check its links.
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
+lint: ## Check the form, for whoever changes something: format, lint, documentation, dependencies, the template.
+	@$(RUN_PARTS) $(LINT)
+
+check: format clippy test-code ## Check what changes most often, while you work.
+
+gate: ## Run what .ci/run runs: test, lint, and what gets deployed.
+	@$(RUN_PARTS) tools programs $(TEST) $(LINT) $(DEPLOYED)
+
+parts: ## Print the parts of the gate as JSON, for a workflow that runs them side by side.
+	@echo '["$(subst $(space),"$(comma) ",$(TEST))", "lint", "$(DEPLOYED)"]'
+
+test-release: ## Test what gets deployed and the files of a release, for whoever deploys; ARCHITECTURES as for `release`.
+	@$(RUN_PARTS) tools programs $(DEPLOYED) test-package test-files
+
+test-all: ## Run everything, also what takes long and rarely changes.
+	@$(RUN_PARTS) tools programs $(TEST) $(LINT) $(DEPLOYED) test-package test-files test-debian soak
 
 # `make test` installs them while it compiles.
 tools: $(TOOLS)/tests-ready $(OPENAPI_TOOLS)/ready $(WEB_TOOLS)/ready ## Install the tools that test.
 
-test: ## Run every check, except those of test-all.
-	@echo "Runs, one after another: $(PARTS)"
-	@start=$$(date +%s); $(MAKE) --silent --no-print-directory tools & for part in $(PARTS); do \
-		echo; echo "== make $$part"; began=$$(date +%s); \
-		$(MAKE) --no-print-directory $$part || exit 1; wait; \
-		echo "== make $$part took $$(($$(date +%s) - began)) s"; \
-	done; echo; echo "All passed in $$(($$(date +%s) - start)) s."
+# With the features that `cargo test --workspace` gives the dependencies, so that nothing is compiled twice.
+programs: ## Build every program and every test.
+	cargo build --locked --workspace --bins --tests --test soak
 
-test-all: test doc soak test-package test-release test-debian ## Run also what takes long and rarely changes.
-
-deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny).
-	@if ! command -v cargo-deny >/dev/null; then \
-		echo "skipped: cargo-deny is not installed (cargo install --locked cargo-deny)"; \
-	elif cargo deny fetch db; then cargo deny --workspace --locked check; \
-	else echo "skipped: the advisories, because their database is unreachable"; \
-		cargo deny --workspace --locked check bans licenses sources; fi
+test-code: ## Run `cargo test`.
+	cargo test --locked --workspace
 
 test-dynamodb-local: ## Test the contract and heartbeatctl on AWS's DynamoDB Local.
 	python3 tests/dynamodb_local.py cargo test --locked --workspace --test api --test watchdog --test heartbeatctl
 
+test-openapi: $(OPENAPI_TOOLS)/ready ## Test openapi.json against the running function.
+	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
+
+test-web: $(WEB_TOOLS)/ready programs ## Test the page in a browser, and its metrics (needs Chromium).
+	$(WEB_TOOLS)/bin/python -m pytest tests/web
+
+test-stack: $(TOOLS)/tests-ready programs ## Test the stack in moto, with the functions as `cargo test` has built them.
+	python3 tests/dynamodb_local.py pytest tests/deployment
+
 test-smoke: programs ## Test `make run` as a newcomer uses it.
 	python3 tests/smoke.py
+
+soak: ## Run a fleet for ten minutes over a failing DynamoDB.
+	python3 tests/dynamodb_local.py cargo test --locked --workspace --test soak -- --seconds 600
+
+soak-short: ## Run a fleet for one minute over a failing DynamoDB.
+	python3 tests/dynamodb_local.py cargo test --locked --workspace --test soak -- --seconds 60
+
+format: ## Check the format of the code.
+	cargo fmt --all --check
+
+# All targets of the workspace: the fuzz target, too, which only cargo-fuzz builds otherwise.
+clippy: ## Lint the code.
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --test soak -- -D warnings
+
+doc: ## Build the documentation of the code, and check its links.
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
+
+baselines: ## Check that what the functions are measured against compiles.
+	cargo check --locked --manifest-path $(BASELINES)
+
+deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny).
+	python3 crates/dev/deny.py
+
+validate: $(TOOLS)/tests-ready ## Check the template against the rules of SAM and CloudFormation.
+	sam validate --lint --region us-east-1
+	cfn-lint template.yaml
+
+test-deployment: build programs $(TOOLS)/tests-ready ## Test the stack in moto, with the functions as SAM builds them for AWS.
+	FUNCTIONS=.aws-sam/build python3 tests/dynamodb_local.py \
+		pytest tests/deployment/test_function.py tests/deployment/test_stack.py
+
+instructions: build programs ## Compare the instruction counts of the deployed binary with crates/bench/budgets.json.
+	$(or $(CARGO_TARGET_DIR),target)/debug/bench check $(BOOTSTRAP)
+
+test-files: release $(TOOLS)/tests-ready ## Test the files of a release, as far as possible without AWS.
+	pytest tests/deployment/release.py tests/deployment/enroll.py
 
 openapi: ## Write openapi.json.
 	UPDATE_OPENAPI=1 cargo test --quiet --lib openapi
@@ -100,21 +154,6 @@ cost: $(TOOLS)/ready ## Write the tables of docs/cost.md.
 
 parameters: $(TOOLS)/ready ## Write the table of parameters in docs/deploy.md.
 	$(TOOLS)/bin/python crates/dev/parameters.py
-
-test-deployment: validate build programs ## Test the stack, as far as possible without AWS.
-	python3 tests/dynamodb_local.py pytest tests/deployment
-
-test-openapi: $(OPENAPI_TOOLS)/ready ## Test openapi.json against the running function.
-	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
-
-test-web: $(WEB_TOOLS)/ready programs ## Test the page in a browser, and its metrics (needs Chromium).
-	$(WEB_TOOLS)/bin/python -m pytest tests/web
-
-soak: ## Run a fleet for ten minutes over a failing DynamoDB.
-	python3 tests/dynamodb_local.py cargo test --locked --workspace --test soak -- --seconds 600
-
-soak-short: ## Run a fleet for one minute over a failing DynamoDB.
-	python3 tests/dynamodb_local.py cargo test --locked --workspace --test soak -- --seconds 60
 
 package: ## Build the agent's Debian package, in target/debian (needs cargo-deb).
 	@command -v cargo-deb >/dev/null || { echo "make $@ needs cargo-deb: cargo install --locked cargo-deb"; exit 1; }
@@ -130,9 +169,6 @@ release: $(TOOLS)/release-ready ## Build the files of a release, for ARCHITECTUR
 test-debian: release ## Install the agent of a release in a Debian (needs root and debootstrap).
 	@command -v debootstrap >/dev/null || { echo "make $@ needs debootstrap: apt-get install debootstrap"; exit 1; }
 	DEBIAN=1 pytest tests/deployment/enroll.py
-
-test-release: release $(TOOLS)/tests-ready ## Test the files of a release, as far as possible without AWS.
-	pytest tests/deployment/release.py tests/deployment/enroll.py
 
 # The profile of the functions would take minutes to build, and hide overflows.
 fuzz: ## Search for a body that makes the parser panic (needs cargo-fuzz).
@@ -150,23 +186,12 @@ bench: ## Measure the functions against two baselines; the builds take several m
 	cargo run --locked -p bench
 	cargo bench --locked -p bench --bench parse
 
-# With the features that `cargo test --workspace` gives the dependencies, so that nothing is compiled twice.
-programs: ## Build every program for the tests.
-	cargo build --locked --workspace --bins --tests
-
-instructions: build programs ## Compare the instruction counts of the deployed binary with crates/bench/budgets.json.
-	$(or $(CARGO_TARGET_DIR),target)/debug/bench check $(BOOTSTRAP)
-
 budgets: build ## Record the instruction counts of the deployed binary as the budgets.
 	cargo run --locked -p bench -- record $(BOOTSTRAP)
 
 build: $(TOOLS)/ready ## Build the functions for deployment, in .aws-sam/build.
 	cargo lambda build --release $(if $(filter arm64,$(ARCHITECTURE)),--arm64)
 	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
-
-validate: $(TOOLS)/tests-ready ## Check the template against the rules of SAM and CloudFormation.
-	sam validate --lint --region us-east-1
-	cfn-lint template.yaml
 
 # These targets run what they build, so they build for this machine.
 test-deployment instructions budgets: ARCHITECTURE := $(PROCESSOR)

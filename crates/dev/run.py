@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Runs the functions on this machine: `make run`.
 
-Starts the embedded DynamoDB and `cargo lambda watch`, waits until both respond, prints what to type next, invokes the
-watchdog every minute, and stops everything on Ctrl-C. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT
+Starts the embedded DynamoDB, the functions, and the Lambda of `cargo lambda watch` between them and whoever calls; waits
+until they respond, prints what to type next, invokes the watchdog every minute, and stops everything on Ctrl-C. Cargo
+Lambda does not start the functions itself, because it would compile them and the SDK a second time, with the features of
+the functions alone. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT
 set other ports, LOCAL_DATA a different file for the data. With WEBHOOK_URLS, announcements go there through `notify`.
 """
 
@@ -26,13 +28,13 @@ import urllib.request
 ROOT = pathlib.Path(__file__).parents[2]
 TOOLS = ROOT / "target" / "tools"
 CARGO_LAMBDA = TOOLS / "bin" / "cargo-lambda"
+DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 PINS = ROOT / "tests" / "deployment" / "requirements.txt"
 LOCAL = dict(line.split("=", 1) for line in (ROOT / "crates" / "dev" / "local.env").read_text().splitlines())
-DEBUG = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "debug"
 DYNAMODB_PORT = int(os.environ.get("DYNAMODB_PORT", "8000"))
 FUNCTION_PORT = int(os.environ.get("FUNCTION_PORT", "9000"))
 DATA = os.environ.get("LOCAL_DATA", "target/local-dynamodb.sqlite")
-FUNCTIONS = f"http://127.0.0.1:{FUNCTION_PORT}"
+FUNCTIONS = ["heartbeat", "watchdog", "notify"]
 URL = LOCAL["HEARTBEAT_URL"].replace(":9000", f":{FUNCTION_PORT}")
 KEY = LOCAL["HEARTBEAT_API_KEY"]
 SETTINGS = LOCAL | {
@@ -78,9 +80,10 @@ def check_port(port, variable):
 
 
 @contextlib.contextmanager
-def running(*command, **options):
+def running(*command, environment=None, **options):
     """Runs a program in its own process group, so that the processes that it starts are stopped with it."""
-    program = subprocess.Popen(command, cwd=ROOT, env=os.environ | SETTINGS, start_new_session=True, **options)
+    variables = os.environ | SETTINGS | (environment or {})
+    program = subprocess.Popen(command, cwd=ROOT, env=variables, start_new_session=True, **options)
     try:
         yield program
     finally:
@@ -110,10 +113,34 @@ def wait_for(url, status, program, timeout):
     sys.exit(f"{url} did not respond with {status} within {timeout} s.")
 
 
+def wait_for_port(port, program, timeout):
+    """Waits until a program listens."""
+    until = time.monotonic() + timeout
+    while time.monotonic() < until:
+        if program.poll() is not None:
+            sys.exit(f"{program.args[0]} stopped before it listened.")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    sys.exit(f"{program.args[0]} did not listen on port {port} within {timeout} s.")
+
+
+def function(name):
+    """Runs a function as Lambda does."""
+    environment = {
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+        "AWS_LAMBDA_FUNCTION_VERSION": "1",
+        "AWS_LAMBDA_RUNTIME_API": f"http://127.0.0.1:{FUNCTION_PORT}/.rt/{name}",
+    }
+    return running(DEBUG / name, environment=environment)
+
+
 def invoke(function, event, timeout):
     """Invokes a function, and says so if it fails."""
     try:
-        url = f"{FUNCTIONS}/2015-03-31/functions/{function}/invocations"
+        url = f"http://127.0.0.1:{FUNCTION_PORT}/2015-03-31/functions/{function}/invocations"
         urllib.request.urlopen(url, json.dumps(event).encode(), timeout=timeout)
     except OSError as error:
         print(f"{function} failed: {error}", flush=True)
@@ -165,14 +192,16 @@ def topic(*subscribers):
         server.shutdown()
 
 
-def prepare():
-    """Installs and builds what the functions and the database need."""
+def prepare(*besides):
+    """Installs and builds the functions, the database, and these programs besides."""
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     check_port(DYNAMODB_PORT, "DYNAMODB_PORT")
     check_port(FUNCTION_PORT, "FUNCTION_PORT")
     install()
-    subprocess.run(["cargo", "build", "--package", "dev", "--package", "heartbeat"], cwd=ROOT, check=True)
+    # With the features of the whole workspace, as the tests and `make ctl` build it: nothing is compiled twice.
+    programs = [part for name in ("dev", *FUNCTIONS, *besides) for part in ("--bin", name)]
+    subprocess.run(["cargo", "build", "--locked", "--workspace", *programs], cwd=ROOT, check=True)
 
 
 @contextlib.contextmanager
@@ -180,32 +209,37 @@ def database(data):
     """The embedded DynamoDB, with this file."""
     with running(DEBUG / "dev", "--port", str(DYNAMODB_PORT), "--file", data) as program:
         wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, program, timeout=30)
-        yield
+        yield program
 
 
 @contextlib.contextmanager
 def functions():
     """The functions, once the endpoint responds."""
-    address = ["--invoke-address", "127.0.0.1", "--invoke-port", str(FUNCTION_PORT)]
-    with running(CARGO_LAMBDA, "lambda", "watch", *address) as watcher:
-        wait_for(URL, 405, watcher, timeout=300)
-        yield watcher
+    watch = [CARGO_LAMBDA, "lambda", "watch", "--only-lambda-apis", "--quiet"]
+    watch += ["--invoke-address", "127.0.0.1", "--invoke-port", str(FUNCTION_PORT)]
+    names = FUNCTIONS if os.environ.get("WEBHOOK_URLS") else [name for name in FUNCTIONS if name != "notify"]
+    with contextlib.ExitStack() as stack:
+        watcher = stack.enter_context(running(*watch, environment={"RUST_LOG": "warn"}))
+        wait_for_port(FUNCTION_PORT, watcher, timeout=30)
+        started = [stack.enter_context(function(name)) for name in names]
+        wait_for(URL, 405, started[0], timeout=30)
+        yield [watcher, *started]
 
 
-def sweep_until_it_stops(watcher, every):
-    """Sweeps while the functions run, so many seconds apart."""
-    while watcher.poll() is None:
+def sweep_until_one_stops(programs, every):
+    """Sweeps while the programs run, so many seconds apart."""
+    while not (stopped := [program for program in programs if program.poll() is not None]):
         sweep()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            watcher.wait(every)
-    sys.exit("cargo lambda watch has stopped.")
+            programs[0].wait(every)
+    sys.exit(f"{stopped[0].args[0]} has stopped.")
 
 
 def main():
     prepare()
-    with topic(), database(DATA), functions() as watcher:
+    with topic(), database(DATA) as dynamodb, functions() as programs:
         print(READY, flush=True)
-        sweep_until_it_stops(watcher, SWEEP_EVERY)
+        sweep_until_one_stops([dynamodb, *programs], SWEEP_EVERY)
 
 
 def run_until_interrupted(main):

@@ -38,8 +38,7 @@ def show(subject, message):
 
 def main():
     run.check_port(WEB_PORT, "WEB_PORT")
-    run.prepare()
-    subprocess.run(["cargo", "build", "--package", "heartbeatctl"], cwd=run.ROOT, check=True)
+    run.prepare("demo", "heartbeatctl")
     # The log of the functions would hide the announcements.
     run.SETTINGS |= RULES | {"AWS_LAMBDA_LOG_LEVEL": "ERROR", "RUST_LOG": "error"}
     demo = [run.DEBUG / "demo", "--live", run.URL, "--every", str(EVERY)]
@@ -50,8 +49,8 @@ def main():
                 sys.exit("The demo fleet has stopped.")
             phone = " and on your phone" if os.environ.get("WEBHOOK_URLS") else ""
             print(READY.format(phone=phone), flush=True)
-            with run.functions() as watcher:
-                run.sweep_until_it_stops(watcher, EVERY)
+            with run.functions() as programs:
+                run.sweep_until_one_stops(programs, EVERY)
 
 
 if __name__ == "__main__":

@@ -4,53 +4,6 @@ use aws_sigv4::sign::v4::SigningParams;
 use chrono::NaiveDateTime;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
-use x509_parser::parse_x509_certificate;
-
-/// Enough time to replace a root and deploy the function everywhere.
-const NOTICE: Duration = Duration::from_secs(180 * 24 * 60 * 60);
-
-/// The common name and the expiry of each root.
-fn roots() -> Vec<(String, SystemTime)> {
-    let root = |pem: Result<CertificateDer<'_>, _>| {
-        let der = pem.expect("PEM");
-        let (_, root) = parse_x509_certificate(&der).expect("a certificate");
-        let name = root.subject().iter_common_name().next().expect("a name");
-        let expiry = root.validity().not_after.timestamp();
-        let expiry = Duration::from_secs(expiry.try_into().expect("after 1970"));
-        (name.as_str().expect("text").to_owned(), UNIX_EPOCH + expiry)
-    };
-    CertificateDer::pem_slice_iter(AMAZON_ROOTS)
-        .map(root)
-        .collect()
-}
-
-/// <https://www.amazontrust.com/repository/> lists these five.
-#[test]
-fn all_of_amazons_roots_are_trusted() {
-    let names: Vec<_> = roots().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(
-        names,
-        [
-            "Amazon Root CA 1",
-            "Amazon Root CA 2",
-            "Amazon Root CA 3",
-            "Amazon Root CA 4",
-            "Starfield Services Root Certificate Authority - G2",
-        ]
-    );
-}
-
-/// Fails 180 days before the first root expires.
-#[test]
-fn no_root_expires_soon() {
-    for (name, expiry) in roots() {
-        assert!(
-            SystemTime::now() + NOTICE < expiry,
-            "{name} has to be replaced"
-        );
-    }
-}
 
 /// A connector that records each request and answers none.
 #[derive(Debug, Clone, Default)]

@@ -16,7 +16,7 @@ os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 
 import boto3
 import pytest
-from function import BOOTSTRAP, KEY
+from function import HEARTBEAT, KEY
 from local import free_port
 from moto.server import ThreadedMotoServer
 from stack import CODE, of_type, read, transform
@@ -68,7 +68,7 @@ def deployed(aws):
     bucket, name = CODE.removeprefix("s3://").split("/")
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
-        archive.write(BOOTSTRAP, "bootstrap")
+        archive.write(HEARTBEAT, "bootstrap")
     aws("s3").create_bucket(Bucket=bucket)
     aws("s3").put_object(Bucket=bucket, Key=name, Body=package.getvalue())
     aws("cloudformation").create_stack(

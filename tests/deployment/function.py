@@ -12,11 +12,20 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-from stack import ROOT
+from stack import DEBUG, ROOT, read
 
-BOOTSTRAP = ROOT / ".aws-sam/build/HeartbeatFunction/bootstrap"
-WATCHDOG = ROOT / ".aws-sam/build/WatchdogFunction/bootstrap"
-NOTIFY = ROOT / ".aws-sam/build/NotifyFunction/bootstrap"
+# The folder in which SAM has built the functions. Without it, they are those of `cargo test`.
+BUILD = os.environ.get("FUNCTIONS")
+
+
+def program(name):
+    """The program of a function of the template."""
+    if BUILD:
+        return ROOT / BUILD / name / "bootstrap"
+    return DEBUG / read()["Resources"][name]["Metadata"]["BuildProperties"]["Binary"]
+
+
+HEARTBEAT, WATCHDOG, NOTIFY = map(program, ("HeartbeatFunction", "WatchdogFunction", "NotifyFunction"))
 KEY = "the key of the tests"
 ROUTE = "/api/v1/agents/heartbeat"
 
@@ -78,9 +87,9 @@ class Function:
         self._events.put(payload)
         return self._answers.get(timeout=TIMEOUT)
 
-    def start(self, bootstrap, environment, output):
+    def start(self, program, environment, output):
         """Starts the function with this environment and nothing else."""
-        self._process = subprocess.Popen([bootstrap], env=environment, stdout=output, stderr=output)
+        self._process = subprocess.Popen([program], env=environment, stdout=output, stderr=output)
 
     def stop(self, output):
         """Stops the function and reads its log."""
@@ -143,8 +152,8 @@ def event(body, headers):
 
 
 @contextmanager
-def running(settings, dynamodb, level="INFO", bootstrap=BOOTSTRAP):
-    """Runs a program that `sam build` made, with these settings and those that Lambda sets.
+def running(settings, dynamodb, level="INFO", program=HEARTBEAT):
+    """Runs the program of a function with these settings and those that Lambda sets.
 
     Its log is available once it has ended.
     """
@@ -161,7 +170,7 @@ def running(settings, dynamodb, level="INFO", bootstrap=BOOTSTRAP):
             "AWS_REGION": os.environ["AWS_DEFAULT_REGION"],
             "AWS_SECRET_ACCESS_KEY": os.environ["AWS_SECRET_ACCESS_KEY"],
         }
-        function.start(bootstrap, environment, output)
+        function.start(program, environment, output)
         try:
             yield function
         finally:

@@ -88,7 +88,7 @@ def test_the_server_of_the_end_to_end_test_goes_offline(server, aws, watchdog_se
     boto3.client("dynamodb", endpoint_url=dynamodb).put_item(TableName=deployed["ServersTable"], Item=own)
     assert server(with_words("put-item", "test-alert"), "test-alert")["status"] == {"S": "online"}
     endpoints = {"AWS_ENDPOINT_URL_SNS": aws("sns").meta.endpoint_url}
-    with running(watchdog_settings | endpoints | {"HOLD_SECONDS": "0"}, dynamodb, bootstrap=WATCHDOG) as function:
+    with running(watchdog_settings | endpoints | {"HOLD_SECONDS": "0"}, dynamodb, program=WATCHDOG) as function:
         function.invoke({})
     assert "test-alert" in [line.get("server_id") for line in function.log]
     assert server(with_words("delete-item", "test-alert"), "test-alert") is None

@@ -1,5 +1,6 @@
-//! SAM builds the functions with `cargo build --bin`, without `-p`. No feature that only another member of the workspace
-//! needs may get into them that way.
+//! The features of dependencies. SAM builds the functions with `cargo build --bin`, without `-p`: no feature that only another
+//! member of the workspace needs may get into them that way. And `make run`, the tests and the documentation build the
+//! whole workspace: what one of them compiles, the others must be able to use.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -8,14 +9,8 @@ use std::process::Command;
 /// Every crate with its features that a build compiles.
 fn crates(arguments: &[&str]) -> BTreeSet<(String, String)> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--offline",
-            "--release",
-            "-Zunstable-options",
-            "--unit-graph",
-        ])
         .args(arguments)
+        .args(["--offline", "-Zunstable-options", "--unit-graph"])
         // The unit graph is unstable.
         .env("RUSTC_BOOTSTRAP", "1")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -32,14 +27,40 @@ fn crates(arguments: &[&str]) -> BTreeSet<(String, String)> {
 #[test]
 fn no_other_member_adds_features_to_the_functions() {
     for program in ["heartbeat", "notify", "watchdog"] {
-        let as_sam_builds_it = crates(&["--bin", program]);
-        let on_its_own = crates(&["--bin", program, "--package", "heartbeat"]);
+        let build = |selected: &[&str]| {
+            crates(&[&["build", "--release", "--bin", program], selected].concat())
+        };
+        let as_sam_builds_it = build(&[]);
+        let on_its_own = build(&["--package", "heartbeat"]);
         assert!(on_its_own.len() > 100, "{} crates", on_its_own.len());
         assert_eq!(as_sam_builds_it, on_its_own, "{program}");
-        let with_all_members = crates(&["--workspace", "--bin", program]);
+        let with_all_members = build(&["--workspace"]);
         assert_ne!(
             with_all_members, on_its_own,
             "{program}: the comparison sees features"
         );
+    }
+}
+
+#[test]
+fn nothing_is_compiled_twice_with_and_without_tests() {
+    let with_tests = crates(&["test", "--workspace", "--no-run"]);
+    for without in [
+        &["build", "--workspace", "--bins"][..],
+        &["doc", "--workspace", "--no-deps"],
+    ] {
+        let without_tests = crates(without);
+        assert!(without_tests.len() > 200, "{} crates", without_tests.len());
+        // Only the fuzz target needs these.
+        let is_of_fuzzing = |package: &str| {
+            ["fuzz", "libfuzzer", "arbitrary"]
+                .iter()
+                .any(|name| package.contains(name))
+        };
+        let twice: Vec<_> = without_tests
+            .difference(&with_tests)
+            .filter(|(package, _)| !is_of_fuzzing(package))
+            .collect();
+        assert_eq!(twice, Vec::<&(String, String)>::new(), "{without:?}");
     }
 }

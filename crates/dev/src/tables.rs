@@ -140,5 +140,5 @@ pub fn text(value: &str) -> AttributeValue {
 
 /// A time as the tables hold it.
 pub fn stored(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+    tables::time::format(time)
 }

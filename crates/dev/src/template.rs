@@ -6,13 +6,14 @@ use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement};
 use saphyr::{LoadableYamlNode, Yaml};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
-const TEMPLATE: &str = include_str!("../../../template.yaml");
-
-fn read() -> Yaml<'static> {
-    let mut documents = Yaml::load_from_str(TEMPLATE).expect("template.yaml is YAML");
+/// Read once: it takes as long as a test.
+static TEMPLATE: LazyLock<Yaml<'static>> = LazyLock::new(|| {
+    let text = include_str!("../../../template.yaml");
+    let mut documents = Yaml::load_from_str(text).expect("template.yaml is YAML");
     documents.remove(0)
-}
+});
 
 /// A function, as the template defines it.
 pub struct Function {
@@ -35,7 +36,7 @@ pub enum Value {
 /// The value at which an alarm sounds.
 #[must_use]
 pub fn threshold(alarm: &str) -> i64 {
-    let properties = &read()["Resources"][alarm]["Properties"];
+    let properties = &TEMPLATE["Resources"][alarm]["Properties"];
     properties["Threshold"].as_integer().expect("an integer")
 }
 
@@ -48,8 +49,7 @@ pub fn parameter(name: &str, property: &str) -> String {
 /// The functions, by logical id.
 #[must_use]
 pub fn functions() -> BTreeMap<String, Function> {
-    let template = read();
-    let resources = template["Resources"].as_mapping().expect("a mapping");
+    let resources = TEMPLATE["Resources"].as_mapping().expect("a mapping");
     let functions = resources
         .iter()
         .filter(|(_, resource)| resource["Type"].as_str() == Some("AWS::Serverless::Function"));
@@ -60,7 +60,7 @@ pub fn functions() -> BTreeMap<String, Function> {
         let function = Function {
             timeout: properties["Timeout"].as_integer().expect("an integer"),
             variables: variables
-                .map(|(name, value)| (string(name), value_of(&template, value)))
+                .map(|(name, value)| (string(name), value_of(value)))
                 .collect(),
         };
         (string(name), function)
@@ -68,7 +68,7 @@ pub fn functions() -> BTreeMap<String, Function> {
     functions.map(function).collect()
 }
 
-fn value_of(template: &Yaml, value: &Yaml) -> Value {
+fn value_of(value: &Yaml) -> Value {
     let Yaml::Tagged(tag, node) = value else {
         panic!("{value:?} is neither a !Ref nor an !If");
     };
@@ -76,7 +76,7 @@ fn value_of(template: &Yaml, value: &Yaml) -> Value {
         return Value::LeftOut;
     }
     let name = string(node);
-    let parameters = template["Parameters"].as_mapping().expect("a mapping");
+    let parameters = TEMPLATE["Parameters"].as_mapping().expect("a mapping");
     match parameters.get(node) {
         Some(parameter) => Value::Parameter(string(&parameter["Default"])),
         None => Value::Resource(name),
@@ -89,8 +89,7 @@ fn string(yaml: &Yaml) -> String {
 
 /// Creates the table that the template defines under this logical id, with the given name, unless it exists.
 pub async fn create(client: &Client, logical_id: &str, name: &str) {
-    let template = read();
-    let properties = &template["Resources"][logical_id]["Properties"];
+    let properties = &TEMPLATE["Resources"][logical_id]["Properties"];
     let elements = |key: &str| properties[key].as_vec().expect("a list").clone();
     let definitions = elements("AttributeDefinitions").into_iter().map(|element| {
         let definition = AttributeDefinition::builder()
