@@ -16,6 +16,7 @@ mod announcement;
 mod config;
 mod limits;
 mod plan;
+mod problems;
 mod review;
 mod sweep;
 
