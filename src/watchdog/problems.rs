@@ -10,7 +10,8 @@ mod tests;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::problem::{DISK_PERCENT, Key, Note, Problem, Problems, Stage};
-use tables::{Limit, Limits, Metrics, Number};
+use tables::server::{self, Server};
+use tables::{Disk, Limit, Limits, Metrics, Number, Service, ServiceStatus, Services};
 
 /// How long before a server's last heartbeat its reading may have been received.
 const FRESH: TimeDelta = TimeDelta::seconds(600);
@@ -56,12 +57,9 @@ pub struct Facts<'a> {
 pub struct Reading<'a> {
     pub received_at: DateTime<Utc>,
     pub metrics: &'a Metrics,
-    /// The fullest file systems: mount and percent.
-    pub disks: Option<&'a [(String, f64)]>,
-    /// The services that do not run: name and status.
-    pub services: Option<&'a [(String, String)]>,
-    /// Whether there are more of them.
-    pub are_services_cut: bool,
+    /// The fullest file systems.
+    pub disks: Option<&'a [Disk]>,
+    pub services: Option<&'a Services>,
 }
 
 /// What is to be written and said about the problems of a server.
@@ -69,6 +67,9 @@ pub struct Reading<'a> {
 pub struct Judgement {
     known: Problems,
     steps: Vec<Step>,
+    /// What the item has to hold before anything is published; `None` if it does already. If nothing is to be published,
+    /// there is no hurry.
+    pub ahead: Option<Problems>,
     /// How many problems wait, because the item holds as many as it can.
     pub waiting: usize,
 }
@@ -79,6 +80,13 @@ struct Step {
     /// The entry before anything is published; `None` removes it.
     ahead: Option<Problem>,
     word: Option<Word>,
+}
+
+/// A server with what is to be written and said about its problems.
+#[derive(Debug, PartialEq)]
+pub struct Judged {
+    pub server: Server,
+    pub judgement: Judgement,
 }
 
 /// What is to be said about a problem.
@@ -105,11 +113,23 @@ pub enum End {
     Unwatched,
 }
 
+impl End {
+    /// Its name in a message.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Solved => "solved",
+            Self::Gone => "gone",
+            Self::Unwatched => "unwatched",
+        }
+    }
+}
+
 /// What a reading says of a problem, for people.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value {
     Number(Number),
-    Status(String),
+    Status(ServiceStatus),
 }
 
 /// What a reading says of a problem.
@@ -138,6 +158,45 @@ struct Finding {
     limit: Option<f64>,
     /// How long it has to last until it is said.
     lasts: TimeDelta,
+}
+
+/// What an item says of the problems that have been announced, or may have been.
+pub fn announced(server: &Server) -> impl Iterator<Item = Word> {
+    let reading = server.reading.as_ref().and_then(Reading::of);
+    server.problems.announced().map(move |(key, problem)| Word {
+        key: key.clone(),
+        end: None,
+        value: reading.and_then(|reading| reading.of_problem(key)),
+        limit: problem.limit,
+        since: problem.since,
+        is_new: false,
+    })
+}
+
+impl Judged {
+    /// Judges a server that is online and not late, by these limits or its own; `None` if there is nothing to write or to
+    /// say.
+    #[must_use]
+    pub fn new(server: Server, limits: &Limits) -> Option<Self> {
+        let facts = Facts::of(&server)?;
+        let own = server.limits.as_ref();
+        let judgement = Judgement::new(&server.problems, &facts, limits, own)?;
+        Some(Self { server, judgement })
+    }
+
+    /// A server that is not judged.
+    #[must_use]
+    pub fn unjudged(server: &Server) -> Option<Self> {
+        let judgement = Judgement::unjudged(&server.problems)?;
+        let server = server.clone();
+        Some(Self { server, judgement })
+    }
+
+    /// Whether something is to be said about it.
+    #[must_use]
+    pub fn has_words(&self) -> bool {
+        self.judgement.words().next().is_some()
+    }
 }
 
 impl Judgement {
@@ -175,34 +234,31 @@ impl Judgement {
     /// lasted. `None` if that is nothing.
     #[must_use]
     pub fn unjudged(known: &Problems) -> Option<Self> {
+        if known.entries.is_empty() {
+            return None;
+        }
         let entries = known.entries.iter().cloned();
         let steps = entries.map(|(key, problem)| Step::unjudged(key, problem));
         Self::of(known, steps.collect(), 0)
     }
 
     fn of(known: &Problems, steps: Vec<Step>, waiting: usize) -> Option<Self> {
+        let entries = steps.iter();
+        let entries = entries.filter_map(|step| Some((step.key.clone(), step.ahead.clone()?)));
+        let entries: Vec<_> = entries.collect();
         let judgement = Self {
+            ahead: (entries != known.entries).then(|| known.with(entries)),
             known: known.clone(),
             steps,
             waiting,
         };
-        let is_needed = judgement.ahead().is_some() || judgement.words().next().is_some();
+        let is_needed = judgement.ahead.is_some() || judgement.words().next().is_some();
         (is_needed || waiting > 0).then_some(judgement)
     }
 
     /// What there is to say.
     pub fn words(&self) -> impl Iterator<Item = &Word> {
         self.steps.iter().filter_map(|step| step.word.as_ref())
-    }
-
-    /// What the item has to hold before anything is published; `None` if it does already. If nothing is to be published,
-    /// there is no hurry.
-    #[must_use]
-    pub fn ahead(&self) -> Option<Problems> {
-        let steps = self.steps.iter();
-        let entries = steps.filter_map(|step| Some((step.key.clone(), step.ahead.clone()?)));
-        let entries: Vec<_> = entries.collect();
-        (entries != self.known.entries).then(|| self.known.with(entries))
     }
 
     /// What the item has to hold after these words have been published.
@@ -223,12 +279,21 @@ impl Judgement {
             Some((step.key.clone(), problem))
         });
         let entries = entries.collect();
-        let ahead = self.ahead().map(|ahead| ahead.written());
+        let ahead = self.ahead.as_ref().map(Problems::written);
         ahead.as_ref().unwrap_or(&self.known).with(entries)
     }
 }
 
 impl<'a> Facts<'a> {
+    /// What an item says; `None` if nobody knows when the server was last seen.
+    #[must_use]
+    pub fn of(server: &'a Server) -> Option<Self> {
+        let reading = server.reading.as_ref().and_then(Reading::of);
+        let seen = server.last_seen.as_ref()?.time;
+        let duplicate_at = server.duplicate_at.as_ref().map(|at| at.time);
+        Some(Self::new(seen, duplicate_at, reading))
+    }
+
     /// These facts; a reading that is not fresh is none.
     #[must_use]
     pub fn new(
@@ -249,7 +314,18 @@ impl<'a> Facts<'a> {
     }
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// The last reading of a server, if its time can be read.
+    #[must_use]
+    pub fn of(reading: &'a server::Reading) -> Option<Self> {
+        Some(Self {
+            received_at: reading.received_at?,
+            metrics: &reading.metrics,
+            disks: reading.disks.as_deref(),
+            services: reading.services.as_ref(),
+        })
+    }
+
     fn value(&self, metric: &str) -> Option<f64> {
         self.metrics.get(metric).map(Number::as_f64)
     }
@@ -258,17 +334,17 @@ impl Reading<'_> {
     fn disk_of_disk_percent(&self) -> Option<&str> {
         let disks = self.disks?;
         let value = self.value(DISK_PERCENT);
-        let distance = |disk: &(String, f64)| value.map(|value| (disk.1 - value).abs());
+        let distance = |disk: &Disk| value.map(|value| (disk.percent - value).abs());
         let same = disks
             .iter()
             .filter_map(|disk| Some((disk, distance(disk)?)))
             .filter(|(_, distance)| *distance <= SAME_DISK);
         let closest = same.min_by(|one, other| one.1.total_cmp(&other.1));
-        let root = || disks.iter().find(|(mount, _)| mount == "/");
+        let root = || disks.iter().find(|disk| disk.mount == "/");
         closest
             .map(|(disk, _)| disk)
             .or_else(root)
-            .map(|(mount, _)| mount.as_str())
+            .map(|disk| disk.mount.as_str())
     }
 
     /// The entries, with that of `disk_percent` under the name of its file system, unless that has one of which something
@@ -296,15 +372,15 @@ impl Reading<'_> {
     fn disk(&self, mount: &str) -> Option<f64> {
         let mut disks = self.disks?.iter();
         disks
-            .find(|(known, _)| known == mount)
-            .map(|(_, value)| *value)
+            .find(|disk| disk.mount == mount)
+            .map(|disk| disk.percent)
     }
 
-    fn status(&self, name: &str) -> Option<&str> {
-        let mut services = self.services?.iter();
+    fn status(&self, name: &str) -> Option<ServiceStatus> {
+        let mut services = self.services?.not_running.iter();
         services
-            .find(|(known, _)| known == name)
-            .map(|(_, status)| status.as_str())
+            .find(|service| service.name == name)
+            .map(|service| service.status)
     }
 
     /// What it says of a file system with this limit.
@@ -314,28 +390,42 @@ impl Reading<'_> {
         }
         // Whatever is not among the fullest is less full than the least of them.
         let disks = self.disks.filter(|disks| disks.len() >= LISTED_DISKS);
-        let least = disks.and_then(|disks| disks.iter().map(|disk| disk.1).reduce(f64::min));
+        let least = disks.and_then(|disks| disks.iter().map(|disk| disk.percent).reduce(f64::min));
         match least.map(|least| weigh(least, limit, known)) {
             Some(Evidence::Low) => Evidence::Low,
             _ => Evidence::Unknown,
         }
     }
 
+    /// What it says of a problem, for people.
+    #[must_use]
+    pub fn of_problem(&self, key: &Key) -> Option<Value> {
+        match key {
+            Key::Metric(metric) => self.metrics.value(metric).map(Value::Number),
+            Key::Disk(mount) => self
+                .disk(mount)
+                .map(|percent| Value::Number(Number::Float(percent))),
+            Key::Service(name) => self.status(name).map(Value::Status),
+            Key::Duplicate => None,
+        }
+    }
+
     fn weigh_service(&self, name: &str) -> Evidence {
-        match (self.services, self.status(name)) {
-            (None, _) => Evidence::Unknown,
-            (Some(_), Some(status)) if is_down(status) => Evidence::High,
-            (Some(_), Some("running")) => Evidence::Low,
-            (Some(_), Some(_)) => Evidence::Unknown,
-            (Some(_), None) if self.are_services_cut => Evidence::Unknown,
-            (Some(_), None) => Evidence::Low,
+        let Some(services) = self.services else {
+            return Evidence::Unknown;
+        };
+        match self.status(name) {
+            Some(ServiceStatus::Failed | ServiceStatus::Stopped) => Evidence::High,
+            Some(ServiceStatus::Unknown) => Evidence::Unknown,
+            None if services.is_cut => Evidence::Unknown,
+            Some(ServiceStatus::Running) | None => Evidence::Low,
         }
     }
 }
 
 /// Whether a service with this status is a problem.
-fn is_down(status: &str) -> bool {
-    matches!(status, "failed" | "stopped")
+const fn is_down(status: ServiceStatus) -> bool {
+    matches!(status, ServiceStatus::Failed | ServiceStatus::Stopped)
 }
 
 /// What a value says of a limit, given the limit that was reached. Below a limit that has changed, it is over at once.
@@ -370,13 +460,14 @@ impl Court<'_> {
                     high.push(Key::Metric(metric));
                 }
             }
-            for (mount, value) in reading.disks.unwrap_or_default() {
-                if is_at(*value, self.limits.disk(mount, self.own)) {
+            for Disk { mount, percent } in reading.disks.unwrap_or_default() {
+                if is_at(*percent, self.limits.disk(mount, self.own)) {
                     high.push(Key::Disk(mount.clone()));
                 }
             }
-            for (name, status) in reading.services.unwrap_or_default() {
-                if is_down(status) && self.limits.watches_service(name, self.own) {
+            let services = reading.services.map(|services| &services.not_running);
+            for Service { name, status } in services.into_iter().flatten() {
+                if is_down(*status) && self.limits.watches_service(name, self.own) {
                     high.push(Key::Service(name.clone()));
                 }
             }
@@ -466,17 +557,9 @@ impl Court<'_> {
     }
 
     fn value(&self, key: &Key) -> Option<Value> {
-        let reading = self.facts.reading?;
-        match key {
-            Key::Metric(metric) => reading.metrics.get(metric.name).map(Value::Number),
-            Key::Disk(mount) => reading
-                .disk(mount)
-                .map(|value| Value::Number(Number::Float(value))),
-            Key::Service(name) => reading
-                .status(name)
-                .map(|status| Value::Status(status.to_owned())),
-            Key::Duplicate => None,
-        }
+        self.facts
+            .reading
+            .and_then(|reading| reading.of_problem(key))
     }
 }
 

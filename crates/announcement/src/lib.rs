@@ -5,5 +5,5 @@ mod entry;
 mod message;
 pub mod words;
 
-pub use self::entry::{Absence, Crossing, Entry, Kind, Return, Sentence, Tone};
-pub use self::message::{Message, Occasion};
+pub use self::entry::{Absence, Entry, Kind, Part, Problem, Return, Sentence, Solved, Tone};
+pub use self::message::{Fleet, Message, Occasion};

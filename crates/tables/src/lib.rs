@@ -13,9 +13,9 @@ pub mod limit;
 pub mod metric;
 mod number;
 mod printable;
+pub mod problem;
 #[cfg(feature = "items")]
 pub mod restore;
-pub mod problem;
 #[cfg(feature = "items")]
 pub mod row;
 #[cfg(feature = "items")]

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use tables::problem::{Key, Problem, Problems, Stage};
-use tables::{Limits, Metrics, Number};
+use tables::{Disk, Limits, Metrics, Number, Service, ServiceStatus, Services};
 
 const MINUTES: i64 = 12 * 60;
 const MOUNTS: [&str; 6] = ["/", "/data", "/backup", "/home", "/srv", "/var"];
@@ -115,35 +115,32 @@ impl Truth {
 struct Sent {
     at: DateTime<Utc>,
     metrics: Metrics,
-    disks: Option<Vec<(String, f64)>>,
-    services: Option<Vec<(String, String)>>,
-    is_cut: bool,
+    disks: Option<Vec<Disk>>,
+    services: Option<Services>,
 }
 
 impl Sent {
     fn new(truth: &Truth, at: DateTime<Utc>) -> Self {
-        let mut disks: Vec<_> = truth
-            .disks
-            .iter()
-            .map(|(mount, value)| ((*mount).to_owned(), *value))
-            .collect();
-        disks.sort_by(|one, other| other.1.total_cmp(&one.1));
+        let disk = |(mount, percent): (&&str, &f64)| Disk {
+            mount: (*mount).to_owned(),
+            percent: *percent,
+        };
+        let mut disks: Vec<_> = truth.disks.iter().map(disk).collect();
+        disks.sort_by(Disk::order);
         disks.truncate(3);
-        let down = truth
-            .services
-            .iter()
-            .filter(|(_, status)| **status != "running");
-        let mut services: Vec<_> = down
-            .map(|(name, status)| ((*name).to_owned(), (*status).to_owned()))
-            .collect();
-        services.sort_by_key(|(name, status)| {
-            (
-                STATUSES.iter().position(|known| known == status),
-                name.clone(),
-            )
-        });
-        let is_cut = services.len() > 6;
-        services.truncate(6);
+        let service = |(name, status): (&&str, &&str)| Service {
+            status: ServiceStatus::parse(status).expect("a status"),
+            name: (*name).to_owned(),
+        };
+        let mut not_running: Vec<_> = truth.services.iter().map(service).collect();
+        not_running.retain(|service| service.status != ServiceStatus::Running);
+        not_running.sort();
+        let is_cut = not_running.len() > 6;
+        not_running.truncate(6);
+        let services = Services {
+            not_running,
+            is_cut,
+        };
         Self {
             at,
             metrics: Metrics::from_fn(|metric| {
@@ -151,7 +148,6 @@ impl Sent {
             }),
             disks: truth.lists[0].then_some(disks),
             services: truth.lists[1].then_some(services),
-            is_cut,
         }
     }
 
@@ -160,8 +156,7 @@ impl Sent {
             received_at: self.at,
             metrics: &self.metrics,
             disks: self.disks.as_deref(),
-            services: self.services.as_deref(),
-            are_services_cut: self.is_cut,
+            services: self.services.as_ref(),
         }
     }
 }
@@ -362,11 +357,12 @@ impl World {
             let Some(disks) = &item.sent.disks else {
                 continue;
             };
-            match disks.iter().find(|(known, _)| known == mount) {
-                Some((_, value)) => {
-                    seen.push((key.clone(), *value >= limit, is_over(*value, limit, &key)))
+            match disks.iter().find(|disk| disk.mount == mount) {
+                Some(disk) => {
+                    let value = disk.percent;
+                    seen.push((key.clone(), value >= limit, is_over(value, limit, &key)))
                 }
-                None if disks.len() == 3 && is_over(disks[2].1, limit, &key) => {
+                None if disks.len() == 3 && is_over(disks[2].percent, limit, &key) => {
                     seen.push((key, false, true))
                 }
                 None => {}
@@ -380,10 +376,11 @@ impl World {
             if !limits.watches_service(name, Some(own)) {
                 continue;
             }
-            match services.iter().find(|(known, _)| known == name) {
-                Some((_, status)) if status == "unknown" => {}
+            let mut listed = services.not_running.iter();
+            match listed.find(|service| service.name == name) {
+                Some(service) if service.status == ServiceStatus::Unknown => {}
                 Some(_) => seen.push((key, true, false)),
-                None if item.sent.is_cut => {}
+                None if services.is_cut => {}
                 None => seen.push((key, false, true)),
             }
         }
@@ -421,13 +418,13 @@ impl World {
             self.has_fault = true;
         }
         let Some(sweep) = self.read(true) else { return };
-        if is_bad && sweep.judgement.ahead().is_some() && self.chance(6) {
+        if is_bad && sweep.judgement.ahead.is_some() && self.chance(6) {
             // Something else happens between reading and writing. (What is pending is published without a write: there,
             // two sweeps at once may contradict each other.)
             self.overlap();
         }
         let words: Vec<_> = sweep.judgement.words().cloned().collect();
-        let ahead = sweep.judgement.ahead();
+        let ahead = sweep.judgement.ahead.clone();
         if let Some(ahead) = &ahead {
             if steps_left == 0 || !self.write(&sweep, ahead) {
                 return;
@@ -489,7 +486,7 @@ impl World {
                 .iter()
                 .any(|(key, _)| key.to_string() == DISK_PERCENT)
         };
-        let Some(ahead) = sweep.judgement.ahead() else {
+        let Some(ahead) = &sweep.judgement.ahead else {
             return;
         };
         let has_words = sweep
@@ -627,14 +624,18 @@ impl World {
                 expected.insert(metric.name.to_owned());
             }
         }
-        for (mount, value) in sent.disks.iter().flatten() {
+        for Disk { mount, percent } in sent.disks.iter().flatten() {
             let limit = limits.disk(mount, Some(&own));
-            if limit.is_some_and(|limit| *value >= limit.value) {
+            if limit.is_some_and(|limit| *percent >= limit.value) {
                 expected.insert(format!("{DISK_PERCENT}:{mount}"));
             }
         }
-        for (name, status) in sent.services.iter().flatten() {
-            if status != "unknown" && limits.watches_service(name, Some(&own)) {
+        for Service { name, status } in sent
+            .services
+            .iter()
+            .flat_map(|services| &services.not_running)
+        {
+            if *status != ServiceStatus::Unknown && limits.watches_service(name, Some(&own)) {
                 expected.insert(format!("service:{name}"));
             }
         }

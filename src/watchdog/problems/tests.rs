@@ -3,7 +3,7 @@
 use super::{End, Facts, Judgement, Reading, Value, Word};
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::problem::{Key, Note, Problem, Problems, Stage};
-use tables::{Limits, Metrics, Number};
+use tables::{Disk, Limits, Metrics, Number, Service, ServiceStatus, Services};
 
 /// A time on the tests' own clock, in minutes.
 fn minute(minutes: i64) -> DateTime<Utc> {
@@ -17,9 +17,8 @@ struct Server {
     own: Option<Limits>,
     problems: Problems,
     metrics: Vec<(&'static str, f64)>,
-    disks: Option<Vec<(String, f64)>>,
-    services: Option<Vec<(String, String)>>,
-    are_services_cut: bool,
+    disks: Option<Vec<Disk>>,
+    services: Option<Services>,
     duplicate_at: Option<i64>,
 }
 
@@ -32,7 +31,6 @@ impl Server {
             metrics: Vec::new(),
             disks: None,
             services: None,
-            are_services_cut: false,
             duplicate_at: None,
         }
     }
@@ -47,16 +45,22 @@ impl Server {
     }
 
     fn disks(&mut self, disks: &[(&str, f64)]) {
-        let owned = disks
-            .iter()
-            .map(|(mount, value)| ((*mount).to_owned(), *value));
-        self.disks = Some(owned.collect());
+        let disks = disks.iter().map(|(mount, percent)| Disk {
+            mount: (*mount).to_owned(),
+            percent: *percent,
+        });
+        self.disks = Some(disks.collect());
     }
 
     fn services(&mut self, services: &[(&str, &str)]) {
-        let owned = services.iter();
-        let owned = owned.map(|(name, status)| ((*name).to_owned(), (*status).to_owned()));
-        self.services = Some(owned.collect());
+        let not_running = services.iter().map(|(name, status)| Service {
+            status: ServiceStatus::parse(status).expect("a status"),
+            name: (*name).to_owned(),
+        });
+        self.services = Some(Services {
+            not_running: not_running.collect(),
+            is_cut: false,
+        });
     }
 
     /// Judges the server as of this minute, at which this reading was received.
@@ -71,8 +75,7 @@ impl Server {
             received_at: minute(received_at),
             metrics: &metrics,
             disks: self.disks.as_deref(),
-            services: self.services.as_deref(),
-            are_services_cut: self.are_services_cut,
+            services: self.services.as_ref(),
         };
         let duplicate_at = self.duplicate_at.map(minute);
         let facts = Facts::new(minute(at), duplicate_at, Some(reading));
@@ -133,7 +136,9 @@ fn outcome(known: Option<(Stage, Option<Note>)>, evidence: &str, lasts: &str) ->
     }
     let before = server.entry("disk_percent").cloned();
     let judgement = server.judge(10, 10);
-    let ahead = judgement.as_ref().and_then(Judgement::ahead);
+    let ahead = judgement
+        .as_ref()
+        .and_then(|judgement| judgement.ahead.clone());
     let said = server.sweep(10);
     let is_written_ahead = ahead.is_some_and(|ahead| {
         ahead
@@ -229,14 +234,14 @@ fn what_is_written_ahead_survives_a_crash_at_any_step() {
     let mut server = Server::new("disk_percent=90");
     server.metric("disk_percent", 95.0);
     let judgement = server.judge(0, 0).expect("a judgement");
-    server.problems = judgement.ahead().expect("a write").written();
+    server.problems = judgement.ahead.clone().expect("a write").written();
     assert_eq!(server.said(1), ["disk_percent"], "nothing was recorded");
     assert_eq!(server.said(2), [""; 0]);
 
     server.metric("disk_percent", 20.0);
     server.said(3);
     let judgement = server.judge(18, 18).expect("a judgement");
-    server.problems = judgement.ahead().expect("a write").written();
+    server.problems = judgement.ahead.clone().expect("a write").written();
     server.metric("disk_percent", 95.0);
     assert_eq!(server.said(19), ["disk_percent"], "its end may be out");
 }
@@ -322,13 +327,13 @@ fn what_has_not_lasted_is_forgotten_while_a_server_is_not_judged() {
     assert_eq!(server.problems.entries.len(), 3);
     let unjudged = Judgement::unjudged(&server.problems).expect("a write");
     assert_eq!(unjudged.words().count(), 0);
-    let after = unjudged.ahead().expect("a write").written();
+    let after = unjudged.ahead.clone().expect("a write").written();
     assert_eq!(after.entries.len(), 1);
     assert_eq!(Judgement::unjudged(&after), None);
 
     // A reading that is not fresh says nothing about what a reading says, but a duplicate needs none.
     let judgement = server.judge(11, 0).expect("a judgement");
-    let after = judgement.ahead().expect("a write");
+    let after = judgement.ahead.clone().expect("a write");
     let keys: Vec<_> = after
         .entries
         .iter()
@@ -359,9 +364,9 @@ fn a_service_is_over_when_it_is_missing_from_a_whole_list() {
     let words = server.sweep(0);
     let said: Vec<_> = words
         .iter()
-        .map(|word| (word.key.to_string(), word.value.clone()))
+        .map(|word| (word.key.to_string(), word.value))
         .collect();
-    let status = |status: &str| Some(Value::Status(status.to_owned()));
+    let status = |status: &str| ServiceStatus::parse(status).map(Value::Status);
     assert_eq!(
         said,
         [
@@ -390,7 +395,10 @@ fn a_service_is_over_when_it_is_missing_from_a_whole_list() {
         services
             .into_iter()
             .for_each(|services| server.services(services));
-        server.are_services_cut = is_cut;
+        server
+            .services
+            .iter_mut()
+            .for_each(|services| services.is_cut = is_cut);
         let judgement = server.judge(1, 1);
         let entries = judgement
             .as_ref()

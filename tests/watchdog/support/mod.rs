@@ -74,7 +74,7 @@ impl TestWatchdog {
         let client = aws::dynamodb(&config.aws).unwrap();
         let sns = aws::sns(&config.aws, config.sns_endpoint_url.as_deref()).unwrap();
         Self {
-            watchdog: Watchdog::new(config, client, sns),
+            watchdog: Watchdog::new(config, client, sns).unwrap(),
             tables,
             topic,
             log: Lines::default(),
