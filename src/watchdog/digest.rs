@@ -114,13 +114,13 @@ impl Digest {
         }
     }
 
-    /// Adds a server, as of a time.
+    /// Adds a server, as of a time. One that is offline and late has just been marked.
     pub fn add(&mut self, server: &Server, is_late: bool, now: DateTime<Utc>) {
         let reason = match server.status {
             _ if server.is_silenced(now) => Some(Reason::Silenced),
             None => Some(Reason::NoStatus),
             Some(Status::Offline) => {
-                if server.is_announced() {
+                if server.is_announced() || is_late {
                     self.entries.push(Entry::Offline(absence(server)));
                 }
                 Some(Reason::Offline)

@@ -235,13 +235,15 @@ impl Review {
                 continue;
             }
             self.decision.late += 1;
-            self.add_to_digest(&server, true);
             self.leave_unjudged(&server);
             if is_holding(threshold) && silent_for < self.rules.hold.max(threshold * 2) {
+                self.add_to_digest(&server, true);
                 self.decision.held += 1;
                 self.decision.is_holding = true;
             } else {
-                self.decision.offline.push(server.marked_offline(time));
+                let marked = server.marked_offline(time);
+                self.add_to_digest(&marked, true);
+                self.decision.offline.push(marked);
             }
         }
         self.decision.memory = Memory {

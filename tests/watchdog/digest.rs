@@ -91,10 +91,14 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
     watchdog.sweep(960).await.unwrap();
     assert_eq!(digest(&watchdog), None, "once");
 
-    // The next day, after a gap.
+    // The next day, after a gap, with a server that is found to be late.
     watchdog.set_own("swept_at", 86_000).await;
     watchdog.sweep_as_it_is(86_400 + 1_000).await.unwrap();
-    assert!(digest(&watchdog).is_some());
+    let messages = watchdog.topic.take();
+    assert_eq!(
+        messages[1].parameters["Subject"],
+        "Still wrong: 3 servers offline"
+    );
 }
 
 // C10.1 C10.2

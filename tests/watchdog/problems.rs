@@ -358,7 +358,7 @@ async fn limits_may_be_for_any_metric_and_a_server_may_have_its_own() {
     ];
     assert_eq!(said(&watchdog), both);
     watchdog
-        .set("web-1", "limits", Some("disk_percent=off,load_5m=9"))
+        .set("web-1", "limits", Some("disk_percent=off,load_5m=off"))
         .await;
     watchdog.sweep(130).await.unwrap();
     let both = [
