@@ -43,7 +43,7 @@ pub fn threshold(alarm: &str) -> i64 {
 /// What the template says of a parameter, such as its `AllowedPattern`.
 #[must_use]
 pub fn parameter(name: &str, property: &str) -> String {
-    string(&read()["Parameters"][name][property])
+    string(&TEMPLATE["Parameters"][name][property])
 }
 
 /// The functions, by logical id.
