@@ -31,7 +31,7 @@ pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 pub struct Address {
     pub url: Uri,
     /// The `Authorization` header, if the URL has a user name.
-    authorization: Option<HeaderValue>,
+    pub authorization: Option<HeaderValue>,
 }
 
 /// Why text is no address.

@@ -7,6 +7,7 @@ mod absence;
 mod announcement;
 mod config;
 mod digest;
+mod events;
 mod faults;
 mod mass_silence;
 mod model;
