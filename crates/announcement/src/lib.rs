@@ -1,5 +1,5 @@
 //! What can be announced. A [`Message`] has [entries](Entry), each of a [`Kind`] and each about a server. It is JSON for
-//! programs (C8.6, C9.5, C10); for people, each entry is a [`Sentence`], in an email, a chat, a terminal or a page.
+//! programs (C8.6, C9.8, C10); for people, each entry is a [`Sentence`], in an email, a chat, a terminal or a page.
 
 mod entry;
 mod message;
