@@ -42,6 +42,11 @@ const MAX_ATTEMPTS: u32 = 3;
 /// The upper bound of the random pause before the first retry. It doubles for the second.
 const INITIAL_BACKOFF: Duration = Duration::from_millis(50);
 
+/// For patient calls: the attempts, the upper bound of the random pause between two, and the time limit of all together.
+const PATIENT_ATTEMPTS: u32 = 12;
+const PATIENT_BACKOFF: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How to reach AWS, and its timeouts.
 pub struct AwsConfig {
     /// `AWS_REGION`; Lambda sets it.
@@ -147,6 +152,30 @@ fn dynamodb_over(config: &AwsConfig, connector: SharedHttpConnector) -> Client {
         .retry_classifier(rejected_signatures::<UpdateItemError>());
     sdk.set_endpoint_url(config.endpoint_url.clone());
     Client::from_conf(sdk.build())
+}
+
+/// The same client for calls that may take longer, and that nobody else repeats: more attempts, and no limit on all of them
+/// together but the caller's.
+#[must_use]
+pub fn patient(client: &Client) -> Client {
+    let config = client.config();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(PATIENT_ATTEMPTS)
+        .with_initial_backoff(INITIAL_BACKOFF)
+        .with_max_backoff(PATIENT_BACKOFF);
+    let timeouts = config.timeout_config().cloned();
+    let timeouts = timeouts
+        .unwrap_or_else(TimeoutConfig::disabled)
+        .to_builder()
+        .operation_timeout(PATIENCE)
+        .build();
+    let patient = config.to_builder();
+    Client::from_conf(
+        patient
+            .retry_config(retries)
+            .timeout_config(timeouts)
+            .build(),
+    )
 }
 
 /// Creates an SNS client with its own connection, for the endpoint `url` or else that of the region.

@@ -9,6 +9,7 @@ pub mod log;
 pub mod notify;
 pub mod settings;
 pub mod watchdog;
+pub mod webhook;
 
 /// The version that the log's `started` line names: the package's, and the commit if it was built from one.
 pub const VERSION: &str = env!("HEARTBEAT_VERSION");

@@ -1,5 +1,5 @@
-//! Announces when a server falls silent and when it is back (C8), when a metric reaches its limit (C9), and once a day what
-//! is still wrong (C10).
+//! Announces when a server falls silent and when it is back (C8), its problems (C9), and once a day what is still wrong, or
+//! that all is well (C10).
 //!
 //! A sweep compares the servers table with what has been announced, and announces the difference. All of its state
 //! is in the items, so the next sweep finishes the work of one that crashed:
@@ -14,15 +14,17 @@
 
 mod announcement;
 mod config;
-mod limits;
+mod digest;
 mod plan;
+mod problems;
 mod review;
 mod sweep;
 
-pub use self::announcement::{Announcement, Contents};
-pub use self::config::Config;
-pub use self::limits::Entry;
-pub use self::review::{Decision, Digest, Review};
+pub use self::announcement::{Announcement, Subject};
+pub use self::config::{Config, EventsConfig};
+pub use self::digest::{Digest, Schedule};
+pub use self::problems::{End, Judged, Judgement, Word};
+pub use self::review::{Decision, Review};
 pub use self::sweep::{SweepError, Watchdog};
 
 use chrono::{DateTime, Utc};

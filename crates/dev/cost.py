@@ -43,7 +43,9 @@ ITEM_BYTES = 600
 SWEEP_SECONDS = {10: 0.05, 1_000: 0.15, 100_000: 20}
 SWEEP_GB = 0.5
 UTILIZATION = 0.70
+# ReadCapacityMin, for the servers and the metrics each: three times what sweeps need.
 LEAST_READ_UNITS = 2
+SERVERS_PER_READ_UNIT = 250
 # Of each of the four scaling policies.
 SCALING_ALARMS = 4 * 4
 # Of each kind, for every account and for ever.
@@ -76,7 +78,7 @@ def scan_units(servers):
 def provisioned_units(servers):
     """The write and read units that auto scaling keeps ready, for the servers and the metrics together."""
     writes = 2 * math.ceil(servers / 60 / UTILIZATION)
-    return writes, max(LEAST_READ_UNITS, math.ceil(scan_units(servers) / 60 / UTILIZATION)) + LEAST_READ_UNITS
+    return writes, 2 * max(LEAST_READ_UNITS, math.ceil(servers / SERVERS_PER_READ_UNIT))
 
 
 def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms"):

@@ -20,7 +20,7 @@ async fn run() -> Result<(), Error> {
     let config = Config::read(environment)?;
     let dynamodb = aws::dynamodb(&config.aws)?;
     let sns = aws::sns(&config.aws, config.sns_endpoint_url.as_deref())?;
-    let watchdog = Arc::new(Watchdog::new(config, dynamodb, sns));
+    let watchdog = Arc::new(Watchdog::new(config, dynamodb, sns)?);
     tracing::info!(version = VERSION, "started");
     lambda_runtime::run_concurrent(service_fn(move |event| sweep(watchdog.clone(), event))).await
 }

@@ -2,12 +2,8 @@
 
 use super::service::{SERVICES, Service};
 use crate::settings::{InvalidSetting, Settings};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use lambda_http::http::{HeaderValue, Uri};
-use percent_encoding::percent_decode_str;
+use crate::webhook::{Address, InvalidAddress};
 use std::fmt;
-use std::net::IpAddr;
 
 /// The settings of `notify`.
 #[derive(Debug)]
@@ -19,9 +15,7 @@ pub struct Config {
 /// Where messages go.
 pub struct Webhook {
     pub service: &'static Service,
-    pub url: Uri,
-    /// The `Authorization` header, if the URL has a user name.
-    pub authorization: Option<HeaderValue>,
+    pub address: Address,
 }
 
 impl fmt::Debug for Webhook {
@@ -35,12 +29,8 @@ impl fmt::Debug for Webhook {
 enum InvalidEntry {
     #[error("it does not start with one of {}", prefixes())]
     Format,
-    #[error("it has no valid URL")]
-    Url,
-    #[error("it is not an https URL")]
-    Scheme,
-    #[error("http is for this machine only: it must be https")]
-    Http,
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
     #[error("{0}")]
     Service(&'static str),
 }
@@ -67,52 +57,16 @@ impl Config {
 }
 
 fn parse(entry: &str) -> Result<Webhook, InvalidEntry> {
-    let (format, text) = entry.split_once(':').ok_or(InvalidEntry::Format)?;
-    let service = SERVICES
-        .into_iter()
-        .find(|known| known.name == format)
-        .ok_or(InvalidEntry::Format)?;
-    let url: Uri = text.parse().map_err(|_| InvalidEntry::Url)?;
-    let authority = url.authority().ok_or(InvalidEntry::Url)?;
-    let host = authority.host();
-    let (user, address) = match authority.as_str().rsplit_once('@') {
-        Some((user, address)) => (Some(user), address),
-        None => (None, authority.as_str()),
-    };
-    // A host with a port that is none is no host.
-    if host.is_empty() || (authority.port_u16().is_none() && address != host) {
-        return Err(InvalidEntry::Url);
-    }
-    match url.scheme_str() {
-        Some("https") => {}
-        Some("http") if is_loopback(host) => {}
-        Some("http") => return Err(InvalidEntry::Http),
-        _ => return Err(InvalidEntry::Scheme),
-    }
-    (service.check)(&url).map_err(InvalidEntry::Service)?;
-    Ok(Webhook {
-        service,
-        authorization: user.map(basic).transpose()?,
-        url,
-    })
-}
-
-fn basic(user: &str) -> Result<HeaderValue, InvalidEntry> {
-    let decoded: Vec<u8> = percent_decode_str(user).collect();
-    let header = format!("Basic {}", STANDARD.encode(decoded));
-    HeaderValue::try_from(header).map_err(|_| InvalidEntry::Url)
+    let (format, url) = entry.split_once(':').ok_or(InvalidEntry::Format)?;
+    let service = SERVICES.into_iter().find(|known| known.name == format);
+    let service = service.ok_or(InvalidEntry::Format)?;
+    let address = Address::parse(url)?;
+    (service.check)(&address.url).map_err(InvalidEntry::Service)?;
+    Ok(Webhook { service, address })
 }
 
 fn prefixes() -> String {
     SERVICES
         .map(|service| format!("{}:", service.name))
         .join(", ")
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
 }

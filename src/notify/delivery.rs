@@ -4,24 +4,16 @@ use super::config::Webhook;
 use super::notice::Notice;
 use super::service::{self, Service};
 use super::{Event, Notification};
+use crate::webhook::{self, HttpClient};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-use lambda_http::http::header::{AUTHORIZATION, RETRY_AFTER, USER_AGENT};
-use lambda_http::http::{HeaderMap, Request, StatusCode};
-use rustls::{ClientConfig, RootCertStore};
+use lambda_http::http::header::RETRY_AFTER;
+use lambda_http::http::{HeaderMap, Method, StatusCode};
+use rustls::RootCertStore;
 use serde_json::Value;
-use std::error::Error;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
-
-/// The time limit for opening a TCP connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The time limit of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +28,7 @@ const MAX_RESPONSE: usize = 64 * 1024;
 /// Delivers messages to webhooks.
 pub struct Courier {
     webhooks: Vec<Webhook>,
-    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: HttpClient,
 }
 
 /// How many deliveries failed. Each of them is logged.
@@ -75,8 +67,8 @@ impl Courier {
     /// # Errors
     /// If TLS cannot be set up.
     pub fn new(webhooks: Vec<Webhook>) -> Result<Self, rustls::Error> {
-        let roots = webpki_roots::TLS_SERVER_ROOTS.iter().cloned();
-        Self::trusting(webhooks, roots.collect())
+        let http = webhook::client()?;
+        Ok(Self { webhooks, http })
     }
 
     /// Trusts these authorities.
@@ -84,23 +76,8 @@ impl Courier {
     /// # Errors
     /// If TLS cannot be set up.
     pub fn trusting(webhooks: Vec<Webhook>, roots: RootCertStore) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Ok(Self {
-            webhooks,
-            http: Client::builder(TokioExecutor::new()).build(connector),
-        })
+        let http = webhook::client_trusting(roots)?;
+        Ok(Self { webhooks, http })
     }
 
     /// Delivers the messages of an event to every webhook, before the deadline.
@@ -185,21 +162,18 @@ impl Courier {
     }
 
     async fn attempt(&self, webhook: &Webhook, request: &service::Request) -> Result<(), Failure> {
-        let mut builder = Request::post(webhook.url.clone()).header(USER_AGENT, "heartbeat");
+        let mut builder = webhook.address.request(Method::POST);
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
         }
-        if let Some(authorization) = &webhook.authorization {
-            builder = builder.header(AUTHORIZATION, authorization);
-        }
-        let attempt = builder
+        let request = builder
             .body(Full::from(request.body.clone()))
             .map_err(|_| Failure::Permanent(Reason::new("it makes no valid request")))?;
         let response = self
             .http
-            .request(attempt)
+            .request(request)
             .await
-            .map_err(|error| Failure::Transient(Reason::new(explain(&error)), None))?;
+            .map_err(|error| Failure::Transient(Reason::new(webhook::explain(&error)), None))?;
         let status = response.status();
         if status.is_success() {
             return Ok(());
@@ -239,31 +213,4 @@ fn retry_after(service: &Service, headers: &HeaderMap, body: &[u8]) -> Option<Du
         let seconds = response.pointer(service.retry_after)?.as_f64()?;
         Duration::try_from_secs_f64(seconds).ok()
     })
-}
-
-/// Why a request failed, in words that name no host.
-fn explain(error: &(dyn Error + 'static)) -> &'static str {
-    let mut source = Some(error);
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<rustls::Error>() {
-            return match error {
-                rustls::Error::InvalidCertificate(_) => "its certificate is not trusted",
-                _ => "TLS failed",
-            };
-        }
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            if let Some(inner) = error.get_ref() {
-                source = Some(inner);
-                continue;
-            }
-            return match error.kind() {
-                std::io::ErrorKind::ConnectionRefused => "the connection is refused",
-                std::io::ErrorKind::ConnectionReset => "the connection is reset",
-                std::io::ErrorKind::TimedOut => "no connection",
-                _ => "the connection failed",
-            };
-        }
-        source = error.source();
-    }
-    "the connection failed"
 }

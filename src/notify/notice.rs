@@ -1,8 +1,8 @@
 //! What a message says, in plain words: from the watchdog, from CloudWatch's alarms, or from anybody else.
 
 use super::Notification;
-use announcement::words::escape;
-use announcement::{Entry, Message, Occasion, Tone};
+use announcement::words::{escape, moment};
+use announcement::{Entry, Message, Occasion, Part, Tone};
 use serde::Deserialize;
 
 /// A message in words.
@@ -14,6 +14,8 @@ pub struct Notice {
     pub lines: Vec<Line>,
     /// How many more lines there are than these.
     pub omitted: usize,
+    /// The time of the sweep, since the order of messages cannot be promised.
+    pub time: Option<String>,
 }
 
 /// A line of a notice.
@@ -23,7 +25,7 @@ pub enum Line {
     Server {
         tone: Tone,
         name: String,
-        rest: String,
+        rest: Vec<Part>,
     },
     Text(String),
 }
@@ -61,6 +63,7 @@ impl Notice {
             tone: Tone::Neutral,
             lines: lines.map(Line::text).collect(),
             omitted: 0,
+            time: None,
         }
     }
 
@@ -69,13 +72,21 @@ impl Notice {
         message.entries.sort_by_key(|entry| entry.kind().tone());
         let lines = match &message.occasion {
             Occasion::Test(text) => vec![Line::text(text)],
-            Occasion::Change | Occasion::Digest => message.entries.iter().map(Line::of).collect(),
+            Occasion::Change | Occasion::Digest(_) => {
+                let fleet = message.fleet().map(Line::text);
+                message.entries.iter().map(Line::of).chain(fleet).collect()
+            }
         };
         Self {
             title: message.title(),
             tone: message.tone(),
             lines,
             omitted: message.omitted,
+            time: message
+                .time
+                .as_deref()
+                .and_then(tables::time::parse)
+                .map(|time| moment(Some(time))),
         }
     }
 
@@ -99,6 +110,7 @@ impl Notice {
                 .map(|text| Line::text(text))
                 .collect(),
             omitted: 0,
+            time: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A notice as the text of a chat: its escapes, and its limit on length.
 
 use super::notice::{Line, Notice};
-use announcement::Tone;
+use announcement::{Part, Tone};
 
 /// Characters that are kept free for "and 37 more".
 const FOR_OMITTED: usize = 40;
@@ -33,7 +33,9 @@ impl Style {
             let title = (self.words)(&without_mentions(&notice.title));
             lines.push(format!("{} {title}", emoji(notice.tone)));
         }
-        let room = self.limit - FOR_OMITTED;
+        let time = notice.time.as_deref().map(self.words);
+        let for_time = time.as_deref().map_or(0, |time| (self.measure)(time) + 1);
+        let room = self.limit - FOR_OMITTED - for_time;
         let mut used: usize = lines.iter().map(|line| (self.measure)(line) + 1).sum();
         let mut shown = 0;
         for entry in &notice.lines {
@@ -57,6 +59,7 @@ impl Style {
         if omitted > 0 {
             lines.push(format!("… and {omitted} more"));
         }
+        lines.extend(time);
         lines.join("\n")
     }
 
@@ -73,8 +76,12 @@ impl Style {
         };
         match line {
             Line::Server { tone, name, rest } => {
-                let (name, rest) = ((self.name)(&cut(name)), (self.words)(&cut(rest)));
-                format!("{} {name}{rest}", emoji(*tone))
+                let name = (self.name)(&cut(name));
+                let rest = rest.iter().map(|part| match part {
+                    Part::Words(words) => (self.words)(&cut(words)),
+                    Part::Name(name) => (self.name)(&cut(name)),
+                });
+                format!("{} {name}{}", emoji(*tone), rest.collect::<String>())
             }
             Line::Text(text) => (self.words)(&cut(text)),
         }

@@ -1,15 +1,15 @@
 //! The message to the topic, one per sweep, and the digest: it fits into SNS.
 
-use super::limits;
-use super::review::Digest;
-use announcement::words::plural;
-use announcement::{Absence, Crossing, Entry, Kind, Message, Occasion, Return};
+use super::digest::Digest;
+use super::problems::{Judged, Value, Word};
+use announcement::words::{plural, unlinked};
+use announcement::{Absence, Entry, Kind, Message, Occasion, Part, Problem, Return, Solved};
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fmt::Write;
 use tables::Number;
 use tables::server::Server;
-use tables::time::{Stored, as_stored};
+use tables::time::{self, Stored, as_stored};
 
 /// The maximum size of a message, below SNS's limit of 256 KiB, bytes.
 const MAX_BYTES: usize = 250 * 1024;
@@ -20,34 +20,15 @@ const FRAME_BYTES: usize = 1024;
 /// The longest subject that SNS accepts, characters.
 const MAX_SUBJECT: usize = 99;
 
-/// What a message says.
-#[derive(Debug, Default)]
-pub struct Contents<'a> {
-    /// Servers that went offline.
-    pub offline: Vec<&'a Server>,
-    /// Servers whose return has lasted.
-    pub back: Vec<&'a Server>,
-    /// Metrics that reached their limit.
-    pub high: Vec<&'a limits::Entry>,
-    /// Metrics that no longer do.
-    pub normal: Vec<&'a limits::Entry>,
-}
-
-impl Contents<'_> {
-    fn entries(&self) -> Vec<Entry> {
-        let Self {
-            offline,
-            back,
-            high,
-            normal,
-        } = self;
-        let mut entries = Vec::new();
-        entries.extend(offline.iter().map(|server| Entry::Offline(absence(server))));
-        entries.extend(back.iter().map(|server| Entry::Back(end(server))));
-        entries.extend(high.iter().map(|metric| Entry::High(crossing(metric))));
-        entries.extend(normal.iter().map(|metric| Entry::Normal(crossing(metric))));
-        entries
-    }
+/// Something to say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Subject<'a> {
+    /// A server that went offline.
+    Offline(&'a Server),
+    /// A server whose return has lasted.
+    Back(&'a Server),
+    /// A problem of a server, or its end.
+    Problem(&'a Judged, &'a Word),
 }
 
 /// A message in SNS's envelope.
@@ -61,45 +42,82 @@ pub struct Announcement {
     pub email: String,
     /// What it is about, by which a subscription can filter.
     kinds: Vec<&'static str>,
+    /// For each entry, whether there was room for it.
+    named: Vec<bool>,
+}
+
+/// A message as far as it fits.
+struct Fitting {
+    message: Message,
+    /// The lines of the email, for each entry.
+    lines: Vec<String>,
+    /// For each entry of the whole message, whether it is in this one.
+    named: Vec<bool>,
+}
+
+impl Subject<'_> {
+    fn entry(self) -> Entry {
+        match self {
+            Self::Offline(server) => Entry::Offline(absence(server)),
+            Self::Back(server) => Entry::Back(end(server)),
+            Self::Problem(judged, word) => problem(&judged.server, word),
+        }
+    }
 }
 
 impl Announcement {
     /// Builds the message of a sweep at this time; `None` if there is nothing to announce.
     #[must_use]
-    pub fn new(contents: &Contents<'_>, time: DateTime<Utc>) -> Option<Self> {
-        let entries = contents.entries();
+    pub fn new(subjects: &[Subject<'_>], time: DateTime<Utc>) -> Option<Self> {
+        let entries: Vec<_> = subjects.iter().map(|subject| subject.entry()).collect();
         (!entries.is_empty()).then(|| Self::of(Occasion::Change, entries, time))
     }
 
-    /// Builds the message of what is still wrong.
+    /// Builds the message of the day; `None` if there is nothing to say.
     #[must_use]
-    pub fn digest(digest: &Digest, time: DateTime<Utc>) -> Self {
-        let contents = Contents {
-            offline: digest.offline.iter().collect(),
-            high: digest.high.iter().collect(),
-            ..Contents::default()
-        };
-        Self::of(Occasion::Digest, contents.entries(), time)
+    pub fn digest(digest: &Digest, time: DateTime<Utc>) -> Option<Self> {
+        let entries = digest.entries.clone();
+        let fleet = digest.fleet();
+        let is_needed = !entries.is_empty() || fleet.is_some();
+        is_needed.then(|| Self::of(Occasion::Digest(fleet), entries, time))
     }
 
     fn of(occasion: Occasion, entries: Vec<Entry>, time: DateTime<Utc>) -> Self {
         let whole = Message {
             occasion,
+            time: Some(time::format(time)),
             entries,
             omitted: 0,
         };
         let subject = subject(&whole, time);
         let counts = whole.counts();
-        let (fitting, lines) = fit(whole, time);
+        let Fitting {
+            message,
+            lines,
+            named,
+        } = fit(whole, time);
         Self {
             subject,
-            default: json!(fitting).to_string(),
-            email: email(&fitting, &counts, &lines),
-            kinds: match fitting.occasion {
-                Occasion::Digest => vec!["digest"],
-                _ => counts.iter().map(|(kind, _)| kind.key()).collect(),
+            default: json!(message).to_string(),
+            email: email(&message, &counts, &lines),
+            kinds: match message.occasion {
+                Occasion::Digest(_) => vec!["digest"],
+                Occasion::Change | Occasion::Test(_) => {
+                    counts.iter().map(|(kind, _)| kind.key()).collect()
+                }
             },
+            named,
         }
+    }
+
+    /// Those of the subjects for which there was room.
+    #[must_use]
+    pub fn named<'a>(&self, subjects: &[Subject<'a>]) -> Vec<Subject<'a>> {
+        let subjects = subjects.iter().zip(&self.named);
+        subjects
+            .filter(|(_, is_named)| **is_named)
+            .map(|(subject, _)| *subject)
+            .collect()
     }
 
     /// The message in the format of SNS's `MessageStructure: json`.
@@ -127,29 +145,42 @@ fn subject(message: &Message, time: DateTime<Utc>) -> String {
         .unwrap_or_else(|| message.title())
 }
 
-/// Keeps as many entries as there is room for, each with its lines of the email.
-fn fit(message: Message, time: DateTime<Utc>) -> (Message, Vec<String>) {
-    let mut bytes_left = MAX_BYTES - FRAME_BYTES;
-    let all = message.entries.len();
-    let said = message.entries.into_iter().map(|entry| {
+/// Keeps as many entries as there is room for.
+fn fit(whole: Message, time: DateTime<Utc>) -> Fitting {
+    let fleet: usize = whole.fleet().map(escaped_bytes).sum();
+    let mut bytes_left = (MAX_BYTES - FRAME_BYTES).saturating_sub(2 * fleet);
+    let (mut entries, mut lines, mut named) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in whole.entries {
         let sentence = entry.say(Some(time));
-        let lines = format!("{}\n  {}\n", sentence.name, sentence.detail);
-        (entry, lines)
-    });
-    let fitting = said.filter(|(entry, lines)| {
+        let detail: String = sentence.detail.iter().map(plain).collect();
+        let said = format!("{}\n  {detail}\n", unlinked(&sentence.name));
         // The JSON for programs is escaped, because it is itself a string in the message.
-        let bytes = escaped_bytes(&json!(entry).to_string()) + escaped_bytes(lines);
+        let bytes = escaped_bytes(&json!(entry).to_string()) + escaped_bytes(&said);
         let rest = bytes_left.checked_sub(bytes);
-        bytes_left = rest.unwrap_or(bytes_left);
-        rest.is_some()
-    });
-    let (entries, lines): (Vec<_>, _) = fitting.unzip();
-    let fitting = Message {
-        omitted: all - entries.len(),
-        entries,
-        ..message
-    };
-    (fitting, lines)
+        named.push(rest.is_some());
+        if let Some(rest) = rest {
+            bytes_left = rest;
+            entries.push(entry);
+            lines.push(said);
+        }
+    }
+    Fitting {
+        message: Message {
+            omitted: named.len() - entries.len(),
+            entries,
+            ..whole
+        },
+        lines,
+        named,
+    }
+}
+
+/// A part of a sentence, in an email.
+fn plain(part: &Part) -> String {
+    match part {
+        Part::Words(words) => words.clone(),
+        Part::Name(name) => unlinked(name),
+    }
 }
 
 fn escaped_bytes(text: &str) -> usize {
@@ -159,8 +190,12 @@ fn escaped_bytes(text: &str) -> usize {
 /// The entries in words, under a heading for each kind.
 fn email(message: &Message, counts: &[(Kind, usize)], lines: &[String]) -> String {
     let mut email = String::new();
-    if message.occasion == Occasion::Digest {
-        email += "Still wrong:\n\n";
+    if matches!(message.occasion, Occasion::Digest(_)) {
+        let _ = writeln!(email, "{}\n", heading(message));
+        let fleet: Vec<_> = message.fleet().collect();
+        if !fleet.is_empty() {
+            let _ = writeln!(email, "{}\n", fleet.join("\n"));
+        }
     }
     for (kind, count) in counts {
         let entries = message.entries.iter().zip(lines);
@@ -175,7 +210,16 @@ fn email(message: &Message, counts: &[(Kind, usize)], lines: &[String]) -> Strin
     email
 }
 
-fn absence(server: &Server) -> Absence {
+/// The first line of a digest.
+fn heading(message: &Message) -> String {
+    if message.entries.is_empty() {
+        message.title()
+    } else {
+        "Still wrong:".to_owned()
+    }
+}
+
+pub(super) fn absence(server: &Server) -> Absence {
     Absence {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
@@ -193,21 +237,28 @@ fn end(server: &Server) -> Return {
     }
 }
 
-fn crossing(metric: &limits::Entry) -> Crossing {
-    Crossing {
-        server_id: metric.server_id.clone(),
-        hostname: metric.hostname.clone(),
-        metric: metric.metric.name.to_owned(),
-        value: metric.value.map(number),
-        limit: json!(metric.limit),
-        since: Some(metric.since.clone()),
-    }
-}
-
-fn number(number: Number) -> Value {
-    match number {
-        Number::Float(float) => json!(float),
-        Number::Whole(whole) => json!(whole),
+pub(super) fn problem(server: &Server, word: &Word) -> Entry {
+    let value = word.value.map(|value| match value {
+        Value::Number(Number::Float(float)) => json!(float),
+        Value::Number(Number::Whole(whole)) => json!(whole),
+        Value::Status(status) => json!(status.as_str()),
+    });
+    let name = word.key.name().unwrap_or(&server.server_id);
+    let problem = Problem {
+        server_id: server.server_id.clone(),
+        hostname: server.hostname.clone(),
+        kind: word.key.kind().as_str().to_owned(),
+        name: name.to_owned(),
+        value,
+        limit: word.limit.map(|limit| json!(limit)),
+        since: Some(time::format(word.since)),
+    };
+    match word.end {
+        None => Entry::Problem(problem),
+        Some(end) => Entry::Solved(Solved {
+            problem,
+            end: end.as_str().to_owned(),
+        }),
     }
 }
 

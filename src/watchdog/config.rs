@@ -1,7 +1,9 @@
 //! The settings of the watchdog, with their units, defaults and errors.
 
+use super::digest::Schedule;
 use crate::aws::AwsConfig;
 use crate::settings::{InvalidSetting, Settings};
+use crate::webhook::Address;
 use chrono::{NaiveTime, TimeDelta};
 use tables::Limits;
 use tables::server::Rules;
@@ -15,12 +17,25 @@ pub struct Config {
     /// `OFFLINE_AFTER_SECONDS` (default 180), `HOLD_SECONDS` (default: the larger of 600 and twice
     /// `OFFLINE_AFTER_SECONDS`), `BACK_AFTER_SECONDS` (default 300), `LIMITS` (default `disk_percent=90`).
     pub rules: Rules,
-    /// `DIGEST_AT` (default none), `HH:MM` in UTC: when a message a day says what is still wrong.
-    pub digest_at: Option<NaiveTime>,
+    /// `DIGEST_AT` (default none), `HH:MM` in UTC: when a message a day says what is still wrong; `HH:MM/always`: on good
+    /// days, too.
+    pub digest: Option<Schedule>,
+    /// `METRICS_TABLE` (optional): the table of metrics, which also holds what has been announced.
+    pub events: Option<EventsConfig>,
+    /// `PING_URL` (optional), a secret: the address that is requested after each sweep that did all of its work.
+    pub ping: Option<Address>,
     /// `AWS_ENDPOINT_URL_SNS`: an SNS endpoint other than the region's.
     pub sns_endpoint_url: Option<String>,
     /// How to reach AWS.
     pub aws: AwsConfig,
+}
+
+/// Where events are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventsConfig {
+    pub table: String,
+    /// `METRICS_RETENTION_DAYS` (default 30): how long they are kept.
+    pub retention: TimeDelta,
 }
 
 impl Config {
@@ -39,6 +54,9 @@ impl Config {
         let hold = Rules::hold_for(offline_after);
         // Empty is a value here: no limits.
         let limits = variable("LIMITS").map(|list| Limits::parse(&list));
+        let metrics_table = settings.optional("METRICS_TABLE");
+        let retention_days = settings.positive("METRICS_RETENTION_DAYS", 30)?;
+        let ping = settings.optional("PING_URL").filter(|url| url != "none");
         let digest_at = settings.optional("DIGEST_AT").filter(|at| at != "none");
         Ok(Self {
             servers_table: settings.required("SERVERS_TABLE")?,
@@ -51,18 +69,36 @@ impl Config {
                     .unwrap_or_else(|| Ok(Limits::standard()))
                     .map_err(|error| InvalidSetting::new("LIMITS", error))?,
             },
-            digest_at: digest_at.map(|at| read_minute(&at)).transpose()?,
+            digest: digest_at.map(|at| read_schedule(&at)).transpose()?,
+            events: metrics_table.map(|table| EventsConfig {
+                table,
+                retention: TimeDelta::days(retention_days.into()),
+            }),
+            ping: ping
+                .map(|url| Address::parse(&url))
+                .transpose()
+                .map_err(|error| InvalidSetting::new("PING_URL", error))?,
             sns_endpoint_url: settings.url("AWS_ENDPOINT_URL_SNS")?,
             aws: AwsConfig::read(&variable)?,
         })
     }
 }
 
-/// `HH:MM`
-fn read_minute(text: &str) -> Result<NaiveTime, InvalidSetting> {
-    let parsed = NaiveTime::parse_from_str(text, "%H:%M").ok();
-    let time = parsed.filter(|_| text.len() == "HH:MM".len());
-    time.ok_or_else(|| InvalidSetting::new("DIGEST_AT", "it is not a time HH:MM, nor none"))
+/// `HH:MM`, or `HH:MM/always`
+fn read_schedule(text: &str) -> Result<Schedule, InvalidSetting> {
+    let always = text.strip_suffix("/always");
+    let time = always.unwrap_or(text);
+    let at = NaiveTime::parse_from_str(time, "%H:%M");
+    let schedule = at.ok().filter(|_| time.len() == "HH:MM".len());
+    schedule
+        .map(|at| Schedule {
+            at,
+            is_always: always.is_some(),
+        })
+        .ok_or_else(|| {
+            let reason = "it is not a time HH:MM, nor one followed by /always, nor none";
+            InvalidSetting::new("DIGEST_AT", reason)
+        })
 }
 
 /// `arn:<partition>:sns:<region>:<account>:<name>`

@@ -1,53 +1,63 @@
-//! What a sweep writes and says, step by step (C8.5, C9.3): what it writes ahead, what it may publish once that is done, and
+//! What a sweep writes and says, step by step (C8.5, C9.7): what it writes ahead, what it may publish once that is done, and
 //! what it records once that is published. Pure.
 
-use super::announcement::Contents;
-use super::limits::Judgement;
+use super::announcement::Subject;
+use super::problems::{Judged, Word};
 use super::review::Decision;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use chrono::{DateTime, Utc};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use tables::server::Server;
 
 /// An update of a server's item.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Write<'a> {
     /// Before anything is published.
     MarkOffline(&'a Server),
     AbsenceAhead(&'a Server),
-    LimitsAhead(&'a Judgement),
+    ProblemsAhead(&'a Judged),
     NoteReturn(&'a Server),
     /// After it was.
     RecordAbsence(&'a Server),
     EndAbsence(&'a Server),
-    RecordLimits(&'a Judgement),
+    /// With what was said.
+    RecordProblems(&'a Judged, Vec<&'a Word>),
+    /// Whether it was or not.
+    NoteProblems(&'a Judged),
 }
 
 impl<'a> Write<'a> {
-    pub fn server(self) -> &'a Server {
+    pub fn server(&self) -> &'a Server {
         match self {
             Self::MarkOffline(server)
             | Self::AbsenceAhead(server)
             | Self::NoteReturn(server)
             | Self::RecordAbsence(server)
             | Self::EndAbsence(server) => server,
-            Self::LimitsAhead(judgement) | Self::RecordLimits(judgement) => &judgement.server,
+            Self::ProblemsAhead(judged)
+            | Self::RecordProblems(judged, _)
+            | Self::NoteProblems(judged) => &judged.server,
         }
     }
 
     /// Completes a request.
-    pub fn apply(self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+    pub fn apply(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
         match self {
             Self::MarkOffline(server) => server.mark_offline(update),
             Self::AbsenceAhead(server) => server.write_ahead(update),
             Self::NoteReturn(server) => server.note_return(update),
             Self::RecordAbsence(server) => server.record_announced(update),
             Self::EndAbsence(server) => server.end_absence(update),
-            Self::LimitsAhead(judgement) => {
-                let high = judgement.ahead.as_ref().unwrap_or(&judgement.after);
-                judgement.server.write_high(update, high)
+            Self::ProblemsAhead(judged) | Self::NoteProblems(judged) => {
+                let ahead = judged.judgement.ahead.as_ref();
+                let problems = ahead.unwrap_or(&judged.server.problems);
+                judged.server.write_problems(update, problems)
             }
-            Self::RecordLimits(judgement) => judgement.server.write_high(update, &judgement.after),
+            Self::RecordProblems(judged, said) => {
+                let is_said = |word: &Word| said.contains(&word);
+                let after = judged.judgement.after(is_said);
+                judged.server.write_problems(update, &after)
+            }
         }
     }
 }
@@ -72,18 +82,18 @@ impl<'a> Plan<'a> {
         let begun = unannounced.filter(|server| server.announced.is_none());
         let ended = decision.back.iter().filter(|server| !server.is_pending());
         let absences = begun.chain(ended).map(Write::AbsenceAhead);
-        let limits = decision.limits.iter();
-        let changed = limits.filter(|judgement| judgement.ahead.is_some());
+        let problems = decision.problems.iter();
+        let changed = problems.filter(|judged| judged.has_words() && has_changed(judged));
         let notes = decision.returning.iter().map(Write::NoteReturn);
         marks
             .chain(absences)
-            .chain(changed.map(Write::LimitsAhead))
+            .chain(changed.map(Write::ProblemsAhead))
             .chain(notes)
             .collect()
     }
 
     /// What may be published: everything that has been written ahead, by one of these writes or by an earlier sweep.
-    pub fn publishable(&self, written: &[Write<'a>]) -> Contents<'a> {
+    pub fn publishable(&self, written: &[Write<'a>]) -> Vec<Subject<'a>> {
         let decision = self.decision;
         let ids = written.iter().map(|write| &write.server().server_id);
         let written: HashSet<_> = ids.collect();
@@ -99,40 +109,57 @@ impl<'a> Plan<'a> {
             .back
             .iter()
             .filter(|server| server.is_pending() || is_written(server));
-        let limits = decision
-            .limits
+        let (begun, ended): (Vec<_>, Vec<_>) = decision
+            .problems
             .iter()
-            .filter(|judgement| judgement.ahead.is_none() || is_written(&judgement.server));
-        Contents {
-            offline: marked.chain(unannounced).collect(),
-            back: back.collect(),
-            high: limits.clone().flat_map(|judged| &judged.high).collect(),
-            normal: limits.flat_map(|judged| &judged.normal).collect(),
-        }
-    }
-
-    /// What has to be written once this was published, if it was; and the ends of absences about which nothing was said.
-    pub fn records(&self, published: Option<&Contents<'a>>) -> Vec<Write<'a>> {
-        let said = published.map(|contents| self.records_of(contents));
-        let forgotten = self.decision.forgotten.iter().map(Write::EndAbsence);
-        said.into_iter().flatten().chain(forgotten).collect()
-    }
-
-    fn records_of(&self, said: &Contents<'a>) -> Vec<Write<'a>> {
-        let entries = said.high.iter().chain(&said.normal);
-        let judged: HashSet<_> = entries.map(|entry| &entry.server_id).collect();
-        let limits = self
-            .decision
-            .limits
-            .iter()
-            .filter(|judgement| judged.contains(&judgement.server.server_id));
-        let offline = said.offline.iter().copied().map(Write::RecordAbsence);
-        let back = said.back.iter().copied().map(Write::EndAbsence);
-        offline
-            .chain(back)
-            .chain(limits.map(Write::RecordLimits))
+            .filter(|judged| !has_changed(judged) || is_written(&judged.server))
+            .flat_map(|judged| judged.judgement.words().map(move |word| (judged, word)))
+            .partition(|(_, word)| word.end.is_none());
+        let problems = begun.into_iter().chain(ended);
+        (marked.chain(unannounced).map(Subject::Offline))
+            .chain(back.map(Subject::Back))
+            .chain(problems.map(|(judged, word)| Subject::Problem(judged, word)))
             .collect()
     }
+
+    /// What has to be written once this was published, if it was; and what nothing is said about: absences that ended, and
+    /// the notes on problems.
+    pub fn records(&self, said: Option<&[Subject<'a>]>) -> Vec<Write<'a>> {
+        let records = said.map(records_of);
+        let forgotten = self.decision.forgotten.iter().map(Write::EndAbsence);
+        let problems = self.decision.problems.iter();
+        let quiet = problems.filter(|judged| !judged.has_words() && has_changed(judged));
+        (records.into_iter().flatten())
+            .chain(forgotten)
+            .chain(quiet.map(Write::NoteProblems))
+            .collect()
+    }
+}
+
+fn has_changed(judged: &Judged) -> bool {
+    judged.judgement.ahead.is_some()
+}
+
+fn records_of<'a>(said: &[Subject<'a>]) -> Vec<Write<'a>> {
+    let mut records = Vec::new();
+    // The words about a server are recorded by one write.
+    let mut places = HashMap::new();
+    for subject in said {
+        match *subject {
+            Subject::Offline(server) => records.push(Write::RecordAbsence(server)),
+            Subject::Back(server) => records.push(Write::EndAbsence(server)),
+            Subject::Problem(judged, word) => {
+                let place = *places
+                    .entry(&judged.server.server_id)
+                    .or_insert(records.len());
+                match records.get_mut(place) {
+                    Some(Write::RecordProblems(_, words)) => words.push(word),
+                    _ => records.push(Write::RecordProblems(judged, vec![word])),
+                }
+            }
+        }
+    }
+    records
 }
 
 /// What became different for people, for the log.
@@ -140,8 +167,8 @@ impl<'a> Plan<'a> {
 pub struct Changes {
     pub offline: usize,
     pub back: usize,
-    pub high: usize,
-    pub normal: usize,
+    pub problems: usize,
+    pub solved: usize,
 }
 
 impl Changes {
@@ -152,9 +179,18 @@ impl Changes {
             match write {
                 Write::MarkOffline(_) => changes.offline += 1,
                 Write::EndAbsence(_) => changes.back += 1,
-                Write::LimitsAhead(judgement) => changes.high += judgement.new.len(),
-                Write::RecordLimits(judgement) => changes.normal += judgement.normal.len(),
-                Write::AbsenceAhead(_) | Write::NoteReturn(_) | Write::RecordAbsence(_) => {}
+                Write::ProblemsAhead(judged) => {
+                    let new = judged.judgement.words().filter(|word| word.is_new);
+                    changes.problems += new.count();
+                }
+                Write::RecordProblems(_, said) => {
+                    let ended = said.iter().filter(|word| word.end.is_some());
+                    changes.solved += ended.count();
+                }
+                Write::AbsenceAhead(_)
+                | Write::NoteReturn(_)
+                | Write::RecordAbsence(_)
+                | Write::NoteProblems(_) => {}
             }
         }
         changes
@@ -164,8 +200,8 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watchdog::limits;
-    use tables::server::{High, Reading, Status};
+    use tables::problem::{Note, Problems, Stage};
+    use tables::server::{Reading, Status};
     use tables::time::{self, Stored};
     use tables::{Limits, Metrics, Number, metric};
 
@@ -194,7 +230,7 @@ mod tests {
     }
 
     /// What is to be said about a server's disk.
-    fn disk(server_id: &str, percent: f64, high: High) -> Judgement {
+    fn disk(server_id: &str, percent: f64, problems: Problems) -> Judged {
         let reading = Reading {
             metrics: Metrics::from_iter([(metric!("disk_percent"), Number::Float(percent))]),
             received_at: Some(now()),
@@ -205,10 +241,18 @@ mod tests {
             status: Some(Status::Online),
             last_seen: Stored::read(MINUTE.to_owned()),
             reading: Some(reading),
-            high,
+            problems,
             ..Server::default()
         };
-        limits::judge(server, &Limits::standard(), now()).expect("something to say")
+        Judged::new(server, &Limits::standard()).expect("something to say")
+    }
+
+    /// The problems of which the first has been said, and has this note.
+    fn said_with(problems: &Problems, note: Option<Note>) -> Problems {
+        let mut entries = problems.entries.clone();
+        entries[0].1.stage = Stage::Said;
+        entries[0].1.note = note;
+        problems.with(entries).written()
     }
 
     /// The writes, each by its kind and server.
@@ -221,37 +265,30 @@ mod tests {
         writes.iter().map(name).collect()
     }
 
-    /// Everything that may be published: servers by list, and servers with metrics by list.
-    fn said(contents: &Contents<'_>) -> [Vec<String>; 4] {
-        let servers = |servers: &[&Server]| {
-            servers
-                .iter()
-                .map(|server| server.server_id.clone())
-                .collect()
-        };
-        let entries = |entries: &[&limits::Entry]| {
-            entries
-                .iter()
-                .map(|entry| entry.server_id.clone())
-                .collect()
-        };
-        [
-            servers(&contents.offline),
-            servers(&contents.back),
-            entries(&contents.high),
-            entries(&contents.normal),
-        ]
+    /// The servers of everything that may be published, by list.
+    fn said(subjects: &[Subject<'_>]) -> [Vec<String>; 4] {
+        let mut lists = [const { Vec::new() }; 4];
+        for subject in subjects {
+            let (list, server) = match subject {
+                Subject::Offline(server) => (0, *server),
+                Subject::Back(server) => (1, *server),
+                Subject::Problem(judged, word) => {
+                    (2 + usize::from(word.end.is_some()), &judged.server)
+                }
+            };
+            lists[list].push(server.server_id.clone());
+        }
+        lists
     }
 
     /// One of everything.
     fn decision() -> Decision {
-        let full = disk("full", 93.0, High::default());
-        let was_full = disk("emptied", 20.0, full.after.clone());
-        let told_late = disk(
-            "still-full",
-            93.0,
-            full.ahead.clone().expect("a write").written(),
-        );
+        let full = disk("full", 93.0, Problems::default());
+        let pending = full.judgement.ahead.clone().expect("a write").written();
+        let hour_ago = Some(Note::Better(now() - chrono::TimeDelta::hours(1)));
+        let was_full = disk("emptied", 20.0, said_with(&pending, hour_ago));
+        let emptying = disk("emptying", 20.0, said_with(&pending, None));
+        let told_late = disk("still-full", 93.0, pending);
         Decision {
             offline: vec![
                 absent("late", Some("pending")),
@@ -265,7 +302,7 @@ mod tests {
                 absent("back-pending", Some("pending")),
             ],
             forgotten: vec![absent("forgotten", None)],
-            limits: vec![full, was_full, told_late],
+            problems: vec![full, was_full, emptying, told_late],
             ..Decision::default()
         }
     }
@@ -281,14 +318,14 @@ mod tests {
             "MarkOffline late-again",
             "AbsenceAhead new",
             "AbsenceAhead back",
-            "LimitsAhead full",
-            "LimitsAhead emptied",
+            "ProblemsAhead full",
+            "ProblemsAhead emptied",
             "NoteReturn returning",
         ];
         assert_eq!(names(&ahead), expected);
     }
 
-    // C8.5 C9.3
+    // C8.5 C9.7
     #[test]
     fn what_could_not_be_written_ahead_is_not_published() {
         let decision = decision();
@@ -336,7 +373,7 @@ mod tests {
         assert_eq!(offline, ["late", "late-silenced", "new", "begun"]);
     }
 
-    // C8.5 C9.3
+    // C8.5 C9.7
     #[test]
     fn what_was_published_is_recorded_and_nothing_else() {
         let decision = decision();
@@ -347,10 +384,11 @@ mod tests {
             "RecordAbsence begun",
             "EndAbsence back",
             "EndAbsence back-pending",
-            "RecordLimits full",
-            "RecordLimits emptied",
-            "RecordLimits still-full",
+            "RecordProblems full",
+            "RecordProblems still-full",
+            "RecordProblems emptied",
             "EndAbsence forgotten",
+            "NoteProblems emptying",
         ];
         let everything = plan.publishable(&plan.ahead());
         assert_eq!(names(&plan.records(Some(&everything))), all);
@@ -358,11 +396,15 @@ mod tests {
         let recorded = [
             "RecordAbsence begun",
             "EndAbsence back-pending",
-            "RecordLimits still-full",
+            "RecordProblems still-full",
             "EndAbsence forgotten",
+            "NoteProblems emptying",
         ];
         assert_eq!(names(&plan.records(Some(&little))), recorded);
-        assert_eq!(names(&plan.records(None)), ["EndAbsence forgotten"]);
+        assert_eq!(
+            names(&plan.records(None)),
+            ["EndAbsence forgotten", "NoteProblems emptying"]
+        );
     }
 
     // C8.10
@@ -375,8 +417,8 @@ mod tests {
         let changes = Changes {
             offline: 3,
             back: 3,
-            high: 1,
-            normal: 1,
+            problems: 1,
+            solved: 1,
         };
         assert_eq!(Changes::of(ahead.iter().chain(&records)), changes);
         assert_eq!(Changes::of([]), Changes::default());

@@ -1,7 +1,8 @@
 //! The decisions of a sweep, based only on the items and a time.
 
-use super::limits::{self, Entry, Judgement};
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use super::digest::{Digest, Schedule};
+use super::problems::Judged;
+use chrono::{DateTime, TimeDelta, Utc};
 use tables::Item;
 use tables::server::{Gap, Memory, Rules, Server, Status};
 
@@ -19,7 +20,6 @@ const RETURN_LASTS: TimeDelta = TimeDelta::hours(1);
 /// come last.
 pub struct Review {
     rules: Rules,
-    digest_at: Option<NaiveTime>,
     time: DateTime<Utc>,
     memory: Memory,
     decision: Decision,
@@ -30,7 +30,8 @@ pub struct Review {
     doubtful: Vec<(DateTime<Utc>, TimeDelta)>,
     overdue: usize,
     overdue_or_heard: usize,
-    digest: Digest,
+    /// The digest, if it is the time of the day for one, and that time.
+    digest: Option<(Digest, DateTime<Utc>)>,
 }
 
 /// The actions of a sweep, and the counts for its log.
@@ -64,26 +65,24 @@ pub struct Decision {
     pub back: Vec<Server>,
     /// Servers whose return has lasted, and about whose absence nothing was said; its record is removed.
     pub forgotten: Vec<Server>,
-    /// Servers with a metric that became high, or that no longer is.
-    pub limits: Vec<Judgement>,
-    /// What is still wrong, if this is the sweep that says so.
+    /// Servers about whose problems there is something to write or to say.
+    pub problems: Vec<Judged>,
+    /// How many problems wait, because the items of their servers have no room for them.
+    pub waiting: usize,
+    /// What the message of the day says, if it is due.
     pub digest: Option<Digest>,
-}
-
-/// What is still wrong.
-#[derive(Debug, Default, PartialEq)]
-pub struct Digest {
-    pub offline: Vec<Server>,
-    pub high: Vec<Entry>,
 }
 
 impl Review {
     /// Starts a review.
     #[must_use]
-    pub fn new(rules: Rules, digest_at: Option<NaiveTime>, time: DateTime<Utc>) -> Self {
+    pub fn new(rules: Rules, schedule: Option<Schedule>, time: DateTime<Utc>) -> Self {
+        let digest = schedule.and_then(|schedule| {
+            let due = schedule.due(time)?;
+            Some((Digest::new(schedule.is_always), due))
+        });
         Self {
             rules,
-            digest_at,
             time,
             memory: Memory::default(),
             decision: Decision::default(),
@@ -91,7 +90,7 @@ impl Review {
             doubtful: Vec::new(),
             overdue: 0,
             overdue_or_heard: 0,
-            digest: Digest::default(),
+            digest,
         }
     }
 
@@ -105,21 +104,21 @@ impl Review {
         };
         self.decision.servers += 1;
         let Some(status) = server.status else {
+            self.add_to_digest(&server, false);
             return;
         };
         self.decision.malformed += usize::from(server.is_malformed);
-        if self.digest_at.is_some() && !server.is_silenced(self.time) {
-            self.add_to_digest(&server);
-        }
         match (status, &server.last_seen) {
             (Status::Offline, _) => {
                 self.decision.away += 1;
+                self.add_to_digest(&server, false);
+                self.leave_unjudged(&server);
                 let is_due = !server.is_announced() && !server.is_silenced(self.time);
                 if server.offline_since.is_some() && is_due {
                     self.decision.unannounced.push(server);
                 }
             }
-            (Status::Online, None) => {}
+            (Status::Online, None) => self.add_to_digest(&server, false),
             (Status::Online, Some(seen)) => {
                 let seen = seen.time;
                 let silence = self.time - seen;
@@ -141,13 +140,19 @@ impl Review {
         }
     }
 
-    /// A server that is online and not late: whether it has returned, or one of its metrics is high.
+    /// A server that is online and not late: whether it has returned, or has a problem.
     fn judge(&mut self, server: Server) {
+        self.add_to_digest(&server, false);
         let (Some(seen), Some(_)) = (&server.last_seen, &server.offline_since) else {
-            let judgement = limits::judge(server, &self.rules.limits, self.time);
-            self.decision.limits.extend(judgement);
+            if server.is_silenced(self.time) {
+                self.leave_unjudged(&server);
+            } else if let Some(judged) = Judged::new(server, &self.rules.limits) {
+                self.decision.waiting += judged.judgement.waiting;
+                self.decision.problems.push(judged);
+            }
             return;
         };
+        self.decision.problems.extend(Judged::unjudged(&server));
         let noted = server.returned_at.as_ref();
         let possible = noted.filter(|returned| returned.time <= seen.time);
         let is_noted = possible.is_some();
@@ -167,11 +172,15 @@ impl Review {
         }
     }
 
-    fn add_to_digest(&mut self, server: &Server) {
-        if server.status == Some(Status::Offline) && server.is_announced() {
-            self.digest.offline.push(server.clone());
+    /// A server about whose problems nothing is known at the moment.
+    fn leave_unjudged(&mut self, server: &Server) {
+        self.decision.problems.extend(Judged::unjudged(server));
+    }
+
+    fn add_to_digest(&mut self, server: &Server, is_late: bool) {
+        if let Some((digest, _)) = &mut self.digest {
+            digest.add(server, is_late, self.time);
         }
-        self.digest.high.extend(limits::still_high(server));
     }
 
     fn threshold(&self, server: &Server) -> TimeDelta {
@@ -226,37 +235,31 @@ impl Review {
                 continue;
             }
             self.decision.late += 1;
+            self.leave_unjudged(&server);
             if is_holding(threshold) && silent_for < self.rules.hold.max(threshold * 2) {
+                self.add_to_digest(&server, true);
                 self.decision.held += 1;
                 self.decision.is_holding = true;
             } else {
-                self.decision.offline.push(server.marked_offline(time));
+                let marked = server.marked_offline(time);
+                self.add_to_digest(&marked, true);
+                self.decision.offline.push(marked);
             }
         }
         self.decision.memory = Memory {
             swept_at: Some(swept_at.map_or(time, |at| at.max(time))),
             gap,
             mass_silence_at: is_mass_silence.then_some(time).or(last_mass_silence),
+            digest_at: self.memory.digest_at.filter(is_usable),
             rules: Some(self.rules.clone()),
         };
         self.decision.new_gap = new_gap;
-        let is_due = swept_at.is_some_and(|at| self.is_digest_between(at));
-        let is_all_well = self.digest.offline.is_empty() && self.digest.high.is_empty();
-        self.decision.digest = (is_due && !is_all_well).then_some(self.digest);
+        let digest_at = self.decision.memory.digest_at;
+        self.decision.digest = self
+            .digest
+            .filter(|(_, due)| digest_at.is_none_or(|at| at < *due))
+            .map(|(digest, _)| digest);
         self.decision
-    }
-
-    /// Whether the time of the digest lies after the last sweep and not after this one.
-    fn is_digest_between(&self, swept_at: DateTime<Utc>) -> bool {
-        self.digest_at.is_some_and(|minute| {
-            let today = self.time.date_naive().and_time(minute).and_utc();
-            let latest = if today <= self.time {
-                today
-            } else {
-                today - TimeDelta::days(1)
-            };
-            swept_at < latest
-        })
     }
 }
 

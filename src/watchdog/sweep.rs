@@ -1,22 +1,29 @@
 //! The sweep: calls, deadlines and the log. What is decided between the calls is in the review and the plan.
 
 use super::announcement::Announcement;
-use super::config::Config;
+use super::config::{Config, EventsConfig};
+use super::digest::{Digest, Schedule};
 use super::plan::{Changes, Plan, Write};
 use super::review::{Decision, Review};
+use crate::aws;
+use crate::webhook::{self, Address, HttpClient};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_sns::types::MessageAttributeValue;
-use chrono::{DateTime, NaiveTime, Utc};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::time::Instant;
+use http_body_util::Full;
+use lambda_http::http::Method;
+use std::time::{Duration, Instant};
+use tables::event::Event;
 use tables::server::{self, Memory, Rules};
 use tables::time::as_stored;
 use thiserror::Error;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use tracing::{error, info, warn};
 
 /// The maximum number of concurrent updates.
@@ -29,13 +36,26 @@ const SCAN_SHARE: u32 = 70;
 /// some of the rest, and recording the announcements takes as many updates again.
 const JUDGING_SHARE: u32 = 40;
 
+/// How long the request to `PING_URL` may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Watches over one servers table.
 pub struct Watchdog {
     dynamodb: Client,
+    /// The same for the scan: a sweep that cannot read is none.
+    patient: Client,
     servers_table: String,
     topic: Option<Topic>,
     rules: Rules,
-    digest_at: Option<NaiveTime>,
+    digest: Option<Schedule>,
+    events: Option<EventsConfig>,
+    ping: Option<Ping>,
+}
+
+/// Whoever notices when there are no sweeps.
+struct Ping {
+    address: Address,
+    http: HttpClient,
 }
 
 struct Topic {
@@ -61,15 +81,28 @@ struct Outcome<'a> {
 
 impl Watchdog {
     /// A watchdog with these settings and clients.
-    #[must_use]
-    pub fn new(config: Config, dynamodb: Client, sns: aws_sdk_sns::Client) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If TLS cannot be set up for `PING_URL`.
+    pub fn new(
+        config: Config,
+        dynamodb: Client,
+        sns: aws_sdk_sns::Client,
+    ) -> Result<Self, rustls::Error> {
+        let ping = config.ping.map(|address| {
+            let http = webhook::client()?;
+            Ok::<_, rustls::Error>(Ping { address, http })
+        });
+        Ok(Self {
+            patient: aws::patient(&dynamodb),
             dynamodb,
             servers_table: config.servers_table,
             topic: config.topic_arn.map(|arn| Topic { sns, arn }),
             rules: config.rules,
-            digest_at: config.digest_at,
-        }
+            digest: config.digest,
+            events: config.events,
+            ping: ping.transpose()?,
+        })
     }
 
     /// Runs one sweep as of this time, within the deadline.
@@ -103,7 +136,8 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Scan, remember, write ahead, publish, record. What fails after the scan does not stop the rest.
+    /// Scan, remember, write ahead, publish, record; then the message of the day. What fails after the scan does not stop the
+    /// rest.
     async fn run(&self) -> Result<(), SweepError> {
         let decision = self.scan().await?;
         let judge_until = self.part_of_time_left(JUDGING_SHARE);
@@ -112,27 +146,33 @@ impl Sweep<'_> {
         let plan = Plan::new(&decision, self.time);
         let ahead = self.write(plan.ahead(), judge_until).await;
         self.warn_about_skipped(&ahead);
-        let contents = plan.publishable(&ahead.done);
-        let published = self.publish(Announcement::new(&contents, self.time)).await;
-        let said = published.is_ok().then_some(&contents);
-        let recorded = self.write(plan.records(said), self.deadline).await;
-
-        let digest = decision.digest.as_ref();
-        let reminder = digest.map(|digest| Announcement::digest(digest, self.time));
-        let reminded = self.publish(reminder).await;
+        let subjects = plan.publishable(&ahead.done);
+        let announcement = Announcement::new(&subjects, self.time);
+        let published = self.publish(announcement.as_ref()).await;
+        let said = announcement.as_ref().filter(|_| published.is_ok());
+        let named = said.map(|said| said.named(&subjects));
+        let recorded = self
+            .write(plan.records(named.as_deref()), self.deadline)
+            .await;
+        let noted = self.note_event(said).await;
+        let digest = self.send_digest(decision.digest.as_ref()).await;
         self.log(&decision, &ahead, &recorded);
-        published.and(reminded).and(remembered)?;
+        published.and(digest).and(noted).and(remembered)?;
         match ahead.failed + recorded.failed + recorded.skipped.len() {
-            0 => Ok(()),
-            failed => Err(SweepError(format!("{failed} updates were not made"))),
+            0 => {}
+            failed => return Err(SweepError(format!("{failed} updates were not made"))),
         }
+        if ahead.skipped.is_empty() {
+            self.ping().await;
+        }
+        Ok(())
     }
 
     /// Reads the table, and decides. Eventually consistent reads are enough, because every update has a condition.
     async fn scan(&self) -> Result<Decision, SweepError> {
         let watchdog = self.watchdog;
-        let mut review = Review::new(watchdog.rules.clone(), watchdog.digest_at, self.time);
-        let scan = watchdog.dynamodb.scan().table_name(&watchdog.servers_table);
+        let mut review = Review::new(watchdog.rules.clone(), watchdog.digest, self.time);
+        let scan = watchdog.patient.scan().table_name(&watchdog.servers_table);
         let mut pages = server::scan_for_watchdog(scan).into_paginator().send();
         let scan_until = self.part_of_time_left(SCAN_SHARE);
         loop {
@@ -179,7 +219,7 @@ impl Sweep<'_> {
             match in_flight.next().await {
                 None => break,
                 Some((write, Ok(true))) => {
-                    self.log_change(write);
+                    self.log_change(&write);
                     outcome.done.push(write);
                 }
                 Some((_, Ok(false))) => {}
@@ -201,12 +241,12 @@ impl Sweep<'_> {
     }
 
     /// Publishes what there is to say, or logs it if there is no topic.
-    async fn publish(&self, announcement: Option<Announcement>) -> Result<(), SweepError> {
+    async fn publish(&self, announcement: Option<&Announcement>) -> Result<(), SweepError> {
         let Some(announcement) = announcement else {
             return Ok(());
         };
         let Some(topic) = &self.watchdog.topic else {
-            let (subject, announcement) = (announcement.subject, announcement.default);
+            let (subject, announcement) = (&announcement.subject, &announcement.default);
             info!(
                 request_id = self.request_id,
                 subject, announcement, "not published: ALERT_TOPIC_ARN is not set"
@@ -224,7 +264,7 @@ impl Sweep<'_> {
             .topic_arn(&topic.arn)
             .message_structure("json")
             .message(announcement.message())
-            .subject(announcement.subject)
+            .subject(&announcement.subject)
             .message_attributes("kinds", kinds);
         match timeout_at(self.deadline.into(), publish.send()).await {
             Ok(Ok(_)) => Ok(()),
@@ -234,6 +274,69 @@ impl Sweep<'_> {
             }
             Err(_) => Err(SweepError("the topic took too long".to_owned())),
         }
+    }
+
+    /// Writes what was said into the metrics table. If that fails, it is not repeated: the sweep fails in the end.
+    async fn note_event(&self, said: Option<&Announcement>) -> Result<(), SweepError> {
+        let Some((events, said)) = self.watchdog.events.as_ref().zip(said) else {
+            return Ok(());
+        };
+        let event = Event {
+            recorded_at: self.time,
+            said: said.default.clone(),
+        };
+        let put = self.watchdog.dynamodb.put_item().table_name(&events.table);
+        let put = event.put(put, events.retention).send();
+        let written = match timeout_at(self.deadline.into(), put).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => DisplayErrorContext(error).to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        let reason = format!("the event was not written: {written}");
+        error!(request_id = self.request_id, reason, "event not written");
+        Err(SweepError(reason))
+    }
+
+    /// Publishes the message of the day, if it is due and says something, and notes that it is done.
+    async fn send_digest(&self, digest: Option<&Digest>) -> Result<(), SweepError> {
+        let Some(digest) = digest else {
+            return Ok(());
+        };
+        let announcement = Announcement::digest(digest, self.time);
+        self.publish(announcement.as_ref()).await?;
+        let note = Memory::note_digest(self.update(), self.time);
+        match send(note, self.deadline).await {
+            Ok(_) => Ok(()),
+            Err(reason) => {
+                error!(request_id = self.request_id, reason, "update failed");
+                Err(SweepError(format!("the digest was not noted: {reason}")))
+            }
+        }
+    }
+
+    /// Tells whoever notices when there are no sweeps that there was one.
+    async fn ping(&self) {
+        let Some(Ping { address, http }) = &self.watchdog.ping else {
+            return;
+        };
+        let reason = match address.request(Method::GET).body(Full::<Bytes>::default()) {
+            Err(_) => "it makes no valid request",
+            Ok(request) => {
+                let left = self.deadline.saturating_duration_since(Instant::now());
+                match timeout(left.min(PING_TIMEOUT), http.request(request)).await {
+                    Ok(Ok(response)) if response.status().is_success() => return,
+                    Ok(Ok(response)) => {
+                        let status = response.status().as_u16();
+                        let request_id = self.request_id;
+                        warn!(request_id, status, reason = "it is rejected", "ping failed");
+                        return;
+                    }
+                    Ok(Err(error)) => webhook::explain(&error),
+                    Err(_) => "no answer",
+                }
+            }
+        };
+        warn!(request_id = self.request_id, reason, "ping failed");
     }
 
     /// The time at which `share` percent of the time until the deadline has passed.
@@ -254,6 +357,13 @@ impl Sweep<'_> {
             warn!(
                 request_id,
                 since, "sweeps are missing: the time since then does not count as silence"
+            );
+        }
+        if decision.waiting > 0 {
+            let waiting = decision.waiting;
+            warn!(
+                request_id,
+                waiting, "problems wait: the items of their servers have no room for them"
             );
         }
         if decision.is_holding {
@@ -278,7 +388,7 @@ impl Sweep<'_> {
     }
 
     /// Logs what an update that was made means for people, if anything.
-    fn log_change(&self, write: Write<'_>) {
+    fn log_change(&self, write: &Write<'_>) {
         let (request_id, server) = (self.request_id, write.server());
         let server_id = &server.server_id;
         match write {
@@ -290,18 +400,24 @@ impl Sweep<'_> {
                 let offline_since = as_stored(&server.offline_since);
                 info!(request_id, server_id, offline_since, "server back");
             }
-            Write::LimitsAhead(judgement) => {
-                for metric in &judgement.new {
-                    warn!(request_id, server_id, metric = metric.name, "metric high");
+            Write::ProblemsAhead(judged) => {
+                for word in judged.judgement.words().filter(|word| word.is_new) {
+                    let problem = word.key.to_string();
+                    warn!(request_id, server_id, problem, "problem");
                 }
             }
-            Write::RecordLimits(judgement) => {
-                for entry in &judgement.normal {
-                    let metric = entry.metric.name;
-                    info!(request_id, server_id, metric, "metric normal");
+            Write::RecordProblems(_, said) => {
+                for word in said {
+                    if let Some(end) = word.end {
+                        let (problem, end) = (word.key.to_string(), end.as_str());
+                        info!(request_id, server_id, problem, end, "problem solved");
+                    }
                 }
             }
-            Write::AbsenceAhead(_) | Write::NoteReturn(_) | Write::RecordAbsence(_) => {}
+            Write::AbsenceAhead(_)
+            | Write::NoteReturn(_)
+            | Write::RecordAbsence(_)
+            | Write::NoteProblems(_) => {}
         }
     }
 
@@ -315,8 +431,9 @@ impl Sweep<'_> {
             back = changes.back,
             held = decision.held,
             away = decision.away + changes.offline,
-            high = changes.high,
-            normal = changes.normal,
+            problems = changes.problems,
+            solved = changes.solved,
+            waiting = decision.waiting,
             milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "sweep"
         );

@@ -197,7 +197,7 @@ const WRONG: [&str; 5] = [
     "offline_since",
     "announced",
     "returned_at",
-    "high",
+    "problems",
     "duplicate_at",
 ];
 
@@ -261,7 +261,7 @@ async fn a_server_with_everything_wrong_costs_two_units() {
     let proxy = Proxy::start(&URL);
     let app = TestApp::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
     let time = || AttributeValue::S("2026-01-18T10:30:00.000000Z".into());
-    let high = |limit: &str| {
+    let problem = |limit: &str| {
         let entry = [
             ("since".to_owned(), time()),
             ("limit".to_owned(), AttributeValue::N(limit.into())),
@@ -270,13 +270,13 @@ async fn a_server_with_everything_wrong_costs_two_units() {
         AttributeValue::M(entry.into())
     };
     let entries = [
-        ("disk_percent".to_owned(), high("90")),
-        ("memory_percent".to_owned(), high("95")),
+        ("disk_percent".to_owned(), problem("90")),
+        ("memory_percent".to_owned(), problem("95")),
     ];
     let times = ["offline_since", "announced", "returned_at", "duplicate_at"];
     let wrong = times.map(|name| (name, time()));
-    let high = [("high", AttributeValue::M(entries.into()))];
-    let attributes = by_operators().into_iter().chain(wrong).chain(high);
+    let problems = [("problems", AttributeValue::M(entries.into()))];
+    let attributes = by_operators().into_iter().chain(wrong).chain(problems);
     app.tables.put_server(SERVER, attributes).await;
     let mut body = healthy();
     body["services"] = (0..9)

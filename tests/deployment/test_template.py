@@ -18,6 +18,7 @@ PUBLISHED = {
     ("AWS/Lambda", "Invocations", "FunctionName"),
     ("AWS/Lambda", "Throttles", "FunctionName"),
     ("AWS/SNS", "NumberOfNotificationsFailed", "TopicName"),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName"),
 }
 MEASURED_BY = {
     "ApiId": "AWS::ApiGatewayV2::Api",
@@ -86,14 +87,24 @@ def test_the_function_may_write_to_its_tables_and_its_log_read_a_key_and_nothing
 
 def test_the_watchdog_may_sweep_the_servers_publish_to_one_topic_log_and_nothing_else(stack):
     needed = on("ServersTable", "dynamodb:Scan", "dynamodb:UpdateItem")
+    needed |= on("MetricsTable", "dynamodb:PutItem")
     needed |= {("sns:Publish", json.dumps({"Ref": "AlertTopic"}))}
     needed |= on("WatchdogLog", "logs:CreateLogStream", "logs:PutLogEvents")
     assert needed - granted(stack, "WatchdogRole") == set()
     assert granted(stack, "WatchdogRole") - needed == set()
 
 
-def test_notify_may_write_its_log_and_nothing_else(stack):
+def test_the_watchdog_may_write_no_row_of_a_server(stack):
+    role = of_type(stack, "AWS::IAM::Role")["WatchdogRole"]
+    statements = single(role["Policies"])["PolicyDocument"]["Statement"]
+    conditions = [statement.get("Condition") for statement in statements if "dynamodb:PutItem" in statement["Action"]]
+    # Untried on AWS.
+    assert conditions == [{"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["#events"]}}]
+
+
+def test_notify_may_keep_what_it_could_not_deliver_log_and_nothing_else(stack):
     needed = on("NotifyLog", "logs:CreateLogStream", "logs:PutLogEvents")
+    needed |= on("UndeliveredQueue", "sqs:SendMessage")
     assert granted(stack, "NotifyRole") == needed
 
 
@@ -202,7 +213,10 @@ def test_the_access_log_has_the_caller_the_result_and_the_latency_but_no_header(
     stage = single(of_type(resolved(stack), "AWS::ApiGatewayV2::Stage").values())
     log = stage["AccessLogSettings"]
     assert log["DestinationArn"] == {"Fn::GetAtt": ["AccessLogGroup", "Arn"]}
-    values = set(json.loads(log["Format"]).values())
+    # The message of an error comes as JSON, with its quotes.
+    line = log["Format"].replace("$context.error.messageString", json.dumps('said "no"'))
+    assert json.loads(line)["error"] == 'said "no"'
+    values = set(json.loads(line).values())
     assert values >= {
         "$context.requestId",
         "$context.integration.requestId",
@@ -332,12 +346,15 @@ def test_only_a_customer_managed_key_needs_a_policy(stack):
 
 
 def test_a_setting_that_is_left_out_is_not_set(stack):
-    left_out = {"API_KEY_SHA256", "AWS_CA_BUNDLE"}
+    left_out = {"API_KEY_SHA256", "AWS_CA_BUNDLE", "PING_URL"}
     assert not left_out & set(settings(resolved(stack)))
     assert not left_out & set(settings(resolved(stack, ApiKeySha256="none")))
     given = settings(resolved(stack, ApiKeySha256="a" * 64, CaBundle="/etc/pki/tls/certs/ca-bundle.crt"))
     assert given["API_KEY_SHA256"] == {"Ref": "ApiKeySha256"}
     assert given["AWS_CA_BUNDLE"] == {"Ref": "CaBundle"}
+    assert not left_out & set(settings(resolved(stack), "WatchdogFunction"))
+    pinging = settings(resolved(stack, PingUrl="https://hc-ping.com/x"), "WatchdogFunction")
+    assert pinging["PING_URL"] == {"Ref": "PingUrl"}
     assert "HOLD_SECONDS" not in settings(resolved(stack), "WatchdogFunction")
     assert settings(resolved(stack, HoldSeconds="0"), "WatchdogFunction")["HOLD_SECONDS"] == {"Ref": "HoldSeconds"}
 
@@ -415,8 +432,10 @@ def test_webhooks_add_a_function_behind_the_topic_and_nothing_else(stack):
         "NotifyFunctionMessagePermission",
         "NotifyLog",
         "NotifyRole",
+        "UndeliveredQueue",
     }
-    assert set(full["Outputs"]) - set(without["Outputs"]) == {"NotifyLogName"}
+    added = {"NotifyFunctionName", "NotifyLogName", "UndeliveredQueueUrl"}
+    assert set(full["Outputs"]) - set(without["Outputs"]) == added
     assert settings(full, "NotifyFunction") == {"WEBHOOK_URLS": {"Ref": "WebhookUrls"}}
     subscription = full["Resources"]["NotifyFunctionMessage"]["Properties"]
     assert subscription == {
@@ -431,6 +450,25 @@ def test_no_chat_gets_a_message_twice_because_lambda_repeats_it(stack):
     assert invocation["FunctionName"] == {"Ref": "NotifyFunction"}
     assert invocation["MaximumRetryAttempts"] == 0
     assert function(stack, "NotifyFunction")["Timeout"] == 150
+
+
+def test_what_could_not_be_delivered_is_kept_for_two_weeks_and_an_alarm_says_so(stack):
+    invocation = of_type(stack, "AWS::Lambda::EventInvokeConfig")["NotifyFunctionEventInvokeConfig"]
+    destination = invocation["DestinationConfig"]["OnFailure"]["Destination"]
+    assert destination == {"Fn::GetAtt": ["UndeliveredQueue", "Arn"]}
+    queue = single(of_type(stack, "AWS::SQS::Queue").values())
+    assert queue["MessageRetentionPeriod"] == 14 * 86_400
+    assert queue["SqsManagedSseEnabled"] is True
+    alarm = of_type(stack, "AWS::CloudWatch::Alarm")["NotifyAlarm"]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["UndeliveredQueue", "QueueName"]}}]
+
+
+def test_the_url_of_the_ping_is_secret_and_checked(stack):
+    parameter = stack["Parameters"]["PingUrl"]
+    assert (parameter["NoEcho"], parameter["Default"]) == (True, "none")
+    assert "PingUrl" not in json.dumps(stack["Outputs"])
+    for url, accepted in (("none", True), ("https://hc-ping.com/x", True), ("http://hc-ping.com/x", False), ("", False)):
+        assert bool(re.fullmatch(parameter["AllowedPattern"], url)) == accepted, url
 
 
 def test_the_urls_of_webhooks_are_secret_and_checked(stack):
@@ -559,7 +597,7 @@ def test_each_alarm_has_its_expression_period_and_threshold(stack):
         stats = [metric["MetricStat"] for metric in metrics if "MetricStat" in metric] or [alarm]
         assert {stat["Period"] for stat in stats} == {period}, name
         statistics = {stat.get("Stat", stat.get("Statistic", stat.get("ExtendedStatistic"))) for stat in stats}
-        assert statistics <= {"Sum", "p99"}, name
+        assert statistics <= {"Maximum", "Sum", "p99"}, name
         periods = (alarm["EvaluationPeriods"], alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]))
         assert periods == ((1, 1) if period == 300 else (5, 3)), name
         assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanOrEqualToThreshold", threshold), name
@@ -576,6 +614,8 @@ def test_only_the_silence_of_the_fleet_or_the_watchdog_is_an_alarm_without_data(
     for name in ("SilenceAlarm", "SweepAlarm"):
         silence = alarms.pop(name)
         assert {metric["MetricStat"]["Period"] for metric in silence["Metrics"] if "MetricStat" in metric} == {60}
+        # A sweep that fails now and then is late news already.
+        assert silence.get("DatapointsToAlarm", 5) == (3 if name == "SweepAlarm" else 5)
         assert (silence["EvaluationPeriods"], silence["Threshold"]) == (5, 1)
         assert silence["ComparisonOperator"] == "LessThanThreshold"
         assert silence["TreatMissingData"] == "breaching"
@@ -636,10 +676,22 @@ def test_a_list_of_digests_is_checked_before_anything_is_deployed(stack, digests
         ("BackAfterSeconds", ["0", "300"], ["1.5", "-1", "", "none"]),
         (
             "Limits",
-            ["none", "disk_percent=90", "disk_percent=90,load_5m=1.5"],
-            ["", "disk_percent", "disk_percent=off"],
+            [
+                "none",
+                "disk_percent=90",
+                "disk_percent=90,load_5m=1.5",
+                "cpu_percent=90/10m,load_5m=8/2h",
+                "disk_percent:/backup=97,disk_percent:/iso=off,disk_percent:/var/lib=95/1h",
+                "service=off",
+                "service:fwupd-refresh=off,duplicate=off",
+            ],
+            ["", "disk_percent", "disk_percent=off", "service=on", "duplicate=on", "cpu_percent=90/10", "service=off,"],
         ),
-        ("DigestAt", ["none", "00:00", "23:59"], ["", "24:00", "7:00", "07:60"]),
+        (
+            "DigestAt",
+            ["none", "00:00", "23:59", "07:30/always"],
+            ["", "24:00", "7:00", "07:60", "07:30/", "none/always"],
+        ),
         ("ReservedConcurrency", ["none", "1", "500"], ["0", "1.5", "-1", ""]),
     ],
 )
@@ -683,3 +735,5 @@ def test_the_longest_environment_fits_into_lambda(stack):
     size = sum(len(name) + longest.get(name, len(value)) for name, value in values.items())
     assert size <= 4096
     assert len("WEBHOOK_URLS") + stack["Parameters"]["WebhookUrls"]["MaxLength"] <= 4096
+    # Names of tables, an ARN, numbers and a path: less than 1,500.
+    assert sum(stack["Parameters"][name]["MaxLength"] for name in ("Limits", "PingUrl")) <= 4096 - 1500

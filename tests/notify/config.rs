@@ -25,7 +25,7 @@ fn the_contract_describes_every_format() {
         let entry = format!("{}:{}", format.name, format.url("x"));
         let webhooks = read(&entry).unwrap().webhooks;
         assert_eq!(webhooks[0].service.name, format.name);
-        assert_eq!(webhooks[0].url, format.url("x").as_str());
+        assert_eq!(webhooks[0].address.url, format.url("x").as_str());
     }
 }
 
@@ -49,7 +49,7 @@ fn a_url_may_have_a_user_name_and_be_local() {
                 json:http://[::1]:9/x  json:http://127.9.9.9/x";
     let webhooks = read(urls).unwrap().webhooks;
     assert_eq!(webhooks.len(), 4);
-    let header = webhooks[0].authorization.as_ref().unwrap();
+    let header = webhooks[0].address.authorization.as_ref().unwrap();
     assert_eq!(header, "Basic dXNlcjpwQHNzd29yZA==");
 }
 

@@ -54,12 +54,16 @@ async fn each_kind_of_entry_is_one_line_that_says_it_all() {
         "server_id": "web-2", "hostname": null, "offline_since": since,
         "returned_at": "2026-01-18T11:05:00.000000Z", "last_seen": "2026-01-18T11:10:00.000000Z",
     });
-    let limit = |value: Value| {
+    let problem = |kind: &str, name: &str, value: Value, limit: Value, end: &str| {
         json!({
-            "server_id": "db-1", "hostname": "db", "metric": "disk_percent",
-            "value": value, "limit": 90, "since": since,
+            "server_id": "db-1", "hostname": "db", "kind": kind, "name": name, "value": value, "limit": limit,
+            "since": since, "end": end,
         })
     };
+    let disk = |value: Value, end: &str| problem("disk", "/data", value, json!(90), end);
+    let service =
+        |name: &str, end: &str| problem("service", name, json!("failed"), Value::Null, end);
+    let duplicate = |end: &str| problem("duplicate", "db-1", Value::Null, Value::Null, end);
     let silent = offline("web-1", "web-1.example.com");
     for (lists, line, is_bad) in [
         (
@@ -73,25 +77,53 @@ async fn each_kind_of_entry_is_one_line_that_says_it_all() {
             false,
         ),
         (
-            json!({ "high": [limit(json!(93.456))] }),
-            "🚨 db-1 (db): disk 93.46 %, limit 90 %, high since 2026-01-18 10:00:00 UTC",
+            json!({ "problems": [problem("limit", "cpu_percent", json!(93.456), json!(90), "")] }),
+            "🚨 db-1 (db): cpu 93.46 %, limit 90 %, since 2026-01-18 10:00:00 UTC",
             true,
         ),
         (
-            json!({ "normal": [limit(json!(70))] }),
-            "✅ db-1 (db): disk 70 %, limit 90 %, no longer high; it was since 2026-01-18 10:00:00 UTC",
+            json!({ "problems": [disk(json!(93.1), "")] }),
+            "🚨 db-1 (db): disk /data 93.1 %, limit 90 %, since 2026-01-18 10:00:00 UTC",
+            true,
+        ),
+        (
+            json!({ "problems": [service("nginx", "")] }),
+            "🚨 db-1 (db): service nginx failed, since 2026-01-18 10:00:00 UTC",
+            true,
+        ),
+        (
+            json!({ "problems": [duplicate("")] }),
+            "🚨 db-1 (db): two senders use the name db-1, since 2026-01-18 10:00:00 UTC",
+            true,
+        ),
+        (
+            json!({ "solved": [disk(json!(70), "solved")] }),
+            "✅ db-1 (db): disk /data 70 %, limit 90 %, solved; it began 2026-01-18 10:00:00 UTC",
             false,
         ),
         (
-            json!({ "normal": [limit(Value::Null)] }),
-            "✅ db-1 (db): disk not read, limit 90 %, no longer high; it was since 2026-01-18 10:00:00 UTC",
+            json!({ "solved": [disk(Value::Null, "gone")] }),
+            "✅ db-1 (db): disk /data is no longer reported; it began 2026-01-18 10:00:00 UTC",
+            false,
+        ),
+        (
+            json!({ "solved": [service("nginx", "unwatched")] }),
+            "✅ db-1 (db): service nginx is no longer watched; it began 2026-01-18 10:00:00 UTC",
+            false,
+        ),
+        (
+            json!({ "solved": [duplicate("solved")] }),
+            "✅ db-1 (db): only one sender uses the name db-1 now, db; the other may have died; it began \
+             2026-01-18 10:00:00 UTC",
             false,
         ),
     ] {
         let message = message(&lists).to_string();
         let received = sent(Some("a subject"), &message).await;
         for (format, text) in plain(&received) {
-            assert_eq!(text, line, "{format}");
+            // The time of the sweep, since the order of messages cannot be promised.
+            let expected = format!("{line}\n2026-01-18 11:30:00 UTC");
+            assert_eq!(text.replace('\u{200b}', ""), expected, "{format}");
         }
         for (format, received) in &received {
             match *format {
@@ -130,16 +162,30 @@ async fn a_mixed_message_and_a_digest_begin_with_a_summary() {
             lines[2],
             "✅ web-3 is back: was silent since an unknown time"
         );
-        assert_eq!(lines[3], "… and 3 more");
+        assert_eq!(lines[3..], ["… and 3 more", "2026-01-18 11:30:00 UTC"]);
     }
-    let digest = json!({ "digest": true, "offline": silent, "high": [], "omitted": 0 });
+    let fleet = json!({ "servers": 3, "well": 1, "summary": "1 of 3 are well, 2 offline", "remarks": ["reboot required: web-3"] });
+    let digest =
+        json!({ "digest": true, "fleet": fleet, "offline": silent, "problems": [], "omitted": 0 });
     let received = sent(None, &digest.to_string()).await;
     let ntfy = by("ntfy", &received);
     assert_eq!(ntfy.headers["title"], "Still wrong: 2 servers offline");
     for (format, text) in plain(&received) {
         let begins = text.starts_with("🚨 Still wrong: 2 servers offline\n");
         assert!(begins || format == "ntfy", "{format}: {text}");
+        let ends = text.ends_with("\n1 of 3 are well, 2 offline\nreboot required: web-3");
+        assert!(ends, "{format}: {text}");
     }
+    let well =
+        json!({ "servers": 3, "well": 3, "summary": "All 3 servers are well", "remarks": [] });
+    let digest =
+        json!({ "digest": true, "fleet": well, "offline": [], "problems": [], "omitted": 0 });
+    let received = sent(None, &digest.to_string()).await;
+    assert_eq!(
+        by("ntfy", &received).headers["title"],
+        "All 3 servers are well"
+    );
+    assert_eq!(by("slack", &received).text(), "✅ All 3 servers are well");
 }
 
 #[tokio::test]

@@ -123,7 +123,9 @@ pub fn offline(server_id: &str, hostname: &str) -> Value {
 
 /// A message of the watchdog's.
 pub fn message(lists: &Value) -> Value {
-    let mut message = json!({ "offline": [], "back": [], "high": [], "normal": [], "omitted": 0 });
+    let mut message = json!({
+        "time": "2026-01-18T11:30:00.000000Z", "offline": [], "back": [], "problems": [], "solved": [], "omitted": 0,
+    });
     for (name, list) in lists.as_object().unwrap() {
         message[name] = list.clone();
     }

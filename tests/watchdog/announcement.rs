@@ -3,7 +3,7 @@
 use crate::support::topic::Behavior;
 use crate::support::{TOPIC_ARN, TestWatchdog, at, lines, pending, state, stored, text};
 use announcement::Kind;
-use heartbeat::watchdog::{Announcement, Contents};
+use heartbeat::watchdog::{Announcement, Subject};
 use serde_json::{Value, json};
 use tables::server::Server;
 use tables::time::Stored;
@@ -20,12 +20,9 @@ fn server(server_id: &str, hostname: Option<&str>) -> Server {
 
 /// The message about servers that went offline and came back.
 fn announce(offline: &[Server], back: &[Server]) -> Option<Announcement> {
-    let contents = Contents {
-        offline: offline.iter().collect(),
-        back: back.iter().collect(),
-        ..Contents::default()
-    };
-    Announcement::new(&contents, at(0))
+    let offline = offline.iter().map(Subject::Offline);
+    let subjects: Vec<_> = offline.chain(back.iter().map(Subject::Back)).collect();
+    Announcement::new(&subjects, at(0))
 }
 
 // C8.6
@@ -53,7 +50,7 @@ async fn a_message_lists_servers_that_went_offline_and_came_back() {
     ] {
         assert_eq!(message.parameters[name], value);
     }
-    let mut default = json!({ "omitted": 0 });
+    let mut default = json!({ "time": stored(421), "omitted": 0 });
     for kind in Kind::ALL {
         default[kind.key()] = json!([]);
     }
@@ -136,9 +133,19 @@ fn a_message_never_exceeds_the_limit_of_sns() {
     }
 }
 
-// C8.6: servers that did not fit into the message count as announced.
+// C8.6: no host name makes a link in an email.
+#[test]
+fn a_host_name_makes_no_link() {
+    let hostname = "https://evil.example/www.evil.example WWW.x \u{e0041}";
+    let announcement = announce(&[server("web-1", Some(hostname))], &[]).unwrap();
+    let name =
+        "web-1 (https:\u{200b}//evil.example/www\u{200b}.evil.example WWW\u{200b}.x \\u{e0041})";
+    assert_eq!(announcement.email.lines().nth(2), Some(name));
+}
+
+// C8.6: everybody is named, if not by this message, then by the next.
 #[tokio::test]
-async fn omitted_servers_count_as_announced() {
+async fn servers_that_did_not_fit_are_named_by_the_next_messages() {
     let watchdog = TestWatchdog::start_with(&[("HOLD_SECONDS", "0")]).await;
     for number in 0..300 {
         let hostname = ("hostname", text(&"\u{1}".repeat(255)));
@@ -146,12 +153,24 @@ async fn omitted_servers_count_as_announced() {
         let attributes = [("status", text("online")), seen, hostname];
         watchdog.put(&format!("web-{number}"), &attributes).await;
     }
-    watchdog.sweep(181).await.unwrap();
-    let published = watchdog.topic.take();
-    assert_eq!(published.len(), 1);
-    assert!(published[0].default["omitted"].as_u64().unwrap() > 0);
-    watchdog.sweep(241).await.unwrap();
-    assert_eq!(watchdog.topic.take(), []);
+    let mut named = std::collections::BTreeSet::new();
+    let mut omitted = Vec::new();
+    for sweep in 0..20 {
+        watchdog.sweep(181 + 60 * sweep).await.unwrap();
+        let Some(message) = watchdog.topic.take().pop() else {
+            break;
+        };
+        omitted.push(message.default["omitted"].as_u64().unwrap());
+        for entry in message.default["offline"].as_array().unwrap() {
+            let is_new = named.insert(entry["server_id"].as_str().unwrap().to_owned());
+            assert!(is_new, "{entry}");
+        }
+    }
+    assert_eq!(named.len(), 300);
+    assert!(
+        omitted.len() > 1 && omitted.last() == Some(&0),
+        "{omitted:?}"
+    );
 }
 
 // C8.5: the return of a server is announced if its absence may have been.

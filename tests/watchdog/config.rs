@@ -3,7 +3,7 @@
 use crate::support::{TestWatchdog, settings, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::TimeDelta;
-use heartbeat::watchdog::Config;
+use heartbeat::watchdog::{Config, EventsConfig};
 use tables::server::Memory;
 
 fn read(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
@@ -71,11 +71,67 @@ fn unusable_settings_are_named() {
             "it is not an http or https URL",
         ),
         ("AWS_REGION", None, "it is not set"),
+        (
+            "LIMITS",
+            Some("disk_percent=90,service=90"),
+            "\"service=90\": it can only be off",
+        ),
+        (
+            "LIMITS",
+            Some("cpu_percent=90/30s"),
+            "\"cpu_percent=90/30s\": the time after / is not a whole number with s, m or h, from 1m to 24h",
+        ),
+        (
+            "DIGEST_AT",
+            Some("07:30/never"),
+            "it is not a time HH:MM, nor one followed by /always, nor none",
+        ),
+        (
+            "METRICS_RETENTION_DAYS",
+            Some("0"),
+            "it is not a whole number above 0",
+        ),
+        (
+            "PING_URL",
+            Some("http://example.com/secret"),
+            "http is for this machine only: it must be https",
+        ),
+        ("PING_URL", Some("secret"), "it has no valid URL"),
     ] {
         let error = read(&[(name, value)]).err();
         assert_eq!(error, Some(format!("{name}: {reason}")), "{value:?}");
     }
     assert!(read(&[("ALERT_TOPIC_ARN", None)]).is_ok());
+}
+
+// C10 C12
+#[test]
+fn what_is_optional_is_off_unless_it_is_set() {
+    let off = [
+        ("DIGEST_AT", Some("none")),
+        ("PING_URL", Some("none")),
+        ("METRICS_TABLE", None),
+    ];
+    for changed in [&[][..], &off] {
+        let config = read(changed).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!((config.digest, config.events), (None, None));
+        assert!(config.ping.is_none());
+    }
+    let set = [
+        ("DIGEST_AT", Some("07:30/always")),
+        ("PING_URL", Some("https://example.com/secret")),
+        ("METRICS_TABLE", Some("metrics")),
+        ("METRICS_RETENTION_DAYS", Some("7")),
+    ];
+    let config = read(&set).unwrap_or_else(|error| panic!("{error}"));
+    assert!(config.digest.is_some_and(|digest| digest.is_always));
+    let events = EventsConfig {
+        table: "metrics".to_owned(),
+        retention: TimeDelta::days(7),
+    };
+    assert_eq!(config.events, Some(events));
+    let ping = format!("{:?}", config.ping.unwrap());
+    assert!(!ping.contains("secret"), "{ping}");
 }
 
 // C8.12

@@ -6,10 +6,12 @@
 mod absence;
 mod announcement;
 mod config;
+mod digest;
+mod events;
 mod faults;
-mod limits;
 mod mass_silence;
 mod model;
+mod problems;
 mod process;
 mod silence;
 mod support;

@@ -1,6 +1,6 @@
 //! Any sequence of heartbeats, silences, changed limits, forgetting, sweeps, missing and overlapping sweeps, crashes between
 //! any two steps, failing and lost publications, and clock jumps. When the dust has settled, the last word about every
-//! server and metric must be true, or nothing was ever said and nothing is wrong; and nothing was said twice without a
+//! server and problem must be true, or nothing was ever said and nothing is wrong; and nothing was said twice without a
 //! fault.
 
 use crate::support::topic::Behavior;
@@ -30,8 +30,15 @@ enum Event {
         troubles: [Option<Trouble>; 2],
         is_silenced_after: bool,
     },
+    /// Minutes pass, each with a heartbeat of these servers and a sweep, of which half can publish nothing, or are not told
+    /// that they did.
+    Disturbed(usize, [bool; 3], Behavior),
     /// The value that a server's disk has from now on.
     Disk(usize, u32),
+    /// The load that a server has from now on, which has to last.
+    Load(usize, u32),
+    /// Whether a service of a server has failed from now on; `None`: the agent lists none.
+    Service(usize, Option<bool>),
     /// A limit of a server's own; 0 is off, 101 is the default.
     Limit(usize, u32),
     /// Silences a server for this many seconds from now.
@@ -56,10 +63,13 @@ enum Trouble {
     Overlap,
 }
 
+fn behavior() -> impl Strategy<Value = Behavior> {
+    prop::sample::select(vec![Behavior::Rejects, Behavior::LosesAnswers])
+}
+
 fn trouble() -> impl Strategy<Value = Trouble> {
-    let behavior = prop::sample::select(vec![Behavior::Rejects, Behavior::LosesAnswers]);
     prop_oneof![
-        3 => behavior.prop_map(Trouble::Topic),
+        3 => behavior().prop_map(Trouble::Topic),
         4 => (0..6_usize).prop_map(Trouble::Crash),
         1 => Just(Trouble::Overlap),
     ]
@@ -73,7 +83,7 @@ fn event() -> impl Strategy<Value = Event> {
         [false; 3],
     ]);
     let server = 0..SERVERS.len();
-    let attributes = prop::sample::select(vec!["returned_at", "high", "limits", "announced"]);
+    let attributes = prop::sample::select(vec!["returned_at", "problems", "limits", "announced"]);
     prop_oneof![
         12 => (1..9_usize, alive, prop::bool::weighted(0.9), prop::option::weighted(0.7, (0..8_usize, trouble())))
             .prop_map(|(minutes, alive, swept, trouble)| Event::Pass(minutes, alive, swept, trouble)),
@@ -84,7 +94,10 @@ fn event() -> impl Strategy<Value = Event> {
                 troubles,
                 is_silenced_after,
             }),
+        6 => (1..9_usize, Just([true; 3]), behavior()).prop_map(|(minutes, alive, behavior)| Event::Disturbed(minutes, alive, behavior)),
         3 => (server.clone(), 70..100_u32).prop_map(|(server, value)| Event::Disk(server, value)),
+        2 => (server.clone(), 0..12_u32).prop_map(|(server, value)| Event::Load(server, value)),
+        2 => (server.clone(), any::<Option<bool>>()).prop_map(|(server, failed)| Event::Service(server, failed)),
         1 => (server.clone(), prop::sample::select(vec![0, 80, 95, 101]))
             .prop_map(|(server, limit)| Event::Limit(server, limit)),
         1 => (server.clone(), 0..600_i64).prop_map(|(server, time)| Event::Silence(server, time)),
@@ -95,24 +108,21 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// The last word about each server and each server's disk, by list.
+/// The last word about each server and each of its problems, by list.
 #[derive(Default)]
 struct Said {
-    last: HashMap<(String, bool), &'static str>,
+    /// By server, and the name of the problem, which is empty for the server itself.
+    last: HashMap<(String, String), &'static str>,
     /// What was said twice in a row.
     repeated: Vec<String>,
 }
 
 impl Said {
     fn record(&mut self, message: &Value) {
-        for (list, is_metric) in [
-            ("offline", false),
-            ("back", false),
-            ("high", true),
-            ("normal", true),
-        ] {
+        for list in ["offline", "back", "problems", "solved"] {
             for entry in message[list].as_array().unwrap() {
-                let about = (entry["server_id"].as_str().unwrap().to_owned(), is_metric);
+                let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+                let about = (text("server_id"), text("name"));
                 if self.last.insert(about.clone(), list) == Some(list) {
                     self.repeated.push(format!("{about:?} {list}"));
                 }
@@ -120,8 +130,15 @@ impl Said {
         }
     }
 
-    fn about(&self, server: &str, is_metric: bool) -> Option<&'static str> {
-        self.last.get(&(server.to_owned(), is_metric)).copied()
+    fn about(&self, server: &str, name: &str) -> Option<&'static str> {
+        let about = (server.to_owned(), name.to_owned());
+        self.last.get(&about).copied()
+    }
+
+    /// Whoever forgets a server, or overwrites what was said of its problems, knows that nothing more will be.
+    fn forget(&mut self, server: &str, is_forgotten: impl Fn(&str) -> bool) {
+        self.last
+            .retain(|(known, name), _| known != server || !is_forgotten(name));
     }
 }
 
@@ -130,6 +147,8 @@ struct World {
     proxy: Proxy,
     now: i64,
     disks: [u32; 3],
+    loads: [u32; 3],
+    services: [Option<bool>; 3],
     said: Said,
     /// Whether something has happened after which a message may be repeated.
     has_fault: bool,
@@ -141,6 +160,7 @@ impl World {
         let back_after = BACK_AFTER.to_string();
         let settings = [
             ("HOLD_SECONDS", "0"),
+            ("LIMITS", "disk_percent=90,load_5m=8/3m"),
             ("BACK_AFTER_SECONDS", &back_after),
             ("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url),
         ];
@@ -150,6 +170,8 @@ impl World {
             proxy,
             now: 10_000,
             disks: [50; 3],
+            loads: [0; 3],
+            services: [Some(false); 3],
             said: Said::default(),
             has_fault: false,
         }
@@ -158,14 +180,23 @@ impl World {
     /// A heartbeat with a reading, as the endpoint writes it.
     async fn heartbeat(&self, server: usize) {
         let now = text(&stored(self.now));
-        let reading = [
+        let number = |value: u32| AttributeValue::N(value.to_string());
+        let services = self.services[server].map(|has_failed| {
+            let failed = has_failed.then(|| ("nginx".to_owned(), text("failed")));
+            (
+                "services".to_owned(),
+                AttributeValue::M(failed.into_iter().collect()),
+            )
+        });
+        let reading: HashMap<_, _> = [
             ("timestamp".to_owned(), now.clone()),
             ("received_at".to_owned(), now.clone()),
-            (
-                "disk_percent".to_owned(),
-                AttributeValue::N(self.disks[server].to_string()),
-            ),
-        ];
+            ("disk_percent".to_owned(), number(self.disks[server])),
+            ("load_5m".to_owned(), number(self.loads[server])),
+        ]
+        .into_iter()
+        .chain(services)
+        .collect();
         let update = self.watchdog.tables.client.update_item();
         update
             .table_name(&self.watchdog.tables.servers)
@@ -177,7 +208,7 @@ impl World {
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":online", text("online"))
             .expression_attribute_values(":now", now)
-            .expression_attribute_values(":reading", AttributeValue::M(reading.into()))
+            .expression_attribute_values(":reading", AttributeValue::M(reading))
             .send()
             .await
             .unwrap();
@@ -287,7 +318,15 @@ impl World {
                     self.pass(6, alive, true).await;
                 }
             }
+            Event::Disturbed(minutes, alive, behavior) => {
+                for minute in 0..minutes {
+                    let trouble = (minute % 2 == 0).then_some((0, Trouble::Topic(behavior)));
+                    self.pass_with(1, alive, true, trouble).await;
+                }
+            }
             Event::Disk(server, value) => self.disks[server] = value,
+            Event::Load(server, value) => self.loads[server] = value,
+            Event::Service(server, has_failed) => self.services[server] = has_failed,
             Event::Limit(server, limit) => {
                 let limit = match limit {
                     0 => Some("disk_percent=off".to_owned()),
@@ -304,19 +343,13 @@ impl World {
                     .table_name(&self.watchdog.tables.servers);
                 let delete = delete.key("server_id", text(SERVERS[server]));
                 delete.send().await.unwrap();
-                // Whoever forgets a server knows that nothing more will be said.
-                for is_metric in [false, true] {
-                    self.said
-                        .last
-                        .remove(&(SERVERS[server].to_owned(), is_metric));
-                }
+                self.said.forget(SERVERS[server], |_| true);
             }
             Event::Scribble(server, name) => {
                 self.has_fault = true;
                 self.set(server, name, Some("?")).await;
-                if name == "high" {
-                    // Whoever overwrites what has been said knows that its end will not be.
-                    self.said.last.remove(&(SERVERS[server].to_owned(), true));
+                if name == "problems" {
+                    self.said.forget(SERVERS[server], |name| !name.is_empty());
                 }
             }
             Event::Sweep(trouble) => self.sweep_badly(&trouble).await,
@@ -349,27 +382,56 @@ async fn run(events: Vec<Event>, alive: [bool; 3]) -> Result<(), TestCaseError> 
             .as_ref()
             .is_some_and(|item| item["status"] == text("offline"));
         prop_assert_eq!(is_away, item.is_some() && !alive[number], "{}", server);
-        let word = world.said.about(server, false);
+        let word = world.said.about(server, "");
         let is_true = match word {
             None => !is_away,
             Some(word) => (word == "offline") == is_away,
         };
         prop_assert!(is_true, "{server}: {word:?} at {}: {item:?}", at(world.now));
-        // Nobody knows about the disk of a server that is away.
-        let (word, disk) = (world.said.about(server, true), world.disks[number]);
-        let is_high = item
+        // Nobody knows about the problems of a server that is away.
+        if is_away || item.is_none() {
+            continue;
+        }
+        let problems = item
             .as_ref()
-            .is_some_and(|item| item.get("high").is_some_and(AttributeValue::is_m));
-        let is_true = match word {
-            _ if is_away => true,
-            None | Some("normal") => disk < 90 && !is_high,
-            Some(_) => f64::from(disk) >= 0.95 * 90.0 && is_high,
-        };
-        prop_assert!(alive[number] || item.is_none() || is_away);
-        prop_assert!(
-            item.is_none() || is_true,
-            "{server}: disk {word:?}, but {disk}: {item:?}"
+            .and_then(|item| item.get("problems")?.as_m().ok());
+        let (disk, load, service) = (
+            world.disks[number],
+            world.loads[number],
+            world.services[number],
         );
+        for (key, name, is_there, may_be_there) in [
+            (
+                "disk_percent",
+                "disk_percent",
+                disk >= 90,
+                f64::from(disk) >= 0.95 * 90.0,
+            ),
+            (
+                "load_5m",
+                "load_5m",
+                load >= 8,
+                f64::from(load) >= 0.95 * 8.0,
+            ),
+            // What is not listed any more is not solved.
+            (
+                "service:nginx",
+                "nginx",
+                service == Some(true),
+                service != Some(false),
+            ),
+        ] {
+            let entry = problems.and_then(|problems| problems.get(key));
+            let is_true = match world.said.about(server, name) {
+                None | Some("solved") => !is_there && entry.is_none(),
+                Some(_) => may_be_there && entry.is_some(),
+            };
+            let word = world.said.about(server, name);
+            prop_assert!(
+                is_true,
+                "{server}: {key} {word:?}, but {disk} {load} {service:?}: {item:?}"
+            );
+        }
     }
     prop_assert!(
         world.has_fault || world.said.repeated.is_empty(),
@@ -379,7 +441,7 @@ async fn run(events: Vec<Event>, alive: [bool; 3]) -> Result<(), TestCaseError> 
     Ok(())
 }
 
-// C8.5 C8.7 C8.8 C9.3
+// C8.5 C8.7 C8.8 C9.3 C9.7
 #[test]
 fn the_last_word_is_true_and_nothing_is_said_twice_without_a_fault() {
     let runtime = Runtime::new().unwrap();

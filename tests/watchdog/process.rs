@@ -144,7 +144,7 @@ async fn a_function_killed_after_publishing_publishes_again() {
     let _process = start(&watchdog, &api, &[]);
     assert!(sweep(&api, 241).await);
     let second = watchdog.topic.take().pop().unwrap();
-    assert_eq!(first.default, second.default);
+    assert_eq!(first.default["offline"], second.default["offline"]);
     let is_announced = state("offline", Some(0), Some(0));
     assert_eq!(watchdog.state("web-1").await, is_announced);
 }

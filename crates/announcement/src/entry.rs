@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tables::Metric;
 use tables::time::parse;
+use tables::{Metric, metric};
 
 /// Something about a server. Each variant is a kind, and a list of the message's JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, strum::EnumDiscriminants)]
@@ -21,16 +21,18 @@ pub enum Entry {
     Offline(Absence),
     /// Its return has lasted.
     Back(Return),
-    /// A metric reached its limit.
-    High(Crossing),
-    /// A metric no longer does.
-    Normal(Crossing),
+    /// It has a problem.
+    Problem(Problem),
+    /// A problem ended.
+    Solved(Solved),
 }
 
 /// What is the same for all entries of a kind.
 struct Row {
     key: &'static str,
     noun: &'static str,
+    /// What follows the noun: `2 servers offline`.
+    state: &'static str,
     tone: Tone,
     read: fn(Value) -> serde_json::Result<Vec<Entry>>,
 }
@@ -63,19 +65,31 @@ pub struct Return {
     pub last_seen: Option<String>,
 }
 
-/// A metric that crossed its limit.
+/// A problem of a server.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Crossing {
+pub struct Problem {
     pub server_id: String,
     pub hostname: Option<String>,
-    /// Its name in a heartbeat. Another version may know more metrics.
-    pub metric: String,
-    /// A number; null if it was not read.
+    /// `limit`, `disk`, `service` or `duplicate`. Another version may know more kinds.
+    pub kind: String,
+    /// The metric, the mount, the service, or the server's id.
+    pub name: String,
+    /// A number, or the status of a service; null if it was not read.
     pub value: Option<Value>,
-    /// A number.
-    pub limit: Value,
+    /// A number; null for services and duplicates.
+    pub limit: Option<Value>,
     pub since: Option<String>,
+}
+
+/// The end of a problem.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Solved {
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// `solved`; `gone` if nothing reports it any longer; `unwatched` if it has no rule any more.
+    pub end: String,
 }
 
 /// An entry in words. Its parts contain no character that could start a new line or change the direction of the text.
@@ -84,11 +98,19 @@ pub struct Sentence {
     /// The server: text that came from an agent, which each format has to make harmless.
     pub name: String,
     /// What follows the name in one line: ` is offline: silent since …`.
-    pub rest: String,
+    pub rest: Vec<Part>,
     /// What there is to say in a list whose heading names the kind: `silent since …`.
-    pub detail: String,
+    pub detail: Vec<Part>,
     /// The subject of a message that says nothing else.
     pub subject: String,
+}
+
+/// A part of a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    Words(String),
+    /// What came from an agent, if it is more than letters, digits and slashes.
+    Name(String),
 }
 
 impl Kind {
@@ -98,10 +120,10 @@ impl Kind {
     #[rustfmt::skip]
     const fn row(self) -> Row {
         match self {
-            Self::Offline => Row { key: "offline", noun: "server", tone: Tone::Bad, read: |list| read(list, Entry::Offline) },
-            Self::Back => Row { key: "back", noun: "server", tone: Tone::Good, read: |list| read(list, Entry::Back) },
-            Self::High => Row { key: "high", noun: "metric", tone: Tone::Bad, read: |list| read(list, Entry::High) },
-            Self::Normal => Row { key: "normal", noun: "metric", tone: Tone::Good, read: |list| read(list, Entry::Normal) },
+            Self::Offline => Row { key: "offline", noun: "server", state: " offline", tone: Tone::Bad, read: |list| read(list, Entry::Offline) },
+            Self::Back => Row { key: "back", noun: "server", state: " back", tone: Tone::Good, read: |list| read(list, Entry::Back) },
+            Self::Problem => Row { key: "problems", noun: "problem", state: "", tone: Tone::Bad, read: |list| read(list, Entry::Problem) },
+            Self::Solved => Row { key: "solved", noun: "problem", state: " solved", tone: Tone::Good, read: |list| read(list, Entry::Solved) },
         }
     }
 
@@ -119,7 +141,7 @@ impl Kind {
     /// A number of entries: `2 servers offline`.
     #[must_use]
     pub fn count(self, count: usize) -> String {
-        format!("{} {}", plural(count, self.row().noun), self.key())
+        format!("{}{}", plural(count, self.row().noun), self.row().state)
     }
 
     /// Reads a list of the message's JSON.
@@ -139,6 +161,17 @@ impl Entry {
         self.into()
     }
 
+    /// The id of the server that it is about.
+    #[must_use]
+    pub fn server_id(&self) -> &str {
+        match self {
+            Self::Offline(server) => &server.server_id,
+            Self::Back(server) => &server.server_id,
+            Self::Problem(problem) => &problem.server_id,
+            Self::Solved(solved) => &solved.problem.server_id,
+        }
+    }
+
     /// Says it, with a length of time that lasts until `now`, if that is known.
     #[must_use]
     pub fn say(&self, now: Option<DateTime<Utc>>) -> Sentence {
@@ -154,8 +187,14 @@ impl Entry {
                 let detail = format!("was silent since {}{away}", time(&server.offline_since));
                 Sentence::of_server(&server.server_id, &server.hostname, "is back", detail)
             }
-            Self::High(crossing) => crossing.say("high", "high since"),
-            Self::Normal(crossing) => crossing.say("normal", "no longer high; it was since"),
+            Self::Problem(problem) => {
+                let since = format!(", since {}", time(&problem.since));
+                problem.say(problem.state(), since)
+            }
+            Self::Solved(Solved { problem, end }) => {
+                let since = format!("; it began {}", time(&problem.since));
+                problem.say(problem.end(end), since)
+            }
         }
     }
 }
@@ -164,32 +203,130 @@ impl Sentence {
     fn of_server(server_id: &str, hostname: &Option<String>, state: &str, detail: String) -> Self {
         Self {
             name: name(server_id, hostname.as_deref()),
-            rest: format!(" {state}: {detail}"),
-            detail,
+            rest: vec![Part::Words(format!(" {state}: {detail}"))],
+            detail: vec![Part::Words(detail)],
             subject: format!("{server_id} {state}"),
         }
     }
 }
 
-impl Crossing {
-    fn say(&self, state: &str, since: &str) -> Sentence {
-        let metric = Metric::find(&self.metric);
-        let label = metric.map_or_else(|| escape(&self.metric), Metric::label);
-        let number = |value: &Value| match (metric, value.as_f64()) {
-            (Some(metric), Some(value)) => quantity(metric, value),
-            _ => escape(&value.to_string()),
-        };
-        let value = match &self.value {
-            Some(value) => number(value),
-            None => "not read".to_owned(),
-        };
-        let what = format!("{label} {value}, limit {}", number(&self.limit));
-        let time = time(&self.since);
+impl Problem {
+    /// A sentence that says this of it.
+    fn say(&self, what: Vec<Part>, since: String) -> Sentence {
+        let plain: String = what.iter().map(Part::text).collect();
+        let detail = || what.clone().into_iter().chain([Part::Words(since.clone())]);
         Sentence {
             name: name(&self.server_id, self.hostname.as_deref()),
-            rest: format!(": {what}, {since} {time}"),
-            detail: format!("{what}, since {time}"),
-            subject: format!("{}: {} is {state}", self.server_id, self.metric),
+            rest: [Part::Words(": ".to_owned())]
+                .into_iter()
+                .chain(detail())
+                .collect(),
+            detail: detail().collect(),
+            subject: format!("{}: {plain}", self.server_id),
+        }
+    }
+
+    /// `disk /data 93.1 %, limit 90 %`
+    fn state(&self) -> Vec<Part> {
+        if self.kind == "duplicate" {
+            return vec![
+                Part::Words("two senders use the name ".to_owned()),
+                Part::name(&self.name),
+            ];
+        }
+        let number = |value: &Value| match (self.metric(), value.as_f64(), value.as_str()) {
+            (Some(metric), Some(value), _) => quantity(metric, value),
+            (_, _, Some(status)) => escape(status),
+            _ => escape(&value.to_string()),
+        };
+        let value = match (&self.value, &self.limit) {
+            (Some(value), _) => format!(" {}", number(value)),
+            (None, Some(_)) => " not read".to_owned(),
+            (None, None) => String::new(),
+        };
+        let limit = self.limit.as_ref();
+        let limit = limit.map_or_else(String::new, |limit| format!(", limit {}", number(limit)));
+        let mut state = self.thing();
+        state.push(Part::Words(format!("{value}{limit}")));
+        state
+    }
+
+    /// How it ended.
+    fn end(&self, end: &str) -> Vec<Part> {
+        let words = |text: &str| Part::Words(text.to_owned());
+        match (end, self.kind.as_str()) {
+            ("gone", _) => {
+                let mut gone = self.thing();
+                gone.push(words(" is no longer reported"));
+                gone
+            }
+            ("unwatched", _) => {
+                let mut unwatched = self.thing();
+                unwatched.push(words(" is no longer watched"));
+                unwatched
+            }
+            (_, "duplicate") => {
+                let host = self.hostname.as_deref();
+                let host = host.map(|host| [words(", "), Part::name(host)]);
+                [
+                    words("only one sender uses the name "),
+                    Part::name(&self.name),
+                    words(" now"),
+                ]
+                .into_iter()
+                .chain(host.into_iter().flatten())
+                .chain([words("; the other may have died")])
+                .collect()
+            }
+            (_, "service") => {
+                let mut solved = self.thing();
+                solved.push(words(" is no longer failed or stopped"));
+                solved
+            }
+            _ => {
+                let mut solved = self.state();
+                solved.push(words(", solved"));
+                solved
+            }
+        }
+    }
+
+    /// `disk /data`
+    fn thing(&self) -> Vec<Part> {
+        let word = match (self.kind.as_str(), self.metric()) {
+            ("limit", Some(metric)) => return vec![Part::Words(metric.label())],
+            ("limit", None) => return vec![Part::name(&self.name)],
+            ("duplicate", _) => "the name ".to_owned(),
+            (kind, _) => format!("{} ", escape(kind)),
+        };
+        vec![Part::Words(word), Part::name(&self.name)]
+    }
+
+    /// The metric that its values are of.
+    fn metric(&self) -> Option<&'static Metric> {
+        match self.kind.as_str() {
+            "limit" => Metric::find(&self.name),
+            "disk" => Some(metric!("disk_percent")),
+            _ => None,
+        }
+    }
+}
+
+impl Part {
+    fn name(text: &str) -> Self {
+        let is_plain = |char: char| char.is_ascii_alphanumeric() || "/_- ".contains(char);
+        if text.chars().all(is_plain) {
+            Self::Words(text.to_owned())
+        } else {
+            Self::Name(escape(text))
+        }
+    }
+
+    /// The part as plain text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Words(text) | Self::Name(text) => text,
         }
     }
 }

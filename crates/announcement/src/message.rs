@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 #[serde(try_from = "Wire")]
 pub struct Message {
     pub occasion: Occasion,
+    /// That of the sweep, in `last_seen`'s format.
+    pub time: Option<String>,
     pub entries: Vec<Entry>,
     /// How many entries did not fit.
     pub omitted: usize,
@@ -21,10 +23,22 @@ pub struct Message {
 pub enum Occasion {
     /// Something has changed.
     Change,
-    /// It says what is still wrong.
-    Digest,
+    /// It says what is still wrong, and perhaps how the fleet is.
+    Digest(Option<Fleet>),
     /// It is only a test, with this text and no entries.
     Test(String),
+}
+
+/// How the fleet is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fleet {
+    pub servers: usize,
+    pub well: usize,
+    /// The same in words: `9 of 11 are well, 2 silenced`.
+    pub summary: String,
+    /// What is worth knowing besides, a line each, without server names of agents' making.
+    pub remarks: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -32,6 +46,8 @@ struct Wire {
     test: Option<String>,
     #[serde(default)]
     digest: bool,
+    time: Option<String>,
+    fleet: Option<Fleet>,
     #[serde(default)]
     omitted: usize,
     #[serde(flatten)]
@@ -53,6 +69,7 @@ impl Message {
     pub const fn test(text: String) -> Self {
         Self {
             occasion: Occasion::Test(text),
+            time: None,
             entries: Vec::new(),
             omitted: 0,
         }
@@ -75,11 +92,12 @@ impl Message {
     #[must_use]
     pub fn title(&self) -> String {
         let counts = self.counts().into_iter();
-        let parts: Vec<_> = counts.map(|(kind, count)| kind.count(count)).collect();
-        let summary = parts.join(", ");
-        match self.occasion {
-            Occasion::Change => summary,
-            Occasion::Digest => format!("Still wrong: {summary}"),
+        let counts: Vec<_> = counts.map(|(kind, count)| kind.count(count)).collect();
+        let counts = counts.join(", ");
+        match &self.occasion {
+            Occasion::Change => counts,
+            Occasion::Digest(Some(fleet)) if self.entries.is_empty() => fleet.summary.clone(),
+            Occasion::Digest(_) => format!("Still wrong: {counts}"),
             Occasion::Test(_) => "Test".to_owned(),
         }
     }
@@ -88,7 +106,23 @@ impl Message {
     #[must_use]
     pub fn tone(&self) -> Tone {
         let tones = self.entries.iter().map(|entry| entry.kind().tone());
-        tones.min().unwrap_or(Tone::Neutral)
+        let without_entries = match &self.occasion {
+            Occasion::Digest(Some(fleet)) if fleet.servers == fleet.well => Tone::Good,
+            _ => Tone::Neutral,
+        };
+        tones.min().unwrap_or(without_entries)
+    }
+
+    /// How the fleet is, line by line, as far as the title does not say it.
+    pub fn fleet(&self) -> impl Iterator<Item = &str> {
+        let fleet = match &self.occasion {
+            Occasion::Digest(fleet) => fleet.as_ref(),
+            Occasion::Change | Occasion::Test(_) => None,
+        };
+        let summary = fleet.filter(|_| !self.entries.is_empty());
+        let summary = summary.map(|fleet| fleet.summary.as_str());
+        let remarks = fleet.into_iter().flat_map(|fleet| &fleet.remarks);
+        summary.into_iter().chain(remarks.map(String::as_str))
     }
 }
 
@@ -100,10 +134,14 @@ impl Serialize for Message {
             map.serialize_entry("test", text)?;
             return map.end();
         }
-        let is_digest = self.occasion == Occasion::Digest;
-        if is_digest {
+        let is_digest = matches!(self.occasion, Occasion::Digest(_));
+        if let Occasion::Digest(fleet) = &self.occasion {
             map.serialize_entry("digest", &true)?;
+            if let Some(fleet) = fleet {
+                map.serialize_entry("fleet", fleet)?;
+            }
         }
+        map.serialize_entry("time", &self.time)?;
         for kind in Kind::ALL {
             if !is_digest || kind.tone() == Tone::Bad {
                 let list = self.entries.iter().filter(|entry| entry.kind() == *kind);
@@ -135,10 +173,11 @@ impl TryFrom<Wire> for Message {
         }
         Ok(Self {
             occasion: if wire.digest {
-                Occasion::Digest
+                Occasion::Digest(wire.fleet)
             } else {
                 Occasion::Change
             },
+            time: wire.time,
             entries,
             omitted: wire.omitted,
         })

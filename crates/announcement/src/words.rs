@@ -67,3 +67,15 @@ pub fn escape(text: &str) -> String {
     }
     escaped
 }
+
+/// Text from an agent in which no reader of plain text sees a link: a character of no width stands in `://` and `www.`.
+#[must_use]
+pub fn unlinked(text: &str) -> String {
+    let mut unlinked = text.replace("://", ":\u{200b}//");
+    let lower = unlinked.to_ascii_lowercase();
+    let places = lower.match_indices("www.").map(|(index, _)| index + 3);
+    for place in places.collect::<Vec<_>>().into_iter().rev() {
+        unlinked.insert(place, '\u{200b}');
+    }
+    unlinked
+}

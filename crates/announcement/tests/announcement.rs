@@ -2,24 +2,34 @@
 
 #![allow(clippy::unwrap_used)]
 
-use announcement::{Absence, Crossing, Entry, Kind, Message, Occasion, Return, Tone};
+use announcement::{
+    Absence, Entry, Fleet, Kind, Message, Occasion, Part, Problem, Return, Solved, Tone,
+};
 use serde_json::{Value, json};
 
 const SINCE: &str = "2026-01-18T10:00:00.000000Z";
 
 /// An entry of each kind, as a program reads it, and in words.
 fn examples() -> [(Entry, Value, &'static str); 4] {
-    let crossing = Crossing {
+    let problem = Problem {
         server_id: "db-1".to_owned(),
         hostname: Some("db".to_owned()),
-        metric: "disk_percent".to_owned(),
+        kind: "disk".to_owned(),
+        name: "/data".to_owned(),
         value: Some(json!(93.1)),
-        limit: json!(90.0),
+        limit: Some(json!(90.0)),
         since: Some(SINCE.to_owned()),
     };
-    let of_crossing = json!({
-        "server_id": "db-1", "hostname": "db", "metric": "disk_percent", "value": 93.1, "limit": 90.0, "since": SINCE,
+    let solved = Solved {
+        problem: problem.clone(),
+        end: "gone".to_owned(),
+    };
+    let of_problem = json!({
+        "server_id": "db-1", "hostname": "db", "kind": "disk", "name": "/data", "value": 93.1, "limit": 90.0,
+        "since": SINCE,
     });
+    let mut of_solved = of_problem.clone();
+    of_solved["end"] = json!("gone");
     [
         (
             Entry::Offline(Absence {
@@ -45,14 +55,14 @@ fn examples() -> [(Entry, Value, &'static str); 4] {
             "web-1 is back: was silent since 2026-01-18 10:00:00 UTC, away for at most 1 h 5 min",
         ),
         (
-            Entry::High(crossing.clone()),
-            of_crossing.clone(),
-            "db-1 (db): disk 93.1 %, limit 90 %, high since 2026-01-18 10:00:00 UTC",
+            Entry::Problem(problem),
+            of_problem,
+            "db-1 (db): disk /data 93.1 %, limit 90 %, since 2026-01-18 10:00:00 UTC",
         ),
         (
-            Entry::Normal(crossing),
-            of_crossing,
-            "db-1 (db): disk 93.1 %, limit 90 %, no longer high; it was since 2026-01-18 10:00:00 UTC",
+            Entry::Solved(solved),
+            of_solved,
+            "db-1 (db): disk /data is no longer reported; it began 2026-01-18 10:00:00 UTC",
         ),
     ]
 }
@@ -60,6 +70,7 @@ fn examples() -> [(Entry, Value, &'static str); 4] {
 fn message(occasion: Occasion) -> Message {
     Message {
         occasion,
+        time: Some(SINCE.to_owned()),
         entries: examples().map(|(entry, ..)| entry).to_vec(),
         omitted: 2,
     }
@@ -85,26 +96,84 @@ fn a_message_is_read_as_it_was_written() {
     for (entry, json, _) in examples() {
         assert_eq!(written[entry.kind().key()], json!([json]));
     }
-    assert_eq!(written["omitted"], 2);
-    assert_eq!(written.as_object().unwrap().len(), Kind::ALL.len() + 1);
+    assert_eq!(
+        (&written["omitted"], &written["time"]),
+        (&json!(2), &json!(SINCE))
+    );
+    assert_eq!(written.as_object().unwrap().len(), Kind::ALL.len() + 2);
     let read: Message = serde_json::from_value(written).unwrap();
     assert_eq!(read, message(Occasion::Change));
     assert_eq!(read.tone(), Tone::Bad);
     assert_eq!(
         read.title(),
-        "1 server offline, 1 server back, 1 metric high, 1 metric normal"
+        "1 server offline, 1 server back, 1 problem, 1 problem solved"
     );
 }
 
 // C10
 #[test]
 fn a_digest_has_only_lists_of_bad_news() {
-    let written = json!(message(Occasion::Digest));
+    let written = json!(message(Occasion::Digest(None)));
     let keys: Vec<_> = written.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["digest", "high", "offline", "omitted"]);
+    assert_eq!(keys, ["digest", "offline", "omitted", "problems", "time"]);
     let read: Message = serde_json::from_value(written).unwrap();
-    assert_eq!(read.occasion, Occasion::Digest);
-    assert_eq!(read.title(), "Still wrong: 1 server offline, 1 metric high");
+    assert_eq!(read.occasion, Occasion::Digest(None));
+    assert_eq!(read.title(), "Still wrong: 1 server offline, 1 problem");
+}
+
+// C10.1
+#[test]
+fn a_digest_may_say_how_the_fleet_is() {
+    let fleet = Fleet {
+        servers: 11,
+        well: 9,
+        summary: "9 of 11 are well, 2 silenced".to_owned(),
+        remarks: vec!["reboot required: web-1".to_owned()],
+    };
+    let digest = |entries| Message {
+        entries,
+        ..message(Occasion::Digest(Some(fleet.clone())))
+    };
+    let read: Message = serde_json::from_value(json!(digest(Vec::new()))).unwrap();
+    assert_eq!(read, digest(Vec::new()));
+    assert_eq!(
+        (read.title(), read.tone()),
+        (fleet.summary.clone(), Tone::Neutral)
+    );
+    assert_eq!(read.fleet().collect::<Vec<_>>(), ["reboot required: web-1"]);
+    let wrong = digest(message(Occasion::Change).entries);
+    let lines = ["9 of 11 are well, 2 silenced", "reboot required: web-1"];
+    assert_eq!(wrong.fleet().collect::<Vec<_>>(), lines);
+}
+
+// C9.8 C11.3: what came from an agent is told from words.
+#[test]
+fn a_name_that_could_be_a_link_is_a_part_of_its_own() {
+    let problem = |name: &str| {
+        Entry::Problem(Problem {
+            server_id: "web-1".to_owned(),
+            kind: "service".to_owned(),
+            name: name.to_owned(),
+            value: Some(json!("failed")),
+            ..Problem::default()
+        })
+    };
+    let names = |entry: Entry| {
+        let parts = entry.say(None).rest;
+        parts
+            .into_iter()
+            .filter(|part| matches!(part, Part::Name(_)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(problem("nginx")), []);
+    for (name, escaped) in [
+        ("www.example.com", "www.example.com"),
+        ("a://b", "a://b"),
+        ("@all", "@all"),
+        ("a\n", "a\\u{a}"),
+    ] {
+        assert_eq!(names(problem(name)), [Part::Name(escaped.to_owned())]);
+    }
 }
 
 #[test]
@@ -119,7 +188,10 @@ fn a_test_is_nothing_but_its_text() {
 fn a_message_of_another_version_can_be_read() {
     let message = json!({
         "time": SINCE, "offline": [{ "server_id": "web-1", "color": "red" }], "expired": [{ "key": "x" }],
-        "high": [{ "server_id": "web-1", "metric": "gpu_percent", "value": 97.5, "limit": 90 }],
+        "problems": [
+            { "server_id": "web-1", "kind": "limit", "name": "gpu_percent", "value": 97.5, "limit": 90 },
+            { "server_id": "web-1", "kind": "raid", "name": "md0", "value": "degraded" },
+        ],
     });
     let read: Message = serde_json::from_value(message).unwrap();
     let said: Vec<_> = read.entries.iter().map(say).collect();
@@ -127,7 +199,8 @@ fn a_message_of_another_version_can_be_read() {
         said,
         [
             "web-1 is offline: silent since an unknown time",
-            "web-1: gpu_percent 97.5, limit 90, high since an unknown time"
+            "web-1: gpu_percent 97.5, limit 90, since an unknown time",
+            "web-1: raid md0 degraded, since an unknown time"
         ]
     );
     for foreign in [
@@ -147,7 +220,8 @@ fn a_message_of_another_version_can_be_read() {
 fn say(entry: &Entry) -> String {
     let now = "2026-01-18T10:03:01Z".parse().unwrap();
     let sentence = entry.say(Some(now));
-    sentence.name + &sentence.rest
+    let rest: String = sentence.rest.iter().map(Part::text).collect();
+    sentence.name + &rest
 }
 
 #[test]

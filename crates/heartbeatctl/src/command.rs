@@ -1,6 +1,7 @@
 //! The commands: a file for each, with its arguments and what it does.
 
 mod enroll;
+mod events;
 mod expect;
 mod fleet;
 mod forget;
@@ -37,6 +38,7 @@ macro_rules! commands {
 commands! {
     Fleet: fleet,
     History: history,
+    Events: events,
     Keys: keys,
     Notify: notify,
     Silence: silence,

@@ -1,9 +1,11 @@
 //! The three tables: every attribute, item, status, id and format, and the table of metrics.
 //!
 //! Every program reads and writes items through this crate, so an attribute's name stands in one file: [`server`],
-//! [`row`] or [`key`]. It never calls AWS: it completes requests that a program sends, and reads what a program got.
+//! [`row`], [`event`] or [`key`]. It never calls AWS: it completes requests that a program sends, and reads what a program got.
 
 mod disk;
+#[cfg(feature = "items")]
+pub mod event;
 mod id;
 #[cfg(feature = "items")]
 pub mod key;
@@ -11,6 +13,7 @@ pub mod limit;
 pub mod metric;
 mod number;
 mod printable;
+pub mod problem;
 #[cfg(feature = "items")]
 pub mod restore;
 #[cfg(feature = "items")]
@@ -22,7 +25,7 @@ pub mod time;
 
 pub use disk::Disk;
 pub use id::{HeartbeatId, InvalidId, ServerId};
-pub use limit::{InvalidLimit, Limits};
+pub use limit::{InvalidLimit, Limit, Limits};
 pub use metric::{METRICS, Metric, Metrics};
 pub use number::Number;
 pub use printable::{is_printable, printable};

@@ -1,16 +1,52 @@
-//! Limits for metrics, as `LIMITS` of the watchdog and `limits` of a server's item hold them: `disk_percent=90,load_5m=8`.
+//! Limits and what else is watched, as `LIMITS` of the watchdog and `limits` of a server's item hold them:
+//! `disk_percent=90,load_5m=8/10m,service:cups=off`.
 
 use crate::metric;
-use crate::metric::{MAX_AMOUNT, METRICS, Metric, Rule};
+use crate::metric::{MAX_AMOUNT, Metric, Rule};
+use crate::problem::{Key, Kind};
+use chrono::TimeDelta;
+use std::cmp::Ordering;
 use std::fmt;
 use thiserror::Error;
 
-/// What applies to each metric that a list names.
+/// What applies to each problem that a list names. Metrics that it does not name have no limit; services and duplicates are
+/// watched.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Limits(Vec<(&'static Metric, Option<f64>)>);
+pub struct Limits {
+    entries: Vec<Entry>,
+    /// Whether services and duplicates are not watched either.
+    is_off: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Entry {
+    scope: Scope,
+    /// `None` is off.
+    limit: Option<Limit>,
+}
+
+/// What an entry is about.
+#[derive(Debug, Clone, PartialEq)]
+enum Scope {
+    One(Key),
+    /// Every service.
+    Services,
+}
+
+/// From which value on something is a problem, and how long it has to last until it is one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limit {
+    pub value: f64,
+    /// Zero: no time.
+    pub lasts: TimeDelta,
+}
 
 /// [`Limits::standard`] as a list.
 pub const DEFAULT_LIMITS: &str = "disk_percent=90";
+
+/// How long a value can be required to last.
+const SHORTEST: TimeDelta = TimeDelta::minutes(1);
+const LONGEST: TimeDelta = TimeDelta::hours(24);
 
 /// The entry of a list that is invalid, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -20,114 +56,263 @@ pub struct InvalidLimit {
     reason: &'static str,
 }
 
+impl Scope {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "service" => Some(Self::Services),
+            _ => Key::parse(text).map(Self::One),
+        }
+    }
+
+    /// In the order of the keys, with all services before one.
+    fn order(&self, other: &Self) -> Ordering {
+        let kind = |scope: &Self| match scope {
+            Self::One(key) => key.kind(),
+            Self::Services => Kind::Service,
+        };
+        match (self, other) {
+            (Self::One(one), Self::One(other)) => one.order(other),
+            _ => kind(self)
+                .cmp(&kind(other))
+                .then_with(|| matches!(self, Self::One(_)).cmp(&matches!(other, Self::One(_)))),
+        }
+    }
+
+    /// The metric whose rule a limit has to keep, if it is about values.
+    fn metric(&self) -> Option<&'static Metric> {
+        match self {
+            Self::One(Key::Metric(metric)) => Some(metric),
+            Self::One(Key::Disk(_)) => Some(metric!("disk_percent")),
+            Self::One(Key::Service(_) | Key::Duplicate) | Self::Services => None,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(key) => key.fmt(f),
+            Self::Services => f.write_str("service"),
+        }
+    }
+}
+
 impl Limits {
     /// The limits of a watchdog that is not told others: [`DEFAULT_LIMITS`].
     #[must_use]
     pub fn standard() -> Self {
-        Self(vec![(metric!("disk_percent"), Some(90.0))])
+        let disk = Entry {
+            scope: Scope::One(Key::Metric(metric!("disk_percent"))),
+            limit: Some(Limit {
+                value: 90.0,
+                lasts: TimeDelta::zero(),
+            }),
+        };
+        Self {
+            entries: vec![disk],
+            is_off: false,
+        }
     }
 
-    /// Parses a list of `<metric>=<limit>`; empty and `none` are lists without an entry.
+    /// Parses the watchdog's list; empty and `none` switch everything off.
     ///
     /// # Errors
     /// Returns the first invalid entry.
     pub fn parse(list: &str) -> Result<Self, InvalidLimit> {
-        Self::parse_entries(list, false)
+        if list.is_empty() || list == "none" {
+            return Ok(Self {
+                entries: Vec::new(),
+                is_off: true,
+            });
+        }
+        Self::parse_entries(list, |scope| !matches!(scope, Scope::One(Key::Metric(_))))
     }
 
-    /// Parses a server's list, in which a limit may be `off`.
+    /// Parses a server's list, in which the limit of a metric may be `off`; empty and `none` are lists without an entry.
     ///
     /// # Errors
     /// Returns the first invalid entry.
     pub fn parse_own(list: &str) -> Result<Self, InvalidLimit> {
-        Self::parse_entries(list, true)
+        if list.is_empty() || list == "none" {
+            return Ok(Self::default());
+        }
+        Self::parse_entries(list, |_| true)
     }
 
-    fn parse_entries(list: &str, allows_off: bool) -> Result<Self, InvalidLimit> {
+    fn parse_entries(
+        list: &str,
+        allows_off: impl Fn(&Scope) -> bool,
+    ) -> Result<Self, InvalidLimit> {
         let mut limits = Self::default();
-        if list.is_empty() || list == "none" {
-            return Ok(limits);
-        }
         for entry in list.split(',') {
             let invalid = |reason| InvalidLimit {
                 entry: entry.to_owned(),
                 reason,
             };
-            let (name, value) = entry
-                .split_once('=')
+            // The name of a file system may contain the sign.
+            let (name, limit) = entry
+                .rsplit_once('=')
                 .ok_or_else(|| invalid("it is not <metric>=<limit>"))?;
-            let metric = Metric::find(name).ok_or_else(|| invalid("there is no such metric"))?;
-            if limits.0.iter().any(|(known, _)| known.name == name) {
-                return Err(invalid("the metric is named twice"));
+            let scope = Scope::parse(name).ok_or_else(|| invalid("there is no such metric"))?;
+            if limits.entries.iter().any(|known| known.scope == scope) {
+                return Err(invalid("it is named twice"));
             }
-            let limit = match value {
-                "off" if allows_off => None,
-                value => Some(parse_limit(value, metric.rule).map_err(invalid)?),
+            let limit = match (limit, scope.metric()) {
+                ("off", _) if allows_off(&scope) => None,
+                (_, None) => return Err(invalid("it can only be off")),
+                (limit, Some(metric)) => Some(Limit::parse(limit, metric.rule).map_err(invalid)?),
             };
-            limits.0.push((metric, limit));
+            limits.entries.push(Entry { scope, limit });
         }
         Ok(limits)
     }
 
-    /// The limit of a metric: `Some(None)` if it is off, `None` if the list does not name the metric.
-    fn entry(&self, metric: &Metric) -> Option<Option<f64>> {
-        let mut entries = self.0.iter();
-        entries
-            .find(|(known, _)| known.name == metric.name)
-            .map(|(_, limit)| *limit)
+    /// What a server's own list says, or else this one: `Some(None)` is off, `None` is nothing.
+    fn entry(&self, own: Option<&Self>, is_it: impl Fn(&Scope) -> bool) -> Option<Option<Limit>> {
+        let find = |list: &Self| {
+            let mut entries = list.entries.iter();
+            entries
+                .find(|entry| is_it(&entry.scope))
+                .map(|entry| entry.limit)
+        };
+        own.and_then(find).or_else(|| find(self))
     }
 
-    /// The limit that applies to a metric of a server: its own, or else this one.
+    /// The limit of a metric of a server: its own, or else this one.
+    #[must_use]
+    pub fn metric(&self, metric: &Metric, own: Option<&Self>) -> Option<Limit> {
+        let is_it = |scope: &Scope| match scope {
+            Scope::One(Key::Metric(known)) => known.name == metric.name,
+            _ => false,
+        };
+        self.entry(own, is_it).flatten()
+    }
+
+    /// The limit of a file system of a server. What is said of one precedes what is said of all.
+    #[must_use]
+    pub fn disk(&self, mount: &str, own: Option<&Self>) -> Option<Limit> {
+        let is_it = |scope: &Scope| match scope {
+            Scope::One(Key::Disk(known)) => known == mount,
+            _ => false,
+        };
+        let all = || self.metric(metric!("disk_percent"), own);
+        self.entry(own, is_it).unwrap_or_else(all)
+    }
+
+    /// Whether a service of a server is watched.
+    #[must_use]
+    pub fn watches_service(&self, name: &str, own: Option<&Self>) -> bool {
+        let is_it = |scope: &Scope| match scope {
+            Scope::Services => true,
+            Scope::One(Key::Service(known)) => known == name,
+            Scope::One(_) => false,
+        };
+        !self.is_off && self.entry(own, is_it).is_none()
+    }
+
+    /// Whether it is watched that two senders use the name of a server.
+    #[must_use]
+    pub fn watches_duplicate(&self, own: Option<&Self>) -> bool {
+        let is_it = |scope: &Scope| *scope == Scope::One(Key::Duplicate);
+        !self.is_off && self.entry(own, is_it).is_none()
+    }
+
+    /// The value from which a metric of a server is at its limit.
     #[must_use]
     pub fn of(&self, metric: &Metric, own: Option<&Self>) -> Option<f64> {
-        let own = own.and_then(|own| own.entry(metric));
-        own.unwrap_or_else(|| self.entry(metric).flatten())
+        self.metric(metric, own).map(|limit| limit.value)
     }
 
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
     }
 
-    /// These limits, with those of another list instead for the metrics that it names.
+    /// These limits, with those of another list instead for what it names.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
-        let named = METRICS.iter().filter_map(|metric| {
-            let limit = other.entry(metric).or_else(|| self.entry(metric))?;
-            Some((metric, limit))
-        });
-        Self(named.collect())
+        if other.is_empty() {
+            return self.clone();
+        }
+        let off = |scope| Entry { scope, limit: None };
+        let all = [off(Scope::Services), off(Scope::One(Key::Duplicate))];
+        let unwatched = all.into_iter().filter(|_| self.is_off);
+        let is_named = |entry: &Entry| other.entries.iter().any(|named| named.scope == entry.scope);
+        let mut entries: Vec<_> = (self.entries.iter().cloned())
+            .chain(unwatched)
+            .filter(|entry| !is_named(entry))
+            .chain(other.entries.iter().cloned())
+            .collect();
+        entries.sort_by(|one, other| one.scope.order(&other.scope));
+        Self {
+            entries,
+            is_off: false,
+        }
     }
 }
 
-fn parse_limit(text: &str, rule: Rule) -> Result<f64, &'static str> {
-    let is_plain = |byte: u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
-    let limit = text
-        .bytes()
-        .all(is_plain)
-        .then(|| text.parse().ok())
-        .flatten();
-    match limit {
-        None => Err("the limit is not a number"),
-        // DynamoDB's smallest number.
-        Some(limit) if limit < 1e-130 => Err("the limit is not above 0"),
-        Some(limit) if rule == Rule::Percent && limit > 100.0 => Err("the limit is above 100"),
-        Some(limit) if limit > MAX_AMOUNT => Err("the limit is too large"),
-        Some(limit) => Ok(limit),
+impl Limit {
+    /// `<value>`, or `<value>/<how long>`.
+    fn parse(text: &str, rule: Rule) -> Result<Self, &'static str> {
+        let (value, lasts) = match text.split_once('/') {
+            Some((value, lasts)) => (value, parse_time(lasts)?),
+            None => (text, TimeDelta::zero()),
+        };
+        let is_plain = |byte: u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
+        let value = value
+            .bytes()
+            .all(is_plain)
+            .then(|| value.parse().ok())
+            .flatten();
+        match value {
+            None => Err("the limit is not a number"),
+            // DynamoDB's smallest number.
+            Some(value) if value < 1e-130 => Err("the limit is not above 0"),
+            Some(value) if rule == Rule::Percent && value > 100.0 => Err("the limit is above 100"),
+            Some(value) if value > MAX_AMOUNT => Err("the limit is too large"),
+            Some(value) => Ok(Self { value, lasts }),
+        }
+    }
+}
+
+/// `90s`, `10m`, `2h`
+fn parse_time(text: &str) -> Result<TimeDelta, &'static str> {
+    const REASON: &str = "the time after / is not a whole number with s, m or h, from 1m to 24h";
+    let mut units = [("s", 1), ("m", 60), ("h", 3600)].into_iter();
+    let read = units.find_map(|(unit, seconds)| {
+        let number = text.strip_suffix(unit)?;
+        let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u32 = number.parse().ok().filter(|_| is_plain)?;
+        Some(TimeDelta::seconds(i64::from(number) * seconds))
+    });
+    read.filter(|time| (SHORTEST..=LONGEST).contains(time))
+        .ok_or(REASON)
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)?;
+        let seconds = self.lasts.num_seconds();
+        match (seconds % 3600, seconds % 60) {
+            _ if seconds == 0 => Ok(()),
+            (0, _) => write!(f, "/{}h", seconds / 3600),
+            (_, 0) => write!(f, "/{}m", seconds / 60),
+            _ => write!(f, "/{seconds}s"),
+        }
     }
 }
 
 /// The list as it is parsed; `none` if it has no entry.
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
+        if self.entries.is_empty() {
             return f.write_str("none");
         }
-        for (index, (metric, limit)) in self.0.iter().enumerate() {
+        for (index, Entry { scope, limit }) in self.entries.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             match limit {
-                Some(limit) => write!(f, "{comma}{}={limit}", metric.name)?,
-                None => write!(f, "{comma}{}=off", metric.name)?,
+                Some(limit) => write!(f, "{comma}{scope}={limit}")?,
+                None => write!(f, "{comma}{scope}=off")?,
             }
         }
         Ok(())
@@ -145,11 +330,15 @@ mod tests {
             "disk_percent=90",
             "cpu_percent=99.5,load_5m=8",
             "memory_total_mb=1e3",
+            "cpu_percent=90/10m,load_5m=8/60s,load_1m=9/24h",
+            "disk_percent:/backup=97,disk_percent:/a=b=95/1h,disk_percent:/iso=off",
+            "service=off,duplicate=off",
+            "service:fwupd-refresh=off",
             "none",
         ] {
             assert!(Limits::parse(list).is_ok(), "{list}");
         }
-        assert_eq!(Limits::parse(""), Ok(Limits::default()));
+        assert_eq!(Limits::parse(""), Limits::parse("none"));
         assert_eq!(Limits::parse(DEFAULT_LIMITS), Ok(Limits::standard()));
         for (list, reason) in [
             ("disk", "\"disk\": it is not <metric>=<limit>"),
@@ -161,7 +350,7 @@ mod tests {
             ),
             (
                 "disk_percent=90,disk_percent=91",
-                "\"disk_percent=91\": the metric is named twice",
+                "\"disk_percent=91\": it is named twice",
             ),
             (
                 "disk_percent=0",
@@ -181,10 +370,100 @@ mod tests {
             ("load_1m=NaN", "\"load_1m=NaN\": the limit is not a number"),
             ("load_1m= 8", "\"load_1m= 8\": the limit is not a number"),
             ("load_1m=off", "\"load_1m=off\": the limit is not a number"),
+            (
+                "service:nginx=off,service:nginx=off",
+                "\"service:nginx=off\": it is named twice",
+            ),
+            ("service=90", "\"service=90\": it can only be off"),
+            ("duplicate=on", "\"duplicate=on\": it can only be off"),
+            ("service:=off", "\"service:=off\": there is no such metric"),
+            (
+                "disk_percent:/a=101",
+                "\"disk_percent:/a=101\": the limit is above 100",
+            ),
         ] {
             let error = Limits::parse(list).map_err(|error| error.to_string());
             assert_eq!(error, Err(reason.to_owned()), "{list}");
         }
+    }
+
+    // C9.3
+    #[test]
+    fn a_limit_lasts_from_one_minute_to_a_day() {
+        for (text, expected) in [
+            ("90/1m", Some("90/1m")),
+            ("90/60m", Some("90/1h")),
+            ("90/90s", Some("90/90s")),
+            ("90/24h", Some("90/24h")),
+            ("90/1440m", Some("90/24h")),
+            ("90/59s", None),
+            ("90/1441m", None),
+            ("90/25h", None),
+            ("90/", None),
+            ("90/m", None),
+            ("90/10", None),
+            ("90/+10m", None),
+            ("90/1.5h", None),
+            ("90/10m/10m", None),
+            ("90/99999999999h", None),
+        ] {
+            let limit = Limit::parse(text, Rule::Percent);
+            let limit = limit.ok().map(|limit| limit.to_string());
+            assert_eq!(limit.as_deref(), expected, "{text}");
+        }
+    }
+
+    // C9.1
+    #[test]
+    fn services_and_duplicates_are_watched_unless_they_are_off_or_all_is() {
+        for (all, own, [nginx, cron, duplicate]) in [
+            ("disk_percent=90", "none", [true, true, true]),
+            ("none", "none", [false, false, false]),
+            ("none", "disk_percent:/iso=off", [false, false, false]),
+            ("", "none", [false, false, false]),
+            ("service=off", "none", [false, false, true]),
+            ("service:nginx=off", "none", [false, true, true]),
+            ("cpu_percent=90", "service:cron=off", [true, false, true]),
+            ("cpu_percent=90", "service=off", [false, false, true]),
+            ("cpu_percent=90", "duplicate=off", [true, true, false]),
+        ] {
+            let own = Limits::parse_own(own).expect("limits");
+            let watched = |limits: &Limits, own| {
+                [
+                    limits.watches_service("nginx", own),
+                    limits.watches_service("cron", own),
+                    limits.watches_duplicate(own),
+                ]
+            };
+            let limits = Limits::parse(all).expect("limits");
+            let expected = [nginx, cron, duplicate];
+            assert_eq!(watched(&limits, Some(&own)), expected, "{all} {own}");
+            let applies = limits.with(&own);
+            assert_eq!(watched(&applies, None), expected, "{applies}");
+            assert_eq!(Limits::parse(&applies.to_string()), Ok(applies));
+        }
+    }
+
+    // C9.1
+    #[test]
+    fn the_limit_of_one_file_system_precedes_that_of_all() {
+        let all = Limits::parse("disk_percent=90/10m,disk_percent:/backup=97").expect("limits");
+        let own = Limits::parse_own("disk_percent=80,disk_percent:/iso=off").expect("limits");
+        let applies = |mount, own| all.disk(mount, own).map(|limit| limit.to_string());
+        for (mount, without, with) in [
+            ("/", Some("90/10m"), Some("80")),
+            ("/backup", Some("97"), Some("97")),
+            ("/iso", Some("90/10m"), None),
+        ] {
+            assert_eq!(applies(mount, None).as_deref(), without, "{mount}");
+            assert_eq!(applies(mount, Some(&own)).as_deref(), with, "{mount}");
+            let merged = all.with(&own).disk(mount, None);
+            assert_eq!(merged.map(|limit| limit.to_string()).as_deref(), with);
+        }
+        assert_eq!(
+            all.with(&own).to_string(),
+            "disk_percent=80,disk_percent:/backup=97,disk_percent:/iso=off"
+        );
     }
 
     // C9.1

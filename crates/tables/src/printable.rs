@@ -11,6 +11,8 @@ pub fn is_printable(character: char) -> bool {
                 | '\u{2028}'..='\u{202e}'
                 | '\u{2060}'..='\u{2069}'
                 | '\u{feff}'
+                // Tags, with which text can be hidden.
+                | '\u{e0000}'..='\u{e007f}'
         )
 }
 
@@ -26,8 +28,7 @@ mod tests {
 
     #[test]
     fn characters_that_are_not_printable_are_replaced_and_no_others() {
-        let unsafe_characters =
-            "\0\n\u{1b}\u{7f}\u{9b}\u{61c}\u{200b}\u{200f}\u{2028}\u{202e}\u{2060}\u{2069}\u{feff}";
+        let unsafe_characters = "\0\n\u{1b}\u{7f}\u{9b}\u{61c}\u{200b}\u{200f}\u{2028}\u{202e}\u{2060}\u{2069}\u{feff}\u{e0001}\u{e0041}\u{e007f}";
         let expected = "\u{fffd}".repeat(unsafe_characters.chars().count());
         assert_eq!(printable(unsafe_characters), expected);
         let safe_characters = " Az~é\u{61b}\u{200a}\u{2010}\u{202f}\u{206a}漢";

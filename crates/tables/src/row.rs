@@ -8,10 +8,10 @@ use aws_sdk_dynamodb::types::Select;
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// The sort key: `<the agent's timestamp>#<the heartbeat's id>`.
-const RECORDED_AT: &str = "recorded_at";
+pub(crate) const RECORDED_AT: &str = "recorded_at";
 
 /// From this time on, in epoch seconds, DynamoDB deletes the row.
-const EXPIRES_AT: &str = "expires_at";
+pub(crate) const EXPIRES_AT: &str = "expires_at";
 
 /// One row.
 #[derive(Debug, Clone)]
@@ -85,10 +85,7 @@ impl Row {
     /// Reads a row that [`Self::select`] found, unless it has expired. DynamoDB deletes it within days after that.
     #[must_use]
     pub fn read(item: &Item, now: DateTime<Utc>) -> Option<Recorded> {
-        let expires_at = item
-            .get(EXPIRES_AT)
-            .and_then(|at| at.as_n().ok()?.parse::<i64>().ok());
-        if expires_at.is_some_and(|at| at <= now.timestamp()) {
+        if is_expired(item, now) {
             return None;
         }
         Some(Recorded {
@@ -105,7 +102,14 @@ impl Row {
     }
 }
 
-fn between(
+/// Whether DynamoDB may delete it any time.
+pub(crate) fn is_expired(item: &Item, now: DateTime<Utc>) -> bool {
+    let expires_at = item.get(EXPIRES_AT).and_then(|at| at.as_n().ok());
+    let seconds = expires_at.and_then(|at| at.parse::<i64>().ok());
+    seconds.is_some_and(|at| at <= now.timestamp())
+}
+
+pub(crate) fn between(
     query: QueryFluentBuilder,
     server_id: &str,
     [since, until]: [DateTime<Utc>; 2],

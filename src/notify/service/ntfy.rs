@@ -3,6 +3,7 @@
 use super::{Request, Service};
 use crate::notify::text::Style;
 use announcement::Tone;
+use announcement::words::unlinked;
 
 pub const SERVICE: Service = Service {
     name: "ntfy",
@@ -33,5 +34,5 @@ const STYLE: Style = Style {
     limit: 4_096,
     measure: str::len,
     words: str::to_owned,
-    name: |text| text.replace("://", ":\u{200b}//"),
+    name: unlinked,
 };

@@ -22,7 +22,8 @@ const STYLE: Style = Style {
     has_title: true,
     limit: 4_096,
     measure: utf_16,
-    words: html,
+    // A word that starts with a slash would be a command.
+    words: |text| html(&text.replace(" /", " \u{200b}/")),
     // In code, nothing becomes a link.
     name: |text| format!("<code>{}</code>", html(text)),
 };

@@ -18,6 +18,9 @@ pub use dev::tables::{Item, text};
 
 pub const TOPIC_ARN: &str = "arn:aws:sns:us-east-1:123456789012:alerts";
 
+/// Stands for the name of a test's own table of metrics, as the value of a setting.
+pub const OWN_METRICS: &str = "{metrics}";
+
 pub struct TestWatchdog {
     watchdog: Watchdog,
     pub tables: Tables,
@@ -68,13 +71,19 @@ impl TestWatchdog {
         let topic = Topic::start().await;
         let mut settings = settings(&tables.servers, &topic.url);
         for (name, value) in changed {
-            settings.insert((*name).to_owned(), (*value).to_owned());
+            // The table has a name of its own for each test.
+            let value = if *value == OWN_METRICS {
+                &tables.metrics
+            } else {
+                *value
+            };
+            settings.insert((*name).to_owned(), value.to_owned());
         }
         let config = read(&settings);
         let client = aws::dynamodb(&config.aws).unwrap();
         let sns = aws::sns(&config.aws, config.sns_endpoint_url.as_deref()).unwrap();
         Self {
-            watchdog: Watchdog::new(config, client, sns),
+            watchdog: Watchdog::new(config, client, sns).unwrap(),
             tables,
             topic,
             log: Lines::default(),

@@ -231,7 +231,7 @@ async fn the_fleet_shows_what_the_watchdog_has_stored() {
         ("since".to_owned(), text(&stored(60))),
         ("limit".to_owned(), number("90")),
     ];
-    let high = [("disk_percent".to_owned(), AttributeValue::M(entry.into()))];
+    let problems = [("disk_percent".to_owned(), AttributeValue::M(entry.into()))];
     let online = |ago| {
         vec![
             ("status", text("online")),
@@ -244,7 +244,7 @@ async fn the_fleet_shows_what_the_watchdog_has_stored() {
         attributes
     };
     let mut full = online(5);
-    full.push(("high", AttributeValue::M(high.into())));
+    full.push(("problems", AttributeValue::M(problems.into())));
     let mut returned = online(5);
     for name in ["offline_since", "announced", "returned_at"] {
         returned.push((name, text(&stored(100))));
@@ -276,7 +276,7 @@ async fn the_fleet_shows_what_the_watchdog_has_stored() {
         ("slow", "online"),
     ];
     assert_eq!(statuses.collect::<Vec<_>>(), expected);
-    assert_eq!(fleet[1]["high"][0]["metric"], "disk_percent");
+    assert_eq!(fleet[1]["problems"][0]["name"], "disk_percent");
     assert_eq!(fleet[2]["offline_after"], 0);
     assert!(fleet[3]["returned_at"].is_string());
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod enroll;
+mod events;
 mod fleet;
 mod history;
 mod keys;

@@ -6,6 +6,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
+use tables::problem::Key;
 use tables::server::{Reading, Rules, Server as StoredServer, Status};
 use tables::time::format;
 use tables::{Limits, METRICS, Metric, Number};
@@ -87,10 +88,14 @@ impl Server {
     /// Whether a metric has reached its limit, or has been high and has not recovered.
     #[must_use]
     pub fn is_high(&self, metric: &Metric) -> bool {
-        let mut high = self.stored.high.entries.iter();
+        let mut problems = self.stored.problems.announced();
+        let is_problem = problems.any(|(key, _)| match key {
+            Key::Metric(known) => known.name == metric.name,
+            Key::Disk(_) => metric.name == DISK.name,
+            Key::Service(_) | Key::Duplicate => false,
+        });
         let reached = self.value(metric).zip(self.limit(metric));
-        high.any(|entry| entry.metric == metric)
-            || reached.is_some_and(|(value, limit)| value >= limit)
+        is_problem || reached.is_some_and(|(value, limit)| value >= limit)
     }
 
     /// How far the agent's clock is ahead of the endpoint's, if that is more than a minute; negative if it is behind.
@@ -105,7 +110,8 @@ impl Server {
     /// metric at its limit, then the others by name.
     pub(super) fn rank(&self) -> impl Ord + use<> {
         let gone = (!self.is_online).then(|| self.last_seen());
-        let is_high = METRICS.iter().any(|metric| self.is_high(metric));
+        let is_high = self.stored.problems.announced().next().is_some()
+            || METRICS.iter().any(|metric| self.is_high(metric));
         (
             self.is_online,
             Reverse(gone),
@@ -138,10 +144,16 @@ impl Serialize for Server {
         // Seconds, if it has a threshold of its own; 0 is never.
         let offline_after = stored.offline_after.map(|after| after.num_seconds());
         map.serialize_entry("offline_after", &offline_after)?;
-        let high = stored.high.entries.iter().map(
-            |entry| json!({ "metric": entry.metric.name, "limit": entry.limit, "since": entry.since }),
-        );
-        map.serialize_entry("high", &high.collect::<Vec<_>>())?;
+        let problems = stored.problems.announced().map(|(key, problem)| {
+            let name = key.name().unwrap_or(&stored.server_id);
+            json!({
+                "kind": key.kind().as_str(),
+                "name": name,
+                "limit": problem.limit,
+                "since": problem.since,
+            })
+        });
+        map.serialize_entry("problems", &problems.collect::<Vec<_>>())?;
         map.serialize_entry("silenced_until", &stored.silenced_until)?;
         map.serialize_entry("os_distribution", &stored.os.distribution)?;
         map.serialize_entry("os_version", &stored.os.version)?;

@@ -72,7 +72,7 @@ attributes! {
     OFFLINE_SINCE = "offline_since", never_restored;
     ANNOUNCED = "announced", never_restored;
     RETURNED_AT = "returned_at", never_restored;
-    HIGH = "high", never_restored;
+    PROBLEMS = "problems", never_restored;
     // What operators write. In the watchdog's item, the last two are what applies to all others.
     SILENCED_UNTIL = "silenced_until";
     OFFLINE_AFTER = "offline_after";
@@ -82,6 +82,7 @@ attributes! {
     GAP_SINCE = "gap_since", of_the_watchdog;
     GAP_UNTIL = "gap_until", of_the_watchdog;
     MASS_SILENCE_AT = "mass_silence_at", of_the_watchdog;
+    DIGEST_AT = "digest_at", of_the_watchdog;
     HOLD = "hold", reserved, of_the_watchdog;
     BACK_AFTER = "back_after", of_the_watchdog;
 }
@@ -221,13 +222,13 @@ mod tests {
             SERVER_ID => S(server_id.to_owned()),
             STATUS => S("online".to_owned()),
             LAST_SEEN | OFFLINE_SINCE | RETURNED_AT | SILENCED_UNTIL | SWEPT_AT | GAP_SINCE
-            | GAP_UNTIL | MASS_SILENCE_AT | DUPLICATE_AT => {
+            | GAP_UNTIL | MASS_SILENCE_AT | DIGEST_AT | DUPLICATE_AT => {
                 S("2026-01-18T10:30:00.000000Z".to_owned())
             }
             OFFLINE_AFTER | HOLD | BACK_AFTER => N("901".to_owned()),
             LIMITS => S("disk_percent=97".to_owned()),
             READING => M(Item::new()),
-            HIGH => M(Item::from([(
+            PROBLEMS => M(Item::from([(
                 "disk_percent".to_owned(),
                 M(Item::from([
                     (

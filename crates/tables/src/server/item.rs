@@ -2,13 +2,14 @@
 
 use super::Status;
 use super::attribute::{
-    AGENT_VERSION, ANNOUNCED, ARCHITECTURE, Attribute, DUPLICATE_AT, HIGH, HOSTNAME,
-    KERNEL_VERSION, LAST_SEEN, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION,
+    AGENT_VERSION, ANNOUNCED, ARCHITECTURE, Attribute, DUPLICATE_AT, HOSTNAME, KERNEL_VERSION,
+    LAST_SEEN, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION, PROBLEMS,
     READING, REGISTERED_AT, RETURNED_AT, SERVER_ID, SILENCED_UNTIL, STATUS,
 };
+use crate::problem::Problems;
 use crate::{
-    Disk, Item, Limits, METRICS, Metric, Metrics, Number, RECEIVED_AT, ServerId, Service,
-    ServiceStatus, Services, TIMESTAMP, text, time,
+    Disk, Item, Limits, Metrics, Number, RECEIVED_AT, ServerId, Service, ServiceStatus, Services,
+    TIMESTAMP, text, time,
 };
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -41,7 +42,7 @@ pub struct Server {
     pub offline_after: Option<TimeDelta>,
     /// The limits of this server's own.
     pub limits: Option<Limits>,
-    pub high: High,
+    pub problems: Problems,
     /// Whether the item holds an attribute that cannot be read.
     pub is_malformed: bool,
 }
@@ -85,7 +86,7 @@ impl Reading {
             disks: list(DISKS).map(read_disks),
             services: list(SERVICES).map(|services| Services {
                 not_running: read_services(services),
-                is_cut: map.contains_key(SERVICES_CUT),
+                is_cut: map.get(SERVICES_CUT) == Some(&Bool(true)),
             }),
         })
     }
@@ -145,92 +146,8 @@ fn read_services(map: &Item) -> Vec<Service> {
     services
 }
 
-/// The metrics of a server that reached their limit.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct High {
-    /// In the order of [`METRICS`].
-    pub entries: Vec<HighEntry>,
-    /// The attribute as it was read or last written, with which the next write compares.
-    pub(super) stored: Option<AttributeValue>,
-}
-
-/// A metric that reached its limit.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HighEntry {
-    pub metric: &'static Metric,
-    /// When the reading was received with which it did.
-    pub since: String,
-    pub limit: f64,
-    /// Whether something about it may have been published without being recorded.
-    pub is_pending: bool,
-}
-
-impl High {
-    /// Reads the attribute, and whether all of it could be read. The rest is left out.
-    fn read(stored: Option<&AttributeValue>) -> (Self, bool) {
-        let map = stored.map(AttributeValue::as_m);
-        let entries = map.and_then(Result::ok).map_or_else(Vec::new, |map| {
-            let entry = |metric| HighEntry::read(metric, map.get(metric.name)?.as_m().ok()?);
-            METRICS.iter().filter_map(entry).collect()
-        });
-        let is_complete = match map {
-            None => true,
-            Some(map) => map.is_ok_and(|map| map.len() == entries.len()),
-        };
-        let stored = stored.cloned();
-        (Self { entries, stored }, is_complete)
-    }
-
-    pub(super) fn value(&self) -> Option<AttributeValue> {
-        let entries = self.entries.iter();
-        let named = entries.map(|entry| (entry.metric.name.to_owned(), entry.value()));
-        (!self.entries.is_empty()).then(|| M(named.collect()))
-    }
-
-    /// These entries, to be written over what was read or last written.
-    #[must_use]
-    pub fn with(&self, entries: Vec<HighEntry>) -> Self {
-        let stored = self.stored.clone();
-        Self { entries, stored }
-    }
-
-    /// The same after it has been written.
-    #[must_use]
-    pub fn written(&self) -> Self {
-        Self {
-            entries: self.entries.clone(),
-            stored: self.value(),
-        }
-    }
-}
-
-impl HighEntry {
-    fn read(metric: &'static Metric, entry: &Item) -> Option<Self> {
-        Some(Self {
-            metric,
-            since: text(entry, SINCE)?,
-            limit: Number::parse(entry.get(LIMIT)?.as_n().ok()?)?.as_f64(),
-            is_pending: entry.contains_key(PENDING),
-        })
-    }
-
-    fn value(&self) -> AttributeValue {
-        let mut entry = Item::from([
-            (SINCE.to_owned(), S(self.since.clone())),
-            (LIMIT.to_owned(), N(Number::Float(self.limit).to_string())),
-        ]);
-        if self.is_pending {
-            entry.insert(PENDING.to_owned(), Bool(true));
-        }
-        M(entry)
-    }
-}
-
-/// The value of `announced`, and the member of an entry of `high`, while something may have been published without being
-/// recorded.
+/// The value of `announced` while something may have been published without being recorded.
 pub(super) const PENDING: &str = "pending";
-const SINCE: &str = "since";
-const LIMIT: &str = "limit";
 
 /// The longest threshold of a server's own, seconds: a year.
 pub const MAX_OFFLINE_AFTER: i64 = 31_536_000;
@@ -272,7 +189,7 @@ impl Server {
         let limits = LIMITS
             .of(item)
             .map(|value| Limits::parse_own(value.as_s().ok()?).ok());
-        let (high, is_complete) = High::read(HIGH.of(item));
+        let (problems, is_complete) = Problems::read(PROBLEMS.of(item));
         is_malformed |= offline_after == Some(None) || limits == Some(None) || !is_complete;
         Some(Self {
             server_id,
@@ -297,7 +214,7 @@ impl Server {
             registered_at: REGISTERED_AT.text(item),
             offline_after: offline_after.flatten(),
             limits: limits.flatten(),
-            high,
+            problems,
             is_malformed,
         })
     }

@@ -1,8 +1,8 @@
 //! The watchdog's own item.
 
 use super::attribute::{
-    Attribute, BACK_AFTER, GAP_SINCE, GAP_UNTIL, HOLD, LIMITS, MASS_SILENCE_AT, OFFLINE_AFTER,
-    SERVER_ID, SWEPT_AT,
+    Attribute, BACK_AFTER, DIGEST_AT, GAP_SINCE, GAP_UNTIL, HOLD, LIMITS, MASS_SILENCE_AT,
+    OFFLINE_AFTER, SERVER_ID, SWEPT_AT,
 };
 use super::update::Update;
 use crate::{Item, Limits, time};
@@ -20,12 +20,14 @@ pub struct Memory {
     pub gap: Option<Gap>,
     /// The time of the last sweep that detected a mass silence.
     pub mass_silence_at: Option<DateTime<Utc>>,
+    /// The time of the sweep that sent the last digest, or had nothing to send.
+    pub digest_at: Option<DateTime<Utc>>,
     /// The rules that it applies, so that every reader of the fleet judges as it does. `None` if the item holds none, as
     /// before the first sweep: then [`Rules::default`] is the best guess.
     pub rules: Option<Rules>,
 }
 
-/// When a server counts as offline or back, and which metrics are high.
+/// When a server counts as offline or back, and what is a problem.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     /// A server is late if it has been silent for longer than this, and overdue after half of it, unless it has a
@@ -35,7 +37,7 @@ pub struct Rules {
     pub hold: TimeDelta,
     /// A return is announced after heartbeats over this time. Zero means at once.
     pub back_after: TimeDelta,
-    /// The values from which a metric is high, unless a server has limits of its own.
+    /// What is a problem, unless a server has limits of its own.
     pub limits: Limits,
 }
 
@@ -112,11 +114,12 @@ impl Memory {
             swept_at: time(SWEPT_AT),
             gap: gap.map(|(since, until)| Gap { since, until }),
             mass_silence_at: time(MASS_SILENCE_AT),
+            digest_at: time(DIGEST_AT),
             rules: Rules::read(item),
         })
     }
 
-    /// Replaces the watchdog's item.
+    /// Replaces the watchdog's item, except for `digest_at`.
     #[must_use]
     pub fn write(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
         let time = |at: Option<DateTime<Utc>>| at.map(|at| S(time::format(at)));
@@ -133,6 +136,17 @@ impl Memory {
             .put(HOLD, seconds(|rules| rules.hold))
             .put(BACK_AFTER, seconds(|rules| rules.back_after))
             .put(LIMITS, rules.map(|rules| S(rules.limits.to_string())))
+            .apply(update)
+    }
+
+    /// Notes that the digest of the day is done.
+    #[must_use]
+    pub fn note_digest(
+        update: UpdateItemFluentBuilder,
+        at: DateTime<Utc>,
+    ) -> UpdateItemFluentBuilder {
+        Update::of(WATCHDOG)
+            .set(DIGEST_AT, S(time::format(at)))
             .apply(update)
     }
 }
@@ -174,7 +188,7 @@ mod tests {
             ("limits", S("none".to_owned())),
         ];
         let no_limits = Rules {
-            limits: Limits::default(),
+            limits: Limits::parse("none").expect("limits"),
             ..default
         };
         assert_eq!(rules(&attributes), Some(no_limits));

@@ -1,10 +1,11 @@
 //! What the watchdog writes to a server's item.
 
 use super::attribute::{
-    ANNOUNCED, HIGH, LAST_SEEN, OFFLINE_SINCE, REGISTERED_AT, RETURNED_AT, STATUS,
+    ANNOUNCED, LAST_SEEN, OFFLINE_SINCE, PROBLEMS, REGISTERED_AT, RETURNED_AT, STATUS,
 };
 use super::update::Update;
-use super::{High, PENDING, Server, Status};
+use super::{PENDING, Server, Status};
+use crate::problem::Problems;
 use crate::time;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
@@ -86,18 +87,18 @@ impl Server {
             .if_is(STATUS, Some(status.value()))
     }
 
-    /// Writes `high` as a whole, on condition that it is what was read or last written, and that the server has not been
-    /// forgotten and registered again.
+    /// Writes `problems` as a whole, on condition that it is what was read or last written, and that the server has not
+    /// been forgotten and registered again.
     #[must_use]
-    pub fn write_high(
+    pub fn write_problems(
         &self,
         update: UpdateItemFluentBuilder,
-        high: &High,
+        problems: &Problems,
     ) -> UpdateItemFluentBuilder {
         Update::of(&self.server_id)
-            .put(HIGH, high.value())
+            .put(PROBLEMS, problems.value())
             .if_exists()
-            .if_is(HIGH, high.stored.clone())
+            .if_is(PROBLEMS, problems.stored().cloned())
             .if_is(REGISTERED_AT, self.registered_at.clone().map(S))
             .apply(update)
     }

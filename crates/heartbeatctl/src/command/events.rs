@@ -1,0 +1,86 @@
+//! What the watchdog has announced.
+
+use crate::aws::Aws;
+use crate::target::{METRICS, Target};
+use crate::terminal::print;
+use announcement::words::{moment, plural};
+use announcement::{Message, Part};
+use chrono::{DateTime, TimeDelta, Utc};
+use clap::Args;
+use page::{explain_in, time};
+use tables::ServerId;
+use tables::event::Event;
+
+/// Show what the watchdog has announced, newest last.
+///
+/// It says who went offline or came back, and which problems began or ended, at the time of the sweep, in UTC. With --json,
+/// it prints the messages as they were published. Digests are not among them, nor is what was announced before the
+/// watchdog kept it.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  heartbeatctl --stack heartbeat events
+  heartbeatctl --stack heartbeat events web-1 --since 30d")]
+pub struct Command {
+    /// Only what is about this server.
+    server: Option<ServerId>,
+    /// From when: a duration before now, or a time in UTC (2026-01-18, 2026-01-18T10:30).
+    #[arg(long, default_value = "7d", value_name = "TIME", value_parser = time::moment)]
+    since: time::Moment,
+}
+
+impl Command {
+    pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        let aws = Aws::new(target);
+        let table = aws.name(&METRICS).await?;
+        let now = Utc::now();
+        let query = aws.dynamodb().await.query().table_name(&table);
+        // This machine's clock may be behind.
+        let period = [self.since.at(now), now + TimeDelta::days(1)];
+        let mut items = Event::select(query, period).into_paginator().items().send();
+        let mut messages = Vec::new();
+        while let Some(item) = items.next().await {
+            let event = Event::read(&item.map_err(explain_in(&table))?, now);
+            messages.extend(event.and_then(|event| self.read(&event)));
+        }
+        if target.json {
+            return Ok(print(&serde_json::to_string(&messages)?)?);
+        }
+        if messages.is_empty() {
+            eprintln!("Nothing has been announced in this time.");
+            return Ok(());
+        }
+        let lines: Vec<_> = messages.iter().flat_map(lines).collect();
+        Ok(print(&lines.join("\n"))?)
+    }
+
+    /// The message of an event, as far as it is asked for.
+    fn read(&self, event: &Event) -> Option<Message> {
+        let mut message: Message = serde_json::from_str(&event.said).ok()?;
+        message
+            .time
+            .get_or_insert_with(|| tables::time::format(event.recorded_at));
+        if let Some(server) = &self.server {
+            message
+                .entries
+                .retain(|entry| entry.server_id() == server.as_str());
+        }
+        (!message.entries.is_empty()).then_some(message)
+    }
+}
+
+/// A message in words, a line for each entry.
+fn lines(message: &Message) -> Vec<String> {
+    let time: Option<DateTime<Utc>> = message.time.as_deref().and_then(tables::time::parse);
+    let at = moment(time);
+    let entries = message.entries.iter().map(|entry| {
+        let sentence = entry.say(time);
+        let rest: String = sentence.rest.iter().map(Part::text).collect();
+        format!("{at}  {}{rest}", sentence.name)
+    });
+    let omitted = (message.omitted > 0).then(|| {
+        let entries = plural(message.omitted, "entry");
+        format!("{at}  {entries} did not fit into this message")
+    });
+    entries.chain(omitted).collect()
+}

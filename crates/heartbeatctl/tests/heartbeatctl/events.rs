@@ -1,0 +1,72 @@
+//! `heartbeatctl events`
+
+use crate::support::{Place, text};
+use aws_sdk_dynamodb::types::AttributeValue;
+use chrono::{TimeDelta, Utc};
+use serde_json::{Value, json};
+
+/// Stores an event of so many hours ago.
+async fn put(place: &Place, hours: i64, message: &Value) {
+    let at = Utc::now() - TimeDelta::hours(hours);
+    let expires = (Utc::now() + TimeDelta::days(1)).timestamp().to_string();
+    let event = [
+        ("server_id", text("#events")),
+        ("recorded_at", text(&dev::tables::stored(at))),
+        ("said", text(&message.to_string())),
+        ("expires_at", AttributeValue::N(expires)),
+    ];
+    place.put(&place.metrics, event).await;
+}
+
+// C12
+#[tokio::test]
+async fn events_are_said_in_words_newest_last() {
+    let place = Place::new().await;
+    let since = "2026-01-18T10:00:00.000000Z";
+    let problem = json!({
+        "server_id": "db-1", "hostname": "db\u{1b}[31m", "kind": "disk", "name": "/data", "value": 93.1, "limit": 90.0,
+        "since": since,
+    });
+    let offline = json!({
+        "time": "2026-01-18T10:03:01.000000Z", "problems": [problem],
+        "offline": [{ "server_id": "web-1", "hostname": null, "last_seen": since }], "omitted": 3,
+    });
+    let back = json!({ "time": "2026-01-18T11:03:01.000000Z", "back": [{
+        "server_id": "web-1", "hostname": null, "offline_since": since, "returned_at": "2026-01-18T11:00:00.000000Z",
+    }] });
+    put(&place, 2, &back).await;
+    put(&place, 3, &offline).await;
+    put(&place, 24 * 8, &offline).await;
+    put(&place, 1, &json!("?")).await;
+
+    let told = place.run(&["events"]).stdout;
+    let expected = "\
+        2026-01-18 10:03:01 UTC  web-1 is offline: silent since 2026-01-18 10:00:00 UTC, away for at most 3 min 1 s\n\
+        2026-01-18 10:03:01 UTC  db-1 (db\\u{1b}[31m): disk /data 93.1 %, limit 90 %, since 2026-01-18 10:00:00 UTC\n\
+        2026-01-18 10:03:01 UTC  3 entries did not fit into this message\n\
+        2026-01-18 11:03:01 UTC  web-1 is back: was silent since 2026-01-18 10:00:00 UTC, away for at most 1 h 0 min\n";
+    assert_eq!(told, expected);
+    assert_eq!(
+        place
+            .run(&["events", "--since", "9d"])
+            .stdout
+            .lines()
+            .count(),
+        7
+    );
+
+    let of_one = place.run(&["events", "web-1", "--json"]).json();
+    assert_eq!(of_one.as_array().unwrap().len(), 2);
+    assert_eq!(of_one[0]["problems"], json!([]));
+    assert_eq!(of_one[0]["offline"][0]["server_id"], "web-1");
+    assert_eq!(
+        of_one[1]["back"][0]["returned_at"],
+        "2026-01-18T11:00:00.000000Z"
+    );
+
+    let nothing = place.run(&["events", "web-2"]);
+    assert_eq!(
+        (nothing.stdout.as_str(), nothing.stderr.as_str()),
+        ("", "Nothing has been announced in this time.\n")
+    );
+}

@@ -1,0 +1,391 @@
+//! What can be wrong with a server, and the attribute `problems` of its item, which says what is.
+
+use crate::metric::{METRICS, Metric};
+use std::cmp::Ordering;
+use std::fmt;
+
+/// The metric that stands for a file system.
+pub const DISK_PERCENT: &str = "disk_percent";
+
+const SERVICE: &str = "service";
+const DUPLICATE: &str = "duplicate";
+
+/// The name of a problem of a server: `cpu_percent`, `disk_percent:/data`, `service:nginx`, `duplicate`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Key {
+    /// A metric is at its limit.
+    Metric(&'static Metric),
+    /// A file system is, by its mount.
+    Disk(String),
+    /// A service failed or was stopped.
+    Service(String),
+    /// Two senders use the server's name.
+    Duplicate,
+}
+
+impl Key {
+    /// Reads a key. A name in it is not empty.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            Some((_, "")) => None,
+            Some((DISK_PERCENT, mount)) => Some(Self::Disk(mount.to_owned())),
+            Some((SERVICE, name)) => Some(Self::Service(name.to_owned())),
+            Some(_) => None,
+            None if text == DUPLICATE => Some(Self::Duplicate),
+            None => Metric::find(text).map(Self::Metric),
+        }
+    }
+
+    /// What kind of problem it is, in the order in which they are listed.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Metric(_) => Kind::Limit,
+            Self::Disk(_) => Kind::Disk,
+            Self::Service(_) => Kind::Service,
+            Self::Duplicate => Kind::Duplicate,
+        }
+    }
+
+    /// The metric, the mount or the service. A duplicate has the name of its server.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Metric(metric) => Some(metric.name),
+            Self::Disk(name) | Self::Service(name) => Some(name),
+            Self::Duplicate => None,
+        }
+    }
+
+    /// By kind, metrics as in [`METRICS`], the others by name.
+    #[must_use]
+    pub fn order(&self, other: &Self) -> Ordering {
+        let position = |key: &Self| match key {
+            Self::Metric(metric) => METRICS.iter().position(|known| known.name == metric.name),
+            _ => None,
+        };
+        (self.kind().cmp(&other.kind()))
+            .then_with(|| position(self).cmp(&position(other)))
+            .then_with(|| self.name().cmp(&other.name()))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Metric(metric) => f.write_str(metric.name),
+            Self::Disk(mount) => write!(f, "{DISK_PERCENT}:{mount}"),
+            Self::Service(name) => write!(f, "{SERVICE}:{name}"),
+            Self::Duplicate => f.write_str(DUPLICATE),
+        }
+    }
+}
+
+/// The kinds of problems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Limit,
+    Disk,
+    Service,
+    Duplicate,
+}
+
+impl Kind {
+    /// Its name in a message.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Disk => "disk",
+            Self::Service => SERVICE,
+            Self::Duplicate => DUPLICATE,
+        }
+    }
+}
+
+#[cfg(feature = "items")]
+pub use items::{Note, Problem, Problems, Stage};
+
+#[cfg(feature = "items")]
+mod items {
+    use super::Key;
+    use crate::{Item, Number, text, time};
+    use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
+    use chrono::{DateTime, Utc};
+
+    const SINCE: &str = "since";
+    const LIMIT: &str = "limit";
+    const RISING: &str = "rising";
+    const PENDING: &str = "pending";
+    const BETTER_SINCE: &str = "better_since";
+    const GONE_SINCE: &str = "gone_since";
+
+    /// The problems of a server.
+    #[derive(Debug, Clone, Default, PartialEq)]
+    pub struct Problems {
+        /// In the order of their keys.
+        pub entries: Vec<(Key, Problem)>,
+        /// The attribute as it was read or last written, with which the next write compares.
+        stored: Option<AttributeValue>,
+    }
+
+    /// One problem.
+    #[derive(Debug, Clone, PartialEq)]
+    pub struct Problem {
+        /// When the reading was received with which it began.
+        pub since: DateTime<Utc>,
+        /// For metrics and file systems: the limit that was reached.
+        pub limit: Option<f64>,
+        pub stage: Stage,
+        pub note: Option<Note>,
+    }
+
+    /// What has been said of a problem.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Stage {
+        /// Nothing: it has not lasted yet.
+        Rising,
+        /// Something may be out unrecorded.
+        Pending,
+        /// That it began.
+        Said,
+    }
+
+    /// Why a problem may end.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Note {
+        /// The readings since this one say that it is over.
+        Better(DateTime<Utc>),
+        /// The readings since this one say nothing of it.
+        Gone(DateTime<Utc>),
+    }
+
+    impl Problems {
+        /// Reads the attribute, and whether all of it could be read. The rest is left out.
+        #[must_use]
+        pub fn read(stored: Option<&AttributeValue>) -> (Self, bool) {
+            let Some(attribute) = stored else {
+                return (Self::default(), true);
+            };
+            let entry = |(key, entry): (&String, &AttributeValue)| {
+                let key = Key::parse(key)?;
+                let problem = Problem::read(&key, entry.as_m().ok()?)?;
+                Some((key, problem))
+            };
+            let map = attribute.as_m();
+            let mut entries: Vec<_> =
+                map.map_or_else(|_| Vec::new(), |map| map.iter().filter_map(entry).collect());
+            entries.sort_by(|(one, _), (other, _)| one.order(other));
+            let is_complete = map.is_ok_and(|map| map.len() == entries.len());
+            let stored = stored.cloned();
+            (Self { entries, stored }, is_complete)
+        }
+
+        /// The attribute with these entries; none without an entry.
+        #[must_use]
+        pub fn value(&self) -> Option<AttributeValue> {
+            let entries = self.entries.iter();
+            let entries = entries.map(|(key, problem)| (key.to_string(), problem.value()));
+            (!self.entries.is_empty()).then(|| M(entries.collect()))
+        }
+
+        /// The attribute as it was read or last written.
+        #[must_use]
+        pub const fn stored(&self) -> Option<&AttributeValue> {
+            self.stored.as_ref()
+        }
+
+        /// These entries, to be written over what was read or last written.
+        #[must_use]
+        pub fn with(&self, entries: Vec<(Key, Problem)>) -> Self {
+            let stored = self.stored.clone();
+            Self { entries, stored }
+        }
+
+        /// The same after it has been written.
+        #[must_use]
+        pub fn written(&self) -> Self {
+            Self {
+                entries: self.entries.clone(),
+                stored: self.value(),
+            }
+        }
+
+        #[must_use]
+        pub fn get(&self, key: &Key) -> Option<&Problem> {
+            let mut entries = self.entries.iter();
+            entries
+                .find(|(known, _)| known == key)
+                .map(|(_, problem)| problem)
+        }
+
+        /// The entries of which something is out, or may be.
+        pub fn announced(&self) -> impl Iterator<Item = &(Key, Problem)> {
+            let entries = self.entries.iter();
+            entries.filter(|(_, problem)| problem.stage != Stage::Rising)
+        }
+    }
+
+    impl Problem {
+        fn read(key: &Key, entry: &Item) -> Option<Self> {
+            let time = |name| time::parse(&text(entry, name)?);
+            let limit = match key {
+                Key::Metric(_) | Key::Disk(_) => {
+                    Some(Number::parse(entry.get(LIMIT)?.as_n().ok()?)?.as_f64())
+                }
+                Key::Service(_) | Key::Duplicate => None,
+            };
+            let (is_pending, is_rising) = (entry.contains_key(PENDING), entry.contains_key(RISING));
+            let gone = time(GONE_SINCE).map(Note::Gone);
+            Some(Self {
+                since: time(SINCE)?,
+                limit,
+                stage: match (is_pending, is_rising) {
+                    (true, _) => Stage::Pending,
+                    (false, true) => Stage::Rising,
+                    (false, false) => Stage::Said,
+                },
+                note: gone.or_else(|| time(BETTER_SINCE).map(Note::Better)),
+            })
+        }
+
+        fn value(&self) -> AttributeValue {
+            let time = |at| S(time::format(at));
+            let limit = self.limit.map(|limit| N(Number::Float(limit).to_string()));
+            let stage = match self.stage {
+                Stage::Rising => Some(RISING),
+                Stage::Pending => Some(PENDING),
+                Stage::Said => None,
+            };
+            let note = self.note.map(|note| match note {
+                Note::Better(since) => (BETTER_SINCE, time(since)),
+                Note::Gone(since) => (GONE_SINCE, time(since)),
+            });
+            let members = [
+                Some((SINCE, time(self.since))),
+                limit.map(|limit| (LIMIT, limit)),
+                stage.map(|name| (name, Bool(true))),
+                note,
+            ];
+            let members = members.into_iter().flatten();
+            M(members
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C9.1
+    #[test]
+    fn a_key_names_a_metric_a_file_system_a_service_or_a_duplicate() {
+        for (text, kind, name) in [
+            ("cpu_percent", Kind::Limit, Some("cpu_percent")),
+            ("disk_percent", Kind::Limit, Some("disk_percent")),
+            ("disk_percent:/", Kind::Disk, Some("/")),
+            ("disk_percent:/srv/a:b=c", Kind::Disk, Some("/srv/a:b=c")),
+            ("service:nginx", Kind::Service, Some("nginx")),
+            ("duplicate", Kind::Duplicate, None),
+        ] {
+            let key = Key::parse(text).expect(text);
+            assert_eq!((key.kind(), key.name()), (kind, name), "{text}");
+            assert_eq!(key.to_string(), text);
+        }
+        for text in [
+            "",
+            "disk",
+            "disk_percent:",
+            "service",
+            "service:",
+            "cpu_percent:/",
+            "duplicate:web-1",
+        ] {
+            assert_eq!(Key::parse(text), None, "{text}");
+        }
+    }
+
+    #[cfg(feature = "items")]
+    mod items {
+        use super::super::*;
+        use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
+
+        fn map<const N: usize>(entries: [(&str, AttributeValue); N]) -> AttributeValue {
+            M(entries.map(|(name, value)| (name.to_owned(), value)).into())
+        }
+
+        // C9.2
+        #[test]
+        fn an_entry_is_written_as_it_is_read() {
+            let time = || S("2026-01-18T10:30:00.000000Z".to_owned());
+            let attribute = map([
+                (
+                    "cpu_percent",
+                    map([
+                        ("since", time()),
+                        ("limit", N("90".to_owned())),
+                        ("rising", Bool(true)),
+                    ]),
+                ),
+                (
+                    "disk_percent:/data",
+                    map([
+                        ("since", time()),
+                        ("limit", N("97.5".to_owned())),
+                        ("better_since", time()),
+                    ]),
+                ),
+                (
+                    "service:nginx",
+                    map([
+                        ("since", time()),
+                        ("pending", Bool(true)),
+                        ("gone_since", time()),
+                    ]),
+                ),
+                ("duplicate", map([("since", time())])),
+            ]);
+            let (problems, is_complete) = Problems::read(Some(&attribute));
+            assert!(is_complete);
+            let keys: Vec<_> = problems
+                .entries
+                .iter()
+                .map(|(key, _)| key.to_string())
+                .collect();
+            assert_eq!(
+                keys,
+                [
+                    "cpu_percent",
+                    "disk_percent:/data",
+                    "service:nginx",
+                    "duplicate"
+                ]
+            );
+            assert_eq!(problems.announced().count(), 3);
+            assert_eq!(problems.value(), Some(attribute.clone()));
+            assert_eq!(problems.stored(), Some(&attribute));
+        }
+
+        // C9.2
+        #[test]
+        fn what_cannot_be_read_is_left_out() {
+            let time = || S("2026-01-18T10:30:00.000000Z".to_owned());
+            let attribute = map([
+                ("cpu_percent", map([("since", time())])),
+                ("memory", map([("since", time())])),
+                ("service:nginx", map([("since", S("then".to_owned()))])),
+                ("service:sshd", S("failed".to_owned())),
+                ("service:cron", map([("since", time())])),
+            ]);
+            let (problems, is_complete) = Problems::read(Some(&attribute));
+            assert!(!is_complete);
+            assert_eq!(problems.entries.len(), 1);
+            assert_eq!(problems.stored(), Some(&attribute));
+            let (problems, is_complete) = Problems::read(Some(&S("?".to_owned())));
+            assert!(!is_complete && problems.entries.is_empty() && problems.stored().is_some());
+        }
+    }
+}

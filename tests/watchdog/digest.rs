@@ -1,0 +1,316 @@
+//! C10: the digest, and the ping.
+
+use crate::support::topic::Published;
+use crate::support::{Item, TestWatchdog, lines, stored, text};
+use aws_sdk_dynamodb::types::AttributeValue;
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+
+/// Writes a heartbeat that is received at this second, with these members of the reading.
+async fn heartbeat(
+    watchdog: &TestWatchdog,
+    server_id: &str,
+    seconds: i64,
+    reading: &[(&str, AttributeValue)],
+) {
+    let reading = reading
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let reading: Item = reading
+        .chain([("received_at".to_owned(), text(&stored(seconds)))])
+        .collect();
+    let seen = [
+        ("status", text("online")),
+        ("last_seen", text(&stored(seconds))),
+        ("hostname", text(&format!("{server_id}.lan"))),
+        ("reading", AttributeValue::M(reading)),
+    ];
+    watchdog.put(server_id, &seen).await;
+}
+
+fn number(value: &str) -> AttributeValue {
+    AttributeValue::N(value.to_owned())
+}
+
+fn full() -> Vec<(&'static str, AttributeValue)> {
+    vec![("disk_percent", number("95"))]
+}
+
+/// The digest that was sent since the last call, if one was.
+fn digest(watchdog: &TestWatchdog) -> Option<Published> {
+    let mut published = watchdog.topic.take();
+    assert!(published.len() <= 1, "{published:?}");
+    published
+        .pop()
+        .inspect(|message| assert_eq!(message.kinds, ["digest"]))
+}
+
+// C10.1
+#[tokio::test]
+async fn a_digest_says_once_a_day_what_is_still_wrong() {
+    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45"), ("HOLD_SECONDS", "0")]).await;
+    for name in ["away", "silenced"] {
+        heartbeat(&watchdog, name, 0, &full()).await;
+    }
+    watchdog.sweep(10).await.unwrap();
+    watchdog.sweep(190).await.unwrap();
+    heartbeat(&watchdog, "full", 800, &full()).await;
+    watchdog.sweep(810).await.unwrap();
+    watchdog.topic.take();
+    watchdog
+        .set("silenced", "silenced_until", Some(&stored(9000)))
+        .await;
+
+    watchdog.sweep(899).await.unwrap();
+    assert_eq!(watchdog.topic.take(), []);
+    watchdog.sweep(900).await.unwrap();
+    let message = digest(&watchdog).unwrap();
+    // An absent server is listed once.
+    let offline = json!([{ "server_id": "away", "hostname": "away.lan", "last_seen": stored(0) }]);
+    let problem = json!({
+        "server_id": "full", "hostname": "full.lan", "kind": "limit", "name": "disk_percent", "value": 95,
+        "limit": 90.0, "since": stored(800),
+    });
+    let expected = json!({
+        "digest": true, "time": stored(900), "offline": offline, "problems": [problem], "omitted": 0,
+    });
+    assert_eq!(message.default, expected);
+    assert_eq!(
+        message.parameters["Subject"],
+        "Still wrong: 1 server offline, 1 problem"
+    );
+    assert!(
+        message
+            .email
+            .starts_with("Still wrong:\n\n1 server offline:\n\naway (away.lan)\n")
+    );
+    assert_eq!(watchdog.own("digest_at").await, Some(stored(900)));
+    watchdog.sweep(960).await.unwrap();
+    assert_eq!(digest(&watchdog), None, "once");
+
+    // The next day, after a gap, with a server that is found to be late.
+    watchdog.set_own("swept_at", 86_000).await;
+    watchdog.sweep_as_it_is(86_400 + 1_000).await.unwrap();
+    let messages = watchdog.topic.take();
+    assert_eq!(
+        messages[1].parameters["Subject"],
+        "Still wrong: 3 servers offline"
+    );
+}
+
+// C10.1 C10.2
+#[tokio::test]
+async fn nothing_is_sent_when_all_is_well_and_that_is_noted() {
+    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45")]).await;
+    heartbeat(&watchdog, "web-1", 890, &[]).await;
+    watchdog.sweep(900).await.unwrap();
+    assert_eq!(watchdog.topic.take(), []);
+    assert_eq!(watchdog.own("digest_at").await, Some(stored(900)));
+}
+
+// C10.2: its one publication may fail.
+#[tokio::test]
+async fn a_digest_is_due_for_six_hours() {
+    use crate::support::topic::Behavior;
+    let six_hours = 6 * 3600;
+    for (seconds, noted, is_sent) in [
+        (899, None, false),
+        (900, None, true),
+        (900 + six_hours - 60, None, true),
+        (900 + six_hours + 60, None, false),
+        (1000, Some(899), true),
+        (1000, Some(900), false),
+        // A time from a wrong clock is none.
+        (1000, Some(9000), true),
+    ] {
+        let settings = [
+            ("DIGEST_AT", "10:45/always"),
+            ("OFFLINE_AFTER_SECONDS", "90000"),
+        ];
+        let watchdog = TestWatchdog::start_with(&settings).await;
+        heartbeat(&watchdog, "web-1", seconds, &[]).await;
+        if let Some(noted) = noted {
+            watchdog.set_own("digest_at", noted).await;
+        }
+        watchdog.topic.set_behavior(Behavior::Rejects);
+        assert_eq!(watchdog.sweep(seconds).await.is_err(), is_sent, "{seconds}");
+        watchdog.topic.set_behavior(Behavior::Accepts);
+        watchdog.sweep(seconds).await.unwrap();
+        assert_eq!(digest(&watchdog).is_some(), is_sent, "{seconds} {noted:?}");
+    }
+}
+
+// C10.1: proof that all is well.
+#[tokio::test]
+async fn with_always_it_says_that_all_are_well_only_if_they_are() {
+    let settings = [("DIGEST_AT", "10:45/always"), ("HOLD_SECONDS", "0")];
+    let watchdog = TestWatchdog::start_with(&settings).await;
+    watchdog.sweep(900).await.unwrap();
+    let message = digest(&watchdog).unwrap();
+    assert_eq!(
+        message.parameters["Subject"],
+        "no server has sent a heartbeat yet"
+    );
+
+    let again = async || {
+        watchdog.set("#watchdog", "digest_at", None).await;
+        watchdog.sweep(900).await.unwrap();
+        digest(&watchdog).unwrap()
+    };
+    for server in 1..=11 {
+        heartbeat(&watchdog, &format!("web-{server}"), 890, &[]).await;
+    }
+    let message = again().await;
+    assert_eq!(message.parameters["Subject"], "All 11 servers are well");
+    assert_eq!(message.email, "All 11 servers are well\n\n");
+    let fleet =
+        json!({ "servers": 11, "well": 11, "summary": "All 11 servers are well", "remarks": [] });
+    assert_eq!(message.default["fleet"], fleet);
+
+    for server in ["web-1", "web-2"] {
+        watchdog
+            .set(server, "silenced_until", Some(&stored(9000)))
+            .await;
+    }
+    let message = again().await;
+    assert_eq!(
+        message.parameters["Subject"],
+        "9 of 11 are well, 2 silenced"
+    );
+    for server in ["web-1", "web-2"] {
+        watchdog.set(server, "silenced_until", None).await;
+    }
+
+    let unknown = AttributeValue::M(Item::from([("cron".to_owned(), text("unknown"))]));
+    for (reading, reason, remark) in [
+        (
+            vec![("services", unknown)],
+            "1 with a service in an unknown state",
+            Some("a service in an unknown state: web-3"),
+        ),
+        (
+            vec![("reboot_required", number("1"))],
+            "",
+            Some("reboot required: web-3"),
+        ),
+        (
+            vec![("security_updates", number("12"))],
+            "",
+            Some("security updates: web-3 (12)"),
+        ),
+    ] {
+        heartbeat(&watchdog, "web-3", 890, &reading).await;
+        let message = again().await;
+        let subject = match reason {
+            "" => "All 11 servers are well".to_owned(),
+            reason => format!("10 of 11 are well, {reason}"),
+        };
+        assert_eq!(message.parameters["Subject"], subject);
+        let remarks: Vec<_> = remark.into_iter().collect();
+        assert_eq!(message.default["fleet"]["remarks"], json!(remarks));
+        assert!(remark.is_none_or(|remark| message.email.contains(remark)));
+    }
+    // An old reading, and one that was never sent.
+    heartbeat(&watchdog, "web-3", 100, &[]).await;
+    watchdog.set("web-3", "last_seen", Some(&stored(890))).await;
+    let message = again().await;
+    assert_eq!(
+        message.parameters["Subject"],
+        "10 of 11 are well, 1 without a fresh reading"
+    );
+    // What is listed is not said twice.
+    heartbeat(&watchdog, "web-3", 890, &full()).await;
+    watchdog.sweep(895).await.unwrap();
+    watchdog.topic.take();
+    let message = again().await;
+    assert_eq!(message.parameters["Subject"], "Still wrong: 1 problem");
+    assert!(
+        message
+            .email
+            .starts_with("Still wrong:\n\n10 of 11 are well, 1 with a problem\n\n1 problem:\n")
+    );
+}
+
+// C10.1: at most five names in a line.
+#[tokio::test]
+async fn remarks_count_beyond_five() {
+    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45/always")]).await;
+    for server in 1..=7 {
+        let reading = [("reboot_required", number("1"))];
+        heartbeat(&watchdog, &format!("web-{server}"), 890, &reading).await;
+    }
+    watchdog.sweep(900).await.unwrap();
+    let message = digest(&watchdog).unwrap();
+    let remarks = ["reboot required: web-1, web-2, web-3, web-4, web-5 and 2 more"];
+    assert_eq!(message.default["fleet"]["remarks"], json!(remarks));
+}
+
+/// A server that answers every request with this status, and notes the path, the query and the authorization.
+async fn listener(status: StatusCode) -> (String, Arc<Mutex<Vec<String>>>) {
+    let socket = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    let requests = Arc::<Mutex<Vec<String>>>::default();
+    let noted = requests.clone();
+    let route = move |method: axum::http::Method, uri: axum::http::Uri, headers: HeaderMap| {
+        let user = headers
+            .get("authorization")
+            .map(|user| user.to_str().unwrap().to_owned());
+        let request = format!("{method} {uri} {}", user.unwrap_or_default());
+        noted.lock().unwrap().push(request);
+        async move { status }
+    };
+    let routes = Router::new().fallback(route);
+    tokio::spawn(async { axum::serve(socket, routes).await.unwrap() });
+    (address, requests)
+}
+
+// C10.3
+#[tokio::test]
+async fn a_ping_follows_each_sweep_that_did_all_of_its_work() {
+    use crate::support::topic::Behavior;
+    let (address, requests) = listener(StatusCode::OK).await;
+    let url = format!("http://user:word@{address}/ping/secret?msg=up");
+    let watchdog = TestWatchdog::start_with(&[("PING_URL", &url)]).await;
+    watchdog.sweep(10).await.unwrap();
+    let expected = "GET /ping/secret?msg=up Basic dXNlcjp3b3Jk";
+    assert_eq!(*requests.lock().unwrap(), [expected]);
+    watchdog.topic.set_behavior(Behavior::Rejects);
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.sweep(190).await.unwrap_err();
+    assert_eq!(requests.lock().unwrap().len(), 1, "the topic failed");
+    assert_eq!(
+        lines(&watchdog.log(), "ping failed"),
+        [] as [&serde_json::Value; 0]
+    );
+}
+
+// C10.3: its failure is one warning, without the URL, and nothing else.
+#[tokio::test]
+async fn a_ping_that_fails_is_a_warning() {
+    let (failing, requests) = listener(StatusCode::INTERNAL_SERVER_ERROR).await;
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let gone = closed.local_addr().unwrap().to_string();
+    drop(closed);
+    for (address, status, reason) in [
+        (failing, json!(500), "it is rejected"),
+        (gone, json!(null), "the connection is refused"),
+    ] {
+        let url = format!("http://{address}/secret");
+        let watchdog = TestWatchdog::start_with(&[("PING_URL", &url)]).await;
+        watchdog.sweep(10).await.unwrap();
+        let log = watchdog.log();
+        let [line] = lines(&log, "ping failed")[..] else {
+            panic!("{log:?}")
+        };
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(
+            (&line["status"], &line["reason"]),
+            (&status, &json!(reason))
+        );
+        assert!(!format!("{log:?}").contains("secret"));
+    }
+    assert_eq!(requests.lock().unwrap().len(), 1, "it is not retried");
+}
