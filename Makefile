@@ -92,7 +92,8 @@ test-code: ## Run `cargo test`.
 	cargo test --locked --workspace
 
 test-dynamodb-local: ## Test the contract and heartbeatctl on AWS's DynamoDB Local.
-	python3 tests/dynamodb_local.py cargo test --locked --workspace --test api --test watchdog --test heartbeatctl
+	python3 tests/dynamodb_local.py cargo test --locked --workspace --test api --test watchdog --test heartbeatctl \
+		-- --skip simulation::
 
 test-openapi: $(OPENAPI_TOOLS)/ready ## Test openapi.json against the running function.
 	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
