@@ -57,7 +57,7 @@ fn fleet() -> impl Strategy<Value = Vec<i64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     // An outage of our own path, of up to nine minutes, raises no false alarm.
     #[test]
