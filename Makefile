@@ -23,6 +23,7 @@ BASELINES := crates/bench/baselines/Cargo.toml
 LOCAL := env $(shell cat crates/dev/local.env) \
 	$(if $(DYNAMODB_PORT),AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:$(DYNAMODB_PORT)) \
 	$(if $(FUNCTION_PORT),HEARTBEAT_URL=http://127.0.0.1:$(FUNCTION_PORT)/lambda-url/heartbeat/api/v1/agents/heartbeat)
+
 # Runs a program for development. It is built with the features of the whole workspace, as `make run` and the tests build
 # it: nothing is compiled twice.
 PROGRAM = cargo build --quiet --locked --workspace --bin $(1) && $(LOCAL) $(or $(CARGO_TARGET_DIR),target)/debug/$(1)
@@ -91,7 +92,8 @@ test-code: ## Run `cargo test`.
 	cargo test --locked --workspace
 
 test-dynamodb-local: ## Test the contract and heartbeatctl on AWS's DynamoDB Local.
-	python3 tests/dynamodb_local.py cargo test --locked --workspace --test api --test watchdog --test heartbeatctl
+	python3 tests/dynamodb_local.py cargo test --locked --workspace --test api --test watchdog --test heartbeatctl \
+		-- --skip simulation::
 
 test-openapi: $(OPENAPI_TOOLS)/ready ## Test openapi.json against the running function.
 	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi
@@ -146,7 +148,7 @@ openapi: ## Write openapi.json.
 	UPDATE_OPENAPI=1 cargo test --quiet --lib openapi
 
 picture: $(WEB_TOOLS)/ready ## Draw the README's pictures from the demo fleet (needs Chromium).
-	cargo build --package dev --package heartbeatctl
+	cargo build --locked --workspace --bin dev --bin demo --bin heartbeatctl
 	@env $(shell cat crates/dev/local.env) $(WEB_TOOLS)/bin/python crates/dev/picture.py
 
 cost: $(TOOLS)/ready ## Write the tables of docs/cost.md.

@@ -4,8 +4,8 @@
 Starts the embedded DynamoDB, the functions, and the Lambda of `cargo lambda watch` between them and whoever calls; waits
 until they respond, prints what to type next, invokes the watchdog every minute, and stops everything on Ctrl-C. Cargo
 Lambda does not start the functions itself, because it would compile them and the SDK a second time, with the features of
-the functions alone. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT
-set other ports, LOCAL_DATA a different file for the data. With WEBHOOK_URLS, announcements go there through `notify`.
+the functions alone. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT set other ports, LOCAL_DATA a
+different file for the data. With WEBHOOK_URLS, announcements go there through `notify`.
 """
 
 import contextlib

@@ -184,13 +184,16 @@ def chromium():
 
 @pytest.fixture
 def open_page(chromium, web):
-    """Opens the page. In the end, no error was logged, and nothing was requested from elsewhere."""
+    """Opens the page, if asked with a clock that the test can put forward. In the end, no error was logged, and nothing was
+    requested from elsewhere."""
     problems, contexts = [], []
 
-    def opened(path="/", expect_errors=False, **options):
+    def opened(path="/", expect_errors=False, has_clock=False, **options):
         context = chromium.new_context(**options)
         contexts.append(context)
         page = context.new_page()
+        if has_clock:
+            page.clock.install()
         if not expect_errors:
             page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: problems.append(str(error)))

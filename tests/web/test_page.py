@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -65,14 +66,25 @@ def test_a_thousand_servers_are_painted(database, open_page):
     assert len(names(page)) == 11
 
 
+def after_refreshes(page, expectation):
+    """Lets the time between two refreshes pass for the page until this holds: what it reads may be a second old."""
+    for _ in range(20):
+        page.clock.run_for(10_000)
+        try:
+            return expectation(timeout=500)
+        except AssertionError:
+            continue
+    expectation()
+
+
 def test_a_refresh_sees_a_new_heartbeat_and_a_server_that_goes_offline(fleet, open_page):
-    page = open_page()
+    page = open_page(has_clock=True)
     page.get_by_role("link", name="web-2").focus()
     page.get_by_label("Search").fill("e")
     page.get_by_role("link", name="web-2").focus()
     fleet.server("newcomer", seen=1, cpu_percent=1)
     fleet.server("web-2", seen=200)
-    expect(page.get_by_role("link", name="newcomer")).to_be_visible(timeout=25_000)
+    after_refreshes(page, expect(page.get_by_role("link", name="newcomer")).to_be_visible)
     expect(page.locator("tr", has_text="web-2")).to_contain_text("offline")
     # A refresh takes neither the search nor the focus away.
     assert page.get_by_label("Search").input_value() == "e"
@@ -199,7 +211,7 @@ def test_hostile_host_names_do_nothing(database, open_page):
     ]
     for number, hostname in enumerate(hostile):
         database.server(f"web-{number}", seen=1, hostname=hostname)
-    page = open_page()
+    page = open_page(has_clock=True)
     shown = page.locator("tbody th small").all_inner_texts()
     assert sorted(shown) == sorted(hostile)
     assert page.locator("tbody img, tbody script, tbody h1, tbody svg").count() == 0
@@ -208,22 +220,23 @@ def test_hostile_host_names_do_nothing(database, open_page):
     # And after a refresh, which sets HTML.
     page.go_back()
     database.server("web-9", seen=1, hostname=hostile[1])
-    expect(page.get_by_role("link", name="web-9")).to_be_visible(timeout=25_000)
+    after_refreshes(page, expect(page.get_by_role("link", name="web-9")).to_be_visible)
 
 
 def test_a_fault_of_aws_is_said_and_tried_again(fleet, open_page):
     fleet.is_down = True
-    page = open_page(expect_errors=True)
+    page = open_page(expect_errors=True, has_clock=True)
     expect(page.get_by_role("alert")).to_contain_text("AccessDeniedException")
     assert page.locator("meta[http-equiv=refresh]").get_attribute("content") == "10"
     fleet.is_down = False
-    expect(page.get_by_role("link", name="web-1")).to_be_visible(timeout=25_000)
+    page.reload()
+    expect(page.get_by_role("link", name="web-1")).to_be_visible()
     # An open page keeps what it shows.
     fleet.is_down = True
-    expect(page.locator("#stale")).to_contain_text("Not refreshed", timeout=25_000)
+    after_refreshes(page, partial(expect(page.locator("#stale")).to_contain_text, "Not refreshed"))
     expect(page.get_by_role("link", name="web-1")).to_be_visible()
     fleet.is_down = False
-    expect(page.locator("#stale")).to_be_hidden(timeout=25_000)
+    after_refreshes(page, expect(page.locator("#stale")).to_be_hidden)
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "UTC"])
