@@ -14,7 +14,7 @@ import threading
 import pytest
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
-from samcli.yamlhelper import yaml_dump
+from samcli.yamlhelper import yaml_dump, yaml_parse
 from shell import run
 from stack import ROOT, read
 
@@ -107,13 +107,14 @@ class Project:
         outputs = {name: {"Value": value} for name, value in outputs.items()}
         for name, parameter in {"NotifyLogName": "WebhookUrls", "PageUrl": "PagePasswordSha256"}.items():
             outputs[name] = {"Value": f"https://{name}", "Condition": f"Has{parameter}"}
-        # Until the template has a page.
-        page = {"PagePasswordSha256": {"Type": "String", "Default": "none", "Description": "The digest of a password"}}
-        parameters = page | read()["Parameters"]
-        if page.keys() - read()["Parameters"].keys():
+        parameters = read()["Parameters"]
+        if "PagePasswordSha256" not in parameters:
+            # Until the template has a page.
+            page = {"Type": "String", "Default": "none", "Description": "The digest of a password"}
+            parameters["PagePasswordSha256"] = page
             template = (folder / "template.yaml").read_text()
-            text = json.dumps(page)[1:-1]
-            (folder / "template.yaml").write_text(template.replace("\nParameters:\n", f"\nParameters:\n  {text}\n", 1))
+            line = f"  PagePasswordSha256: {json.dumps(page)}"
+            (folder / "template.yaml").write_text(template.replace("\nRules:\n", f"\n{line}\n\nRules:\n", 1))
         tiny = {
             "Parameters": parameters,
             "Conditions": {
@@ -211,7 +212,8 @@ def test_the_file_has_every_parameter_with_its_default_as_a_comment(project):
     config = project.folder / "samconfig.toml"
     # Without the marks of the comments, it says the defaults.
     config.write_text(re.sub(r"^# (?=[A-Z]\w+ = )", "", config.read_text(), flags=re.MULTILINE))
-    defaults = {name: str(parameter["Default"]) for name, parameter in read()["Parameters"].items()}
+    known = yaml_parse((project.folder / "template.yaml").read_text())["Parameters"]
+    defaults = {name: str(parameter["Default"]) for name, parameter in known.items()}
     assert project.parameters()[1] == defaults | parameters
 
 
