@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_does_not_work_is_said() {
-        let machine = Machine::read(DEBIAN).unwrap();
+        let machine = Machine::read(DEBIAN).expect("a machine");
         assert_eq!(
             (machine.hostname.as_str(), machine.processor),
             ("web-1", Ok(Processor::X86_64))
@@ -311,7 +311,7 @@ mod tests {
                 "{other}"
             );
         }
-        let hidden = Machine::read(&format!("{DEBIAN}has_agent yes\n")).unwrap();
+        let hidden = Machine::read(&format!("{DEBIAN}has_agent yes\n")).expect("a machine");
         assert_eq!(hidden.agent, Agent::WithHiddenId);
     }
 

@@ -209,7 +209,7 @@ mod tests {
             ("root@192.0.2.7", None),
             ("ssh://[2001:db8::1]:22", None),
         ] {
-            let host: Host = host.parse().unwrap();
+            let host: Host = host.parse().expect("a host");
             assert_eq!(
                 host.server_id().map(|id| id.to_string()).as_deref(),
                 id,

@@ -1,6 +1,6 @@
 //! The tool through its real command line, against a DynamoDB.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::print_stderr, clippy::unwrap_used, missing_docs)]
 
 mod enroll;
 mod events;
