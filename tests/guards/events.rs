@@ -1,18 +1,24 @@
 //! The sample events.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use tables::metric::{Place, Rule};
 use tables::{METRICS, Number};
 
 #[test]
 fn every_field_has_the_example_of_every_metric() {
     let event: Value = serde_json::from_str(include_str!("../../events/every-field.json")).unwrap();
     let body: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
-    let examples = METRICS.iter().map(|metric| {
-        let example = match metric.example {
-            Number::Float(float) => json!(float),
-            Number::Whole(whole) => json!(whole),
+    let mut metrics = Map::new();
+    for metric in &METRICS {
+        let example = match (metric.rule, metric.example) {
+            (Rule::Flag, flag) => json!(flag.as_f64() > 0.0),
+            (_, Number::Float(float)) => json!(float),
+            (_, Number::Whole(whole)) => json!(whole),
         };
-        (metric.name.to_owned(), example)
-    });
-    assert_eq!(body["metrics"], Value::Object(examples.collect()));
+        match metric.place {
+            Place::Body => assert_eq!(body[metric.name], example, "{}", metric.name),
+            Place::Seed | Place::Metrics => drop(metrics.insert(metric.name.to_owned(), example)),
+        }
+    }
+    assert_eq!(body["metrics"], Value::Object(metrics));
 }
