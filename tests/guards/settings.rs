@@ -46,10 +46,8 @@ const FUNCTIONS: [(&str, Read); 3] = [
     ("WatchdogFunction", |variable| {
         let config = watchdog::Config::read(variable)?;
         let names = (config.servers_table, config.topic_arn);
-        Ok(format!(
-            "{names:?} {:?} {:?}",
-            config.rules, config.aws.ca_bundle
-        ))
+        let rest = (config.rules, config.digest, config.events, config.ping);
+        Ok(format!("{names:?} {rest:?} {:?}", config.aws.ca_bundle))
     }),
 ];
 

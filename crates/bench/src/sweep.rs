@@ -64,13 +64,27 @@ fn fleet(servers: usize, late: usize) -> Vec<Bytes> {
         });
         let items = servers.iter().map(|server| {
             let minute = if *server < late { 20 } else { 29 };
-            json!({
+            let mut item = json!({
                 "server_id": { "S": format!("server-{server:06}") },
                 "hostname": { "S": format!("server-{server:06}.eu-central.example.com") },
                 "status": { "S": "online" },
                 "last_seen": { "S": format!("2026-01-18T10:{minute}:30.000000Z") },
+                "registered_at": { "S": "2026-01-02T08:00:41.000312Z" },
                 "reading": *READING,
-            })
+            });
+            let reading = &mut item["reading"]["M"];
+            reading["disks"] = json!({ "M": {
+                "/": { "N": "82.1" }, "/data": { "N": "40.5" }, "/var": { "N": "20" },
+            } });
+            reading["services"] = json!({ "M": {} });
+            // One in a hundred has a problem, which has been said.
+            if server % 100 == 99 {
+                reading["disks"]["M"]["/data"] = json!({ "N": "95.5" });
+                item["problems"] = json!({ "M": { "disk_percent:/data": { "M": {
+                    "since": { "S": "2026-01-17T10:30:00.000000Z" }, "limit": { "N": "90" },
+                } } } });
+            }
+            item
         });
         let items: Vec<_> = items.chain(own).collect();
         let mut page = json!({ "Items": items, "Count": items.len(), "ScannedCount": items.len() });

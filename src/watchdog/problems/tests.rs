@@ -246,7 +246,7 @@ fn what_is_written_ahead_survives_a_crash_at_any_step() {
     assert_eq!(server.said(19), ["disk_percent"], "its end may be out");
 }
 
-// C9.4 C9.9: what was not said is not recorded.
+// C8.6 C9.7: what was not said is not recorded.
 #[test]
 fn what_was_not_said_is_said_by_the_next_sweep() {
     let mut server = Server::new("disk_percent=90");
@@ -348,7 +348,7 @@ fn what_has_not_lasted_is_forgotten_while_a_server_is_not_judged() {
     );
 }
 
-// C9.2: services.
+// C9.3: services.
 #[test]
 fn a_service_is_over_when_it_is_missing_from_a_whole_list() {
     let mut server = Server::new("none");
@@ -411,7 +411,7 @@ fn a_service_is_over_when_it_is_missing_from_a_whole_list() {
     }
 }
 
-// C9.2: file systems.
+// C9.3: file systems.
 #[test]
 fn a_file_system_that_is_missing_from_the_three_fullest_is_no_fuller_than_the_least_of_them() {
     let mut server = Server::new("disk_percent=90,disk_percent:/backup=97");
@@ -509,7 +509,7 @@ fn the_entry_of_disk_percent_is_handed_over_without_a_word() {
     );
 }
 
-// C9.6
+// C9.5
 #[test]
 fn two_senders_are_announced_once_their_return_has_been_renewed() {
     let mut server = Server::new("disk_percent=90");
@@ -541,7 +541,7 @@ fn two_senders_are_announced_once_their_return_has_been_renewed() {
     assert_eq!(server.problems.entries, []);
 }
 
-// C9.1
+// C9.2
 #[test]
 fn an_item_holds_twelve_problems_and_the_rest_waits() {
     let names: Vec<_> = (10..24).map(|number| format!("s{number}")).collect();
@@ -570,7 +570,7 @@ fn messages(limits: &str, metric: &'static str, minutes: i64, value: impl Fn(i64
     said.sum()
 }
 
-// C9.4 C9.5: what public reports saw.
+// C9.4: what public reports saw.
 #[test]
 fn a_value_that_wavers_is_said_once() {
     let turns = |high, low| move |at: i64| if at % 2 == 0 { high } else { low };
@@ -600,7 +600,7 @@ fn a_value_that_wavers_is_said_once() {
     assert_eq!(messages("cpu_percent=90", "cpu_percent", 240, hours), 4);
 }
 
-// C9.2: a disk that vanished is not normal.
+// C9.3: a disk that vanished is not normal.
 #[test]
 fn a_full_disk_that_vanishes_is_not_announced_as_solved() {
     let mut server = Server::new("disk_percent=90");

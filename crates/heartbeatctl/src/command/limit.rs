@@ -8,19 +8,22 @@ use page::fleet::NO_RULES;
 use serde::Serialize;
 use tables::{Limits, ServerId, server};
 
-/// Set the limits of a server's own, from which the watchdog announces its metrics as high, and show those that apply.
+/// Set limits of a server's own, from which the watchdog announces a problem, and show those that apply.
 ///
-/// A limit replaces the watchdog's for this metric, and `off` means none. Limits of other metrics stay.
+/// A limit replaces the watchdog's for this metric or file system, and `off` means none. A limit with a duration, as in
+/// cpu_percent=90/10m, has to last. Services and duplicates are watched unless they are `off`. Entries for anything else stay.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   heartbeatctl --stack heartbeat limit web-1 disk_percent=97
-  heartbeatctl --stack heartbeat limit web-1 disk_percent=off,load_5m=16
+  heartbeatctl --stack heartbeat limit web-1 disk_percent=off,load_5m=16/10m
+  heartbeatctl --stack heartbeat limit web-1 disk_percent:/backup=97,service:cups=off,duplicate=off
   heartbeatctl --stack heartbeat limit web-1 --default")]
 pub struct Command {
     /// The server.
     server: ServerId,
-    /// Entries METRIC=LIMIT or METRIC=off, separated by commas.
+    /// Entries KEY=LIMIT, KEY=LIMIT/DURATION or KEY=off, separated by commas: a KEY is a metric, disk_percent:MOUNT,
+    /// service, service:NAME or duplicate, and the last three can only be off.
     #[arg(value_parser = Limits::parse_own)]
     limits: Option<Limits>,
     /// Remove all limits of this server's own.

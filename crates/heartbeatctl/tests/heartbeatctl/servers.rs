@@ -93,7 +93,7 @@ async fn a_server_gets_a_threshold_of_its_own() {
     );
 }
 
-// C9.1
+// C9.6
 #[tokio::test]
 async fn a_server_gets_limits_of_its_own() {
     let place = Place::new().await;
@@ -114,6 +114,13 @@ async fn a_server_gets_limits_of_its_own() {
             &["disk_percent=off"],
             Some("disk_percent=off,load_5m=16"),
             "disk_percent=off,load_5m=16",
+        ),
+        (
+            &["disk_percent:/backup=97/1h,service:cups=off,duplicate=off"],
+            Some(
+                "disk_percent=off,load_5m=16,disk_percent:/backup=97/1h,service:cups=off,duplicate=off",
+            ),
+            "disk_percent=off,load_5m=16,disk_percent:/backup=97/1h,service:cups=off,duplicate=off",
         ),
         (&["--default"], None, "disk_percent=90"),
     ] {
