@@ -65,7 +65,8 @@ def machine(tmp_path):
     systemctl.write_text(SYSTEMCTL)
     systemctl.chmod(0o755)
     yield folder
-    os.kill(int((folder / "run/agent.pid").read_text()), signal.SIGTERM)
+    for started in folder.glob("run/agent.pid"):
+        os.kill(int(started.read_text()), signal.SIGTERM)
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_a_clone_becomes_a_heartbeat(project, machine, fresh_aws, tmp_path):
     tiny["Outputs"] |= {output: {"Value": {"Ref": name}} for output, name in TABLES.items()}
     settings = {"SERVERS_TABLE": "ServersTable", "METRICS_TABLE": "MetricsTable", "KEYS_TABLE": "KeysTable"}
     bootstrap = FILES.parent / "lambda/heartbeat/bootstrap"
-    with running(settings, dynamodb.meta.endpoint_url, bootstrap=bootstrap) as function:
+    with running(settings, dynamodb.meta.endpoint_url, program=bootstrap) as function:
         with serving(gateway(function)) as address:
             tiny["Outputs"]["HeartbeatUrl"]["Value"] = f"http://{address}{ROUTE}"
             (project.folder / "tiny.json").write_text(json.dumps(tiny))

@@ -148,27 +148,28 @@ async fn main() {
         .expect("a minute");
     dev::template::create(&client, "ServersTable", &arguments.servers_table).await;
     dev::template::create(&client, "MetricsTable", &arguments.metrics_table).await;
-    let mut living = Vec::new();
-    for machine in &FLEET {
-        if arguments
-            .only
-            .as_ref()
-            .is_some_and(|only| only != machine.name)
-        {
-            continue;
-        }
-        let rows = machine.history(now, arguments.days);
+    let asked = |machine: &&Machine| {
+        let only = arguments.only.as_deref();
+        only.is_none_or(|only| only == machine.name)
+    };
+    let fleet: Vec<_> = FLEET
+        .iter()
+        .filter(asked)
+        .map(|machine| (machine, machine.history(now, arguments.days)))
+        .collect();
+    // The fleet can be looked at before its history is written.
+    for (machine, rows) in &fleet {
         upsert(&client, &arguments.servers_table, machine, rows.last()).await;
-        append(&client, &arguments.metrics_table, machine, &rows).await;
-        living.extend(rows.last().map(|last| (machine, last.metrics)));
     }
     sweep(&client, &arguments.servers_table).await;
-    let _ = writeln!(
-        io::stdout(),
-        "The history of {} servers is written.",
-        living.len()
-    );
+    let _ = writeln!(io::stdout(), "The fleet has {} servers.", fleet.len());
+    for (machine, rows) in &fleet {
+        append(&client, &arguments.metrics_table, machine, rows).await;
+    }
     if let Some(url) = arguments.live {
+        let last =
+            |(machine, rows): (&'static Machine, Vec<Row>)| Some((machine, rows.last()?.metrics));
+        let living = fleet.into_iter().filter_map(last).collect();
         live(living, &url, &arguments.api_key, arguments.every).await;
     }
 }
