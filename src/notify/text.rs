@@ -29,7 +29,8 @@ impl Style {
     pub fn text(&self, notice: &Notice) -> String {
         let mut lines = Vec::new();
         let says_it_all = matches!(notice.lines[..], [Line::Server { .. }]) && notice.omitted == 0;
-        if self.has_title && !says_it_all {
+        // A text is never empty.
+        if self.has_title && !says_it_all || notice.lines.is_empty() {
             let title = (self.words)(&without_mentions(&notice.title));
             lines.push(format!("{} {title}", emoji(notice.tone)));
         }
