@@ -24,6 +24,9 @@ dpkg_in_root --install "$package" >/dev/null
 [ "$(stat -c %a "$root/usr/bin/heartbeat-agent")" = 755 ] || fail "the agent cannot be run"
 unit=$(find "$root" -name heartbeat-agent.service)
 [ -n "$unit" ] || fail "there is no unit"
+for check in heartbeat-check@.service heartbeat-check@.timer; do
+    [ -e "$(dirname "$unit")/$check" ] || fail "there is no $check"
+done
 if command -v systemd-analyze >/dev/null; then
     sed "s#/usr/bin/heartbeat-agent#$root&#" "$unit" > "$root/heartbeat-agent.service"
     said=$(systemd-analyze verify --man=no "$root/heartbeat-agent.service" 2>&1) || fail "$said"
