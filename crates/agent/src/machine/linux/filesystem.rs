@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(reported(MOUNTS, &chosen), known);
     }
 
-    // Recorded on a server with a pool on which Proxmox lives; shortened.
+    // In the format of the kernel, for a pool on which Proxmox lives.
     const POOL: &[u8] =
         b"30 1 0:27 / / rw,relatime shared:1 - zfs rpool/ROOT/pve-1 rw,xattr,posixacl,casesensitive
 41 30 0:40 / /rpool rw,relatime shared:20 - zfs rpool rw,xattr,noacl,casesensitive

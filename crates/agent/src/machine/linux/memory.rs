@@ -45,7 +45,7 @@ fn shrinkable(arcstats: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
-    // Recorded on a server with 32 GB, of which ZFS's cache has 21 GiB.
+    // In the format of the kernel, as a server with 32 GB has it, of which ZFS's cache has 21 GiB.
     const MEMINFO: &[u8] =
         b"MemTotal:       32768000 kB\nMemFree:          612344 kB\nMemAvailable:    2621440 kB\n";
     const ARCSTATS: &[u8] = b"9 1 0x01 147 39984 8351823245 1912034561423\nname                            type data\n\
