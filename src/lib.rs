@@ -1,5 +1,5 @@
 //! AWS Lambda functions around DynamoDB: `heartbeat` records what servers send, `watchdog` announces when one falls
-//! silent, and `notify` passes announcements on to chats and phones. The map of the modules is in `docs/design.md`.
+//! silent, `notify` passes announcements on to chats and phones, and `page` shows the fleet. The map of the modules is in `docs/design.md`.
 
 pub mod aws;
 pub mod deadline;
@@ -7,6 +7,8 @@ pub mod endpoint;
 pub mod fault;
 pub mod log;
 pub mod notify;
+#[cfg(feature = "page")]
+pub mod page;
 pub mod settings;
 pub mod watchdog;
 pub mod webhook;

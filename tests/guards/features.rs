@@ -26,7 +26,7 @@ fn crates(arguments: &[&str]) -> BTreeSet<(String, String)> {
 
 #[test]
 fn no_other_member_adds_features_to_the_functions() {
-    for program in ["heartbeat", "notify", "watchdog"] {
+    for program in ["heartbeat", "notify", "page", "watchdog"] {
         let build = |selected: &[&str]| {
             crates(&[&["build", "--release", "--bin", program], selected].concat())
         };
@@ -62,5 +62,31 @@ fn nothing_is_compiled_twice_with_and_without_tests() {
             .filter(|(package, _)| !is_of_fuzzing(package))
             .collect();
         assert_eq!(twice, Vec::<&(String, String)>::new(), "{without:?}");
+    }
+}
+
+#[test]
+fn the_page_adds_no_features_to_the_other_functions() {
+    for program in ["heartbeat", "notify", "watchdog"] {
+        let build = ["build", "--release", "--bin", program, "-p", "heartbeat"];
+        let without_page = crates(&[&build[..], &["--no-default-features"]].concat());
+        let with_page = crates(&build);
+        let own = concat!(env!("CARGO_MANIFEST_DIR"), "#");
+        let others = |crates: BTreeSet<(String, String)>| -> BTreeSet<_> {
+            let others = crates
+                .into_iter()
+                .filter(|(package, _)| !package.contains(own));
+            // It stands for other features, which are in the list.
+            others
+                .map(|(package, features)| (package, features.replace("\"default\",", "")))
+                .collect()
+        };
+        let (needed, built) = (others(without_page), others(with_page));
+        let missing: Vec<_> = needed.difference(&built).collect();
+        assert!(needed.len() > 100, "{} crates", needed.len());
+        assert!(
+            missing.is_empty(),
+            "{program}: the page changes the features of {missing:#?}"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use dev::template::{self, Function, Value};
 use heartbeat::settings::InvalidSetting;
-use heartbeat::{aws::AwsConfig, endpoint, log, notify, watchdog};
+use heartbeat::{aws::AwsConfig, endpoint, log, notify, page, watchdog};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ const WITHOUT_PARAMETER: [&str; 7] = [
 type Read = fn(&dyn Fn(&str) -> Option<String>) -> Result<String, InvalidSetting>;
 
 /// How each function of the template reads its settings.
-const FUNCTIONS: [(&str, Read); 3] = [
+const FUNCTIONS: [(&str, Read); 4] = [
     ("HeartbeatFunction", |variable| {
         let config = endpoint::Config::read(variable)?;
         let keys = config.keys_table.map(|table| table.name);
@@ -43,6 +43,15 @@ const FUNCTIONS: [(&str, Read); 3] = [
     ("NotifyFunction", |variable| {
         Ok(format!("{:?}", notify::Config::read(variable)?))
     }),
+    ("PageFunction", |variable| {
+        let config = page::Config::read(variable)?;
+        let tables = (config.servers_table, config.metrics_table);
+        Ok(format!(
+            "{tables:?} {} {:?}",
+            hex::encode(config.password.0),
+            config.aws.ca_bundle
+        ))
+    }),
     ("WatchdogFunction", |variable| {
         let config = watchdog::Config::read(variable)?;
         let names = (config.servers_table, config.topic_arn);
@@ -51,10 +60,12 @@ const FUNCTIONS: [(&str, Read); 3] = [
     }),
 ];
 
-/// The value that a deployment with the defaults gives a variable. A stack has `notify` only if it has webhooks.
+/// The value that a deployment with the defaults gives a variable. A stack has `notify` only if it has webhooks, and `page` only
+/// if it has a password.
 fn deployed(name: &str, value: &Value) -> Option<String> {
     match (name, value) {
         ("WEBHOOK_URLS", _) => Some("json:https://example.com".into()),
+        ("PAGE_PASSWORD_SHA256", _) => Some("ab".repeat(32)),
         (_, Value::Parameter(default)) => Some(default.clone()),
         (_, Value::Resource(name)) => Some(format!("arn:aws:sns:us-east-1:123456789012:{name}")),
         (_, Value::LeftOut) => None,
@@ -110,7 +121,9 @@ fn each_parameter_has_the_default_of_the_code() {
         };
         let expected = settings("").unwrap();
         for (variable, value) in &function.variables {
-            if matches!(value, Value::Parameter(_)) && variable != "WEBHOOK_URLS" {
+            let has_default =
+                !["PAGE_PASSWORD_SHA256", "WEBHOOK_URLS"].contains(&variable.as_str());
+            if matches!(value, Value::Parameter(_)) && has_default {
                 assert_eq!(settings(variable).unwrap(), expected, "{variable}");
                 compared.insert(variable.clone());
             }

@@ -1,24 +1,29 @@
-"""A DynamoDB with the template's tables, `heartbeatctl web` on it, and a browser."""
+"""A DynamoDB with the template's tables, both ways of serving the page on it, and a browser."""
 
+import hashlib
 import os
 import re
 import shutil
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from gateway import deployed, make_certificate
 from local import call
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[2]
 DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 SERVERS, METRICS = "heartbeat-servers", "heartbeat-metrics"
+PASSWORD = "abcde-fghij-kmnpq-rstuv"
 
 
 def stored(time):
@@ -36,18 +41,22 @@ class Database:
         self.port = port
         self.counts = {}
         self.is_down = False
+        # So many requests are accepted and never answered.
+        self.hanging = 0
+        # Seconds by which its clock is ahead of this machine's.
+        self.ahead = 0
 
     def call(self, operation, **parameters):
         return call(self.port, operation, **parameters)
 
-    def server(self, server_id, seen=0, hostname=None, **attributes):
+    def server(self, server_id, seen=0, hostname=None, item=None, reading=None, **attributes):
         """Stores a server that was last seen so many seconds ago, with these metrics as its last reading."""
-        time = {"S": stored(now() - timedelta(seconds=seen))}
+        seen_at = {"S": stored(now() - timedelta(seconds=seen))}
         metrics = {name: {"N": str(value)} for name, value in attributes.items()}
-        reading = {"M": {"timestamp": time, "received_at": time, **metrics}}
-        item = {"server_id": {"S": server_id}, "status": {"S": "online"}, "last_seen": time, "reading": reading}
-        item["hostname"] = {"S": hostname or f"{server_id}.example.com"}
-        self.call("PutItem", TableName=SERVERS, Item=item)
+        full = {"M": {"timestamp": seen_at, "received_at": seen_at, **metrics, **(reading or {})}}
+        names = {"server_id": {"S": server_id}, "hostname": {"S": hostname or f"{server_id}.example.com"}}
+        stored_item = {**names, "status": {"S": "online"}, "last_seen": seen_at, "reading": full, **(item or {})}
+        self.call("PutItem", TableName=SERVERS, Item=stored_item)
 
     def rules(self, offline_after, limits):
         """Stores the item of a watchdog that applies these rules."""
@@ -81,6 +90,10 @@ class Database:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 operation = self.headers["X-Amz-Target"].partition(".")[2]
                 database.counts[operation] = database.counts.get(operation, 0) + 1
+                if database.hanging > 0:
+                    database.hanging -= 1
+                    time.sleep(30)
+                    return
                 status, answer = 400, b'{"__type":"com.amazonaws#AccessDeniedException","message":"not today"}'
                 if not database.is_down:
                     url = f"http://127.0.0.1:{database.port}"
@@ -93,6 +106,9 @@ class Database:
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
+
+            def date_time_string(self, timestamp=None):
+                return super().date_time_string(time.time() + database.ahead)
 
             def log_message(self, *_):
                 pass
@@ -123,6 +139,7 @@ def database(dynamodb):
     dynamodb.clear()
     dynamodb.counts.clear()
     dynamodb.is_down = False
+    dynamodb.hanging = dynamodb.ahead = 0
     return dynamodb
 
 
@@ -166,9 +183,26 @@ def serve(environment):
     return start
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
 @pytest.fixture
-def web(database, serve):
-    with serve() as url:
+def serve_function(environment, certificate):
+    """Starts the function behind an API; returns its URL."""
+
+    def start(password=PASSWORD):
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        return deployed(DEBUG / "page", environment | {"PAGE_PASSWORD_SHA256": digest}, certificate)
+
+    return start
+
+
+@pytest.fixture(params=["heartbeatctl web", "function"])
+def web(request, database, serve, serve_function):
+    """The page, served in both ways."""
+    with serve() if request.param == "heartbeatctl web" else serve_function() as url:
         yield url
 
 
@@ -189,7 +223,7 @@ def open_page(chromium, web):
     problems, contexts = [], []
 
     def opened(path="/", expect_errors=False, has_clock=False, **options):
-        context = chromium.new_context(**options)
+        context = chromium.new_context(ignore_https_errors=True, **options)
         contexts.append(context)
         page = context.new_page()
         if has_clock:
@@ -200,6 +234,12 @@ def open_page(chromium, web):
         page.on("dialog", lambda dialog: problems.append(dialog.message) or dialog.dismiss())
         page.on("request", lambda request: problems.append(request.url) if not is_own(request.url) else None)
         page.goto(web + path)
+        if web.startswith("https:"):
+            page.get_by_label("Password").fill(PASSWORD)
+            with page.expect_navigation():
+                page.get_by_role("button", name="Sign in").click()
+            if urlsplit(path).fragment:
+                page.goto(web + path)
         return page
 
     def is_own(url):

@@ -1,12 +1,16 @@
 """The page in a real browser."""
 
 import re
+import urllib.error
+import urllib.request
 from datetime import timedelta
 from functools import partial
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import now
+from conftest import PASSWORD, now
+from gateway import serving
 from playwright.sync_api import expect
 
 MINUTE = timedelta(minutes=1)
@@ -47,10 +51,96 @@ def test_problems_come_first_and_a_search_finds_a_server(fleet, open_page):
     mail = page.locator("tr", has_text="mail.example.com")
     expect(mail).to_contain_text("offline")
     assert page.locator("tr", has_text="db-1").locator("meter").get_attribute("value") == "97.4"
+    expect(page).to_have_title("(1) Fleet – heartbeat")
+    expect(page.get_by_role("list", name="Problems")).to_contain_text("mail has been offline since")
     page.get_by_label("Search").fill("web example")
     assert names(page) == ["web-1", "web-2"]
-    page.get_by_label("Search").fill("offline")
+    with page.expect_response(lambda response: response.url.endswith("fleet?search=offline")):
+        page.get_by_label("Search").fill("offline")
     assert names(page) == ["mail"]
+    assert page.url.endswith("/?search=offline")
+    page.reload()
+    assert names(page) == ["mail"] and page.get_by_label("Search").input_value() == "offline"
+
+
+# C13.7
+def test_a_fleet_without_a_problem_is_well(database, open_page):
+    for number in range(11):
+        reading = {"reboot_required": 1, "security_updates": 3} if number == 0 else {}
+        database.server(f"web-{number}", seen=5, disk_percent=95, disk_total_gb=100, disk_used_gb=95, **reading)
+    page = open_page()
+    expect(page.get_by_text("All 11 servers are well")).to_be_visible()
+    expect(page).to_have_title("Fleet – heartbeat")
+    remarks = page.locator("tbody tr", has_text="needs a reboot")
+    expect(remarks).to_contain_text("3 security updates")
+    # At its limit without an entry: only painted.
+    assert page.locator("tbody .high").count() == 11
+    expect(page.locator("tbody tr").first).to_contain_text("5.0 GB")
+
+
+# C13.1
+def test_it_works_under_a_path_that_a_proxy_removes(fleet, serve, chromium):
+    with serve() as url:
+        upstream = url
+
+        class Proxy(BaseHTTPRequestHandler):
+            def do_GET(self):
+                assert self.path.startswith("/hb/"), self.path
+                try:
+                    with urllib.request.urlopen(upstream + self.path.removeprefix("/hb")) as response:
+                        status, headers, content = response.status, response.headers, response.read()
+                except urllib.error.HTTPError as error:
+                    status, headers, content = error.code, error.headers, error.read()
+                self.send_response(status)
+                for name in ("content-type", "content-security-policy"):
+                    self.send_header(name, headers[name])
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_):
+                pass
+
+        with serving(Proxy) as port:
+            failed = []
+            page = chromium.new_page()
+            page.on("response", lambda response: failed.append(response.url) if response.status != 200 else None)
+            page.goto(f"http://127.0.0.1:{port}/hb/")
+            page.get_by_role("link", name="web-1").first.click()
+            expect(page.locator("#charts svg polyline").first).to_be_visible()
+            page.get_by_role("link", name="Fleet").click()
+            expect(page.locator("tbody tr")).to_have_count(4)
+            page.close()
+            assert failed == []
+
+
+# C13.4
+def test_a_wrong_password_an_old_cookie_and_a_new_password_ask_again(fleet, serve_function, chromium):
+    with serve_function() as url:
+        page = chromium.new_page(ignore_https_errors=True, viewport={"width": 360, "height": 740})
+        page.goto(f"{url}/servers/web-1")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.get_by_label("Password").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("That is not the password.")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.keyboard.press("Enter")
+        # It leads to what was asked for.
+        expect(page).to_have_title("web-1 – heartbeat")
+        page.goto(url)
+        expect(page.locator("tbody tr")).to_have_count(4)
+        (cookie,) = page.context.cookies()
+        page.context.clear_cookies()
+        page.context.add_cookies([cookie | {"value": "1." + cookie["value"].split(".")[1]}])
+        page.goto(url)
+        expect(page.get_by_label("Password")).to_be_visible()
+        page.context.add_cookies([cookie])
+        page.goto(url)
+        expect(page.locator("tbody tr")).to_have_count(4)
+    with serve_function("another") as url:
+        page.context.add_cookies([{"name": cookie["name"], "value": cookie["value"], "url": url, "secure": True}])
+        page.goto(url)
+        expect(page.get_by_label("Password")).to_be_visible()
+        page.close()
 
 
 def test_a_thousand_servers_are_painted(database, open_page):
@@ -91,11 +181,12 @@ def test_a_refresh_sees_a_new_heartbeat_and_a_server_that_goes_offline(fleet, op
     assert page.evaluate("document.activeElement.textContent") == "web-2"
 
 
-def test_a_click_opens_a_server_with_a_chart_of_every_metric(fleet, open_page):
+# C13.7
+def test_a_click_opens_a_server_with_a_chart_for_each_question(fleet, open_page):
     page = open_page()
-    page.get_by_role("link", name="web-1").click()
+    page.locator("tbody").get_by_role("link", name="web-1").click()
     expect(page).to_have_title("web-1 – heartbeat")
-    expect(page.locator("#charts svg")).to_have_count(13)
+    expect(page.locator("#charts svg")).to_have_count(5)
     expect(page.locator("nav a[aria-current]")).to_have_text("24h")
     expect(chart(page, "cpu_percent").locator("polyline").first).to_be_visible()
     # The peak is in the band although the mean of its bucket is lower.
@@ -182,7 +273,7 @@ def test_a_screen_reader_gets_titles_labels_and_a_table(fleet, open_page):
     assert page.get_by_role("row").count() == 4
     assert page.get_by_role("rowheader", name="web-1").count() == 1
     page = open_server(open_page)
-    assert page.get_by_role("img", name="cpu, %").count() == 1
+    assert page.get_by_role("img", name="CPU, %").count() == 1
     assert page.locator("html").get_attribute("lang") == "en"
 
 

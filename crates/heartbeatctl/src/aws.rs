@@ -1,11 +1,25 @@
-//! AWS clients with the AWS CLI's credentials and region, and the names in the stack's outputs.
+//! AWS clients with the AWS CLI's credentials, region and proxies, and the names in the stack's outputs.
 
+use crate::proxy;
 use crate::target::{Name, Source, Target};
 use anyhow::{Context, anyhow};
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_dynamodb::config::RuntimeComponents;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
 use page::explain;
+use std::time::Duration;
 use tokio::sync::OnceCell;
+
+/// How long AWS may take for the first byte of a response. A connection that a laptop's sleep has broken never has one.
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long one attempt of a call may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How long a call may take with all its attempts.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(18);
 
 /// Access to AWS for one command.
 pub struct Aws<'a> {
@@ -25,13 +39,19 @@ impl<'a> Aws<'a> {
     }
 
     /// A client for DynamoDB.
-    pub async fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(self.config().await)
+    ///
+    /// # Errors
+    /// If the environment names a proxy that cannot be used.
+    pub async fn dynamodb(&self) -> anyhow::Result<aws_sdk_dynamodb::Client> {
+        Ok(aws_sdk_dynamodb::Client::new(self.config().await?))
     }
 
     /// A client for SNS.
-    pub async fn sns(&self) -> aws_sdk_sns::Client {
-        aws_sdk_sns::Client::new(self.config().await)
+    ///
+    /// # Errors
+    /// If the environment names a proxy that cannot be used.
+    pub async fn sns(&self) -> anyhow::Result<aws_sdk_sns::Client> {
+        Ok(aws_sdk_sns::Client::new(self.config().await?))
     }
 
     /// A name as it was given, or from the stack's outputs.
@@ -54,21 +74,35 @@ impl<'a> Aws<'a> {
             .ok_or_else(|| anyhow!("the stack {stack} has no output {}", name.output))
     }
 
-    /// Loads region, credentials and endpoints as other AWS tools do.
-    async fn config(&self) -> &SdkConfig {
-        let load = || {
-            let http = aws_smithy_http_client::Builder::new()
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .build_https();
-            aws_config::defaults(BehaviorVersion::v2026_01_12())
+    /// Loads region, credentials, endpoints and proxies as other AWS tools do.
+    async fn config(&self) -> anyhow::Result<&SdkConfig> {
+        let load = || async {
+            let proxies = proxy::from_environment()?;
+            let http = Builder::new().build_with_connector_fn(move |settings, components| {
+                let mut connector = Connector::builder();
+                connector
+                    .set_connector_settings(settings.cloned())
+                    .set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+                connector
+                    .proxy_config(proxies.clone())
+                    .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                    .build()
+            });
+            let timeouts = TimeoutConfig::builder()
+                .read_timeout(READ_TIMEOUT)
+                .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                .operation_timeout(OPERATION_TIMEOUT)
+                .build();
+            let loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
                 .http_client(http)
-                .load()
+                .timeout_config(timeouts);
+            Ok(loader.load().await)
         };
-        self.config.get_or_init(load).await
+        self.config.get_or_try_init(load).await
     }
 
     async fn read_outputs(&self, stack: &str) -> anyhow::Result<Vec<(String, String)>> {
-        let client = aws_sdk_cloudformation::Client::new(self.config().await);
+        let client = aws_sdk_cloudformation::Client::new(self.config().await?);
         let described = client
             .describe_stacks()
             .stack_name(stack)

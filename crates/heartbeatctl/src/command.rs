@@ -9,6 +9,7 @@ mod history;
 mod keys;
 mod limit;
 mod notify;
+mod page;
 mod restore;
 mod retire;
 mod silence;
@@ -49,4 +50,5 @@ commands! {
     Enroll: enroll,
     Retire: retire,
     Web: web,
+    Page: page,
 }

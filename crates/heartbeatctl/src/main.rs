@@ -17,6 +17,7 @@ macro_rules! eprintln {
 mod aws;
 mod command;
 mod key;
+mod proxy;
 mod remote;
 mod server;
 mod stop;

@@ -21,7 +21,7 @@ impl Servers {
     pub async fn new(aws: &Aws<'_>) -> anyhow::Result<Self> {
         Ok(Self {
             table: aws.name(&SERVERS).await?,
-            client: aws.dynamodb().await,
+            client: aws.dynamodb().await?,
         })
     }
 

@@ -32,12 +32,50 @@ pub fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// The width to fill: the terminal's, or 80 if it has none.
-pub fn columns() -> usize {
-    let terminal = io::stdout().is_terminal().then(terminal::size);
-    match terminal {
-        Some(Ok((columns @ 1.., _))) => columns.into(),
-        _ => 80,
+/// The width of the terminal on standard output; `None` if that is none, for which nothing is cut. `COLUMNS` precedes it.
+pub fn columns() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let own = || terminal::size().ok().map(|(columns, _)| columns.into());
+    asked_columns()
+        .or_else(own)
+        .filter(|columns| *columns > 0)
+        .or(Some(USUAL_COLUMNS))
+}
+
+/// The width of a chart, which has one even without a terminal.
+pub fn chart_columns() -> usize {
+    columns().or_else(asked_columns).unwrap_or(USUAL_COLUMNS)
+}
+
+/// The width of a terminal that says none.
+pub const USUAL_COLUMNS: usize = 80;
+
+fn asked_columns() -> Option<usize> {
+    let columns = std::env::var("COLUMNS").ok()?.parse().ok();
+    columns.filter(|columns| *columns > 0)
+}
+
+/// Whether a terminal understands nothing but text.
+pub fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb")
+}
+
+/// Whether to use colours: on a terminal that knows them, unless `NO_COLOR` is set.
+pub fn colours() -> bool {
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    io::stdout().is_terminal() && !is_dumb() && !is_unwanted
+}
+
+/// A line that is at most so many columns long.
+pub fn cut(line: &str, columns: Option<usize>) -> String {
+    match columns {
+        Some(columns) if line.chars().count() > columns => {
+            let kept = line.chars().take(columns.saturating_sub(1));
+            kept.chain(['…']).collect()
+        }
+        _ => line.to_owned(),
     }
 }
 

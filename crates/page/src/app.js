@@ -35,6 +35,8 @@ function repeat(seconds, refresh) {
 
 function startFleet(fleet) {
   const search = byId("search");
+  const address = (path) => (search.value ? `${path}?search=${encodeURIComponent(search.value)}` : path);
+  /** Hides what does not match until the server has answered. */
   const filter = () => {
     const words = search.value.toLowerCase().split(/\s+/);
     for (const row of fleet.querySelectorAll("tbody tr")) {
@@ -42,17 +44,32 @@ function startFleet(fleet) {
       row.hidden = !words.every((word) => text.includes(word));
     }
   };
-  search.addEventListener("input", filter);
-  filter();
-  repeat(10, async () => {
-    const html = await load("/fleet");
-    if (html === null) return;
+  let newest = 0;
+  const refresh = async () => {
+    const number = ++newest;
+    const html = await load(address("fleet"));
+    // A slow answer does not replace a newer one.
+    if (html === null || number !== newest) return;
     const focused = document.activeElement?.getAttribute("href");
     // Escaped by the server.
     fleet.innerHTML = html;
     filter();
-    if (focused) fleet.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+    document.title = fleet.querySelector("[data-page-title]").dataset.pageTitle;
+    if (focused) fleet.querySelector(`tbody a[href="${CSS.escape(focused)}"]`)?.focus();
+  };
+  let pause;
+  search.addEventListener("input", () => {
+    filter();
+    history.replaceState(null, "", address("./"));
+    clearTimeout(pause);
+    pause = setTimeout(refresh, 300);
   });
+  search.form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    refresh();
+  });
+  filter();
+  repeat(Number(fleet.dataset.refresh), refresh);
 }
 
 // The charts of a server
@@ -65,8 +82,10 @@ const POINTS = 400;
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [150, 46, 8, 8, 20];
 
 function startCharts(place) {
-  const metrics = JSON.parse(place.dataset.metrics);
-  const charts = metrics.map((metric) => new Chart(metric, place, zoom));
+  const charts = JSON.parse(place.dataset.charts).map((chart) => new Chart(chart, place, zoom));
+  // By the server's clock: this machine's may be wrong.
+  const ahead = Date.parse(place.dataset.now) - Date.now();
+  const now = () => (Math.abs(ahead) > MINUTE ? Date.now() + ahead : Date.now());
   let newest = 0;
   let redraw = () => {};
 
@@ -76,7 +95,7 @@ function startCharts(place) {
     const [since, until] = name.split("-").map(Number);
     if (until > since) return { since, until, name: null };
     const range = name in RANGES ? name : "24h";
-    return { since: Date.now() - RANGES[range] * MINUTE, until: Date.now(), name: range };
+    return { since: now() - RANGES[range] * MINUTE, until: now(), name: range };
   }
   function zoom(period) {
     if (period) location.hash = `${Math.round(period[0])}-${Math.round(period[1])}`;
@@ -93,7 +112,7 @@ function startCharts(place) {
     const step = (STEPS.find((step) => minutes / step <= POINTS) ?? 1440) * MINUTE;
     const iso = (time) => encodeURIComponent(new Date(time).toISOString());
     const to = name === null ? `&until=${iso(until)}` : "";
-    const path = `/api/servers/${place.dataset.server}/history?since=${iso(since)}${to}&every=${step / MINUTE}m`;
+    const path = `../api/servers/${place.dataset.server}/history?since=${iso(since)}${to}&every=${step / MINUTE}m`;
     const text = await load(path);
     // A slow answer does not replace a newer one.
     if (text === null || number !== newest) return;
@@ -109,7 +128,11 @@ function startCharts(place) {
     for (let index = 1; index < bounds.length; index++) {
       if (bounds[index] - bounds[index - 1] > gap) absences.push([bounds[index - 1] + step, bounds[index]]);
     }
-    redraw = () => charts.forEach((chart) => chart.draw(buckets, [since, until], absences, gap, step));
+    // The uptime starts anew.
+    const restarts = buckets.filter((bucket, index) =>
+      buckets[index - 1]?.uptime_seconds && bucket.uptime_seconds?.min < buckets[index - 1].uptime_seconds.max);
+    const marks = restarts.map((bucket) => ({ at: bucket.at, label: "restart", kind: "restart" }));
+    redraw = () => charts.forEach((chart) => chart.draw(buckets, [since, until], absences, marks, gap, step));
     redraw();
     const day = { dateStyle: "medium", timeStyle: "short" };
     const [from, end] = [since, until].map((time) => new Date(time).toLocaleString([], day));
@@ -119,7 +142,7 @@ function startCharts(place) {
   }
   addEventListener("hashchange", draw);
   addEventListener("resize", () => redraw());
-  repeat(30, () => shownTime().name !== null && draw());
+  repeat(Math.max(30, Number(place.dataset.refresh)), () => shownTime().name !== null && draw());
   draw();
 }
 
@@ -133,43 +156,52 @@ function svg(name, attributes = {}, text = "") {
 
 /** A value in a few characters and its unit: 3.2 kB/s, 24 d. */
 function format(exact, unit) {
-  const value = exact < 1e15 ? Number(exact.toPrecision(3)) : exact;
+  const value = Number(exact.toPrecision(3));
   const isBytes = unit === "B" || unit === "B/s";
-  const sizes = isBytes ? [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]] : unit === "s" ? [[86_400, "d"], [3600, "h"]] : [];
+  const sizes = isBytes ? [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]] : unit === "s" ? [[86_400, "d"], [3600, "h"]] : [];
   const [size, symbol] = sizes.find(([size]) => value >= size) ?? [1, ""];
-  const options = { maximumSignificantDigits: 3, notation: value / size >= 10_000 ? "compact" : "standard" };
-  const number = value >= 1e15 ? value.toExponential(1) : (value / size).toLocaleString([], options);
+  const scaled = value / size;
+  const options = { maximumSignificantDigits: 3, notation: scaled >= 10_000 ? "compact" : "standard" };
+  const number = scaled >= 1e15 ? scaled.toExponential(1) : scaled.toLocaleString([], options);
   return `${number} ${symbol}${unit === "s" && symbol ? "" : unit}`.trim();
 }
 
 class Chart {
-  constructor(metric, place, zoom) {
-    this.metric = metric;
+  constructor(chart, place, zoom) {
+    this.chart = chart;
     this.zoom = zoom;
-    const figure = document.createElement("figure");
-    const caption = document.createElement("figcaption");
-    caption.id = `label-${metric.name}`;
-    this.output = document.createElement("output");
-    caption.append(metric.unit ? `${metric.label}, ${metric.unit}` : metric.label, this.output);
-    this.svg = svg("svg", {
-      class: "chart", role: "img", tabindex: 0, "aria-labelledby": caption.id,
-      "data-metric": metric.name,
-    });
+    const name = chart.series[0].name;
+    const element = (kind, text = "", classes = "") => Object.assign(document.createElement(kind), { textContent: text, className: classes });
+    const figure = element("figure");
+    const caption = element("figcaption");
+    const title = element("span", chart.unit ? `${chart.label}, ${chart.unit}` : chart.label);
+    title.id = `label-${name}`;
+    this.output = element("output");
+    caption.append(title, this.output);
+    this.svg = svg("svg", { class: "chart", role: "img", tabindex: 0, "aria-labelledby": title.id, "data-metric": name });
     figure.append(caption, this.svg);
+    if (chart.series.length > 1) {
+      const legend = element("p", "", "legend");
+      legend.append(...chart.series.map((series, index) => element("span", series.label, `line-${index}`)));
+      figure.append(legend);
+    }
+    if (chart.words) figure.append(element("p", chart.words, "words"));
     place.append(figure);
     this.listen();
   }
 
-  draw(buckets, period, absences, gap, step) {
-    const name = this.metric.name;
+  draw(buckets, period, absences, marks, gap, step) {
     this.period = period;
     this.step = step;
     this.width = this.svg.clientWidth;
-    this.points = buckets.filter((bucket) => name in bucket).map((bucket) => ({ at: bucket.at + step / 2, ...bucket[name] }));
-    const limit = this.metric.limit;
-    const highest = Math.max(limit ?? 0, ...this.points.map((point) => point.max));
-    const lowest = Math.min(0, ...this.points.map((point) => point.min));
-    this.top = this.metric.isPercent ? 100 : roundUp(highest);
+    this.lines = this.chart.series.map(({ name }) =>
+      buckets.filter((bucket) => name in bucket).map((bucket) => ({ at: bucket.at + step / 2, ...bucket[name] })));
+    // The pointer moves over the times that any line has.
+    this.times = [...new Set(this.lines.flat().map((point) => point.at))].sort((a, b) => a - b);
+    const limits = this.chart.series.map((series) => series.limit).filter((limit) => limit !== null);
+    const highest = Math.max(0, ...limits, ...this.lines.flat().map((point) => point.max));
+    this.top = this.chart.isPercent ? 100 : roundUp(highest);
+    const lowest = Math.min(0, ...this.lines.flat().map((point) => point.min));
     this.bottom = lowest < 0 ? -roundUp(-lowest) : 0;
     const elements = [svg("title", {}, this.summary())];
     for (const [from, to] of absences) {
@@ -180,23 +212,30 @@ class Chart {
       const value = this.bottom + part * (this.top - this.bottom);
       const y = this.y(value);
       elements.push(svg("line", { class: "grid", x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y }));
-      elements.push(svg("text", { x: LEFT - 4, y: y + 4, "text-anchor": "end" }, format(value, this.metric.unit.replace(/%|MB|GB|\/s/, ""))));
+      elements.push(svg("text", { x: LEFT - 4, y: y + 4, "text-anchor": "end" }, format(value, this.chart.unit.replace(/%|MB|GB|\/s/, ""))));
     }
     for (const { at, label } of ticks(period)) {
       elements.push(svg("text", { x: this.x(at), y: HEIGHT - 5, "text-anchor": "middle" }, label));
     }
-    for (const part of this.parts(gap)) {
-      const line = (key) => part.map((point) => `${this.x(point.at).toFixed(1)},${this.y(point[key]).toFixed(1)}`);
-      if (part.length === 1) {
-        elements.push(svg("circle", { class: "dot", cx: this.x(part[0].at), cy: this.y(part[0].mean), r: 2 }));
-        continue;
+    for (const [index, points] of this.lines.entries()) {
+      for (const part of this.parts(points, gap)) {
+        const line = (key) => part.map((point) => `${this.x(point.at).toFixed(1)},${this.y(point[key]).toFixed(1)}`);
+        if (part.length === 1) {
+          elements.push(svg("circle", { class: `dot line-${index}`, cx: this.x(part[0].at), cy: this.y(part[0].mean), r: 2 }));
+          continue;
+        }
+        elements.push(svg("polygon", { class: `band line-${index}`, points: [...line("max"), ...line("min").reverse()].join(" ") }));
+        elements.push(svg("polyline", { class: `mean line-${index}`, points: line("mean").join(" ") }));
       }
-      elements.push(svg("polygon", { class: "band", points: [...line("max"), ...line("min").reverse()].join(" ") }));
-      elements.push(svg("polyline", { class: "mean", points: line("mean").join(" ") }));
     }
-    if (limit !== null) {
+    for (const limit of limits) {
       const y = this.y(limit);
       elements.push(svg("line", { class: "limit", x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y }));
+    }
+    for (const { at, label, kind } of marks) {
+      const mark = svg("line", { class: `mark ${kind}`, x1: this.x(at), x2: this.x(at), y1: TOP, y2: HEIGHT - BOTTOM });
+      mark.append(svg("title", {}, `${label}, ${new Date(at).toLocaleString([], { dateStyle: "short", timeStyle: "short" })}`));
+      elements.push(mark);
     }
     this.cursor = svg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
     this.selection = svg("rect", { class: "selection", y: TOP, height: HEIGHT - TOP - BOTTOM, width: 0 });
@@ -205,20 +244,21 @@ class Chart {
   }
 
   /** Runs of points without an absence in between. */
-  parts(gap) {
+  parts(points, gap) {
     const parts = [];
-    for (const [index, point] of this.points.entries()) {
-      if (index === 0 || point.at - this.points[index - 1].at > gap) parts.push([]);
+    for (const [index, point] of points.entries()) {
+      if (index === 0 || point.at - points[index - 1].at > gap) parts.push([]);
       parts.at(-1).push(point);
     }
     return parts;
   }
 
   summary() {
-    if (this.points.length === 0) return "no values";
-    const min = Math.min(...this.points.map((point) => point.min));
-    const max = Math.max(...this.points.map((point) => point.max));
-    const [low, high] = [min, max].map((value) => format(value, this.metric.unit));
+    const points = this.lines.flat();
+    if (points.length === 0) return "no values";
+    const min = Math.min(...points.map((point) => point.min));
+    const max = Math.max(...points.map((point) => point.max));
+    const [low, high] = [min, max].map((value) => format(value, this.chart.unit));
     return low === high ? low : `${low} to ${high}`;
   }
 
@@ -260,16 +300,16 @@ class Chart {
     on("blur", () => { start = null; this.leave(); });
     on("keydown", (event) => {
       const moves = { ArrowLeft: -1, ArrowRight: 1 };
-      if (event.key in moves && this.points.length > 0) {
-        const last = this.points.length - 1;
+      if (event.key in moves && this.times.length > 0) {
+        const last = this.times.length - 1;
         const index = Math.min(Math.max((this.index ?? last + 1) + moves[event.key], 0), last);
-        if (event.shiftKey && start === null) start = this.points[this.index ?? index].at;
-        this.point(this.points[index].at);
-        if (start !== null) this.select(start, this.points[index].at);
+        if (event.shiftKey && start === null) start = this.times[this.index ?? index];
+        this.point(this.times[index]);
+        if (start !== null) this.select(start, this.times[index]);
       } else if (event.key === "Enter" && start !== null) {
         const from = start;
         start = null;
-        this.take(from, this.points[this.index].at);
+        this.take(from, this.times[this.index]);
       } else if (event.key === "Escape") {
         start = null;
         this.zoom(null);
@@ -280,21 +320,26 @@ class Chart {
 
   /** Shows the values nearest to a time. */
   point(time) {
-    if (this.points.length === 0) return;
-    const distance = (point) => Math.abs(point.at - time);
-    this.index = this.points.reduce((best, point, index) => (distance(point) < distance(this.points[best]) ? index : best), 0);
-    const { at, min, mean, max } = this.points[this.index];
+    if (this.times.length === 0) return;
+    this.index = this.times.reduce((best, at, index) => (Math.abs(at - time) < Math.abs(this.times[best] - time) ? index : best), 0);
+    const at = this.times[this.index];
     for (const end of ["x1", "x2"]) this.cursor.setAttribute(end, this.x(at));
     this.cursor.setAttribute("visibility", "visible");
-    const [low, middle, high] = [min, mean, max].map((value) => format(value, this.metric.unit));
-    const values = low === high ? middle : `${middle} (${low} to ${high})`;
-    this.output.textContent = `${new Date(at - this.step / 2).toLocaleString([], { dateStyle: "short", timeStyle: "short" })}: ${values}`;
+    const values = this.lines.map((points, index) => {
+      const point = points.find((point) => point.at === at);
+      if (!point) return null;
+      const [low, middle, high] = [point.min, point.mean, point.max].map((value) => format(value, this.chart.unit));
+      if (this.lines.length > 1) return `${this.chart.series[index].label} ${middle}`;
+      return low === high ? middle : `${middle} (${low} to ${high})`;
+    });
+    const shown = values.filter((value) => value !== null).join(", ");
+    this.output.textContent = `${new Date(at - this.step / 2).toLocaleString([], { dateStyle: "short", timeStyle: "short" })}: ${shown}`;
   }
   leave() {
     this.index = undefined;
     this.cursor?.setAttribute("visibility", "hidden");
     this.select(0, 0);
-    if (this.points) this.output.textContent = this.summary();
+    if (this.lines) this.output.textContent = this.summary();
   }
   select(from, to) {
     const [x, end] = [this.x(Math.min(from, to)), this.x(Math.max(from, to))];

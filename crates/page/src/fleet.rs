@@ -1,15 +1,18 @@
 //! The fleet at one time: every server as the watchdog's rules judge it, problems first.
 
+mod problem;
 mod remark;
 mod server;
 
 use crate::explain::explain_in;
+use crate::tables::Tables;
 use crate::time::{rounded, to_the_minute};
 use announcement::words::plural;
-use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
+pub use problem::Problem;
 pub use remark::Remark;
 pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
+use std::time::Instant;
 use tables::server::{Memory, Server as StoredServer, scan};
 
 /// Time without a sweep from which the watchdog is late: it sweeps every minute.
@@ -25,22 +28,39 @@ pub struct Fleet {
     pub at: DateTime<Utc>,
     /// What the watchdog has written, if it ever has.
     watchdog: Option<Memory>,
+    /// How far this machine's clock is ahead, if that has to be said.
+    clock_error: Option<TimeDelta>,
 }
 
 impl Fleet {
-    /// Reads the servers table with one scan.
+    /// Reads the servers table with one scan. `progress` is called for each page of it.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub async fn read(client: &Client, table: &str, at: DateTime<Utc>) -> anyhow::Result<Self> {
-        let request = client.scan().table_name(table);
-        let mut items = scan(request).into_paginator().items().send();
+    pub async fn read(tables: &Tables, progress: impl Fn()) -> anyhow::Result<Self> {
+        let Tables {
+            client,
+            servers,
+            clock,
+            ..
+        } = tables;
+        let started = Instant::now();
+        let request = client.scan().table_name(servers);
+        let mut pages = scan(request).into_paginator().send();
         let (mut stored, mut watchdog) = (Vec::new(), None);
-        while let Some(item) = items.try_next().await.map_err(explain_in(table))? {
-            watchdog = watchdog.or_else(|| Memory::read(&item));
-            stored.extend(StoredServer::read(&item));
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(explain_in(servers))?;
+            progress();
+            for item in page.items() {
+                watchdog = watchdog.or_else(|| Memory::read(item));
+                stored.extend(StoredServer::read(item));
+            }
         }
-        Ok(Self::new(stored, watchdog, at))
+        // What the first page holds is as old as the scan.
+        let took = TimeDelta::from_std(started.elapsed()).unwrap_or_default();
+        let mut fleet = Self::new(stored, watchdog, clock.now() - took);
+        fleet.clock_error = clock.error();
+        Ok(fleet)
     }
 
     /// Judges servers as they are stored, by the rules in the watchdog's item.
@@ -55,15 +75,38 @@ impl Fleet {
             servers,
             at,
             watchdog,
+            clock_error: None,
         }
+    }
+
+    /// The server with this id.
+    #[must_use]
+    pub fn server(&self, id: &str) -> Option<&Server> {
+        self.servers.iter().find(|server| server.id() == id)
+    }
+
+    /// The servers in which a search finds all its words, problems first.
+    pub fn find(&self, search: &str) -> impl Iterator<Item = &Server> {
+        let words: Vec<_> = search.split_whitespace().map(str::to_lowercase).collect();
+        self.servers
+            .iter()
+            .filter(move |server| server.has_words(&words))
     }
 
     /// The servers for programs.
     ///
     /// # Errors
     /// If a value cannot be encoded.
-    pub fn json(&self) -> serde_json::Result<String> {
-        serde_json::to_string_pretty(&self.servers)
+    pub fn json(&self, search: &str) -> serde_json::Result<String> {
+        let found: Vec<_> = self.find(search).collect();
+        serde_json::to_string_pretty(&found)
+    }
+
+    /// Everything that is wrong, the newest absence first.
+    pub fn problems(&self) -> impl Iterator<Item = (&Server, Problem<'_>)> {
+        self.servers
+            .iter()
+            .flat_map(|server| server.problems().map(move |problem| (server, problem)))
     }
 
     /// How many servers there are, and how many of them are not as usual.
@@ -79,19 +122,39 @@ impl Fleet {
         format!("{servers}, {offline} offline{silenced}")
     }
 
-    /// What has to be known about the watchdog: that it is late, or that it has not written its rules.
+    /// What has to be known besides the servers: that the watchdog is late or has not written its rules, that this machine's
+    /// clock is wrong.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
+        let warnings: Vec<_> = [self.late_sweep().or_else(|| self.no_rules()), self.clock()]
+            .into_iter()
+            .flatten()
+            .collect();
+        (!warnings.is_empty()).then(|| warnings.join("; "))
+    }
+
+    fn late_sweep(&self) -> Option<String> {
         let swept_at = self.watchdog.as_ref().and_then(|memory| memory.swept_at);
-        let late = swept_at.filter(|at| self.at - *at > LATE_SWEEP);
-        if let Some(swept_at) = late {
-            let (ago, at) = (rounded(self.at - swept_at), to_the_minute(swept_at));
-            return Some(format!("The watchdog's last sweep was {ago} ago, at {at}"));
-        }
-        let has_rules = self
+        let late = swept_at.filter(|at| self.at - *at > LATE_SWEEP)?;
+        let (ago, at) = (rounded(self.at - late), to_the_minute(late));
+        Some(format!("The watchdog's last sweep was {ago} ago, at {at}"))
+    }
+
+    fn no_rules(&self) -> Option<String> {
+        let rules = self
             .watchdog
             .as_ref()
-            .is_some_and(|memory| memory.rules.is_some());
-        (!has_rules).then(|| NO_RULES.to_owned())
+            .and_then(|memory| memory.rules.as_ref());
+        rules.is_none().then(|| NO_RULES.to_owned())
+    }
+
+    fn clock(&self) -> Option<String> {
+        let error = self.clock_error?;
+        let is_ahead = error > TimeDelta::zero();
+        let direction = if is_ahead { "ahead of" } else { "behind" };
+        let by = rounded(error);
+        Some(format!(
+            "This machine's clock is {by} {direction} DynamoDB's, which is used here"
+        ))
     }
 }

@@ -8,6 +8,8 @@ use crate::time::Moment;
 use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
+use series::{Bucket, Buckets};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::ServerId;
 use tables::metric::Metric;
 use tables::row::{Recorded, Row};
@@ -66,11 +68,11 @@ pub struct Source {
     pub table: String,
 }
 
-/// What was read.
-#[derive(Default)]
-pub struct Rows {
+/// What was read: rows or buckets.
+#[derive(Debug, Default)]
+pub struct Found<T> {
     /// Oldest first.
-    pub rows: Vec<Recorded>,
+    pub found: Vec<T>,
     /// Rows that lie in the future, at most [`MAX_AHEAD`].
     pub ahead: usize,
 }
@@ -80,7 +82,47 @@ impl Source {
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub async fn read(&self, request: &Request, progress: &impl Fn(usize)) -> anyhow::Result<Rows> {
+    pub async fn rows(
+        &self,
+        request: &Request,
+        progress: &(impl Fn(usize) + Sync),
+    ) -> anyhow::Result<Found<Recorded>> {
+        let rows = Mutex::new(Vec::new());
+        let add = |row| lock(&rows).push(row);
+        let ahead = self.read(request, progress, &add).await?;
+        let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Stable, and nearly sorted.
+        rows.sort_by_key(|row| row.timestamp);
+        Ok(Found { found: rows, ahead })
+    }
+
+    /// Reads the rows of a period into buckets of this length, without holding the rows.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub async fn buckets(
+        &self,
+        request: &Request,
+        every: TimeDelta,
+        progress: &(impl Fn(usize) + Sync),
+    ) -> anyhow::Result<Found<Bucket>> {
+        let buckets = Mutex::new(Buckets::new(&request.metrics, every));
+        let add = |row| lock(&buckets).add(&row);
+        let ahead = self.read(request, progress, &add).await?;
+        let buckets = buckets.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Found {
+            found: buckets.finish(),
+            ahead,
+        })
+    }
+
+    /// Hands out the rows of a period, in any order, and returns how many lie in the future.
+    async fn read(
+        &self,
+        request: &Request,
+        progress: &(impl Fn(usize) + Sync),
+        add: &(impl Fn(Recorded) + Sync),
+    ) -> anyhow::Result<usize> {
         let server_id = request.server.as_str();
         let names: Vec<_> = request.metrics.iter().map(|metric| metric.name).collect();
         let Period { since, now, .. } = request.period;
@@ -91,17 +133,17 @@ impl Source {
             until => until,
         };
         let reading = stream::iter(ranges([since, until]))
-            .map(|range| self.read_range(server_id, &names, range, now, progress))
-            .buffered(CONCURRENCY)
-            .try_concat();
+            .map(|range| self.read_range(server_id, &names, range, now, progress, add))
+            .buffer_unordered(CONCURRENCY)
+            .try_collect::<()>();
         let counting = async {
             if until < latest {
                 return Ok(0);
             }
             self.count_ahead(server_id, latest).await
         };
-        let (rows, ahead) = tokio::try_join!(reading, counting)?;
-        Ok(Rows { rows, ahead })
+        let ((), ahead) = tokio::try_join!(reading, counting)?;
+        Ok(ahead)
     }
 
     async fn read_range(
@@ -110,20 +152,23 @@ impl Source {
         metrics: &[&str],
         range: [DateTime<Utc>; 2],
         now: DateTime<Utc>,
-        progress: &impl Fn(usize),
-    ) -> anyhow::Result<Vec<Recorded>> {
+        progress: &(impl Fn(usize) + Sync),
+        add: &(impl Fn(Recorded) + Sync),
+    ) -> anyhow::Result<()> {
         let query = self.client.query().table_name(&self.table);
         let mut pages = Row::select(query, server_id, range, metrics)
             .limit(MAX_PAGE)
             .into_paginator()
             .send();
-        let mut rows = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(explain_in(&self.table))?;
             progress(page.items().len());
-            rows.extend(page.items().iter().filter_map(|item| Row::read(item, now)));
+            page.items()
+                .iter()
+                .filter_map(|item| Row::read(item, now))
+                .for_each(add);
         }
-        Ok(rows)
+        Ok(())
     }
 
     async fn count_ahead(&self, server_id: &str, from: DateTime<Utc>) -> anyhow::Result<usize> {
@@ -137,6 +182,11 @@ impl Source {
             .map_err(explain_in(&self.table))?;
         Ok(usize::try_from(page.count()).unwrap_or_default())
     }
+}
+
+/// Nothing that is done under this lock can panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Parts of a period, each at least [`SHORTEST_RANGE`] long.

@@ -1,95 +1,190 @@
 //! The pages. Every value is escaped by the template.
 
-use crate::fleet::{CPU, DISK, Fleet, MEMORY, Server};
-use crate::history::series;
-use crate::time;
+use crate::fleet::{CPU, DISK, Fleet, MEMORY, Server, UPTIME};
+use crate::router::STYLE;
+use crate::{chart, time};
 use chrono::{DateTime, TimeDelta, Utc};
-use maud::{DOCTYPE, Markup, html};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::json;
 use tables::Metric;
-use tables::metric::{METRICS, Rule};
 use tables::server::Status;
 
-fn page(title: &str, retries: bool, body: &Markup) -> Markup {
+/// Where a page stands below the root, which its relative addresses lead back to: a proxy may put a path before it.
+#[derive(Debug, Clone, Copy)]
+pub struct Root(usize);
+
+impl Root {
+    /// Of the page with this path.
+    pub fn of(path: &str) -> Self {
+        Self(path.matches('/').count().saturating_sub(1))
+    }
+
+    /// The relative address of a path below the root.
+    fn to(self, path: &str) -> String {
+        match (self.0, path) {
+            (0, "") => "./".to_owned(),
+            (depth, path) => "../".repeat(depth) + path,
+        }
+    }
+}
+
+/// The most servers that a page lists.
+pub const MAX_ROWS: usize = 1_000;
+
+fn page(title: &str, root: Root, retried_after: Option<u64>, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                @if retries { meta http-equiv="refresh" content="10"; }
-                title { (title) }
-                link rel="icon" href="data:,";
-                link rel="stylesheet" href="/style.css";
-                script src="/app.js" defer {}
+                (head(title))
+                @if let Some(seconds) = retried_after { meta http-equiv="refresh" content=(seconds); }
+                link rel="stylesheet" href=(root.to("style.css"));
+                script src=(root.to("app.js")) defer {}
             }
             body { (body) }
         }
     }
 }
 
-/// What went wrong, in words.
-pub fn failure(reason: &str, retries: bool) -> Markup {
-    page(
-        "heartbeat",
-        retries,
-        &html! {
-            header { h1 { a href="/" { "Fleet" } } }
-            main {
-                p.failure role="alert" { (reason) }
-                @if retries { p { "This page is retried every 10 seconds." } }
-            }
-        },
-    )
-}
-
-/// The fleet, problems first. The roles stand for what a table loses when a phone lays it out as a grid.
-pub fn fleet(fleet: &Fleet) -> Markup {
-    page(
-        "Fleet – heartbeat",
-        false,
-        &html! {
-            header {
-                h1 { "Fleet" }
-                label { "Search " input #search type="search" autocomplete="off"; }
-            }
-            p #stale role="status" hidden {}
-            main #fleet { (fleet_part(fleet)) }
-        },
-    )
-}
-
-/// What a refresh replaces.
-pub fn fleet_part(fleet: &Fleet) -> Markup {
-    let servers = &fleet.servers;
+fn head(title: &str) -> Markup {
     html! {
-        p.summary {
-            (fleet.summary()) " · "
-            time datetime=(fleet.at.to_rfc3339()) { (fleet.at.format("%H:%M:%S UTC")) }
-        }
-        @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
-        @if servers.is_empty() {
-            p { "No server has sent a heartbeat yet." }
-        } @else {
-            table role="table" {
-                caption { "Servers, problems first" }
-                thead role="rowgroup" { tr role="row" {
-                    @for title in ["Server", "Status", "Last seen", "CPU", "Memory", "Disk", "Remarks"] {
-                        th scope="col" role="columnheader" { (title) }
+        meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        meta name="color-scheme" content="light dark";
+        title { (title) }
+        link rel="icon" href="data:,";
+    }
+}
+
+/// The form that asks for the password, for whoever serves the page to many. Its style is within it, so that it needs nothing
+/// else; it leads back to the server whose page was asked for.
+#[must_use]
+pub fn sign_in(path: &str, server: Option<&str>, is_wrong: bool) -> Markup {
+    let root = Root::of(path);
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                (head("Sign in – heartbeat"))
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header { h1 { "heartbeat" } }
+                main {
+                    @if is_wrong { p.failure role="alert" { "That is not the password." } }
+                    form.sign-in method="post" action=(root.to("login")) {
+                        // For password managers.
+                        input type="text" name="username" value="heartbeat" autocomplete="username" hidden;
+                        @if let Some(server) = server { input type="hidden" name="server" value=(server); }
+                        label { "Password " input name="password" type="password" autocomplete="current-password" required autofocus; }
+                        button { "Sign in" }
                     }
-                } }
-                tbody role="rowgroup" { @for server in servers { (row(server, fleet.at)) } }
+                }
             }
         }
     }
 }
 
+/// What went wrong, in words.
+pub fn failure(reason: &str, root: Root, retried_after: Option<u64>) -> Markup {
+    page(
+        "heartbeat",
+        root,
+        retried_after,
+        &html! {
+            header { h1 { a href=(root.to("")) { "Fleet" } } }
+            main {
+                p.failure role="alert" { (reason) }
+                @if let Some(seconds) = retried_after { p { "This page is retried every " (seconds) " seconds." } }
+            }
+        },
+    )
+}
+
+fn fleet_title(fleet: &Fleet) -> String {
+    match fleet.problems().count() {
+        0 => "Fleet – heartbeat".to_owned(),
+        count => format!("({count}) Fleet – heartbeat"),
+    }
+}
+
+/// The fleet, problems first. The roles stand for what a table loses when a phone lays it out as a grid.
+pub fn fleet(fleet: &Fleet, search: &str, refresh: u64) -> Markup {
+    page(
+        &fleet_title(fleet),
+        Root(0),
+        None,
+        &html! {
+            header {
+                h1 { "Fleet" }
+                form role="search" {
+                    label { "Search " input #search name="search" type="search" value=(search) autocomplete="off"; }
+                }
+            }
+            p #stale role="status" hidden {}
+            main #fleet data-refresh=(refresh) { (fleet_part(fleet, search)) }
+        },
+    )
+}
+
+/// What a refresh replaces.
+pub fn fleet_part(fleet: &Fleet, search: &str) -> Markup {
+    let found: Vec<_> = fleet.find(search).collect();
+    let shown = &found[..found.len().min(MAX_ROWS)];
+    html! {
+        p.summary data-page-title=(fleet_title(fleet)) {
+            (fleet.summary()) " · "
+            time datetime=(fleet.at.to_rfc3339()) { (fleet.at.format("%H:%M:%S UTC")) }
+        }
+        @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
+        @if fleet.servers.is_empty() {
+            p { "No server has sent a heartbeat yet." }
+        } @else {
+            (problems(fleet))
+            @if shown.len() < found.len() {
+                p { "The first " (shown.len()) " of " (found.len()) " servers, problems first. A search finds the others." }
+            }
+            @if found.is_empty() { p { "No server matches this search." } }
+            table role="table" {
+                caption { "Servers, problems first" }
+                thead role="rowgroup" { tr role="row" {
+                    @for title in ["Server", "Status", "Last seen", "CPU", "Memory", "Disk", "Free", "Remarks"] {
+                        th scope="col" role="columnheader" { (title) }
+                    }
+                } }
+                tbody role="rowgroup" { @for server in shown { (row(server, fleet.at)) } }
+            }
+        }
+    }
+}
+
+/// Everything that is wrong, in words, each a link; or that nothing is.
+fn problems(fleet: &Fleet) -> Markup {
+    let problems: Vec<_> = fleet.problems().collect();
+    let shown = &problems[..problems.len().min(MAX_PROBLEMS)];
+    html! {
+        @if problems.is_empty() {
+            @let servers = fleet.servers.len();
+            p.well { @if servers == 1 { "The only server is well" } @else { "All " (servers) " servers are well" } }
+        } @else {
+            ul.problems aria-label="Problems" {
+                @for (server, problem) in shown {
+                    li { a href={ "servers/" (server.id()) } { (server.id()) } " " (problem) }
+                }
+                @if shown.len() < problems.len() { li { "and " (problems.len() - shown.len()) " more" } }
+            }
+        }
+    }
+}
+
+/// The most problems that are said in words; the table has them all.
+const MAX_PROBLEMS: usize = 20;
+
 fn row(server: &Server, now: DateTime<Utc>) -> Markup {
     html! {
         tr.offline[!server.is_online] role="row" {
             th scope="row" role="rowheader" {
-                a href={ "/servers/" (server.id()) } { (server.id()) }
+                a href={ "servers/" (server.id()) } { (server.id()) }
                 @if let Some(hostname) = &server.stored.hostname { " " small { (hostname) } }
             }
             td role="cell" { (status(server)) }
@@ -97,6 +192,9 @@ fn row(server: &Server, now: DateTime<Utc>) -> Markup {
             td role="cell" data-title="CPU" { (bar(server, CPU)) }
             td role="cell" data-title="Memory" { (bar(server, MEMORY)) }
             td role="cell" data-title="Disk" { (bar(server, DISK)) }
+            td role="cell" data-title="Free" {
+                @if let Some(free) = server.free_gb() { (chart::gigabytes(free)) } @else { "–" }
+            }
             td role="cell" { (remarks(server)) }
         }
     }
@@ -138,27 +236,23 @@ fn remarks(server: &Server) -> Markup {
 }
 
 /// One server, with a place for its charts.
-pub fn server(server: &Server, now: DateTime<Utc>) -> Markup {
-    let charts = METRICS.iter().map(|metric| {
-        json!({
-            "name": metric.name,
-            "label": metric.label(),
-            "unit": series::unit(metric),
-            "isPercent": metric.rule == Rule::Percent,
-            // A limit on a counter is on its value, and the chart shows its rate.
-            "limit": server.limit(metric).filter(|_| !metric.is_counter),
-        })
-    });
-    let metrics = json!(charts.collect::<Vec<_>>()).to_string();
+pub fn server(server: &Server, fleet: &Fleet, refresh: u64) -> Markup {
+    let root = Root(1);
+    let charts = json!(chart::of(server)).to_string();
     let os = &server.stored.os;
     let parts = [&os.distribution, &os.version, &os.architecture];
     let system: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+    let uptime = server.value(UPTIME).filter(|_| server.is_online);
+    // A number that is too large becomes the largest one.
+    let uptime =
+        uptime.map(|seconds| TimeDelta::try_seconds(seconds as i64).unwrap_or(TimeDelta::MAX));
     page(
         &format!("{} – heartbeat", server.id()),
-        false,
+        root,
+        None,
         &html! {
             header {
-                h1 { a href="/" { "Fleet" } " / " (server.id()) }
+                h1 { a href=(root.to("")) { "Fleet" } " / " (server.id()) }
                 nav aria-label="Time" {
                     @for range in ["1h", "6h", "24h", "7d", "30d"] {
                         a.range href={ "#" (range) } { (range) }
@@ -168,9 +262,16 @@ pub fn server(server: &Server, now: DateTime<Utc>) -> Markup {
             p #stale role="status" hidden {}
             main {
                 p.summary {
-                    (status(server)) ", " (seen(server, now))
+                    (status(server)) ", " (seen(server, fleet.at))
                     @if let Some(hostname) = &server.stored.hostname { " · " (hostname) }
                     @if !system.is_empty() { " · " (system.join(" ")) }
+                    @if let Some(uptime) = uptime { " · up for " (time::rounded(uptime)) }
+                }
+                @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
+                @if server.problems().next().is_some() {
+                    ul.problems aria-label="Problems" {
+                        @for problem in server.problems() { li { (server.id()) " " (problem) } }
+                    }
                 }
                 p { (remarks(server)) }
                 p #shown role="status" {}
@@ -178,9 +279,31 @@ pub fn server(server: &Server, now: DateTime<Utc>) -> Markup {
                     "Drag over a chart to zoom in, double-click to zoom out. With the keyboard: arrow keys move the pointer, Shift \
                      with them selects, Enter zooms in, Escape zooms out."
                 }
-                div #charts data-server=(server.id()) data-metrics=(metrics) {}
+                div #charts data-server=(server.id()) data-charts=(charts) data-refresh=(refresh) data-now=(fleet.at.to_rfc3339()) {}
                 noscript { p { "The charts need JavaScript. " code { "heartbeatctl history" } " draws them in a terminal." } }
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lead_back_to_the_root() {
+        for (path, style, start) in [
+            ("/", "style.css", "./"),
+            ("/nothing", "style.css", "./"),
+            ("/servers/web-1", "../style.css", "../"),
+            ("/a/b/c", "../../style.css", "../../"),
+        ] {
+            let root = Root::of(path);
+            assert_eq!(
+                (root.to("style.css").as_str(), root.to("").as_str()),
+                (style, start),
+                "{path}"
+            );
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //!
 //! Whoever serves it brings a client, so nothing here knows credentials or a command line.
 
+mod chart;
+mod clock;
 mod explain;
 pub mod fleet;
 pub mod history;
@@ -10,8 +12,13 @@ mod html;
 mod json;
 mod openmetrics;
 mod router;
+mod scans;
+mod tables;
 pub mod time;
 
+pub use clock::Clock;
 pub use explain::{explain, explain_in};
 pub use fleet::Fleet;
-pub use router::{Tables, router, with_headers};
+pub use html::sign_in;
+pub use router::{Options, STYLE, protected, router};
+pub use tables::Tables;

@@ -2,60 +2,68 @@
 
 use crate::fleet::Fleet;
 use crate::history::{Period, Request, Source, output};
-use crate::{html, openmetrics, time};
-use aws_sdk_dynamodb::Client;
+use crate::html::{self, Root};
+use crate::scans::Scans;
+use crate::tables::Tables;
+use crate::{openmetrics, time};
 use axum::Router;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::extract::{OriginalUri, Path, Query, Request as HttpRequest, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use chrono::Utc;
 use maud::Markup;
 use serde::Deserialize;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tables::{METRICS, ServerId};
-use tokio::sync::Mutex;
+
+/// The style of every page.
+pub const STYLE: &str = include_str!("style.css");
 
 /// How old the fleet may be that a page shows, so that several requests at once are one scan.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How old it may be for Prometheus.
+/// How old it may be for Prometheus, and for a search, which asks again with each key.
 const SCRAPED: Duration = Duration::from_secs(10);
 
-/// On every response. Nothing is loaded from elsewhere, and nothing that came from an agent can run.
+/// On every response that has no other. Nothing is loaded from elsewhere, nothing that came from an agent can run, and no other
+/// page shows this one within itself.
 const HEADERS: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:",
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// The tables that the page reads, and a client for them.
-pub struct Tables {
-    pub client: Client,
-    pub servers: String,
-    pub metrics: String,
+/// What depends on who serves the page.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How often an open page asks anew.
+    pub refresh: Duration,
+    /// The most bytes of a body for programs, as [`transport_size`] counts them.
+    pub max_body: Option<usize>,
 }
 
 /// What the requests share.
 struct App {
     tables: Tables,
-    /// The fleet when it was last read.
-    fleet: Mutex<Option<(Instant, Arc<Fleet>)>>,
+    scans: Scans,
+    options: Options,
 }
 
-/// The page. Whoever serves it decides who may see it, and gives every response its [headers](with_headers).
-pub fn router(tables: Tables) -> Router {
-    let style = async || text("text/css", include_str!("style.css"));
+/// The page. Whoever serves it decides who may see it, and [protects](protected) it.
+pub fn router(tables: Tables, options: Options) -> Router {
+    let style = async || text("text/css", STYLE);
     let script = async || text("text/javascript", include_str!("app.js"));
     let app = App {
+        scans: Scans::new(tables.clone()),
         tables,
-        fleet: Mutex::default(),
+        options,
     };
     Router::new()
         .route("/", get(fleet_page))
@@ -66,38 +74,40 @@ pub fn router(tables: Tables) -> Router {
         .route("/metrics", get(metrics))
         .route("/style.css", get(style))
         .route("/app.js", get(script))
-        .fallback(async || Failure::NotFound.page())
+        .fallback(async move |uri: Uri| Failure::NotFound.page(Root::of(uri.path()), &options))
         .with_state(Arc::new(app))
 }
 
-/// The same with the headers of every response, also of those that a layer of it gave.
-pub fn with_headers(router: Router) -> Router {
-    router.layer(map_response(async |mut response: Response| {
-        for (name, value) in HEADERS {
-            let value = HeaderValue::from_static(value);
-            response.headers_mut().insert(name, value);
-        }
-        response
-    }))
+/// The same, closed to the pages of other sites, and with the headers of every response, also of those that a layer of it gave.
+pub fn protected(router: Router) -> Router {
+    router
+        .layer(from_fn(async |request: HttpRequest, next: Next| {
+            if is_of_another_site(request.headers()) {
+                let reason = "Another site's page may link to this one, but not read it.\n";
+                return (StatusCode::FORBIDDEN, reason).into_response();
+            }
+            next.run(request).await
+        }))
+        .layer(map_response(async |mut response: Response| {
+            for (name, value) in HEADERS {
+                let headers = response.headers_mut();
+                headers
+                    .entry(name)
+                    .or_insert(HeaderValue::from_static(value));
+            }
+            response
+        }))
 }
 
-impl App {
-    /// The fleet, at most this old.
-    async fn fleet(&self, age: Duration) -> anyhow::Result<Arc<Fleet>> {
-        // Whoever comes while the table is scanned waits for that scan.
-        let mut last = self.fleet.lock().await;
-        if let Some((at, fleet)) = &*last
-            && at.elapsed() < age
-        {
-            return Ok(fleet.clone());
-        }
-        let Tables {
-            client, servers, ..
-        } = &self.tables;
-        let fleet = Arc::new(Fleet::read(client, servers, Utc::now()).await?);
-        *last = Some((Instant::now(), fleet.clone()));
-        Ok(fleet)
-    }
+/// Whether a page of another site asks, other than by a link that somebody follows. What does not say who asks is no browser.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let is = |name, value: &str| {
+        headers
+            .get(name)
+            .is_some_and(|sent| sent.as_bytes() == value.as_bytes())
+    };
+    let is_link = is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document");
+    is("sec-fetch-site", "cross-site") && !is_link
 }
 
 /// Why there is no answer.
@@ -106,6 +116,8 @@ enum Failure {
     BadRequest(String),
     /// AWS cannot be read: a later attempt may succeed.
     Aws(anyhow::Error),
+    /// The answer has so many bytes.
+    TooLarge(usize),
 }
 
 impl Failure {
@@ -117,14 +129,22 @@ impl Failure {
             ),
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, reason.clone()),
             Self::Aws(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}")),
+            Self::TooLarge(bytes) => {
+                let megabytes = *bytes as f64 / 1e6;
+                let reason = format!(
+                    "This answer would have {megabytes:.1} MB, and AWS Lambda passes on 6. `heartbeatctl web` serves it \
+                     on your machine; a search or a shorter time makes it smaller."
+                );
+                (StatusCode::SERVICE_UNAVAILABLE, reason)
+            }
         }
     }
 
     /// A page, which is retried by itself if that may help.
-    fn page(&self) -> Response {
+    fn page(&self, root: Root, options: &Options) -> Response {
         let (status, reason) = self.parts();
-        let retries = matches!(self, Self::Aws(_));
-        (status, html::failure(&reason, retries)).into_response()
+        let retried_after = matches!(self, Self::Aws(_)).then(|| options.refresh.as_secs());
+        (status, html::failure(&reason, root, retried_after)).into_response()
     }
 
     fn json(&self) -> Response {
@@ -143,47 +163,91 @@ fn text(kind: &'static str, body: impl IntoResponse) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], body)
 }
 
-async fn fleet_page(State(app): State<Arc<App>>) -> Result<Markup, Response> {
-    let fleet = app
-        .fleet(FRESH)
-        .await
-        .map_err(|error| Failure::Aws(error).page())?;
-    Ok(html::fleet(&fleet))
+/// The size of a body within Lambda's response, which is JSON: a string in which some characters need two, or base64.
+fn transport_size(body: &[u8]) -> usize {
+    let escaped = body
+        .iter()
+        .filter(|byte| matches!(byte, b'"' | b'\\' | b'\n'))
+        .count();
+    body.len() + escaped.max(body.len() / 3)
 }
 
-async fn fleet_part(State(app): State<Arc<App>>) -> Result<Markup, Response> {
-    let fleet = app
-        .fleet(FRESH)
-        .await
-        .map_err(|error| Failure::Aws(error).text())?;
-    Ok(html::fleet_part(&fleet))
+impl App {
+    async fn fleet(&self, age: Duration) -> Result<Arc<Fleet>, Failure> {
+        self.scans.fleet(age).await.map_err(Failure::Aws)
+    }
+
+    /// A body for programs, if it is not too large.
+    fn fitting(&self, kind: &'static str, body: impl Into<Vec<u8>>) -> Result<Response, Failure> {
+        let body = body.into();
+        let size = transport_size(&body);
+        if self.options.max_body.is_some_and(|max| size > max) {
+            return Err(Failure::TooLarge(size));
+        }
+        Ok(text(kind, body).into_response())
+    }
+}
+
+#[derive(Deserialize)]
+struct Search {
+    #[serde(default)]
+    search: String,
+}
+
+impl Search {
+    /// How old the fleet may be in which it searches.
+    const fn age(&self) -> Duration {
+        if self.search.is_empty() {
+            FRESH
+        } else {
+            SCRAPED
+        }
+    }
+}
+
+async fn fleet_page(
+    State(app): State<Arc<App>>,
+    Query(query): Query<Search>,
+) -> Result<Markup, Response> {
+    let fleet = app.fleet(query.age()).await;
+    let fleet = fleet.map_err(|failure| failure.page(Root::of("/"), &app.options))?;
+    let refresh = app.options.refresh.as_secs();
+    Ok(html::fleet(&fleet, &query.search, refresh))
+}
+
+async fn fleet_part(
+    State(app): State<Arc<App>>,
+    Query(query): Query<Search>,
+) -> Result<Markup, Response> {
+    let fleet = app.fleet(query.age()).await;
+    let fleet = fleet.map_err(|failure| failure.text())?;
+    Ok(html::fleet_part(&fleet, &query.search))
 }
 
 async fn server_page(
     State(app): State<Arc<App>>,
+    OriginalUri(uri): OriginalUri,
     Path(id): Path<String>,
 ) -> Result<Markup, Response> {
-    let fleet = app
-        .fleet(FRESH)
-        .await
-        .map_err(|error| Failure::Aws(error).page())?;
-    let server = fleet
-        .servers
-        .iter()
-        .find(|server| server.id() == id)
-        .ok_or_else(|| Failure::NotFound.page())?;
-    Ok(html::server(server, fleet.at))
+    let failed = |failure: Failure| failure.page(Root::of(uri.path()), &app.options);
+    let fleet = app.fleet(FRESH).await.map_err(failed)?;
+    let server = fleet.server(&id).ok_or_else(|| failed(Failure::NotFound))?;
+    Ok(html::server(server, &fleet, app.options.refresh.as_secs()))
 }
 
-async fn servers_json(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Response> {
-    let fleet = app
-        .fleet(FRESH)
-        .await
-        .map_err(|error| Failure::Aws(error).json())?;
-    let json = fleet
-        .json()
-        .map_err(|error| Failure::Aws(error.into()).json())?;
-    Ok(text("application/json", json))
+async fn servers_json(
+    State(app): State<Arc<App>>,
+    Query(query): Query<Search>,
+) -> Result<Response, Response> {
+    let answer = async {
+        let fleet = app.fleet(query.age()).await?;
+        let json = fleet.json(&query.search);
+        app.fitting(
+            "application/json",
+            json.map_err(|error| Failure::Aws(error.into()))?,
+        )
+    };
+    answer.await.map_err(|failure: Failure| failure.json())
 }
 
 #[derive(Deserialize)]
@@ -197,49 +261,109 @@ async fn history_json(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
-) -> Result<impl IntoResponse, Response> {
-    let server: ServerId = id.parse().map_err(|_| Failure::NotFound.json())?;
-    let bad = |name: &'static str| {
-        move |reason: String| Failure::BadRequest(format!("{name}: {reason}")).json()
-    };
-    let since = time::moment(query.since.as_deref().unwrap_or("24h")).map_err(bad("since"))?;
-    let until = query
-        .until
-        .as_deref()
-        .map(time::moment)
-        .transpose()
-        .map_err(bad("until"))?;
-    let every = query
-        .every
-        .as_deref()
-        .map(time::positive_duration)
-        .transpose()
-        .map_err(bad("every"))?;
-    let period = Period::new(since, until, Utc::now()).map_err(bad("since"))?;
-    let source = Source {
-        client: app.tables.client.clone(),
-        table: app.tables.metrics.clone(),
-    };
-    let request = Request {
-        server,
-        metrics: METRICS.iter().collect(),
-        period,
-    };
-    let found = source
-        .read(&request, &|_| {})
-        .await
-        .map_err(|error| Failure::Aws(error).json())?;
-    let mut json = Vec::new();
-    output::json(&mut json, &found.rows, &request.metrics, every)
-        .map_err(|error| Failure::Aws(error.into()).json())?;
-    Ok(text("application/json", json))
+) -> Result<Response, Response> {
+    let answer = app.history(&id, &query).await;
+    answer.map_err(|failure| failure.json())
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Response> {
-    let fleet = app
-        .fleet(SCRAPED)
-        .await
-        .map_err(|error| Failure::Aws(error).text())?;
-    let encoded = openmetrics::encode(fleet).map_err(|error| Failure::Aws(error.into()).text())?;
-    Ok(text(openmetrics::CONTENT_TYPE, encoded))
+impl App {
+    async fn history(&self, id: &str, query: &HistoryQuery) -> Result<Response, Failure> {
+        let server: ServerId = id.parse().map_err(|_| Failure::NotFound)?;
+        let bad = |name: &'static str| {
+            move |reason: String| Failure::BadRequest(format!("{name}: {reason}"))
+        };
+        let since = time::moment(query.since.as_deref().unwrap_or("24h")).map_err(bad("since"))?;
+        let until = query
+            .until
+            .as_deref()
+            .map(time::moment)
+            .transpose()
+            .map_err(bad("until"))?;
+        let every = query
+            .every
+            .as_deref()
+            .map(time::positive_duration)
+            .transpose()
+            .map_err(bad("every"))?;
+        let period = Period::new(since, until, self.tables.clock.now()).map_err(bad("since"))?;
+        let source = Source {
+            client: self.tables.client.clone(),
+            table: self.tables.metrics.clone(),
+        };
+        let request = Request {
+            server,
+            metrics: METRICS.iter().collect(),
+            period,
+        };
+        let mut json = Vec::new();
+        let (written, is_empty) = if let Some(every) = every {
+            let found = source.buckets(&request, every, &|_| {}).await;
+            let found = found.map_err(Failure::Aws)?.found;
+            let written = output::json_of_buckets(&mut json, &found, &request.metrics);
+            (written, found.is_empty())
+        } else {
+            let found = source.rows(&request, &|_| {}).await;
+            let found = found.map_err(Failure::Aws)?.found;
+            let written = output::json_of_rows(&mut json, &found, &request.metrics);
+            (written, found.is_empty())
+        };
+        written.map_err(|error| Failure::Aws(error.into()))?;
+        // A server that was forgotten has rows until they expire.
+        if is_empty && self.fleet(SCRAPED).await?.server(id).is_none() {
+            return Err(Failure::NotFound);
+        }
+        self.fitting("application/json", json)
+    }
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Response> {
+    let answer = async {
+        let encoded = openmetrics::encode(app.fleet(SCRAPED).await?);
+        app.fitting(
+            openmetrics::CONTENT_TYPE,
+            encoded.map_err(|error| Failure::Aws(error.into()))?,
+        )
+    };
+    answer.await.map_err(|failure: Failure| failure.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C13.11
+    #[test]
+    fn another_sites_page_may_only_link_here() {
+        for (site, mode, dest, is_rejected) in [
+            ("", "", "", false),
+            ("same-origin", "cors", "empty", false),
+            ("none", "navigate", "document", false),
+            ("cross-site", "navigate", "document", false),
+            ("cross-site", "navigate", "iframe", true),
+            ("cross-site", "no-cors", "image", true),
+            ("cross-site", "cors", "empty", true),
+            ("cross-site", "", "", true),
+        ] {
+            let headers = [
+                ("sec-fetch-site", site),
+                ("sec-fetch-mode", mode),
+                ("sec-fetch-dest", dest),
+            ];
+            let sent = headers.into_iter().filter(|(_, value)| !value.is_empty());
+            let map = sent.map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            });
+            let headers: HeaderMap = map.collect();
+            assert_eq!(is_of_another_site(&headers), is_rejected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_counts_as_lambda_sends_it() {
+        assert_eq!(transport_size(b"plain text, 18 B.."), 18 + 6);
+        assert_eq!(transport_size(b"\"\"\n\\"), 8);
+    }
 }

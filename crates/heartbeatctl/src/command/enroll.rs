@@ -80,7 +80,7 @@ impl Command {
         };
         let keys = KeysTable {
             name: aws.name(&KEYS).await?,
-            client: aws.dynamodb().await,
+            client: aws.dynamodb().await?,
         };
         let servers = Servers::new(&aws).await?;
         let mut failed = Vec::new();

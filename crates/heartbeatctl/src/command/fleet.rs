@@ -7,9 +7,9 @@ mod table;
 use crate::aws::Aws;
 use crate::stop;
 use crate::target::{METRICS, SERVERS, Target};
-use crate::terminal::{columns, print, printable};
+use crate::terminal::{colours, columns, cut, is_dumb, print, printable};
 use anyhow::{bail, ensure};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use clap::Args;
 use clap::error::ErrorKind;
 use crossterm::terminal::size;
@@ -45,12 +45,13 @@ impl Command {
             self.watch.is_none() || is_terminal,
             "--watch needs a terminal"
         );
+        ensure!(
+            self.watch.is_none() || !is_dumb(),
+            "--watch draws over what it has drawn, which this terminal (TERM=dumb) cannot"
+        );
         let aws = Aws::new(target);
-        let view = View(Tables {
-            servers: aws.name(&SERVERS).await?,
-            metrics: aws.name(&METRICS).await?,
-            client: aws.dynamodb().await,
-        });
+        let (servers, metrics) = (aws.name(&SERVERS).await?, aws.name(&METRICS).await?);
+        let view = View(Tables::new(&aws.dynamodb().await?, servers, metrics));
         if let Some(interval) = self.watch {
             return tokio::select! {
                 watched = view.watch(interval.to_std()?) => watched,
@@ -59,7 +60,7 @@ impl Command {
         }
         let fleet = view.fleet().await?;
         if target.json {
-            return Ok(print(&fleet.json()?)?);
+            return Ok(print(&fleet.json("")?)?);
         }
         let sparklines = if is_terminal {
             view.sparklines(&fleet).await?
@@ -75,10 +76,7 @@ struct View(Tables);
 
 impl View {
     async fn fleet(&self) -> anyhow::Result<Fleet> {
-        let Tables {
-            client, servers, ..
-        } = &self.0;
-        Fleet::read(client, servers, Utc::now()).await
+        Fleet::read(&self.0, || {}).await
     }
 
     /// Reads the sparklines that the terminal has room for.
@@ -110,7 +108,7 @@ impl View {
                 }
                 Err(error) => {
                     let reason = printable(&format!("not refreshed: {error:#}"));
-                    let line: String = reason.chars().take(columns()).collect();
+                    let line = cut(&reason, columns());
                     screen.draw(&format!("{line}\n\n{frame}"))?;
                 }
             }
@@ -122,9 +120,4 @@ impl View {
 /// Renders the fleet for standard output.
 fn paint(fleet: &Fleet, sparklines: &[Sparkline]) -> String {
     table::paint(fleet, sparklines, columns(), colours())
-}
-
-/// Whether to use colours: on a terminal, unless `NO_COLOR` is set.
-fn colours() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

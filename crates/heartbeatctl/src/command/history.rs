@@ -4,16 +4,18 @@ mod chart;
 
 use crate::aws::Aws;
 use crate::target::{METRICS, SERVERS, Target};
-use crate::terminal::{columns, print, print_bytes};
+use crate::terminal::{chart_columns, is_dumb, print, print_bytes};
 use anyhow::{anyhow, bail, ensure};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use clap::error::ErrorKind;
-use page::history::{MAX_AHEAD, Period, Request, Rows, Source, output};
+use page::history::series::Bucket;
+use page::history::{Found, MAX_AHEAD, Period, Request, Source, output};
 use page::{explain_in, time};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 use tables::metric::{METRICS as ALL, Metric};
+use tables::row::Recorded;
 use tables::{ServerId, server};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -102,10 +104,24 @@ impl Command {
 
         let aws = Aws::new(target);
         let source = Source {
-            client: aws.dynamodb().await,
+            client: aws.dynamodb().await?,
             table: aws.name(&METRICS).await?,
         };
-        let Rows { rows, ahead } = with_progress(&source, &request).await?;
+        let (sender, receiver) = watch::channel(0);
+        let progress = |rows| sender.send_modify(|sum| *sum += rows);
+        let reading = async {
+            Ok(match self.every {
+                Some(every) => {
+                    let Found { found, ahead } = source.buckets(&request, every, &progress).await?;
+                    (Measured::Buckets(found), ahead)
+                }
+                None => {
+                    let Found { found, ahead } = source.rows(&request, &progress).await?;
+                    (Measured::Rows(found), ahead)
+                }
+            })
+        };
+        let (measured, ahead) = with_progress(receiver, reading).await?;
         if ahead > 0 {
             let or_more = if ahead == MAX_AHEAD { " or more" } else { "" };
             eprintln!(
@@ -113,9 +129,9 @@ impl Command {
                 server
             );
         }
-        if rows.is_empty() {
+        if measured.is_empty() {
             let servers = aws.name(&SERVERS).await?;
-            let get = aws.dynamodb().await.get_item().table_name(&servers);
+            let get = aws.dynamodb().await?.get_item().table_name(&servers);
             let found = server::find(get, server)
                 .send()
                 .await
@@ -132,31 +148,60 @@ impl Command {
                 tables::time::format(period.until)
             );
         }
-        if is_for_programs {
-            let mut printed = Vec::new();
-            if self.csv {
-                output::csv(&mut printed, &rows, metrics, self.every)?;
-            } else {
-                output::json(&mut printed, &rows, metrics, self.every)?;
+        let mut printed = Vec::new();
+        match (&measured, self.csv) {
+            (Measured::Rows(rows), _) if !is_for_programs => {
+                let shown = [period.since, period.until];
+                return draw(rows, metrics, shown);
             }
-            return Ok(print_bytes(&printed)?);
+            (Measured::Rows(rows), true) => output::csv_of_rows(&mut printed, rows, metrics)?,
+            (Measured::Rows(rows), false) => output::json_of_rows(&mut printed, rows, metrics)?,
+            (Measured::Buckets(buckets), true) => {
+                output::csv_of_buckets(&mut printed, buckets, metrics)?;
+            }
+            (Measured::Buckets(buckets), false) => {
+                output::json_of_buckets(&mut printed, buckets, metrics)?;
+            }
         }
-        if rows.is_empty() {
-            return Ok(());
+        Ok(print_bytes(&printed)?)
+    }
+}
+
+fn draw(
+    rows: &[Recorded],
+    metrics: &[&'static Metric],
+    period: [DateTime<Utc>; 2],
+) -> anyhow::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let charts = metrics
+        .iter()
+        .map(|metric| chart::draw(rows, metric, period, chart_columns()));
+    Ok(print(&charts.collect::<Vec<_>>().join("\n\n"))?)
+}
+
+/// What was read.
+enum Measured {
+    Rows(Vec<Recorded>),
+    Buckets(Vec<Bucket>),
+}
+
+impl Measured {
+    const fn is_empty(&self) -> bool {
+        match self {
+            Self::Rows(rows) => rows.is_empty(),
+            Self::Buckets(buckets) => buckets.is_empty(),
         }
-        let charts = metrics
-            .iter()
-            .map(|metric| chart::draw(&rows, metric, [period.since, period.until], columns()));
-        Ok(print(&charts.collect::<Vec<_>>().join("\n\n"))?)
     }
 }
 
 /// Reads, and says on a terminal how far it is when it takes longer than a second.
-async fn with_progress(source: &Source, request: &Request) -> anyhow::Result<Rows> {
-    let (sender, receiver) = watch::channel(0_usize);
-    let progress = |rows| sender.send_modify(|sum| *sum += rows);
-    let reading = source.read(request, &progress);
-    if !io::stderr().is_terminal() {
+async fn with_progress<T>(
+    rows_read: watch::Receiver<usize>,
+    reading: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    if !io::stderr().is_terminal() || is_dumb() {
         return reading.await;
     }
     tokio::pin!(reading);
@@ -171,7 +216,7 @@ async fn with_progress(source: &Source, request: &Request) -> anyhow::Result<Row
                 return rows;
             }
             () = sleep_until(next) => {
-                eprint!("\r\x1b[K{} rows read …", *receiver.borrow());
+                eprint!("\r\x1b[K{} rows read …", *rows_read.borrow());
                 is_shown = true;
                 next += Duration::from_millis(200);
             }

@@ -37,7 +37,7 @@ impl Command {
         let aws = Aws::new(target);
         let table = KeysTable {
             name: aws.name(&KEYS).await?,
-            client: aws.dynamodb().await,
+            client: aws.dynamodb().await?,
         };
         match self.action {
             Action::Add(add) => add.run(&table, target.json).await,

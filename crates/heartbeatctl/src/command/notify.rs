@@ -51,7 +51,7 @@ impl Command {
         let Action::Test = self.action;
         let aws = Aws::new(target);
         let topic = aws.name(&TOPIC).await?;
-        let sns = aws.sns().await;
+        let sns = aws.sns().await?;
         let default = json!(Message::test(TEXT.to_owned())).to_string();
         let message = json!({ "default": default, "email": TEXT, "sms": TEXT });
         let publish = sns

@@ -47,7 +47,7 @@ impl Command {
         let aws = Aws::new(target);
         let keys = KeysTable {
             name: aws.name(&KEYS).await?,
-            client: aws.dynamodb().await,
+            client: aws.dynamodb().await?,
         };
         let servers = Servers::new(&aws).await?;
         let retired = match (&self.server, self.silent_for) {

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, clippy::unwrap_used, missing_docs)]
 
 mod enroll;
+mod environment;
 mod events;
 mod fleet;
 mod history;

@@ -5,6 +5,10 @@ use crate::time::{rounded, to_the_minute};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::fmt;
 use tables::problem::{Key, Problem};
+use tables::{Metric, ServiceStatus};
+
+const REBOOT: &Metric = Metric::named("reboot_required");
+const SECURITY_UPDATES: &Metric = Metric::named("security_updates");
 
 /// One thing about a server. It is displayed as words that follow the server's name.
 #[derive(Debug)]
@@ -17,6 +21,14 @@ pub enum Remark<'a> {
     Silenced(DateTime<Utc>),
     /// Its clock is so far ahead.
     Clock(TimeDelta),
+    /// An upgrade waits for a reboot.
+    Reboot,
+    /// So many of its packages have a vulnerability that an upgrade fixes.
+    SecurityUpdates(f64),
+    /// Nothing is known but that it sends heartbeats.
+    NoReading,
+    /// The agent cannot tell what this service does.
+    Service(&'a str),
 }
 
 impl Server {
@@ -30,6 +42,23 @@ impl Server {
             .chain(back.map(|at| Remark::Back(at.time)))
             .chain(self.stored.silenced_until.map(Remark::Silenced))
             .chain(clock.map(|seconds| Remark::Clock(TimeDelta::seconds(seconds))))
+            .chain(self.reading_remarks())
+    }
+
+    fn reading_remarks(&self) -> impl Iterator<Item = Remark<'_>> {
+        let positive = |metric| self.value(metric).filter(|value| *value > 0.0);
+        let reading = self.stored.reading.as_ref();
+        let services = reading.and_then(|reading| reading.services.as_ref());
+        let unknown = services
+            .into_iter()
+            .flat_map(|services| &services.not_running)
+            .filter(|service| service.status == ServiceStatus::Unknown);
+        let reboot = positive(REBOOT).map(|_| Remark::Reboot);
+        let updates = positive(SECURITY_UPDATES).map(Remark::SecurityUpdates);
+        let is_silent = self.is_online && reading.is_none();
+        (reboot.into_iter().chain(updates))
+            .chain(unknown.map(|service| Remark::Service(&service.name)))
+            .chain(is_silent.then_some(Remark::NoReading))
     }
 }
 
@@ -53,6 +82,13 @@ impl fmt::Display for Remark<'_> {
                 let direction = if is_ahead { "ahead" } else { "behind" };
                 write!(f, "clock {} {direction}", rounded(*error))
             }
+            Self::Reboot => f.write_str("needs a reboot"),
+            Self::SecurityUpdates(count) => {
+                let s = if *count == 1.0 { "" } else { "s" };
+                write!(f, "{count} security update{s}")
+            }
+            Self::NoReading => f.write_str("has sent no reading"),
+            Self::Service(name) => write!(f, "the state of service {name} is unknown"),
         }
     }
 }

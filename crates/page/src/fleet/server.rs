@@ -1,13 +1,13 @@
 //! One server as it is judged now.
 
 use crate::json::number;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use tables::problem::Key;
-use tables::server::{Reading, Rules, Server as StoredServer, Status};
+use tables::server::{Os, Reading, Rules, Server as StoredServer, Status};
 use tables::time::format;
 use tables::{Limits, METRICS, Metric, Number};
 
@@ -30,6 +30,8 @@ pub const MEMORY: &Metric = Metric::named("memory_percent");
 pub const DISK: &Metric = Metric::named("disk_percent");
 pub const LOAD: &Metric = Metric::named("load_1m");
 pub const UPTIME: &Metric = Metric::named("uptime_seconds");
+const DISK_TOTAL: &Metric = Metric::named("disk_total_gb");
+const DISK_USED: &Metric = Metric::named("disk_used_gb");
 
 impl Server {
     /// A server as it is now.
@@ -106,6 +108,34 @@ impl Server {
         (error.abs() > CLOCK_TOLERANCE).then(|| error.as_seconds_f64().round() as i64)
     }
 
+    /// Whether each of these words, in lower case, is in what is known of it.
+    pub(super) fn has_words(&self, words: &[String]) -> bool {
+        if words.is_empty() {
+            return true;
+        }
+        let Os {
+            distribution,
+            version,
+            ..
+        } = &self.stored.os;
+        let names = [&self.stored.hostname, distribution, version]
+            .into_iter()
+            .flatten();
+        let mut text: Vec<_> = names.cloned().collect();
+        text.extend([self.id().to_owned(), self.status().as_str().to_owned()]);
+        text.extend(self.remarks().map(|remark| remark.to_string()));
+        text.extend(self.problems().map(|problem| problem.to_string()));
+        let text = text.join(" ").to_lowercase();
+        words.iter().all(|word| text.contains(word))
+    }
+
+    /// The free space of the disk that `disk_total_gb` describes, GB.
+    #[must_use]
+    pub fn free_gb(&self) -> Option<f64> {
+        let [total, used] = [DISK_TOTAL, DISK_USED].map(|metric| self.value(metric));
+        Some((total? - used?).max(0.0))
+    }
+
     /// Sort key that puts the newest problems first: servers that went offline, the latest on top, then those with a
     /// metric at its limit, then the others by name.
     pub(super) fn rank(&self) -> impl Ord + use<> {
@@ -133,7 +163,8 @@ fn is_online(stored: &StoredServer, rules: &Rules, now: DateTime<Utc>) -> bool {
 impl Serialize for Server {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let stored = &self.stored;
-        let time = |time: &Option<tables::time::Stored>| time.as_ref().map(|time| time.time);
+        let time =
+            |time: &Option<tables::time::Stored>| time.as_ref().map(|time| rfc3339(time.time));
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("server_id", &stored.server_id)?;
         map.serialize_entry("hostname", &stored.hostname)?;
@@ -150,11 +181,11 @@ impl Serialize for Server {
                 "kind": key.kind().as_str(),
                 "name": name,
                 "limit": problem.limit,
-                "since": problem.since,
+                "since": rfc3339(problem.since),
             })
         });
         map.serialize_entry("problems", &problems.collect::<Vec<_>>())?;
-        map.serialize_entry("silenced_until", &stored.silenced_until)?;
+        map.serialize_entry("silenced_until", &stored.silenced_until.map(rfc3339))?;
         map.serialize_entry("os_distribution", &stored.os.distribution)?;
         map.serialize_entry("os_version", &stored.os.version)?;
         map.serialize_entry("kernel_version", &stored.os.kernel)?;
@@ -166,6 +197,10 @@ impl Serialize for Server {
         map.serialize_entry("clock_error_seconds", &self.clock_error_seconds())?;
         map.end()
     }
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// A reading as JSON: when it was taken and received, and its metrics.

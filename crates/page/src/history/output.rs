@@ -1,8 +1,7 @@
 //! Rows and buckets for programs.
 
-use super::series::{Bucket, Summary, buckets};
+use super::series::{Bucket, Summary};
 use crate::json::number;
-use chrono::TimeDelta;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use std::io::{self, Write};
@@ -11,33 +10,8 @@ use tables::metric::Metric;
 use tables::row::Recorded;
 use tables::time::format;
 
-/// A line per row, or per bucket if a length is given. What is absent is empty. No value needs quotes.
-pub fn csv(
-    out: &mut impl Write,
-    rows: &[Recorded],
-    metrics: &[&'static Metric],
-    every: Option<TimeDelta>,
-) -> io::Result<()> {
-    match every {
-        None => csv_of_rows(out, rows, metrics),
-        Some(every) => csv_of_buckets(out, &buckets(rows, metrics, every), metrics),
-    }
-}
-
-/// An object per row, or per bucket if a length is given, on a line of its own. What is absent is missing.
-pub fn json(
-    out: &mut impl Write,
-    rows: &[Recorded],
-    metrics: &[&'static Metric],
-    every: Option<TimeDelta>,
-) -> io::Result<()> {
-    match every {
-        None => json_of_rows(out, rows, metrics),
-        Some(every) => json_of_buckets(out, &buckets(rows, metrics, every), metrics),
-    }
-}
-
-fn csv_of_rows(
+/// A line per row. What is absent is empty. No value needs quotes.
+pub fn csv_of_rows(
     out: &mut impl Write,
     rows: &[Recorded],
     metrics: &[&'static Metric],
@@ -61,7 +35,8 @@ fn csv_of_rows(
     Ok(())
 }
 
-fn json_of_rows(
+/// An object per row, on a line of its own. What is absent is missing.
+pub fn json_of_rows(
     out: &mut impl Write,
     rows: &[Recorded],
     metrics: &[&'static Metric],
@@ -82,7 +57,8 @@ fn json_of_rows(
     })
 }
 
-fn csv_of_buckets(
+/// A line per bucket. What is absent is empty.
+pub fn csv_of_buckets(
     out: &mut impl Write,
     buckets: &[Bucket],
     metrics: &[&'static Metric],
@@ -107,7 +83,8 @@ fn csv_of_buckets(
     Ok(())
 }
 
-fn json_of_buckets(
+/// An object per bucket, on a line of its own. What is absent is missing.
+pub fn json_of_buckets(
     out: &mut impl Write,
     buckets: &[Bucket],
     metrics: &[&'static Metric],

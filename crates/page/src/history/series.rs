@@ -44,37 +44,76 @@ impl Summary {
 
 /// The time between two rows from which readings are missing: three times what is usual.
 pub fn gap(rows: &[Recorded]) -> TimeDelta {
-    let mut steps: Vec<_> = rows
-        .windows(2)
-        .map(|pair| pair[1].timestamp - pair[0].timestamp)
-        .collect();
+    gap_between(rows.iter().map(|row| row.timestamp).collect())
+}
+
+fn gap_between(mut times: Vec<DateTime<Utc>>) -> TimeDelta {
+    times.sort_unstable();
+    let mut steps: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     steps.sort_unstable();
     let median = steps.get(steps.len() / 2).copied();
     SHORTEST_GAP.max(median.unwrap_or_default() * 3)
 }
 
-/// The values of a gauge, or the rates of a counter per second. A rate stands at its end; there is none across a gap, or
-/// when the counter has fallen because the machine was restarted.
+/// The values of a gauge, or the rates of a counter per second, oldest first. A rate stands at its end; there is none across a
+/// gap, or when the counter has fallen because the machine was restarted.
 pub fn points(rows: &[Recorded], metric: &Metric, gap: TimeDelta) -> Vec<Point> {
     let values = rows.iter().filter_map(|row| {
         let value = row.metrics.value(metric)?;
-        Some((row.timestamp, value))
+        Some((row, value))
     });
-    if !metric.is_counter {
-        return values.map(|(time, value)| (time, value.as_f64())).collect();
+    if metric.is_counter {
+        let readings = values.map(|(row, value)| Reading::new(row, value));
+        return rates(readings.collect(), gap);
     }
-    let mut last: Option<(DateTime<Utc>, Number)> = None;
-    let rates = values.filter_map(|(time, value)| {
-        let (before, base) = last.replace((time, value))?;
-        let seconds = (time - before).as_seconds_f64();
-        let growth = match (base, value) {
+    values
+        .map(|(row, value)| (row.timestamp, value.as_f64()))
+        .collect()
+}
+
+/// A reading of a counter.
+#[derive(Clone, Copy)]
+struct Reading {
+    received_at: DateTime<Utc>,
+    timestamp: DateTime<Utc>,
+    value: Number,
+}
+
+impl Reading {
+    fn new(row: &Recorded, value: Number) -> Self {
+        Self {
+            received_at: row.received_at.unwrap_or(row.timestamp),
+            timestamp: row.timestamp,
+            value,
+        }
+    }
+}
+
+/// The growth per second between readings that were received one after another. After the agent's clock was set back, the rows
+/// of two times lie between each other, and neighbours by timestamp have nothing to do with each other.
+fn rates(mut readings: Vec<Reading>, gap: TimeDelta) -> Vec<Point> {
+    readings.sort_by_key(|reading| (reading.received_at, reading.timestamp));
+    let rates = readings.windows(2).filter_map(|pair| {
+        let [first, second] = [pair[0], pair[1]];
+        // What was kept may have been sent newest first.
+        let [before, after] = if first.timestamp <= second.timestamp {
+            [first, second]
+        } else {
+            [second, first]
+        };
+        let length = after.timestamp - before.timestamp;
+        let growth = match (before.value, after.value) {
             // Exact, however large.
             (Number::Whole(base), Number::Whole(value)) => value.checked_sub(base)? as f64,
             (base, value) => value.as_f64() - base.as_f64(),
         };
-        (seconds > 0.0 && time - before < gap && growth >= 0.0).then(|| (time, growth / seconds))
+        let seconds = length.as_seconds_f64();
+        (seconds > 0.0 && length < gap && growth >= 0.0)
+            .then(|| (after.timestamp, growth / seconds))
     });
-    rates.collect()
+    let mut points: Vec<_> = rates.collect();
+    points.sort_by_key(|(time, _)| *time);
+    points
 }
 
 /// The unit of a metric's points.
@@ -84,28 +123,90 @@ pub fn unit(metric: &Metric) -> String {
     format!("{}{per_second}", metric.unit.symbol())
 }
 
-/// Summaries of each length of time that has a value, oldest first.
-pub fn buckets(rows: &[Recorded], metrics: &[&Metric], every: TimeDelta) -> Vec<Bucket> {
-    let gap = gap(rows);
-    let every = every.num_milliseconds().max(1);
-    let mut values: BTreeMap<i64, Vec<Vec<f64>>> = BTreeMap::new();
-    for (index, metric) in metrics.iter().enumerate() {
-        for (time, value) in points(rows, metric, gap) {
-            let start = time.timestamp_millis().div_euclid(every) * every;
-            let bucket = values
-                .entry(start)
-                .or_insert_with(|| vec![Vec::new(); metrics.len()]);
-            bucket[index].push(value);
+/// Summaries of each length of time that has a value. Rows are added one at a time, and only what rates need is kept of them.
+pub struct Buckets {
+    metrics: Vec<&'static Metric>,
+    /// The length, milliseconds.
+    every: i64,
+    /// The sums of each metric by the start of their bucket.
+    sums: BTreeMap<i64, Vec<Option<Sum>>>,
+    /// The readings of each metric that is a counter.
+    counters: Vec<Vec<Reading>>,
+    times: Vec<DateTime<Utc>>,
+}
+
+/// What a summary is made of.
+#[derive(Clone, Copy)]
+struct Sum {
+    min: f64,
+    max: f64,
+    sum: f64,
+    count: u32,
+}
+
+impl Buckets {
+    pub fn new(metrics: &[&'static Metric], every: TimeDelta) -> Self {
+        Self {
+            metrics: metrics.to_vec(),
+            every: every.num_milliseconds().max(1),
+            sums: BTreeMap::new(),
+            counters: vec![Vec::new(); metrics.len()],
+            times: Vec::new(),
         }
     }
-    let buckets = values.into_iter().filter_map(|(start, values)| {
-        let summary = |values: &Vec<f64>| (!values.is_empty()).then(|| Summary::of(values));
-        Some(Bucket {
-            time: DateTime::from_timestamp_millis(start)?,
-            metrics: values.iter().map(summary).collect(),
-        })
-    });
-    buckets.collect()
+
+    pub fn add(&mut self, row: &Recorded) {
+        self.times.push(row.timestamp);
+        for index in 0..self.metrics.len() {
+            let metric = self.metrics[index];
+            match row.metrics.value(metric) {
+                None => {}
+                Some(value) if metric.is_counter => {
+                    self.counters[index].push(Reading::new(row, value));
+                }
+                Some(value) => self.add_point(index, (row.timestamp, value.as_f64())),
+            }
+        }
+    }
+
+    fn add_point(&mut self, index: usize, (time, value): Point) {
+        let start = time.timestamp_millis().div_euclid(self.every) * self.every;
+        let sums = self.sums.entry(start);
+        let sums = sums.or_insert_with(|| vec![None; self.metrics.len()]);
+        let sum = sums[index].get_or_insert(Sum {
+            min: value,
+            max: value,
+            sum: 0.0,
+            count: 0,
+        });
+        sum.min = sum.min.min(value);
+        sum.max = sum.max.max(value);
+        sum.sum += value;
+        sum.count += 1;
+    }
+
+    /// The buckets, oldest first.
+    pub fn finish(mut self) -> Vec<Bucket> {
+        let gap = gap_between(std::mem::take(&mut self.times));
+        for index in 0..self.metrics.len() {
+            let readings = std::mem::take(&mut self.counters[index]);
+            for point in rates(readings, gap) {
+                self.add_point(index, point);
+            }
+        }
+        let summary = |sum: Sum| Summary {
+            min: sum.min,
+            mean: sum.sum / f64::from(sum.count),
+            max: sum.max,
+        };
+        let buckets = self.sums.into_iter().filter_map(|(start, sums)| {
+            Some(Bucket {
+                time: DateTime::from_timestamp_millis(start)?,
+                metrics: sums.into_iter().map(|sum| sum.map(summary)).collect(),
+            })
+        });
+        buckets.collect()
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +254,51 @@ mod tests {
         assert!(rates(&[]).is_empty());
     }
 
+    // C13.9
+    #[test]
+    fn a_clock_that_is_set_back_changes_no_rate() {
+        // Ten bytes per second, by a clock that after two hours of readings shows the second one again.
+        let row = |minute: i64| Recorded {
+            timestamp: at(60 * if minute < 120 { minute } else { minute - 60 }),
+            received_at: Some(at(60 * minute)),
+            metrics: Metrics::from_fn(|metric| {
+                (metric.name == "network_rx_bytes").then_some(Number::Whole(600 * minute as u64))
+            }),
+        };
+        let mut rows: Vec<_> = (0..180).map(row).collect();
+        rows.sort_by_key(|row| row.timestamp);
+        let metric = Metric::find("network_rx_bytes").expect("a metric");
+        let rates = points(&rows, metric, gap(&rows));
+        assert_eq!(rates.len(), 178);
+        assert!(rates.iter().all(|(_, rate)| *rate == 10.0), "{rates:?}");
+        assert!(rates.is_sorted_by_key(|(time, _)| *time));
+    }
+
+    // C13.9
+    #[test]
+    fn what_was_kept_and_sent_later_has_its_rates() {
+        for is_newest_first in [false, true] {
+            let row = |minute: i64| Recorded {
+                timestamp: at(60 * minute),
+                // From the tenth minute to the twentieth, nothing could be sent.
+                received_at: Some(match (minute, is_newest_first) {
+                    (10..20, false) => at(1201 + minute),
+                    (10..20, true) => at(1230 - minute),
+                    _ => at(60 * minute),
+                }),
+                metrics: Metrics::from_fn(|metric| {
+                    (metric.name == "network_rx_bytes")
+                        .then_some(Number::Whole(600 * minute as u64))
+                }),
+            };
+            let rows: Vec<_> = (0..30).map(row).collect();
+            let metric = Metric::find("network_rx_bytes").expect("a metric");
+            let rates = points(&rows, metric, gap(&rows));
+            assert!(rates.len() > 25, "{rates:?}");
+            assert!(rates.iter().all(|(_, rate)| *rate == 10.0), "{rates:?}");
+        }
+    }
+
     #[test]
     fn buckets_start_at_multiples_and_keep_the_peak() {
         let rows = rows(
@@ -160,7 +306,9 @@ mod tests {
             "cpu_percent",
         );
         let metrics = ["cpu_percent", "load_1m"].map(|name| Metric::find(name).expect("a metric"));
-        let buckets = buckets(&rows, &metrics, TimeDelta::days(1));
+        let mut collected = Buckets::new(&metrics, TimeDelta::days(1));
+        rows.iter().for_each(|row| collected.add(row));
+        let buckets = collected.finish();
         // 10:30 on 18 January.
         let [first, second] = &buckets[..] else {
             panic!("{buckets:?}")

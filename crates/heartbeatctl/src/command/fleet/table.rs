@@ -1,7 +1,7 @@
 //! The fleet as a table of text, as wide as the terminal.
 
 use super::sparkline::Sparkline;
-use crate::terminal::printable;
+use crate::terminal::{USUAL_COLUMNS, cut, printable};
 use chrono::{DateTime, TimeDelta, Utc};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Row, Table, Width};
@@ -19,8 +19,13 @@ const UNKNOWN: &str = "–";
 /// The rows above the first server: the summary, a warning or an empty one, and the header.
 pub const HEADER_ROWS: usize = 3;
 
-/// Renders the fleet as a table `columns` wide. Sparklines are those of the first servers.
-pub fn paint(fleet: &Fleet, sparklines: &[Sparkline], columns: usize, colours: bool) -> String {
+/// Renders the fleet as a table `columns` wide, or so that nothing is cut. Sparklines are those of the first servers.
+pub fn paint(
+    fleet: &Fleet,
+    sparklines: &[Sparkline],
+    columns: Option<usize>,
+    colours: bool,
+) -> String {
     let layout = Layout::of(fleet, columns);
     let mut table = Table::new();
     table.load_style(NOTHING);
@@ -34,9 +39,14 @@ pub fn paint(fleet: &Fleet, sparklines: &[Sparkline], columns: usize, colours: b
     for (server, sparkline) in fleet.servers.iter().zip(sparklines) {
         table.add_row(layout.row(server, sparkline, fleet.at));
     }
-    for (column, width) in table.column_iter_mut().zip(layout.widths()) {
+    let hidden = layout.hidden(columns);
+    for (index, (column, width)) in table.column_iter_mut().zip(layout.widths()).enumerate() {
         column.set_padding((0, 1));
-        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width as u16 + 1)));
+        column.set_constraint(if hidden.contains(&index) {
+            ColumnConstraint::Hidden
+        } else {
+            ColumnConstraint::Absolute(Width::Fixed(width as u16 + 1))
+        });
     }
     for right in [LOAD_COLUMN, UPTIME_COLUMN] {
         if let Some(column) = table.column_mut(right) {
@@ -44,10 +54,18 @@ pub fn paint(fleet: &Fleet, sparklines: &[Sparkline], columns: usize, colours: b
         }
     }
     let warning = fleet.warning().unwrap_or_default();
-    let head = [fleet.summary(), warning, table.trim_fmt()];
-    let notes: Vec<_> = fleet.servers.iter().flat_map(notes).collect();
+    let head = [fleet.summary(), warning].map(|line| cut(&line, columns));
+    let notes: Vec<_> = fleet
+        .servers
+        .iter()
+        .flat_map(notes)
+        .map(|note| cut(&note, columns))
+        .collect();
     let space = (!notes.is_empty()).then(String::new);
-    let lines: Vec<_> = head.into_iter().chain(space).chain(notes).collect();
+    let lines: Vec<_> = (head.into_iter().chain([table.trim_fmt()]))
+        .chain(space)
+        .chain(notes)
+        .collect();
     lines.join("\n")
 }
 
@@ -71,6 +89,9 @@ const AGO: &str = " ago";
 const LOAD_COLUMN: usize = 7;
 const UPTIME_COLUMN: usize = 8;
 
+/// The indexes of the columns that a narrow terminal has no room for, the least informative first.
+const DISPENSABLE: [usize; 8] = [9, 8, 7, 3, 4, 5, 6, 2];
+
 /// The width of each column, without the gap after it.
 struct Layout {
     name: usize,
@@ -86,7 +107,7 @@ struct Layout {
 
 impl Layout {
     /// Starts with widths that fit 80 columns and distributes the remaining space, most informative column first.
-    fn of(fleet: &Fleet, columns: usize) -> Self {
+    fn of(fleet: &Fleet, columns: Option<usize>) -> Self {
         let now = fleet.at;
         let longest = |least: usize, text: &dyn Fn(&Server) -> String| {
             fleet
@@ -111,7 +132,7 @@ impl Layout {
             sparkline: 6,
         };
         let taken: usize = layout.widths().iter().map(|width| width + 1).sum();
-        let mut spare = columns.saturating_sub(taken - 1);
+        let mut spare = columns.unwrap_or(USUAL_COLUMNS).saturating_sub(taken - 1);
         let mut grow = |width: &mut usize, wish: usize, columns: usize| {
             let more = wish.saturating_sub(*width).min(spare / columns);
             *width += more;
@@ -129,6 +150,10 @@ impl Layout {
         grow(&mut layout.os, full_os, 1);
         grow(&mut layout.bar, 12, 3);
         grow(&mut layout.sparkline, 60, 1);
+        if columns.is_none() {
+            layout.name = name;
+            layout.os = full_os;
+        }
         layout.ago = if layout.seen >= full_seen { AGO } else { "" };
         layout.full_os = layout.os >= full_os;
         layout
@@ -148,6 +173,19 @@ impl Layout {
             self.uptime,
             self.sparkline,
         ]
+    }
+
+    /// The indexes of the columns that are left out, so that no line is longer than the terminal is wide.
+    fn hidden(&self, columns: Option<usize>) -> &'static [usize] {
+        let widths = self.widths();
+        let all: usize = widths.iter().map(|width| width + 1).sum();
+        let mut left = all - 1;
+        let mut count = 0;
+        while count < DISPENSABLE.len() && columns.is_some_and(|columns| left > columns) {
+            left -= widths[DISPENSABLE[count]] + 1;
+            count += 1;
+        }
+        &DISPENSABLE[..count]
     }
 
     fn header(&self) -> Row {
@@ -347,7 +385,7 @@ mod tests {
     }
 
     fn painted(servers: impl Into<Vec<StoredServer>>, columns: usize) -> String {
-        paint(&fleet(servers), &sparklines(), columns, false)
+        paint(&fleet(servers), &sparklines(), Some(columns), false)
     }
 
     #[test]
@@ -448,6 +486,33 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
         );
     }
 
+    // C13.10
+    #[test]
+    fn no_line_is_longer_than_a_narrow_terminal_is_wide() {
+        let mut servers = servers();
+        servers[1].silenced_until = "2026-01-18T12:00:00Z".parse().ok();
+        for columns in [20, 33, 40, 62, 79] {
+            let painted = painted(servers.clone(), columns);
+            let widest = painted.lines().map(|line| line.chars().count()).max();
+            assert!(widest <= Some(columns), "{columns}: {painted}");
+            assert!(painted.contains("nas        offline"), "{painted}");
+        }
+    }
+
+    // C13.10
+    #[test]
+    fn nothing_is_cut_without_a_terminal() {
+        let painted = paint(&fleet(servers()), &[], None, false);
+        assert!(
+            painted.contains("a-name-that-is-longer-than-a-narrow-column online"),
+            "{painted}"
+        );
+        assert!(
+            painted.contains("Debian GNU/Linux 12 (bookworm)"),
+            "{painted}"
+        );
+    }
+
     #[test]
     fn control_characters_are_replaced() {
         let mut servers = servers();
@@ -459,7 +524,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     #[test]
     fn output_is_plain_without_colours() {
         let fleet = fleet(servers());
-        assert!(paint(&fleet, &[], 80, true).contains('\u{1b}'));
-        assert!(!paint(&fleet, &[], 80, false).contains('\u{1b}'));
+        assert!(paint(&fleet, &[], Some(80), true).contains('\u{1b}'));
+        assert!(!paint(&fleet, &[], Some(80), false).contains('\u{1b}'));
     }
 }

@@ -1,0 +1,202 @@
+//! Which charts a server has, one for each question, and what is said in words beside them.
+
+use crate::fleet::{CPU, DISK, MEMORY, Server};
+use crate::history::series;
+use serde::Serialize;
+use tables::metric::{METRICS, Metric, Rule};
+
+/// The charts that every server has: a label, and the metrics in it.
+const CHARTS: [(&str, &[&Metric]); 5] = [
+    ("CPU", &[CPU]),
+    (
+        "Load",
+        &[
+            Metric::named("load_1m"),
+            Metric::named("load_5m"),
+            Metric::named("load_15m"),
+        ],
+    ),
+    ("Memory", &[MEMORY]),
+    ("Disk", &[DISK]),
+    (
+        "Network",
+        &[
+            Metric::named("network_rx_bytes"),
+            Metric::named("network_tx_bytes"),
+        ],
+    ),
+];
+
+/// What is said in words: beside a chart, above them all, or as a remark.
+const IN_WORDS: [&Metric; 8] = [
+    MEMORY_TOTAL,
+    MEMORY_USED,
+    Metric::named("disk_total_gb"),
+    Metric::named("disk_used_gb"),
+    Metric::named("uptime_seconds"),
+    Metric::named("updates_available"),
+    Metric::named("security_updates"),
+    Metric::named("reboot_required"),
+];
+const MEMORY_TOTAL: &Metric = Metric::named("memory_total_mb");
+const MEMORY_USED: &Metric = Metric::named("memory_used_mb");
+
+/// A chart, as the script draws it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chart {
+    label: String,
+    unit: String,
+    is_percent: bool,
+    /// The last values that have no line.
+    words: String,
+    series: Vec<Series>,
+}
+
+/// A line of a chart.
+#[derive(Serialize)]
+struct Series {
+    name: &'static str,
+    /// What tells it from the others of its chart.
+    label: String,
+    /// The value from which it is high. A limit on a counter is on its value, and the chart shows its rate.
+    limit: Option<f64>,
+}
+
+/// The charts of a server. A metric that has no place gets one of its own if the server sends it.
+pub fn of(server: &Server) -> Vec<Chart> {
+    let usual = CHARTS.map(|(label, metrics)| chart(server, label.to_owned(), metrics));
+    let has_place = |metric: &Metric| {
+        let mut drawn = CHARTS.iter().flat_map(|(_, metrics)| *metrics);
+        drawn.any(|known| *known == metric) || IN_WORDS.contains(&metric)
+    };
+    let others = METRICS
+        .iter()
+        .filter(|metric| !has_place(metric) && server.value(metric).is_some())
+        .map(|metric| chart(server, capitalized(&metric.label()), &[metric]));
+    usual.into_iter().chain(others).collect()
+}
+
+fn chart(server: &Server, label: String, metrics: &[&'static Metric]) -> Chart {
+    let series = metrics.iter().map(|metric| Series {
+        name: metric.name,
+        label: metric.label(),
+        limit: server.limit(metric).filter(|_| !metric.is_counter),
+    });
+    let words = match metrics {
+        [metric] if *metric == MEMORY => memory(server),
+        [metric] if *metric == DISK => disk(server),
+        _ => String::new(),
+    };
+    Chart {
+        label,
+        unit: series::unit(metrics[0]),
+        is_percent: metrics[0].rule == Rule::Percent,
+        words,
+        series: series.collect(),
+    }
+}
+
+fn capitalized(label: &str) -> String {
+    let mut characters = label.chars();
+    let first = characters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(characters).collect()
+}
+
+fn memory(server: &Server) -> String {
+    let value = |metric| {
+        server
+            .value(metric)
+            .map(|megabytes| gigabytes(megabytes / 1024.0))
+    };
+    match (value(MEMORY_USED), value(MEMORY_TOTAL)) {
+        (Some(used), Some(total)) => format!("{used} of {total} used"),
+        (None, Some(total)) => format!("{total} in all"),
+        (Some(used), None) => format!("{used} used"),
+        (None, None) => String::new(),
+    }
+}
+
+/// Each file system's share, and the free space of the one that `disk_total_gb` describes.
+fn disk(server: &Server) -> String {
+    let reading = server.stored.reading.as_ref();
+    let disks = reading.and_then(|reading| reading.disks.as_ref());
+    let shares = disks.into_iter().flatten();
+    let shares = shares.map(|disk| format!("{} {:.0} %", disk.mount, disk.percent));
+    let free = server
+        .free_gb()
+        .map(|free| format!("{} free", gigabytes(free)));
+    let words: Vec<_> = free.into_iter().chain(shares).collect();
+    words.join(", ")
+}
+
+/// A size in a few characters.
+pub fn gigabytes(value: f64) -> String {
+    let digits = usize::from(value < 10.0);
+    format!("{value:.digits$} GB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::Fleet;
+    use tables::server::{Reading, Server as StoredServer};
+    use tables::{Disk, Metrics, Number};
+
+    fn charts(reading: Reading) -> Vec<Chart> {
+        let stored = StoredServer {
+            server_id: "web-1".to_owned(),
+            reading: Some(reading),
+            ..StoredServer::default()
+        };
+        let at = "2026-01-18T10:30:00Z".parse().expect("a time");
+        of(&Fleet::new(vec![stored], None, at).servers[0])
+    }
+
+    // C13.7
+    #[test]
+    fn every_metric_has_a_place_once_and_what_is_not_sent_has_no_chart() {
+        let labels = |charts: &[Chart]| {
+            let labels = charts.iter().map(|chart| chart.label.clone());
+            labels.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            labels(&charts(Reading::default())),
+            "CPU Load Memory Disk Network"
+        );
+        let all = charts(Reading {
+            metrics: Metrics::from_fn(|metric| Some(metric.example)),
+            ..Reading::default()
+        });
+        assert_eq!(labels(&all), "CPU Load Memory Disk Network Temperature");
+        let drawn = all.iter().flat_map(|chart| &chart.series);
+        let mut places: Vec<_> = drawn.map(|series| series.name).collect();
+        places.extend(IN_WORDS.map(|metric| metric.name));
+        places.sort_unstable();
+        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        names.sort_unstable();
+        assert_eq!(places, names);
+    }
+
+    #[test]
+    fn sizes_and_file_systems_are_words() {
+        let value = |metric: &Metric| match metric.name {
+            "memory_total_mb" => Some(Number::Whole(16_384)),
+            "memory_used_mb" => Some(Number::Whole(1_536)),
+            "disk_total_gb" => Some(Number::Float(500.0)),
+            "disk_used_gb" => Some(Number::Float(410.5)),
+            _ => None,
+        };
+        let disk = |mount: &str, percent| Disk {
+            mount: mount.to_owned(),
+            percent,
+        };
+        let charts = charts(Reading {
+            metrics: Metrics::from_fn(value),
+            disks: Some(vec![disk("/data", 91.4), disk("/", 82.1)]),
+            ..Reading::default()
+        });
+        assert_eq!(charts[2].words, "1.5 GB of 16 GB used");
+        assert_eq!(charts[3].words, "90 GB free, /data 91 %, / 82 %");
+    }
+}

@@ -1,0 +1,280 @@
+//! Who may see the page: whoever knows the password, or has a cookie that it gave. Checked before anything is read, and in
+//! constant time.
+//!
+//! A browser asks for a password by itself only if it gets `WWW-Authenticate`, which API Gateway is reported to rename (untried
+//! on AWS). So a form asks, and Basic authentication is accepted unasked.
+
+use super::config::PasswordDigest;
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, TimeDelta, Utc};
+use ring::digest::{SHA256, digest};
+use ring::hmac;
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+use tables::ServerId;
+
+/// How long a session lasts.
+pub const LIFETIME: TimeDelta = TimeDelta::days(30);
+
+/// A browser takes a cookie of this name only over TLS, for this host alone and for all its paths.
+const COOKIE: &str = "__Host-heartbeat";
+
+/// The most bytes of a form: a password that is longer is wrong.
+const MAX_FORM: usize = 4_096;
+
+/// What tells the right password and valid sessions.
+struct Door {
+    password: PasswordDigest,
+    key: hmac::Key,
+    /// The policy of the form, which allows its own style.
+    policy: HeaderValue,
+}
+
+/// The same router for those who have signed in. Others get a form.
+pub fn guarded(router: Router, password: PasswordDigest) -> Router {
+    let door = Arc::new(Door::new(password));
+    router.layer(from_fn_with_state(door, pass))
+}
+
+async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let now = Utc::now();
+    match *request.method() {
+        Method::POST if path == "/login" => door.sign_in(request, now).await,
+        Method::GET | Method::HEAD if door.is_open(request.headers(), now) => {
+            next.run(request).await
+        }
+        Method::GET | Method::HEAD => door.ask(&path),
+        _ => {
+            let allowed = [(header::ALLOW, "GET, HEAD")];
+            (StatusCode::METHOD_NOT_ALLOWED, allowed).into_response()
+        }
+    }
+}
+
+impl Door {
+    fn new(password: PasswordDigest) -> Self {
+        let style = STANDARD.encode(digest(&SHA256, page::STYLE.as_bytes()));
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{style}'; img-src data:; form-action 'self'; base-uri 'none'; \
+             frame-ancestors 'none'"
+        );
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &password.0),
+            password,
+            policy: HeaderValue::try_from(policy)
+                .unwrap_or(HeaderValue::from_static("default-src 'none'")),
+        }
+    }
+
+    fn is_open(&self, headers: &HeaderMap, now: DateTime<Utc>) -> bool {
+        let basic = headers.get(header::AUTHORIZATION);
+        let basic = basic.and_then(basic_password);
+        basic.is_some_and(|password| self.is_password(&password)) || self.has_session(headers, now)
+    }
+
+    /// Compares digests, so that the length of a password does not matter.
+    fn is_password(&self, given: &[u8]) -> bool {
+        let given = digest(&SHA256, given);
+        given.as_ref().ct_eq(&self.password.0).into()
+    }
+
+    fn has_session(&self, headers: &HeaderMap, now: DateTime<Utc>) -> bool {
+        let cookies = headers.get_all(header::COOKIE).into_iter();
+        cookies
+            .filter_map(|cookies| cookies.to_str().ok())
+            .flat_map(|cookies| cookies.split(';'))
+            .filter_map(|cookie| cookie.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+            .any(|session| self.is_session(session, now))
+    }
+
+    /// A session is `<expiry>.<HMAC>`: when it ends, in epoch seconds, and that this door gave it.
+    fn is_session(&self, session: &str, now: DateTime<Utc>) -> bool {
+        let Some((expiry, signature)) = session.split_once('.') else {
+            return false;
+        };
+        let Ok(signature) = hex::decode(signature) else {
+            return false;
+        };
+        // Compares in constant time.
+        hmac::verify(&self.key, signed(expiry).as_bytes(), &signature).is_ok()
+            && expiry
+                .parse()
+                .is_ok_and(|expiry: i64| now.timestamp() < expiry)
+    }
+
+    fn session(&self, now: DateTime<Utc>) -> String {
+        let expiry = (now + LIFETIME).timestamp().to_string();
+        let signature = hmac::sign(&self.key, signed(&expiry).as_bytes());
+        format!("{expiry}.{}", hex::encode(signature))
+    }
+
+    /// Opens a session for the right password, and leads back to what was asked for.
+    async fn sign_in(&self, request: Request, now: DateTime<Utc>) -> Response {
+        let form = to_bytes(request.into_body(), MAX_FORM).await;
+        let form = form.unwrap_or_default();
+        let value = |name: &str| {
+            let mut fields = form_urlencoded::parse(&form);
+            fields.find(|(field, _)| field == name)
+        };
+        let password = value("password").map(|(_, value)| value.into_owned());
+        let server = value("server").and_then(|(_, value)| value.parse::<ServerId>().ok());
+        // What is copied from a terminal may have spaces around it.
+        let is_right =
+            password.is_some_and(|password| self.is_password(password.trim().as_bytes()));
+        if !is_right {
+            tracing::warn!("sign-in with a wrong password");
+            let server = server.as_ref().map(ServerId::as_str);
+            let form = page::sign_in("/login", server, true);
+            return (StatusCode::UNAUTHORIZED, self.policy(), form).into_response();
+        }
+        let seconds = LIFETIME.num_seconds();
+        let session = self.session(now);
+        let cookie = format!(
+            "{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; Secure; SameSite=Lax"
+        );
+        // Relative, because a proxy may put a path before it.
+        let location = server.map_or_else(
+            || "./".to_owned(),
+            |server| format!("servers/{}", server.as_str()),
+        );
+        let headers = [(header::SET_COOKIE, cookie), (header::LOCATION, location)];
+        (StatusCode::SEE_OTHER, headers).into_response()
+    }
+
+    /// The form for people; programs, and the script of a page whose session has ended, are told what to do.
+    fn ask(&self, path: &str) -> Response {
+        const SENTENCE: &str = "Sign in first, or send the password with Basic authentication.";
+        let is_for_script = path == "/fleet" || path == "/style.css" || path == "/app.js";
+        if path.starts_with("/api/") {
+            let body = serde_json::json!({ "error": SENTENCE }).to_string();
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            return (StatusCode::UNAUTHORIZED, kind, body).into_response();
+        }
+        if path == "/metrics" || is_for_script {
+            return (StatusCode::UNAUTHORIZED, SENTENCE).into_response();
+        }
+        let server = path
+            .strip_prefix("/servers/")
+            .and_then(|id| id.parse::<ServerId>().ok());
+        let form = page::sign_in(path, server.as_ref().map(ServerId::as_str), false);
+        (self.policy(), form).into_response()
+    }
+
+    fn policy(&self) -> [(header::HeaderName, HeaderValue); 1] {
+        [(header::CONTENT_SECURITY_POLICY, self.policy.clone())]
+    }
+}
+
+/// What a session's signature covers.
+fn signed(expiry: &str) -> String {
+    format!("session {expiry}")
+}
+
+/// The password of Basic authentication, with any user name.
+fn basic_password(authorization: &HeaderValue) -> Option<Vec<u8>> {
+    let (scheme, encoded) = authorization.to_str().ok()?.split_once(' ')?;
+    let credentials = STANDARD.decode(encoded.trim()).ok()?;
+    let colon = credentials.iter().position(|byte| *byte == b':')?;
+    scheme
+        .eq_ignore_ascii_case("basic")
+        .then(|| credentials[colon + 1..].to_vec())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn door(password: &str) -> Door {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, password.as_bytes()).as_ref());
+        Door::new(PasswordDigest(bytes))
+    }
+
+    // C13.4
+    #[test]
+    fn a_session_lasts_30_days_and_ends_with_the_password() {
+        let now = DateTime::from_timestamp(1_768_732_200, 0).unwrap();
+        let session = door("right").session(now);
+        let day = TimeDelta::days(1);
+        for (password, time, is_valid) in [
+            ("right", now, true),
+            ("right", now + day * 29, true),
+            ("right", now + day * 30, false),
+            ("another", now, false),
+        ] {
+            assert_eq!(
+                door(password).is_session(&session, time),
+                is_valid,
+                "{password} {time}"
+            );
+        }
+    }
+
+    // C13.4
+    #[test]
+    fn nothing_but_an_own_session_is_one() {
+        let now = DateTime::from_timestamp(1_768_732_200, 0).unwrap();
+        let door = door("right");
+        let session = door.session(now);
+        let (expiry, signature) = session.split_once('.').unwrap();
+        let later = expiry.parse::<i64>().unwrap() + 1;
+        for forged in [
+            String::new(),
+            ".".to_owned(),
+            expiry.to_owned(),
+            format!("{expiry}."),
+            format!("{later}.{signature}"),
+            format!("{expiry}.{}", &signature[2..]),
+            format!("{expiry}.{}", "0".repeat(64)),
+            format!(" {session}"),
+        ] {
+            assert!(!door.is_session(&forged, now), "{forged}");
+        }
+        let headers = |cookie: &str| {
+            HeaderMap::from_iter([(header::COOKIE, HeaderValue::try_from(cookie).unwrap())])
+        };
+        for (cookie, is_open) in [
+            (format!("{COOKIE}={session}"), true),
+            (format!("a=b; {COOKIE}=old; {COOKIE}={session}"), true),
+            (format!("{COOKIE}2={session}"), false),
+            (format!("a={session}"), false),
+        ] {
+            assert_eq!(door.is_open(&headers(&cookie), now), is_open, "{cookie}");
+        }
+    }
+
+    // C13.4
+    #[test]
+    fn basic_authentication_takes_any_user_name() {
+        let now = Utc::now();
+        let headers = |value: &str| {
+            HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::try_from(value).unwrap())])
+        };
+        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        for (value, is_open) in [
+            (basic("anyone:right"), true),
+            (basic(":right").replace("Basic", "basic"), true),
+            (basic("anyone:wrong"), false),
+            (basic("anyone:"), false),
+            (basic("right"), false),
+            (basic("anyone:right").replace("Basic", "Bearer"), false),
+            ("Basic !".to_owned(), false),
+            ("right".to_owned(), false),
+        ] {
+            assert_eq!(
+                door("right").is_open(&headers(&value), now),
+                is_open,
+                "{value}"
+            );
+        }
+    }
+}
