@@ -108,13 +108,6 @@ class Project:
         for name, parameter in {"NotifyLogName": "WebhookUrls", "PageUrl": "PagePasswordSha256"}.items():
             outputs[name] = {"Value": f"https://{name}", "Condition": f"Has{parameter}"}
         parameters = read()["Parameters"]
-        if "PagePasswordSha256" not in parameters:
-            # Until the template has a page.
-            page = {"Type": "String", "Default": "none", "Description": "The digest of a password"}
-            parameters["PagePasswordSha256"] = page
-            template = (folder / "template.yaml").read_text()
-            line = f"  PagePasswordSha256: {json.dumps(page)}"
-            (folder / "template.yaml").write_text(template.replace("\nRules:\n", f"\n{line}\n\nRules:\n", 1))
         tiny = {
             "Parameters": parameters,
             "Conditions": {
@@ -507,7 +500,10 @@ def test_the_password_of_the_page_is_made_once_and_for_a_terminal(project):
     assert deployed is None and "not a terminal" in output and not (project.folder / "cargo.log").exists()
     output, deployed = project.make("deploy", PAGE="on", on_terminal=True)
     (password,) = re.findall(r"shown only now: ((?:[a-z2-9]{5}-){3}[a-z2-9]{5})$", output, re.MULTILINE)
-    assert overrides(deployed)["PagePasswordSha256"] == hashlib.sha256(password.encode()).hexdigest()
+    digest = hashlib.sha256(password.encode()).hexdigest()
+    assert overrides(deployed)["PagePasswordSha256"] == digest
+    # Whoever reads the digest can sign in.
+    assert digest not in (project.folder / "arguments.log").read_text()
     assert "The page: https://PageUrl" in output and "make open" in output
     for file in project.folder.rglob("*"):
         assert not file.is_file() or password not in file.read_text(errors="ignore"), file
