@@ -59,6 +59,10 @@ impl Style {
         if omitted > 0 {
             lines.push(format!("… and {omitted} more"));
         }
+        if lines.is_empty() {
+            // No message is empty.
+            lines.push((self.words)(&without_mentions(&notice.title)));
+        }
         lines.extend(time);
         lines.join("\n")
     }

@@ -31,7 +31,7 @@ const OLD: [(&str, &str); 9] = [
     ("offline_since", "2026-02"),
     ("announced", "2026-02"),
     ("returned_at", "2026-02"),
-    ("high", "a map"),
+    ("problems", "a map"),
 ];
 
 #[tokio::test]
