@@ -29,8 +29,7 @@ impl Style {
     pub fn text(&self, notice: &Notice) -> String {
         let mut lines = Vec::new();
         let says_it_all = matches!(notice.lines[..], [Line::Server { .. }]) && notice.omitted == 0;
-        // A text is never empty.
-        if self.has_title && !says_it_all || notice.lines.is_empty() {
+        if self.has_title && !says_it_all {
             let title = (self.words)(&without_mentions(&notice.title));
             lines.push(format!("{} {title}", emoji(notice.tone)));
         }
@@ -59,6 +58,10 @@ impl Style {
         let omitted = notice.lines.len() - shown + notice.omitted;
         if omitted > 0 {
             lines.push(format!("… and {omitted} more"));
+        }
+        if lines.is_empty() {
+            // No message is empty.
+            lines.push((self.words)(&without_mentions(&notice.title)));
         }
         lines.extend(time);
         lines.join("\n")

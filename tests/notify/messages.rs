@@ -185,9 +185,8 @@ async fn a_mixed_message_and_a_digest_begin_with_a_summary() {
         by("ntfy", &received).headers["title"],
         "All 3 servers are well"
     );
-    for (format, text) in plain(&received) {
-        assert_eq!(text, "✅ All 3 servers are well", "{format}");
-    }
+    assert_eq!(by("ntfy", &received).text(), "All 3 servers are well");
+    assert_eq!(by("slack", &received).text(), "✅ All 3 servers are well");
 }
 
 #[tokio::test]
@@ -271,6 +270,7 @@ async fn a_host_name_does_nothing() {
         "</code><b>x</b>",
         "[bank](https://evil.example)",
         "https://evil.example/x",
+        "www.evil.example",
         "a\n🚨 db-1 is offline",
         "a\r\nb\u{2028}c",
         "`code` *b* _i_ ~s~ ||x|| ```",
@@ -291,7 +291,7 @@ async fn a_host_name_does_nothing() {
         let titles = usize::from(*format != "ntfy");
         assert_eq!(
             text.lines().count(),
-            titles + hostile.len() + 1,
+            hostile.len() + titles + 1,
             "{format}: {text}"
         );
         for active in ["@everyone", "@here", "@U123", "\u{202e}", "\u{2028}", "\r"] {
@@ -307,7 +307,7 @@ async fn a_host_name_does_nothing() {
             } else if said.starts_with("<code>") {
                 said.matches('<').count() == 2
             } else {
-                !said.contains("://")
+                !said.contains("://") && !said.contains("www.")
             };
             assert!(is_harmless, "{format}: {line}");
         }

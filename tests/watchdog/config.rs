@@ -96,7 +96,7 @@ fn unusable_settings_are_named() {
             Some("http://example.com/secret"),
             "http is for this machine only: it must be https",
         ),
-        ("PING_URL", Some("secret"), "it is not an https URL"),
+        ("PING_URL", Some("secret word"), "it has no valid URL"),
     ] {
         let error = read(&[(name, value)]).err();
         assert_eq!(error, Some(format!("{name}: {reason}")), "{value:?}");
