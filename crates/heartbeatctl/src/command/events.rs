@@ -34,7 +34,7 @@ impl Command {
         let aws = Aws::new(target);
         let table = aws.name(&METRICS).await?;
         let now = Utc::now();
-        let query = aws.dynamodb().await.query().table_name(&table);
+        let query = aws.dynamodb().await?.query().table_name(&table);
         // This machine's clock may be behind.
         let period = [self.since.at(now), now + TimeDelta::days(1)];
         let mut items = Event::select(query, period).into_paginator().items().send();
