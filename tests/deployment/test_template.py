@@ -108,6 +108,36 @@ def test_notify_may_keep_what_it_could_not_deliver_log_and_nothing_else(stack):
     assert granted(stack, "NotifyRole") == needed
 
 
+PAGE = {"PagePasswordSha256": "ab" * 32}
+
+
+# C13.2
+def test_the_page_may_read_two_tables_write_its_log_and_nothing_else(stack):
+    needed = on("ServersTable", "dynamodb:Scan") | on("MetricsTable", "dynamodb:Query")
+    needed |= on("PageLog", "logs:CreateLogStream", "logs:PutLogEvents")
+    assert granted(stack, "PageRole") == needed
+    assert function(stack, "PageFunction")["Role"] == {"Fn::GetAtt": ["PageRole", "Arn"]}
+
+
+# C13.2 C1.2
+def test_the_page_changes_nothing_of_the_heartbeats_api_and_its_alarms(stack):
+    without, full = resolved(stack), resolved(stack, **PAGE)
+    added = set(full["Resources"]) - set(without["Resources"])
+    page = {"PageApi", "PageFunction", "PageFunctionRequestPermission", "PageLog", "PageRole"}
+    (stage,) = added - page
+    assert page <= added and full["Resources"][stage]["Type"] == "AWS::ApiGatewayV2::Stage"
+    throttle = full["Resources"][stage]["Properties"]["DefaultRouteSettings"]
+    assert throttle == {"ThrottlingRateLimit": 5, "ThrottlingBurstLimit": 5}
+    assert {name: full["Resources"][name] for name in without["Resources"]} == without["Resources"]
+    assert set(full["Outputs"]) - set(without["Outputs"]) == {"PageUrl", "PageLogName"}
+    for alarm in of_type(full, "AWS::CloudWatch::Alarm").values():
+        assert "Page" not in json.dumps(alarm)
+    assert "ReservedConcurrentExecutions" not in function(full, "PageFunction")
+    reserved = resolved(stack, PageReservedConcurrency="2", **PAGE)
+    assert function(reserved, "PageFunction")["ReservedConcurrentExecutions"] == {"Ref": "PageReservedConcurrency"}
+    assert read()["Parameters"]["PagePasswordSha256"]["NoEcho"] is True
+
+
 def test_the_schedule_may_invoke_the_watchdog_and_nothing_else(stack):
     assert granted(stack, "ScheduleRole") == on("WatchdogFunction", "lambda:InvokeFunction")
     schedule = single(of_type(stack, "AWS::Scheduler::Schedule").values())
@@ -119,7 +149,7 @@ def test_the_schedule_may_invoke_the_watchdog_and_nothing_else(stack):
 
 def test_the_only_other_policy_is_for_a_customer_managed_key(stack):
     roles = of_type(stack, "AWS::IAM::Role")
-    assert set(roles) == {"FunctionRole", "NotifyRole", "ScheduleRole", "WatchdogRole"}
+    assert set(roles) == {"FunctionRole", "NotifyRole", "PageRole", "ScheduleRole", "WatchdogRole"}
     assert [name for name, role in roles.items() if "ManagedPolicyArns" in role] == []
     assert function(stack)["Role"] == {"Fn::GetAtt": ["FunctionRole", "Arn"]}
     assert function(stack, "WatchdogFunction")["Role"] == {"Fn::GetAtt": ["WatchdogRole", "Arn"]}
@@ -136,6 +166,7 @@ def test_each_role_trusts_only_its_service(stack):
     assert {name: single(as_list(service)) for name, service in principals.items()} == {
         "FunctionRole": "lambda.amazonaws.com",
         "NotifyRole": "lambda.amazonaws.com",
+        "PageRole": "lambda.amazonaws.com",
         "WatchdogRole": "lambda.amazonaws.com",
         "ScheduleRole": "scheduler.amazonaws.com",
     }
@@ -145,6 +176,8 @@ def test_only_the_route_and_the_topic_may_invoke_a_function(stack):
     permissions = of_type(stack, "AWS::Lambda::Permission")
     topic = permissions.pop("NotifyFunctionMessagePermission")
     assert (topic["Principal"], topic["SourceArn"]) == ("sns.amazonaws.com", {"Ref": "AlertTopic"})
+    page = permissions.pop("PageFunctionRequestPermission")
+    assert page["SourceArn"]["Fn::Sub"][1]["__ApiId__"] == {"Ref": "PageApi"}
     permission = single(permissions.values())
     arn, names = permission["SourceArn"]["Fn::Sub"]
     assert permission["Principal"] == "apigateway.amazonaws.com"
@@ -159,7 +192,7 @@ def test_only_the_route_and_the_topic_may_invoke_a_function(stack):
 def test_the_only_route_is_the_one_that_the_function_answers(stack):
     # A test of the code compares openapi.json with it.
     (path,) = json.loads((ROOT / "openapi.json").read_text())["paths"]
-    body = single(of_type(stack, "AWS::ApiGatewayV2::Api").values())["Body"]
+    body = of_type(stack, "AWS::ApiGatewayV2::Api")["HeartbeatApi"]["Body"]
     assert {path: list(methods) for path, methods in body["paths"].items()} == {path: ["post"]}
     assert not of_type(stack, "AWS::ApiGatewayV2::Route")
     for output, own in (("HeartbeatUrl", "{Host}" + path), ("Example", "{Host}" + path)):
@@ -177,7 +210,7 @@ def test_a_domain_name_of_its_own_is_an_address_that_stays(stack):
     assert set(domain["Resources"]) - set(plain["Resources"]) == {"Domain", "DomainMapping"}
     assert set(recorded["Resources"]) - set(domain["Resources"]) == {"DomainRecord"}
     mapping = domain["Resources"]["DomainMapping"]["Properties"]
-    (stage,) = of_type(stack, "AWS::ApiGatewayV2::Stage")
+    (stage,) = of_type(plain, "AWS::ApiGatewayV2::Stage")
     assert mapping == {"DomainName": {"Ref": "Domain"}, "ApiId": {"Ref": "HeartbeatApi"}, "Stage": {"Ref": stage}}
     configuration = single(domain["Resources"]["Domain"]["Properties"]["DomainNameConfigurations"])
     assert configuration["CertificateArn"] == {"Ref": "CertificateArn"}
@@ -192,7 +225,7 @@ def test_a_domain_name_of_its_own_is_an_address_that_stays(stack):
 
 
 def test_the_stage_is_throttled(stack):
-    stage = single(of_type(stack, "AWS::ApiGatewayV2::Stage").values())
+    stage = single(of_type(resolved(stack), "AWS::ApiGatewayV2::Stage").values())
     assert stage["StageName"] == "$default"
     assert stage["DefaultRouteSettings"] == {
         "ThrottlingRateLimit": {"Ref": "ThrottleRate"},
@@ -205,7 +238,7 @@ def test_the_stage_is_throttled(stack):
 
 def test_every_log_group_has_a_retention(stack):
     groups = of_type(stack, "AWS::Logs::LogGroup")
-    assert len(groups) == 4
+    assert len(groups) == 5
     assert [name for name, group in groups.items() if "RetentionInDays" not in group] == []
 
 
@@ -399,6 +432,7 @@ def test_each_function_is_built_from_a_binary_of_its_own():
     assert {name: resource["Metadata"] for name, resource in functions.items()} == {
         "HeartbeatFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "heartbeat"}},
         "NotifyFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "notify"}},
+        "PageFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "page"}},
         "WatchdogFunction": {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "watchdog"}},
     }
 

@@ -35,7 +35,7 @@ const CREDENTIALS: [(&str, &str); 4] = [
     ("SERVERS_TABLE", "servers"),
 ];
 
-// C13.10
+// C13.12
 #[test]
 fn an_aws_that_never_answers_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -65,7 +65,7 @@ fn an_aws_that_never_answers_is_given_up() {
     assert!(started.elapsed() < Duration::from_secs(25));
 }
 
-// C13.10
+// C13.12
 #[tokio::test]
 async fn a_proxy_is_used_as_by_the_aws_cli() {
     let (proxy, lines) = listener("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
@@ -102,7 +102,7 @@ async fn a_proxy_is_used_as_by_the_aws_cli() {
     assert_eq!(lines.lock().unwrap().len(), count);
 }
 
-// C13.10
+// C13.12
 #[test]
 fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
     let mut tool = tool();
@@ -140,7 +140,7 @@ async fn on_terminal(place: &Place, environment: &[(&str, &str)]) -> String {
     terminal.output()
 }
 
-// C13.10
+// C13.12
 #[tokio::test]
 async fn a_terminal_is_filled_and_a_pipe_gets_everything() {
     let place = Place::new().await;

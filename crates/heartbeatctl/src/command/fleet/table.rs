@@ -486,7 +486,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
         );
     }
 
-    // C13.10
+    // C13.12
     #[test]
     fn no_line_is_longer_than_a_narrow_terminal_is_wide() {
         let mut servers = servers();
@@ -499,7 +499,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
         }
     }
 
-    // C13.10
+    // C13.12
     #[test]
     fn nothing_is_cut_without_a_terminal() {
         let painted = paint(&fleet(servers()), &[], None, false);
