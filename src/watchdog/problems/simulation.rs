@@ -425,10 +425,10 @@ impl World {
         }
         let words: Vec<_> = sweep.judgement.words().cloned().collect();
         let ahead = sweep.judgement.ahead.clone();
-        if let Some(ahead) = &ahead {
-            if steps_left == 0 || !self.write(&sweep, ahead) {
-                return;
-            }
+        if let Some(ahead) = &ahead
+            && (steps_left == 0 || !self.write(&sweep, ahead))
+        {
+            return;
         }
         self.hand_over(&sweep);
         let begun = words.iter().filter(|word| word.end.is_none());
@@ -493,7 +493,7 @@ impl World {
             .judgement
             .words()
             .any(|word| word.key.to_string() == DISK_PERCENT);
-        if !whole(&sweep.judgement.known) || whole(&ahead) || has_words {
+        if !whole(&sweep.judgement.known) || whole(ahead) || has_words {
             return;
         }
         let Some(mount) = self

@@ -184,6 +184,14 @@ fn outcome(known: Option<(Stage, Option<Note>)>, evidence: &str, lasts: &str) ->
     }
 }
 
+/// A row of the table: its name, the entry, the duration of the limit, and what follows from each evidence.
+type Row<'a> = (
+    &'a str,
+    Option<(Stage, Option<Note>)>,
+    &'a str,
+    [&'a str; 5],
+);
+
 // C9.3: the table, with a reading at minute 10.
 #[test]
 fn every_cell_of_the_table_is_as_it_says() {
@@ -191,7 +199,7 @@ fn every_cell_of_the_table_is_as_it_says() {
     let gone = |at| Some(Note::Gone(minute(at)));
     let (rising, pending, said) = (Stage::Rising, Stage::Pending, Stage::Said);
     #[rustfmt::skip]
-    let rows: [(&str, Option<(Stage, Option<Note>)>, &str, [&str; 5]); 13] = [
+    let rows: [Row; 13] = [
         ("absent", None, "", ["say, said", "–", "–", "–", "–"]),
         ("absent, with a duration", None, "/10m", ["rising", "–", "–", "–", "–"]),
         ("rising", Some((rising, None)), "/11m", ["rising", "–", "–", "–", "–"]),
