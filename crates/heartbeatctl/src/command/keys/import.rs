@@ -13,7 +13,7 @@ use tables::ServerId;
 use tables::key::StoredKey;
 use tables::time::format;
 
-/// Import keys from another system by their SHA-256 digests. Lines on standard input: digest[,server[,label]]
+/// Import keys from another system by their SHA-256 digests. Lines on standard input: `digest[,server[,label]]`
 ///
 /// A key that the table holds already stays as it is. A line that cannot be read is named by its number and left out.
 /// A key with a server may write for that one only, under the id that its agent sends.
