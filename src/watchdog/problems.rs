@@ -348,7 +348,7 @@ impl<'a> Reading<'a> {
     }
 
     /// The entries, with that of `disk_percent` under the name of its file system, unless that has one of which something
-    /// may be out.
+    /// may have been published.
     fn hand_over(&self, known: &Problems) -> Vec<(Key, Problem)> {
         let mut entries = known.entries.clone();
         let is_whole =

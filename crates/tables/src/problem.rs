@@ -146,7 +146,7 @@ mod items {
     pub enum Stage {
         /// Nothing: it has not lasted yet.
         Rising,
-        /// Something may be out unrecorded.
+        /// Something may have been published that is not recorded.
         Pending,
         /// That it began.
         Said,

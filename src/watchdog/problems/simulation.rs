@@ -185,7 +185,7 @@ struct Sweep {
 struct Subscriber {
     /// The keys of which a beginning was the last word.
     open: BTreeSet<String>,
-    /// The keys of which a beginning is or may be out.
+    /// The keys whose beginning was or may have been published.
     possible: BTreeSet<String>,
     repeated: Vec<String>,
 }
