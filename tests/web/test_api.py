@@ -41,7 +41,8 @@ def get(url, method="GET", **headers):
 
 def test_the_api_gives_the_same_as_the_commands(database, web, ctl):
     database.server("web-1", seen=5, cpu_percent=12.5, network_rx_bytes=2**64 - 1)
-    times = [now() - timedelta(minutes=ago) for ago in range(30, 0, -1)]
+    # Half a minute from where a period can end: the two read the time one after the other.
+    times = [now() - timedelta(minutes=ago, seconds=30) for ago in range(30, 0, -1)]
     database.rows("web-1", times, cpu_percent=lambda number: number, network_tx_bytes=lambda number: number * 600)
     status, headers, body = get(f"{web}/api/servers")
     assert (status, headers["content-type"]) == (200, "application/json")

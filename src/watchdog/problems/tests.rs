@@ -251,7 +251,11 @@ fn what_is_written_ahead_survives_a_crash_at_any_step() {
     let judgement = server.judge(18, 18).expect("a judgement");
     server.problems = judgement.ahead.clone().expect("a write").written();
     server.metric("disk_percent", 95.0);
-    assert_eq!(server.said(19), ["disk_percent"], "its end may have been published");
+    assert_eq!(
+        server.said(19),
+        ["disk_percent"],
+        "its end may have been published"
+    );
 }
 
 // C8.6 C9.7: what was not said is not recorded.
