@@ -154,7 +154,7 @@ async fn a_server_gets_limits_of_its_own() {
     let json = place
         .run(&["--json", "limit", "web-1", "disk_percent=off"])
         .json();
-    let expected = json!({ "server_id": "web-1", "limits": "disk_percent=off", "applies": "disk_percent=off,service=off,duplicate=off" });
+    let expected = json!({ "server_id": "web-1", "limits": "disk_percent=off", "applies": "disk_percent=off" });
     assert_eq!(json, expected);
     let run = place.run(&["limit", "web-1", "disk=97"]);
     assert_eq!(run.code, 2);
