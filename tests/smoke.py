@@ -73,9 +73,9 @@ def check(dynamodb_port, commands):
     assert {"my-server", "omv-mediaserver"} < servers.keys() and len(servers) == 3, servers
     assert all(server["status"]["S"] == "online" for server in servers.values()), servers
     rows = items(dynamodb_port, "heartbeat-metrics")
-    # Three rows come from curl, one from the agent, and ten from the events: of the eleven that are accepted, one has
+    # Three rows come from curl, one from the agent, and eleven from the events: of the twelve that are accepted, one has
     # no metrics.
-    assert len(rows) == 3 + 1 + 10, rows
+    assert len(rows) == 3 + 1 + 11, rows
     seen = {"S": "2026-01-18T10:30:00.000000Z"}
     silent = {"server_id": {"S": "silent"}, "status": {"S": "online"}, "last_seen": seen}
     call(dynamodb_port, "PutItem", TableName="heartbeat-servers", Item=silent)
