@@ -170,7 +170,10 @@ async fn report(fleet: &[Heartbeats], tables: &Tables) -> bool {
     let acknowledged = all(|heartbeats| &heartbeats.acknowledged);
     let retried: usize = fleet.iter().map(|heartbeats| heartbeats.retried).sum();
 
-    let rows = tables.items(&tables.metrics).await;
+    // What the watchdog has announced is in the same table.
+    let is_of_a_server = |row: &Item| !row["server_id"].as_s().unwrap().starts_with('#');
+    let mut rows = tables.items(&tables.metrics).await;
+    rows.retain(is_of_a_server);
     let mut rows_of: HashMap<&str, usize> = HashMap::new();
     for row in &rows {
         let (_, id) = row["recorded_at"].as_s().unwrap().split_once('#').unwrap();
