@@ -1,13 +1,15 @@
 //! The pages. Every value is escaped by the template.
 
 use crate::fleet::{CPU, DISK, Fleet, MEMORY, Server, UPTIME};
-use crate::router::STYLE;
 use crate::{chart, time};
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::json;
 use tables::Metric;
 use tables::server::Status;
+
+/// The style of every page.
+pub const STYLE: &str = include_str!("style.css");
 
 /// Where a page stands below the root, which its relative addresses lead back to: a proxy may put a path before it.
 #[derive(Debug, Clone, Copy)]

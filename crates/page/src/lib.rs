@@ -19,6 +19,6 @@ pub mod time;
 pub use clock::Clock;
 pub use explain::{explain, explain_in};
 pub use fleet::Fleet;
-pub use html::sign_in;
-pub use router::{Options, STYLE, protected, router};
+pub use html::{STYLE, sign_in};
+pub use router::{Options, protected, router};
 pub use tables::Tables;

@@ -18,9 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tables::{METRICS, ServerId};
 
-/// The style of every page.
-pub const STYLE: &str = include_str!("style.css");
-
 /// How old the fleet may be that a page shows, so that several requests at once are one scan.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -58,7 +55,7 @@ struct App {
 
 /// The page. Whoever serves it decides who may see it, and [protects](protected) it.
 pub fn router(tables: Tables, options: Options) -> Router {
-    let style = async || text("text/css", STYLE);
+    let style = async || text("text/css", html::STYLE);
     let script = async || text("text/javascript", include_str!("app.js"));
     let app = App {
         scans: Scans::new(tables.clone()),
