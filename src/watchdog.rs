@@ -15,6 +15,7 @@
 mod announcement;
 mod config;
 mod digest;
+mod entry;
 mod plan;
 mod problems;
 mod review;

@@ -1,15 +1,15 @@
 //! The message to the topic, one per sweep, and the digest: it fits into SNS.
 
 use super::digest::Digest;
-use super::problems::{Judged, Value, Word};
+use super::entry;
+use super::problems::{Judged, Word};
 use announcement::words::{plural, unlinked};
-use announcement::{Absence, Entry, Kind, Message, Occasion, Part, Problem, Return, Solved};
+use announcement::{Entry, Kind, Message, Occasion, Part};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::fmt::Write;
-use tables::Number;
 use tables::server::Server;
-use tables::time::{self, Stored, as_stored};
+use tables::time;
 
 /// The maximum size of a message, below SNS's limit of 256 KiB, bytes.
 const MAX_BYTES: usize = 250 * 1024;
@@ -58,9 +58,9 @@ struct Fitting {
 impl Subject<'_> {
     fn entry(self) -> Entry {
         match self {
-            Self::Offline(server) => Entry::Offline(absence(server)),
-            Self::Back(server) => Entry::Back(end(server)),
-            Self::Problem(judged, word) => problem(&judged.server, word),
+            Self::Offline(server) => Entry::Offline(entry::absence(server)),
+            Self::Back(server) => Entry::Back(entry::end(server)),
+            Self::Problem(judged, word) => entry::problem(&judged.server, word),
         }
     }
 }
@@ -217,51 +217,4 @@ fn heading(message: &Message) -> String {
     } else {
         "Still wrong:".to_owned()
     }
-}
-
-pub(super) fn absence(server: &Server) -> Absence {
-    Absence {
-        server_id: server.server_id.clone(),
-        hostname: server.hostname.clone(),
-        last_seen: stored(&server.last_seen),
-    }
-}
-
-fn end(server: &Server) -> Return {
-    Return {
-        server_id: server.server_id.clone(),
-        hostname: server.hostname.clone(),
-        offline_since: stored(&server.offline_since),
-        returned_at: stored(&server.returned_at),
-        last_seen: stored(&server.last_seen),
-    }
-}
-
-pub(super) fn problem(server: &Server, word: &Word) -> Entry {
-    let value = word.value.map(|value| match value {
-        Value::Number(Number::Float(float)) => json!(float),
-        Value::Number(Number::Whole(whole)) => json!(whole),
-        Value::Status(status) => json!(status.as_str()),
-    });
-    let name = word.key.name().unwrap_or(&server.server_id);
-    let problem = Problem {
-        server_id: server.server_id.clone(),
-        hostname: server.hostname.clone(),
-        kind: word.key.kind().as_str().to_owned(),
-        name: name.to_owned(),
-        value,
-        limit: word.limit.map(|limit| json!(limit)),
-        since: Some(time::format(word.since)),
-    };
-    match word.end {
-        None => Entry::Problem(problem),
-        Some(end) => Entry::Solved(Solved {
-            problem,
-            end: end.as_str().to_owned(),
-        }),
-    }
-}
-
-fn stored(time: &Option<Stored>) -> Option<String> {
-    as_stored(time).map(str::to_owned)
 }

@@ -1,6 +1,6 @@
 //! The message of the day: what is still wrong, and how well all are (C10). Pure.
 
-use super::announcement::{absence, problem};
+use super::entry::{absence, problem};
 use super::problems::{self, Facts};
 use announcement::words::plural;
 use announcement::{Entry, Fleet};

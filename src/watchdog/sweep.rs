@@ -141,7 +141,7 @@ impl Sweep<'_> {
     async fn run(&self) -> Result<(), SweepError> {
         let decision = self.scan().await?;
         let judge_until = self.part_of_time_left(JUDGING_SHARE);
-        let remembered = self.remember(&decision.memory, judge_until).await;
+        let memory_written = self.remember(&decision.memory, judge_until).await;
 
         let plan = Plan::new(&decision, self.time);
         let ahead = self.write(plan.ahead(), judge_until).await;
@@ -157,7 +157,7 @@ impl Sweep<'_> {
         let noted = self.note_event(said).await;
         let digest = self.send_digest(decision.digest.as_ref()).await;
         self.log(&decision, &ahead, &recorded);
-        published.and(digest).and(noted).and(remembered)?;
+        published.and(digest).and(noted).and(memory_written)?;
         match ahead.failed + recorded.failed + recorded.skipped.len() {
             0 => {}
             failed => return Err(SweepError(format!("{failed} updates were not made"))),
