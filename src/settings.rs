@@ -38,6 +38,21 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
         }
     }
 
+    /// `PAGE_URL` (optional): where the page is, to which announcements link.
+    ///
+    /// # Errors
+    /// If it is not an `http` or `https` URL, or has a character that a chat's markup would change.
+    pub fn page_url(&self) -> Result<Option<String>, InvalidSetting> {
+        const NAME: &str = "PAGE_URL";
+        let url = self.url(NAME)?;
+        let is_plain = |char: char| char.is_ascii_alphanumeric() || "-.:/_~%".contains(char);
+        if url.as_ref().is_some_and(|url| !url.chars().all(is_plain)) {
+            let reason = "it has other characters than letters, digits and -.:/_~%";
+            return Err(InvalidSetting::new(NAME, reason));
+        }
+        Ok(url)
+    }
+
     /// # Errors
     /// If it is not a whole number above 0.
     pub fn positive(&self, name: &'static str, default: u32) -> Result<u32, InvalidSetting> {

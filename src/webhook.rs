@@ -112,14 +112,7 @@ fn is_loopback(host: &str) -> bool {
 /// # Errors
 /// If TLS cannot be set up.
 pub fn client() -> Result<HttpClient, rustls::Error> {
-    client_trusting(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect())
-}
-
-/// A client that trusts these authorities.
-///
-/// # Errors
-/// If TLS cannot be set up.
-pub fn client_trusting(roots: RootCertStore) -> Result<HttpClient, rustls::Error> {
+    let roots: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -23,8 +23,18 @@ LOGS = ROOT / "target/test-logs"
 IN_BACKGROUND = "tools"
 # Compiles what nearly all parts run.
 FIRST = "programs"
-# These occupy one processor or wait, so two of them run at a time. The others need all processors, or measure time.
-BESIDE = {"format", "deny", "validate", "test-openapi", "test-web", "test-stack", "test-smoke", "soak-short"}
+# These compile, so they need all processors.
+ALONE = {"clippy", "doc", "baselines"}
+# The others wait half of the time, or use one processor: two of them run at a time, those that take longest first. What is in
+# one list runs one after the other.
+LONGEST_FIRST = [
+    ["test-deployment", "instructions", "test-files", "test-package", "test-debian"],
+    ["test-stack"],
+    ["test-web"],
+    ["test-code"],
+    ["test-dynamodb-local"],
+    ["soak", "soak-short"],
+]
 # These need none of the tools.
 WITHOUT_TOOLS = {FIRST, "format", "clippy", "doc", "baselines", "deny", "test-code", "test-dynamodb-local", "soak-short"}
 # What a failed part printed last is shown at once.
@@ -75,7 +85,7 @@ class Part:
 
 
 def run(parts):
-    """Runs the parts in an order in which those that wait run beside each other."""
+    """Runs the parts, some of them beside each other."""
     named = {part.name: part for part in parts}
     background = named.get(IN_BACKGROUND)
     installing = threading.Thread(target=background.run) if background else None
@@ -94,13 +104,19 @@ def run(parts):
                 return
         part.run()
 
-    rest = [part for part in parts if part not in (background, first)]
-    rest.sort(key=lambda part: part.name not in WITHOUT_TOOLS)
-    for part in rest:
-        if part.name not in BESIDE:
+    for part in parts:
+        if part.name in ALONE:
             start(part)
+    known = {name for names in LONGEST_FIRST for name in names} | ALONE | {IN_BACKGROUND, FIRST}
+    others = [[name] for name in named if name not in known]
+
+    def start_all(names):
+        for name in names:
+            if name in named:
+                start(named[name])
+
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(start, [part for part in rest if part.name in BESIDE]))
+        list(pool.map(start_all, LONGEST_FIRST + others))
     if installing:
         installing.join()
 

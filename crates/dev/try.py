@@ -18,7 +18,7 @@ import run
 
 WEB_PORT = int(os.environ.get("WEB_PORT", "8787"))
 EVERY = 10  # seconds
-RULES = {"OFFLINE_AFTER_SECONDS": "60", "BACK_AFTER_SECONDS": "60"}
+SETTINGS = {"OFFLINE_AFTER_SECONDS": "60", "BACK_AFTER_SECONDS": "60", "PAGE_URL": f"http://127.0.0.1:{WEB_PORT}/"}
 READY = f"""
 Look at the fleet:
 
@@ -40,7 +40,7 @@ def main():
     run.check_port(WEB_PORT, "WEB_PORT")
     run.prepare("demo", "heartbeatctl")
     # The log of the functions would hide the announcements.
-    run.SETTINGS |= RULES | {"AWS_LAMBDA_LOG_LEVEL": "ERROR", "RUST_LOG": "error"}
+    run.SETTINGS |= SETTINGS | {"AWS_LAMBDA_LOG_LEVEL": "ERROR", "RUST_LOG": "error"}
     demo = [run.DEBUG / "demo", "--live", run.URL, "--every", str(EVERY)]
     web = [run.DEBUG / "heartbeatctl", "web", "--listen", f"127.0.0.1:{WEB_PORT}"]
     with tempfile.TemporaryDirectory() as folder, run.topic(show), run.database(f"{folder}/data.sqlite"):

@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     log::init(log::level(environment))?;
     let config = Config::read(environment)?;
-    let courier = Arc::new(Courier::new(config.webhooks)?);
+    let courier = Arc::new(Courier::new(config)?);
     tracing::info!(version = VERSION, "started");
     lambda_runtime::run_concurrent(service_fn(move |event| deliver(courier.clone(), event))).await
 }

@@ -10,6 +10,8 @@ use std::fmt;
 pub struct Config {
     /// `WEBHOOK_URLS`: where messages go, as `<format>:<URL>`, separated by spaces.
     pub webhooks: Vec<Webhook>,
+    /// `PAGE_URL` (optional): where the page is, to which announcements link.
+    pub page_url: Option<String>,
 }
 
 /// Where messages go.
@@ -39,10 +41,12 @@ impl Config {
     /// Reads every setting.
     ///
     /// # Errors
-    /// If `WEBHOOK_URLS` is missing, or one of its entries cannot be used. The error names its position.
+    /// If `WEBHOOK_URLS` is missing, or one of its entries cannot be used, whose position the error names; or if `PAGE_URL` is
+    /// invalid.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSetting> {
         const NAME: &str = "WEBHOOK_URLS";
-        let setting = Settings(variable).required(NAME)?;
+        let settings = Settings(variable);
+        let setting = settings.required(NAME)?;
         let entries = setting.split_ascii_whitespace().enumerate();
         let parsed = entries.map(|(index, entry)| {
             let invalid = |reason| format!("entry {}: {reason}", index + 1);
@@ -52,7 +56,10 @@ impl Config {
         if webhooks.is_empty() {
             return Err(InvalidSetting::new(NAME, "it is not set"));
         }
-        Ok(Self { webhooks })
+        Ok(Self {
+            webhooks,
+            page_url: settings.page_url()?,
+        })
     }
 }
 

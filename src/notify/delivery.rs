@@ -1,6 +1,6 @@
 //! Delivers to all webhooks at the same time, and retries what may still succeed.
 
-use super::config::Webhook;
+use super::config::{Config, Webhook};
 use super::notice::Notice;
 use super::service::{self, Service};
 use super::{Event, Notification};
@@ -10,7 +10,6 @@ use futures_util::future::join_all;
 use http_body_util::{BodyExt, Full, Limited};
 use lambda_http::http::header::RETRY_AFTER;
 use lambda_http::http::{HeaderMap, Method, StatusCode};
-use rustls::RootCertStore;
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -28,6 +27,7 @@ const MAX_RESPONSE: usize = 64 * 1024;
 /// Delivers messages to webhooks.
 pub struct Courier {
     webhooks: Vec<Webhook>,
+    page_url: Option<String>,
     http: HttpClient,
 }
 
@@ -66,18 +66,12 @@ impl Courier {
     ///
     /// # Errors
     /// If TLS cannot be set up.
-    pub fn new(webhooks: Vec<Webhook>) -> Result<Self, rustls::Error> {
-        let http = webhook::client()?;
-        Ok(Self { webhooks, http })
-    }
-
-    /// Trusts these authorities.
-    ///
-    /// # Errors
-    /// If TLS cannot be set up.
-    pub fn trusting(webhooks: Vec<Webhook>, roots: RootCertStore) -> Result<Self, rustls::Error> {
-        let http = webhook::client_trusting(roots)?;
-        Ok(Self { webhooks, http })
+    pub fn new(config: Config) -> Result<Self, rustls::Error> {
+        Ok(Self {
+            webhooks: config.webhooks,
+            page_url: config.page_url,
+            http: webhook::client()?,
+        })
     }
 
     /// Delivers the messages of an event to every webhook, before the deadline.
@@ -92,7 +86,7 @@ impl Courier {
     ) -> Result<(), Undelivered> {
         let notifications = event.records.iter().map(|record| &record.message);
         let messages: Vec<_> = notifications
-            .map(|message| (message, Notice::read(message)))
+            .map(|message| (message, Notice::read(message, self.page_url.as_deref())))
             .collect();
         let webhooks = self.webhooks.iter().enumerate();
         let deliveries = webhooks.map(async |(index, webhook)| {

@@ -16,6 +16,8 @@ pub struct Notice {
     pub omitted: usize,
     /// The time of the sweep, since the order of messages cannot be promised.
     pub time: Option<String>,
+    /// Where to look at it.
+    pub link: Option<String>,
 }
 
 /// A line of a notice.
@@ -42,12 +44,12 @@ struct Alarm {
 }
 
 impl Notice {
-    /// Reads a message. One that cannot be read becomes a notice with its text.
+    /// Reads a message, and links it to the page. One that cannot be read becomes a notice with its text.
     #[must_use]
-    pub fn read(notification: &Notification) -> Self {
+    pub fn read(notification: &Notification, page_url: Option<&str>) -> Self {
         let text = &notification.text;
         if let Ok(message) = serde_json::from_str(text) {
-            return Self::of_message(message);
+            return Self::of_message(message, page_url);
         }
         if let Ok(alarm) = serde_json::from_str(text) {
             return Self::of_alarm(alarm);
@@ -64,11 +66,12 @@ impl Notice {
             lines: lines.map(Line::text).collect(),
             omitted: 0,
             time: None,
+            link: None,
         }
     }
 
     /// Bad news comes first.
-    fn of_message(mut message: Message) -> Self {
+    fn of_message(mut message: Message, page_url: Option<&str>) -> Self {
         message.entries.sort_by_key(|entry| entry.kind().tone());
         let lines = match &message.occasion {
             Occasion::Test(text) => vec![Line::text(text)],
@@ -87,6 +90,7 @@ impl Notice {
                 .as_deref()
                 .and_then(tables::time::parse)
                 .map(|time| moment(Some(time))),
+            link: page_url.map(|url| message.address(url)),
         }
     }
 
@@ -111,6 +115,7 @@ impl Notice {
                 .collect(),
             omitted: 0,
             time: None,
+            link: None,
         }
     }
 }

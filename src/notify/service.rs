@@ -51,9 +51,12 @@ impl Request {
         Self::new([("content-type", "application/json")], body.to_string())
     }
 
-    fn new<const N: usize>(headers: [(&'static str, &str); N], body: String) -> Self {
+    fn new<'a>(headers: impl IntoIterator<Item = (&'static str, &'a str)>, body: String) -> Self {
+        let headers = headers.into_iter();
         Self {
-            headers: headers.map(|(name, value)| (name, value.to_owned())).into(),
+            headers: headers
+                .map(|(name, value)| (name, value.to_owned()))
+                .collect(),
             body,
         }
     }

@@ -8,8 +8,8 @@ const FOR_OMITTED: usize = 40;
 
 /// How a service shows text.
 pub struct Style {
-    /// Whether the title is a part of the text.
-    pub has_title: bool,
+    /// Whether the text is everything: the title and the link are parts of it.
+    pub is_everything: bool,
     /// The most that a message may hold, as `measure` counts.
     pub limit: usize,
     pub measure: fn(&str) -> usize,
@@ -29,13 +29,16 @@ impl Style {
     pub fn text(&self, notice: &Notice) -> String {
         let mut lines = Vec::new();
         let says_it_all = matches!(notice.lines[..], [Line::Server { .. }]) && notice.omitted == 0;
-        if self.has_title && !says_it_all {
+        if self.is_everything && !says_it_all {
             let title = (self.words)(&without_mentions(&notice.title));
             lines.push(format!("{} {title}", emoji(notice.tone)));
         }
         let time = notice.time.as_deref().map(self.words);
-        let for_time = time.as_deref().map_or(0, |time| (self.measure)(time) + 1);
-        let room = self.limit - FOR_OMITTED - for_time;
+        // Nothing in it means anything to a service (`PAGE_URL`).
+        let link = notice.link.clone().filter(|_| self.is_everything);
+        let end: Vec<_> = time.into_iter().chain(link).collect();
+        let for_end: usize = end.iter().map(|line| (self.measure)(line) + 1).sum();
+        let room = self.limit - FOR_OMITTED - for_end;
         let mut used: usize = lines.iter().map(|line| (self.measure)(line) + 1).sum();
         let mut shown = 0;
         for entry in &notice.lines {
@@ -63,7 +66,7 @@ impl Style {
             // No message is empty.
             lines.push((self.words)(&without_mentions(&notice.title)));
         }
-        lines.extend(time);
+        lines.extend(end);
         lines.join("\n")
     }
 

@@ -66,23 +66,32 @@ impl Subject<'_> {
 }
 
 impl Announcement {
-    /// Builds the message of a sweep at this time; `None` if there is nothing to announce.
+    /// Builds the message of a sweep at this time, with a link to the page; `None` if there is nothing to announce.
     #[must_use]
-    pub fn new(subjects: &[Subject<'_>], time: DateTime<Utc>) -> Option<Self> {
+    pub fn new(
+        subjects: &[Subject<'_>],
+        time: DateTime<Utc>,
+        page_url: Option<&str>,
+    ) -> Option<Self> {
         let entries: Vec<_> = subjects.iter().map(|subject| subject.entry()).collect();
-        (!entries.is_empty()).then(|| Self::of(Occasion::Change, entries, time))
+        (!entries.is_empty()).then(|| Self::of(Occasion::Change, entries, time, page_url))
     }
 
     /// Builds the message of the day; `None` if there is nothing to say.
     #[must_use]
-    pub fn digest(digest: &Digest, time: DateTime<Utc>) -> Option<Self> {
+    pub fn digest(digest: &Digest, time: DateTime<Utc>, page_url: Option<&str>) -> Option<Self> {
         let entries = digest.entries.clone();
         let fleet = digest.fleet();
         let is_needed = !entries.is_empty() || fleet.is_some();
-        is_needed.then(|| Self::of(Occasion::Digest(fleet), entries, time))
+        is_needed.then(|| Self::of(Occasion::Digest(fleet), entries, time, page_url))
     }
 
-    fn of(occasion: Occasion, entries: Vec<Entry>, time: DateTime<Utc>) -> Self {
+    fn of(
+        occasion: Occasion,
+        entries: Vec<Entry>,
+        time: DateTime<Utc>,
+        page_url: Option<&str>,
+    ) -> Self {
         let whole = Message {
             occasion,
             time: Some(time::format(time)),
@@ -99,7 +108,7 @@ impl Announcement {
         Self {
             subject,
             default: json!(message).to_string(),
-            email: email(&message, &counts, &lines),
+            email: email(&message, &counts, &lines, page_url),
             kinds: match message.occasion {
                 Occasion::Digest(_) => vec!["digest"],
                 Occasion::Change | Occasion::Test(_) => {
@@ -188,7 +197,12 @@ fn escaped_bytes(text: &str) -> usize {
 }
 
 /// The entries in words, under a heading for each kind.
-fn email(message: &Message, counts: &[(Kind, usize)], lines: &[String]) -> String {
+fn email(
+    message: &Message,
+    counts: &[(Kind, usize)],
+    lines: &[String],
+    page_url: Option<&str>,
+) -> String {
     let mut email = String::new();
     if matches!(message.occasion, Occasion::Digest(_)) {
         let _ = writeln!(email, "{}\n", heading(message));
@@ -206,6 +220,9 @@ fn email(message: &Message, counts: &[(Kind, usize)], lines: &[String]) -> Strin
     if message.omitted > 0 {
         let entries = plural(message.omitted, "entry");
         let _ = writeln!(email, "{entries} did not fit into this message.");
+    }
+    if let Some(url) = page_url {
+        let _ = writeln!(email, "{}", message.address(url));
     }
     email
 }

@@ -24,6 +24,8 @@ pub struct Config {
     pub events: Option<EventsConfig>,
     /// `PING_URL` (optional), a secret: the address that is requested after each sweep that did all of its work.
     pub ping: Option<Address>,
+    /// `PAGE_URL` (optional): where the page is, to which announcements link.
+    pub page_url: Option<String>,
     /// `AWS_ENDPOINT_URL_SNS`: an SNS endpoint other than the region's.
     pub sns_endpoint_url: Option<String>,
     /// How to reach AWS.
@@ -78,6 +80,7 @@ impl Config {
                 .map(|url| Address::parse(&url))
                 .transpose()
                 .map_err(|error| InvalidSetting::new("PING_URL", error))?,
+            page_url: settings.page_url()?,
             sns_endpoint_url: settings.url("AWS_ENDPOINT_URL_SNS")?,
             aws: AwsConfig::read(&variable)?,
         })

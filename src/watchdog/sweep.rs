@@ -50,6 +50,7 @@ pub struct Watchdog {
     digest: Option<Schedule>,
     events: Option<EventsConfig>,
     ping: Option<Ping>,
+    page_url: Option<String>,
 }
 
 /// Whoever notices when there are no sweeps.
@@ -102,6 +103,7 @@ impl Watchdog {
             digest: config.digest,
             events: config.events,
             ping: ping.transpose()?,
+            page_url: config.page_url,
         })
     }
 
@@ -147,7 +149,8 @@ impl Sweep<'_> {
         let ahead = self.write(plan.ahead(), judge_until).await;
         self.warn_about_skipped(&ahead);
         let subjects = plan.publishable(&ahead.done);
-        let announcement = Announcement::new(&subjects, self.time);
+        let announcement =
+            Announcement::new(&subjects, self.time, self.watchdog.page_url.as_deref());
         let published = self.publish(announcement.as_ref()).await;
         let said = announcement.as_ref().filter(|_| published.is_ok());
         let named = said.map(|said| said.named(&subjects));
@@ -302,7 +305,8 @@ impl Sweep<'_> {
         let Some(digest) = digest else {
             return Ok(());
         };
-        let announcement = Announcement::digest(digest, self.time);
+        let announcement =
+            Announcement::digest(digest, self.time, self.watchdog.page_url.as_deref());
         self.publish(announcement.as_ref()).await?;
         let note = Memory::note_digest(self.update(), self.time);
         match send(note, self.deadline).await {

@@ -1,17 +1,26 @@
 //! C11.2 and C11.3: every kind of message, in words, in every format.
 
 use crate::service::{Received, Service};
-use crate::support::{Format, Notify, message, offline};
+use crate::support::{Format, Notify, entries, message, offline};
 use serde_json::{Value, json};
 
 /// Sends one message to a service of each format; returns what each received.
 async fn sent(subject: Option<&str>, text: &str) -> Vec<(&'static str, Received)> {
+    sent_linking_to("", subject, text).await
+}
+
+/// The same with the URL of the page.
+async fn sent_linking_to(
+    page_url: &str,
+    subject: Option<&str>,
+    text: &str,
+) -> Vec<(&'static str, Received)> {
     let mut services = Vec::new();
     for format in Format::all() {
         services.push((format.name, Service::start(format.name).await));
     }
-    let entries: Vec<_> = services.iter().map(|(_, service)| service).collect();
-    let notify = Notify::start(&entries).await;
+    let started: Vec<_> = services.iter().map(|(_, service)| service).collect();
+    let notify = Notify::start_linking_to(page_url, &entries(&started)).await;
     let is_delivered = notify.send_within(60, subject, text).await;
     let log = notify.stop().await;
     assert!(is_delivered, "{log:?}");
@@ -140,6 +149,47 @@ async fn each_kind_of_entry_is_one_line_that_says_it_all() {
                 _ => {}
             }
         }
+    }
+}
+
+// C11.2
+#[tokio::test]
+async fn a_message_links_to_the_page_of_the_server_or_of_the_fleet() {
+    let server = |server_id: &str| offline(server_id, "www.example.com");
+    for (servers, omitted, link) in [
+        (vec![server("web_1")], 0, "https://page.example/"),
+        (
+            vec![server("web-1")],
+            0,
+            "https://page.example/servers/web-1",
+        ),
+        (vec![server("web-1")], 5, "https://page.example/"),
+        (
+            vec![server("web-1"), server("web-2")],
+            0,
+            "https://page.example/",
+        ),
+        (vec![server("../login?")], 0, "https://page.example/"),
+    ] {
+        let message = message(&json!({ "offline": servers, "omitted": omitted })).to_string();
+        for (format, received) in sent_linking_to("https://page.example", None, &message).await {
+            match format {
+                "json" => assert_eq!(received.body, message),
+                "ntfy" => assert_eq!(
+                    (
+                        received.headers["click"].as_bytes(),
+                        received.text().contains("//page")
+                    ),
+                    (link.as_bytes(), false)
+                ),
+                _ => assert_eq!(received.text().lines().last(), Some(link), "{format}"),
+            }
+        }
+    }
+    let text = "Disk swap planned.";
+    for (format, received) in sent_linking_to("https://page.example", None, text).await {
+        assert!(!received.body.contains("page.example"), "{format}");
+        assert!(!received.headers.contains_key("click"), "{format}");
     }
 }
 

@@ -69,13 +69,21 @@ pub struct Notify {
 impl Notify {
     /// Starts it with these services.
     pub async fn start(services: &[&Service]) -> Self {
-        let entries: Vec<_> = services.iter().map(|service| service.entry()).collect();
-        Self::start_with(&entries.join(" ")).await
+        Self::start_with(&entries(services)).await
     }
 
     pub async fn start_with(urls: &str) -> Self {
+        Self::start_linking_to("", urls).await
+    }
+
+    /// Starts it with the URL of the page.
+    pub async fn start_linking_to(page_url: &str, urls: &str) -> Self {
         let api = RuntimeApi::start().await.unwrap();
-        let settings = [("WEBHOOK_URLS", urls), ("AWS_LAMBDA_MAX_CONCURRENCY", "1")];
+        let settings = [
+            ("WEBHOOK_URLS", urls),
+            ("PAGE_URL", page_url),
+            ("AWS_LAMBDA_MAX_CONCURRENCY", "1"),
+        ];
         let process = process::start(env!("CARGO_BIN_EXE_notify"), &api, settings);
         Self { api, process }
     }
@@ -98,6 +106,12 @@ impl Notify {
     pub async fn stop(self) -> Vec<Value> {
         process::kill(self.process).await
     }
+}
+
+/// `WEBHOOK_URLS` with these services.
+pub fn entries(services: &[&Service]) -> String {
+    let entries: Vec<_> = services.iter().map(|service| service.entry()).collect();
+    entries.join(" ")
 }
 
 /// The event with which SNS invokes a function.

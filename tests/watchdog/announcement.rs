@@ -22,7 +22,7 @@ fn server(server_id: &str, hostname: Option<&str>) -> Server {
 fn announce(offline: &[Server], back: &[Server]) -> Option<Announcement> {
     let offline = offline.iter().map(Subject::Offline);
     let subjects: Vec<_> = offline.chain(back.iter().map(Subject::Back)).collect();
-    Announcement::new(&subjects, at(0))
+    Announcement::new(&subjects, at(0), None)
 }
 
 // C8.6
@@ -68,6 +68,34 @@ async fn a_message_lists_servers_that_went_offline_and_came_back() {
          1 server back:\n\n\
          back (back.lan)\n  was silent since 2026-01-18 10:30:00 UTC, away for at most 7 min 0 s\n\n"
     );
+}
+
+// C8.6
+#[test]
+fn the_email_ends_with_a_link_to_the_page() {
+    let servers = ["web-1", "web-2"].map(|server_id| server(server_id, None));
+    let about_both: Vec<_> = servers.iter().map(Subject::Offline).collect();
+    let about_one = [Subject::Offline(&servers[0]), Subject::Back(&servers[0])];
+    for (subjects, page_url, last) in [
+        (
+            &about_one[..],
+            "https://x.example/hb/",
+            "https://x.example/hb/servers/web-1",
+        ),
+        (
+            &about_one,
+            "https://x.example",
+            "https://x.example/servers/web-1",
+        ),
+        (&about_both, "https://x.example/hb", "https://x.example/hb/"),
+    ] {
+        let email = Announcement::new(subjects, at(0), Some(page_url))
+            .unwrap()
+            .email;
+        assert_eq!(email.lines().last(), Some(last), "{email}");
+    }
+    let without = Announcement::new(&about_one, at(0), None).unwrap().email;
+    assert!(!without.contains("://"), "{without}");
 }
 
 // C8.6: there is a subject for any number of servers. It has at most 99 ASCII characters.

@@ -97,6 +97,16 @@ fn unusable_settings_are_named() {
             "http is for this machine only: it must be https",
         ),
         ("PING_URL", Some("secret word"), "it has no valid URL"),
+        (
+            "PAGE_URL",
+            Some("page.example.com"),
+            "it is not an http or https URL",
+        ),
+        (
+            "PAGE_URL",
+            Some("https://page.example.com/?a=b"),
+            "it has other characters than letters, digits and -.:/_~%",
+        ),
     ] {
         let error = read(&[(name, value)]).err();
         assert_eq!(error, Some(format!("{name}: {reason}")), "{value:?}");

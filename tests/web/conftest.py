@@ -1,6 +1,7 @@
 """A DynamoDB with the template's tables, both ways of serving the page on it, and a browser."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -41,6 +42,8 @@ class Database:
         self.port = port
         self.counts = {}
         self.is_down = False
+        # These operations are rejected, too.
+        self.denied = set()
         # So many requests are accepted and never answered.
         self.hanging = 0
         # Seconds by which its clock is ahead of this machine's.
@@ -71,8 +74,28 @@ class Database:
             times = {"timestamp": {"S": stored(time)}, "received_at": {"S": stored(time)}}
             key = {"server_id": {"S": server_id}, "recorded_at": {"S": f"{stored(time)}#{number}"}}
             requests.append({"PutRequest": {"Item": key | times | values}})
+        self.write(METRICS, requests)
+
+    def servers(self, count, seen=5, hostname="{}.example.com"):
+        """Stores many servers: `web-0`, `web-1`, …"""
+        last_seen = {"S": stored(now() - timedelta(seconds=seen))}
+        requests = []
+        for server_id in (f"web-{number}" for number in range(count)):
+            names = {"server_id": {"S": server_id}, "hostname": {"S": hostname.format(server_id)}}
+            item = names | {"status": {"S": "online"}, "last_seen": last_seen}
+            requests.append({"PutRequest": {"Item": item}})
+        self.write(SERVERS, requests)
+
+    def write(self, table, requests):
         for start in range(0, len(requests), 25):
-            self.call("BatchWriteItem", RequestItems={METRICS: requests[start : start + 25]})
+            self.call("BatchWriteItem", RequestItems={table: requests[start : start + 25]})
+
+    def event(self, ago, **lists):
+        """Stores an announcement of so many seconds ago, with these lists of entries."""
+        at = stored(now() - timedelta(seconds=ago))
+        said = json.dumps({"time": at, **lists, "omitted": 0})
+        item = {"server_id": {"S": "#events"}, "recorded_at": {"S": at}, "said": {"S": said}}
+        self.call("PutItem", TableName=METRICS, Item=item)
 
     def clear(self):
         for table, keys in ((SERVERS, ["server_id"]), (METRICS, ["server_id", "recorded_at"])):
@@ -95,7 +118,7 @@ class Database:
                     time.sleep(30)
                     return
                 status, answer = 400, b'{"__type":"com.amazonaws#AccessDeniedException","message":"not today"}'
-                if not database.is_down:
+                if not database.is_down and operation not in database.denied:
                     url = f"http://127.0.0.1:{database.port}"
                     try:
                         with urllib.request.urlopen(urllib.request.Request(url, body, dict(self.headers))) as response:
@@ -139,6 +162,7 @@ def database(dynamodb):
     dynamodb.clear()
     dynamodb.counts.clear()
     dynamodb.is_down = False
+    dynamodb.denied.clear()
     dynamodb.hanging = dynamodb.ahead = 0
     return dynamodb
 

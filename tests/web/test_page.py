@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import PASSWORD, now
+from conftest import PASSWORD, now, stored
 from gateway import serving
 from playwright.sync_api import expect
 
@@ -78,6 +78,45 @@ def test_a_fleet_without_a_problem_is_well(database, open_page):
     expect(page.locator("tbody tr").first).to_contain_text("5.0 GB")
 
 
+# C13.7
+def test_what_happened_is_listed_and_marked_in_every_chart(fleet, open_page):
+    since = stored(now() - MINUTE * 100)
+    disk = {"server_id": "web-1", "kind": "disk", "name": "/<b>", "value": 93.1, "limit": 90, "since": since}
+    fleet.event(8 * 86_400, offline=[{"server_id": "web-2", "last_seen": since}])
+    fleet.event(90 * 60, problems=[disk], offline=[{"server_id": "web-2", "last_seen": since}])
+    fleet.event(60 * 60, solved=[disk | {"end": "solved"}])
+    page = open_page()
+    happened = page.get_by_role("list", name="What happened in seven days").get_by_role("listitem")
+    expect(happened).to_have_count(3)
+    expect(happened.nth(0)).to_contain_text(re.compile("UTC web-1: disk /<b> 93.1 %, limit 90 %, solved; it began"))
+    expect(happened.nth(1)).to_contain_text("web-2 is offline: silent since")
+    expect(happened.nth(2)).to_contain_text("web-1: disk /<b> 93.1 %, limit 90 %, since")
+    happened.nth(2).get_by_role("link").click()
+    expect(page).to_have_title("web-1 – heartbeat")
+    expect(happened).to_have_count(2)
+    page = open_server(open_page)
+    for svg in page.locator("#charts svg").all():
+        marks = [mark.evaluate("mark => mark.textContent.split(', since')[0]") for mark in svg.locator(".mark").all()]
+        assert [mark.split(";")[0] for mark in marks] == [
+            "web-1: disk /<b> 93.1 %, limit 90 %, solved",
+            "web-1: disk /<b> 93.1 %, limit 90 %",
+        ]
+    (mark,) = chart(page, "cpu_percent").locator(".mark.problems").all()
+    width = chart(page, "cpu_percent").bounding_box()["width"]
+    assert abs((float(mark.get_attribute("x1")) - 46) / (width - 54) * 360 - 270) < 3
+
+
+# What is not known is not said to be nothing.
+def test_a_fleet_whose_events_cannot_be_read_is_shown_and_says_so(fleet, open_page):
+    fleet.denied.add("Query")
+    page = open_page()
+    expect(page.locator("tbody tr")).to_have_count(4)
+    expect(page.get_by_text("It cannot be read.")).to_contain_text("AccessDeniedException")
+    fleet.denied.clear()
+    page.reload()
+    expect(page.get_by_text("No announcement is recorded.")).to_be_visible()
+
+
 # C13.1
 def test_it_works_under_a_path_that_a_proxy_removes(fleet, serve, chromium):
     with serve() as url:
@@ -143,16 +182,20 @@ def test_a_wrong_password_an_old_cookie_and_a_new_password_ask_again(fleet, serv
         page.close()
 
 
-def test_a_thousand_servers_are_painted(database, open_page):
-    for number in range(1000):
-        database.server(f"web-{number}", seen=number % 100, cpu_percent=number / 10, disk_percent=20)
+# C13.10
+def test_of_five_thousand_servers_the_first_are_painted_and_a_search_finds_the_others(database, open_page):
+    database.servers(5000)
+    database.server("web-4999", seen=3600)
     page = open_page()
     expect(page.locator("tbody tr")).to_have_count(1000)
+    expect(page.get_by_text("The first 1000 of 5000 servers")).to_be_visible()
+    assert names(page)[0] == "web-4999"
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     # How long depends on the machine.
-    print(f"the first paint of 1,000 servers took {paint:.0f} ms")
+    print(f"the first paint of 5,000 servers took {paint:.0f} ms")
     assert paint > 0
-    page.get_by_label("Search").fill("web-99")
+    page.get_by_label("Search").fill("web-499")
+    expect(page.locator("tbody tr")).to_have_count(11)
     assert len(names(page)) == 11
 
 
@@ -196,6 +239,14 @@ def test_a_click_opens_a_server_with_a_chart_for_each_question(fleet, open_page)
     # The limit of the watchdog's default.
     assert chart(page, "disk_percent").locator(".limit").count() == 1
     assert chart(page, "cpu_percent").locator(".limit").count() == 0
+
+
+def test_a_rate_of_any_size_is_short(database, open_page):
+    database.server("web-1", seen=5)
+    times = [now() - MINUTE * ago for ago in range(10, 0, -1)]
+    database.rows("web-1", times, network_rx_bytes=lambda number: number * 60 * 10**15)
+    page = open_server(open_page)
+    expect(page.locator("figure", has=chart(page, "network_rx_bytes")).locator("output")).to_have_text("1 PB/s")
 
 
 def test_absences_are_shaded_and_lines_do_not_cross_them(fleet, open_page):

@@ -4,6 +4,7 @@ use crate::entry::{Entry, Kind, Tone};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
+use tables::ServerId;
 
 /// A message. Each kind of entry is a list of its JSON. Versions may differ: what it does not know is ignored, and what
 /// is absent is empty.
@@ -111,6 +112,19 @@ impl Message {
             _ => Tone::Neutral,
         };
         tones.min().unwrap_or(without_entries)
+    }
+
+    /// The address below this page's at which it can be looked at: that of the only server in it, or the fleet's.
+    #[must_use]
+    pub fn address(&self, page_url: &str) -> String {
+        let root = page_url.trim_end_matches('/');
+        let mut ids = self.entries.iter().map(Entry::server_id);
+        let first = ids.next().and_then(|id| id.parse::<ServerId>().ok());
+        let only = first.filter(|id| self.omitted == 0 && ids.all(|other| other == id.as_str()));
+        match only {
+            Some(id) => format!("{root}/servers/{id}"),
+            None => format!("{root}/"),
+        }
     }
 
     /// How the fleet is, line by line, as far as the title does not say it.

@@ -166,10 +166,28 @@ pub static READING: LazyLock<Value> = LazyLock::new(|| {
     json!({ "M": reading })
 });
 
+/// A page of events, for a query of the metrics table.
+static EVENTS: LazyLock<Bytes> = LazyLock::new(|| {
+    let server = json!({
+        "server_id": "server-000042", "hostname": "server-000042.eu-central.example.com",
+        "last_seen": "2026-01-18T10:29:00.104220Z",
+    });
+    let said = json!({ "time": "2026-01-18T10:32:00.000000Z", "offline": [server], "omitted": 0 });
+    let event = json!({
+        "server_id": { "S": "#events" },
+        "recorded_at": { "S": "2026-01-18T10:32:00.000000Z" },
+        "said": { "S": said.to_string() },
+    });
+    let items = vec![event; 50];
+    json!({ "Items": items, "Count": 50, "ScannedCount": 50 })
+        .to_string()
+        .into()
+});
+
 /// SNS's response to a message.
 const PUBLISHED: &str = r#"<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult><MessageId>567910cd-659e-55d4-8ccb-5aaf14679dc0</MessageId></PublishResult></PublishResponse>"#;
 
-/// Responds to a write, the lookup of a key, a scan, a message to a topic, or a GET.
+/// Responds to a write, the lookup of a key, a scan, a query, a message to a topic, or a GET.
 async fn respond(
     request: Request<Incoming>,
     state: Arc<State>,
@@ -186,6 +204,7 @@ async fn respond(
         None => PUBLISHED.into(),
         Some("GetItem") => KEY.into(),
         Some("Scan") => state.page(&body),
+        Some("Query") => EVENTS.clone(),
         Some("UpdateItem") => match std::str::from_utf8(&body) {
             Ok(update) if update.contains("ALL_OLD") => server_before(update),
             _ => "{}".into(),

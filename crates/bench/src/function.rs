@@ -14,6 +14,10 @@ use tables::metric::Place;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+/// The password of the page, and how a browser sends it.
+const PAGE_PASSWORD: &str = "abcde-fghij-kmnpq-rstuv";
+pub const PAGE_AUTHORIZATION: &str = "Basic OmFiY2RlLWZnaGlqLWttbnBxLXJzdHV2";
+
 /// The event and the files that all functions share.
 pub struct Setup {
     event: Bytes,
@@ -34,7 +38,6 @@ impl Setup {
         let api_key = json["headers"]["x-api-key"]
             .as_str()
             .context("no key in the event")?;
-        let digest = Sha256::digest(api_key);
         let identity = Identity::new()?;
         let files = tempfile::tempdir()?;
         let system = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
@@ -44,7 +47,7 @@ impl Setup {
         }
         Ok(Self {
             event: json.to_string().into(),
-            api_key_sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            api_key_sha256: sha256(api_key),
             identity,
             files,
         })
@@ -64,6 +67,11 @@ impl Setup {
     pub fn file(&self, name: &str) -> PathBuf {
         self.files.path().join(name)
     }
+}
+
+fn sha256(secret: &str) -> String {
+    let digest = Sha256::digest(secret);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The event without the fields that came after the budgets were first recorded, so that builds stay comparable.
@@ -132,6 +140,7 @@ impl Function {
             .env("SERVERS_TABLE", "servers")
             .env("METRICS_TABLE", "metrics")
             .env("KEYS_TABLE", "keys")
+            .env("PAGE_PASSWORD_SHA256", sha256(PAGE_PASSWORD))
             .env(
                 "ALERT_TOPIC_ARN",
                 "arn:aws:sns:us-east-1:123456789012:alerts",
@@ -159,9 +168,15 @@ impl Function {
 
     /// Like [`invoke`](Self::invoke), with another event.
     pub async fn invoke_with(&mut self, event: Bytes) -> Result<Duration> {
-        let (time, body) = self.call(event).await?;
-        ensure!(body["statusCode"] == 200, "{body}");
-        Ok(time)
+        Ok(self.request(event).await?.0)
+    }
+
+    /// Sends a request, and returns the response's body, too.
+    pub async fn request(&mut self, event: Bytes) -> Result<(Duration, String)> {
+        let (time, response) = self.call(event).await?;
+        ensure!(response["statusCode"] == 200, "{response}");
+        let body = response["body"].as_str().unwrap_or_default();
+        Ok((time, body.to_owned()))
     }
 
     /// Runs one sweep of the watchdog over the fleet in DynamoDB.

@@ -1,7 +1,8 @@
-//! Measures the release binary against two baselines (in `baselines/`), then bodies, the kinds of keys, and the watchdog's sweep.
+//! Measures the release binary against two baselines (in `baselines/`), then bodies, the kinds of keys, the
+//! watchdog's sweep, and the page.
 //!
-//! `bench` prints the tables and draws the first heartbeat; `bench bodies PROGRAM`, `bench keys PROGRAM` and `bench sweep PROGRAM`
-//! print only one table, `bench agent` that of the agents, and `bench compare BEFORE AFTER` one of two builds. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
+//! `bench` prints the tables and draws the first heartbeat; `bench bodies PROGRAM`, `bench keys PROGRAM`, `bench sweep PROGRAM`
+//! and `bench page PROGRAM` print only one table, `bench agent` that of the agents, and `bench compare BEFORE AFTER` one of two builds. `bench count PROGRAM…` counts the instructions of other builds. `bench check PROGRAM` compares a
 //! build's counts with the recorded ones, and `bench record PROGRAM` records them.
 
 // The tables are what it is for: a bench that cannot print them has failed.
@@ -16,6 +17,7 @@ mod dynamodb;
 mod figures;
 mod function;
 mod keys;
+mod page;
 mod plot;
 mod sweep;
 
@@ -47,11 +49,15 @@ async fn main() -> Result<()> {
         ["compare", before, after] => {
             keys::compare_builds(&setup, Path::new(before), Path::new(after)).await
         }
+        ["page", program] => {
+            let share = cpu_share();
+            page::measure(&setup, Path::new(program), share.as_ref()).await
+        }
         ["sweep", program] => sweep::measure(&setup, Path::new(program)).await,
         ["check", program] => budget::check(&setup, Path::new(program), &budgets).await,
         ["record", program] => budget::record(&setup, Path::new(program), &budgets).await,
         _ => bail!(
-            "bench [count PROGRAM… | bodies PROGRAM | keys PROGRAM | compare BEFORE AFTER | agent | sweep PROGRAM | check PROGRAM | record PROGRAM]"
+            "bench [count PROGRAM… | bodies PROGRAM | keys PROGRAM | compare BEFORE AFTER | agent | sweep PROGRAM | page PROGRAM | check PROGRAM | record PROGRAM]"
         ),
     }
 }
@@ -63,11 +69,7 @@ async fn measure(setup: &Setup, root: &Path, function: PathBuf) -> Result<()> {
         Figures::new("bare", baselines.join("bare"))?,
         Figures::new("SDK defaults", baselines.join("sdk-defaults"))?,
     ];
-    let share = CpuShare::new()
-        .inspect_err(|reason| {
-            println!("skipped: the CPU cannot be limited to 128 MB's share of a core: {reason:#}\n")
-        })
-        .ok();
+    let share = cpu_share();
     for _ in 0..ROUNDS {
         for figures in &mut all {
             figures.sample(setup, share.as_ref()).await?;
@@ -80,8 +82,17 @@ async fn measure(setup: &Setup, root: &Path, function: PathBuf) -> Result<()> {
     bodies::measure(setup, root, &function).await?;
     keys::measure(setup, &function).await?;
     sweep::measure(setup, &root.join("target/release/watchdog")).await?;
+    page::measure(setup, &root.join("target/release/page"), share.as_ref()).await?;
     agent::measure(root).await?;
     plot::draw(&all, &root.join("crates/bench/first-heartbeat.svg"))
+}
+
+fn cpu_share() -> Option<CpuShare> {
+    CpuShare::new()
+        .inspect_err(|reason| {
+            println!("skipped: the CPU cannot be limited to 128 MB's share of a core: {reason:#}\n")
+        })
+        .ok()
 }
 
 async fn count(setup: &Setup, programs: &[&str]) -> Result<()> {

@@ -5,6 +5,7 @@ use crate::figures::percentile;
 use crate::function::{Function, Setup};
 use anyhow::Result;
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use std::path::Path;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub async fn measure(setup: &Setup, program: &Path) -> Result<()> {
             let (mut calls, mut peak) = (0, 0);
             for _ in 0..SWEEPS {
                 let mut watchdog = Function::start(setup, Command::new(program)).await?;
-                watchdog.fill(fleet(servers, late));
+                watchdog.fill(fleet(servers, late, NOW.parse()?));
                 let calls_before = watchdog.calls();
                 let cpu_before = watchdog.cpu_time()?;
                 times.push(watchdog.sweep(NOW).await?);
@@ -40,8 +41,8 @@ pub async fn measure(setup: &Setup, program: &Path) -> Result<()> {
             }
             println!(
                 "| {servers} | {late} | {} | {} | {:.1} | {calls} |",
-                millis(times),
-                millis(cpu),
+                median(times),
+                median(cpu),
                 peak as f64 / 1e6
             );
         }
@@ -50,7 +51,8 @@ pub async fn measure(setup: &Setup, program: &Path) -> Result<()> {
 }
 
 /// The pages of a scan over `servers` servers, `late` of which are late.
-fn fleet(servers: usize, late: usize) -> Vec<Bytes> {
+pub fn fleet(servers: usize, late: usize, now: DateTime<Utc>) -> Vec<Bytes> {
+    let stored = |ago| tables::time::format(now - TimeDelta::seconds(ago));
     let numbers: Vec<_> = (0..servers).collect();
     let pages = numbers.chunks(PAGE);
     let last = pages.len() - 1;
@@ -59,16 +61,16 @@ fn fleet(servers: usize, late: usize) -> Vec<Bytes> {
         let own = (number == last).then(|| {
             json!({
                 "server_id": { "S": "#watchdog" },
-                "swept_at": { "S": "2026-01-18T10:29:00.000000Z" },
+                "swept_at": { "S": stored(60) },
             })
         });
         let items = servers.iter().map(|server| {
-            let minute = if *server < late { 20 } else { 29 };
+            let silent = if *server < late { 570 } else { 30 };
             let mut item = json!({
                 "server_id": { "S": format!("server-{server:06}") },
                 "hostname": { "S": format!("server-{server:06}.eu-central.example.com") },
                 "status": { "S": "online" },
-                "last_seen": { "S": format!("2026-01-18T10:{minute}:30.000000Z") },
+                "last_seen": { "S": stored(silent) },
                 "registered_at": { "S": "2026-01-02T08:00:41.000312Z" },
                 "reading": *READING,
             });
@@ -97,7 +99,10 @@ fn fleet(servers: usize, late: usize) -> Vec<Bytes> {
     pages.enumerate().map(page).collect()
 }
 
-fn millis(times: Vec<Duration>) -> String {
-    let median = percentile(times.into_iter(), 50).unwrap_or_default();
-    format!("{:.1}", median.as_secs_f64() * 1e3)
+fn median(times: Vec<Duration>) -> String {
+    millis(percentile(times.into_iter(), 50).unwrap_or_default())
+}
+
+pub fn millis(time: Duration) -> String {
+    format!("{:.1}", time.as_secs_f64() * 1e3)
 }

@@ -16,11 +16,21 @@ const LOOK: &str = include_str!("remote/look.sh");
 const ENROLL: &str = include_str!("remote/enroll.sh");
 const RETIRE: &str = include_str!("remote/retire.sh");
 
-/// The units that are installed, by name. They name the package's program.
-const UNITS: [(&str, &str); 1] = [(
-    "heartbeat-agent.service",
-    include_str!("../../agent/debian/heartbeat-agent.service"),
-)];
+/// The units that are installed, by name. That of the agent names the package's program.
+const UNITS: [(&str, &str); 3] = [
+    (
+        "heartbeat-agent.service",
+        include_str!("../../agent/debian/heartbeat-agent.service"),
+    ),
+    (
+        "heartbeat-check@.service",
+        include_str!("../../agent/debian/heartbeat-check@.service"),
+    ),
+    (
+        "heartbeat-check@.timer",
+        include_str!("../../agent/debian/heartbeat-check@.timer"),
+    ),
+];
 const PACKAGED_PROGRAM: &str = "/usr/bin/heartbeat-agent";
 const LOCAL_PROGRAM: &str = "/usr/local/bin/heartbeat-agent";
 

@@ -3,20 +3,25 @@
 
 const byId = (id) => document.getElementById(id);
 
-/** Fetches, and says above the page if that fails. Returns null then. */
-async function load(path) {
+/** Fetches all of these, and says above the page if that fails. Returns null then. */
+async function load(...paths) {
   const stale = byId("stale");
   try {
-    const response = await fetch(path);
-    if (!response.ok) throw new Error((await response.text()).slice(0, 300));
-    const text = await response.text();
+    const texts = await Promise.all(paths.map(fetchText));
     stale.hidden = true;
-    return text;
+    return texts;
   } catch (error) {
     stale.textContent = `Not refreshed at ${new Date().toLocaleTimeString()}: ${error.message}. It is tried again.`;
     stale.hidden = false;
     return null;
   }
+}
+
+async function fetchText(path) {
+  const response = await fetch(path);
+  const text = await response.text();
+  if (!response.ok) throw new Error(text.slice(0, 300));
+  return text;
 }
 
 /** Calls a function at an interval while the page is visible. */
@@ -47,12 +52,12 @@ function startFleet(fleet) {
   let newest = 0;
   const refresh = async () => {
     const number = ++newest;
-    const html = await load(address("fleet"));
+    const loaded = await load(address("fleet"));
     // A slow answer does not replace a newer one.
-    if (html === null || number !== newest) return;
+    if (loaded === null || number !== newest) return;
     const focused = document.activeElement?.getAttribute("href");
     // Escaped by the server.
-    fleet.innerHTML = html;
+    fleet.innerHTML = loaded[0];
     filter();
     document.title = fleet.querySelector("[data-page-title]").dataset.pageTitle;
     if (focused) fleet.querySelector(`tbody a[href="${CSS.escape(focused)}"]`)?.focus();
@@ -112,11 +117,15 @@ function startCharts(place) {
     const step = (STEPS.find((step) => minutes / step <= POINTS) ?? 1440) * MINUTE;
     const iso = (time) => encodeURIComponent(new Date(time).toISOString());
     const to = name === null ? `&until=${iso(until)}` : "";
-    const path = `../api/servers/${place.dataset.server}/history?since=${iso(since)}${to}&every=${step / MINUTE}m`;
-    const text = await load(path);
+    const server = place.dataset.server;
+    const period = `since=${iso(since)}${to}`;
+    const loaded = await load(
+      `../api/servers/${server}/history?${period}&every=${step / MINUTE}m`,
+      `../api/events?${period}&server=${server}`,
+    );
     // A slow answer does not replace a newer one.
-    if (text === null || number !== newest) return;
-    const buckets = JSON.parse(text);
+    if (loaded === null || number !== newest) return;
+    const [buckets, events] = loaded.map((text) => JSON.parse(text));
     for (const bucket of buckets) bucket.at = Date.parse(bucket.time);
     const steps = buckets.slice(1).map((bucket, index) => bucket.at - buckets[index].at).sort((a, b) => a - b);
     const usual = steps[Math.floor(steps.length / 2)] ?? step;
@@ -132,6 +141,7 @@ function startCharts(place) {
     const restarts = buckets.filter((bucket, index) =>
       buckets[index - 1]?.uptime_seconds && bucket.uptime_seconds?.min < buckets[index - 1].uptime_seconds.max);
     const marks = restarts.map((bucket) => ({ at: bucket.at, label: "restart", kind: "restart" }));
+    marks.push(...events.map(({ time, words, kind }) => ({ at: Date.parse(time), label: words, kind })));
     redraw = () => charts.forEach((chart) => chart.draw(buckets, [since, until], absences, marks, gap, step));
     redraw();
     const day = { dateStyle: "medium", timeStyle: "short" };

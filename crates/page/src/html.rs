@@ -1,5 +1,6 @@
 //! The pages. Every value is escaped by the template.
 
+use crate::events::Events;
 use crate::fleet::{CPU, DISK, Fleet, MEMORY, Server, UPTIME};
 use crate::{chart, time};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -32,6 +33,9 @@ impl Root {
 
 /// The most servers that a page lists.
 pub const MAX_ROWS: usize = 1_000;
+
+/// The most events that a page lists.
+pub const MAX_EVENTS: usize = 50;
 
 fn page(title: &str, root: Root, retried_after: Option<u64>, body: &Markup) -> Markup {
     html! {
@@ -111,7 +115,7 @@ fn fleet_title(fleet: &Fleet) -> String {
 }
 
 /// The fleet, problems first. The roles stand for what a table loses when a phone lays it out as a grid.
-pub fn fleet(fleet: &Fleet, search: &str, refresh: u64) -> Markup {
+pub fn fleet(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str, refresh: u64) -> Markup {
     page(
         &fleet_title(fleet),
         Root(0),
@@ -124,13 +128,13 @@ pub fn fleet(fleet: &Fleet, search: &str, refresh: u64) -> Markup {
                 }
             }
             p #stale role="status" hidden {}
-            main #fleet data-refresh=(refresh) { (fleet_part(fleet, search)) }
+            main #fleet data-refresh=(refresh) { (fleet_part(fleet, events, search)) }
         },
     )
 }
 
 /// What a refresh replaces.
-pub fn fleet_part(fleet: &Fleet, search: &str) -> Markup {
+pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) -> Markup {
     let found: Vec<_> = fleet.find(search).collect();
     let shown = &found[..found.len().min(MAX_ROWS)];
     html! {
@@ -155,6 +159,30 @@ pub fn fleet_part(fleet: &Fleet, search: &str) -> Markup {
                     }
                 } }
                 tbody role="rowgroup" { @for server in shown { (row(server, fleet.at)) } }
+            }
+            (happened(events, Root(0)))
+        }
+    }
+}
+
+/// What was announced in seven days.
+fn happened(events: &anyhow::Result<Events>, root: Root) -> Markup {
+    html! {
+        h2 #happened { "What happened in seven days" }
+        @match events {
+            Err(error) => p.failure { "It cannot be read. " (format!("{error:#}")) },
+            Ok(events) if events.newest.is_empty() => p { "No announcement is recorded." },
+            Ok(events) => {
+                ul.events aria-labelledby="happened" {
+                    @for said in &events.newest {
+                        @let id = said.entry.server_id();
+                        li.(said.entry.kind().key()) {
+                            time datetime=(said.at.to_rfc3339()) { (time::to_the_minute(said.at)) } " "
+                            a href=(root.to(&format!("servers/{id}"))) { (id) } (said.words())
+                        }
+                    }
+                }
+                @if events.is_cut { p { "Only the newest " (events.newest.len()) " are listed." } }
             }
         }
     }
@@ -238,7 +266,12 @@ fn remarks(server: &Server) -> Markup {
 }
 
 /// One server, with a place for its charts.
-pub fn server(server: &Server, fleet: &Fleet, refresh: u64) -> Markup {
+pub fn server(
+    server: &Server,
+    fleet: &Fleet,
+    events: &anyhow::Result<Events>,
+    refresh: u64,
+) -> Markup {
     let root = Root(1);
     let charts = json!(chart::of(server)).to_string();
     let os = &server.stored.os;
@@ -283,6 +316,7 @@ pub fn server(server: &Server, fleet: &Fleet, refresh: u64) -> Markup {
                 }
                 div #charts data-server=(server.id()) data-charts=(charts) data-refresh=(refresh) data-now=(fleet.at.to_rfc3339()) {}
                 noscript { p { "The charts need JavaScript. " code { "heartbeatctl history" } " draws them in a terminal." } }
+                (happened(events, root))
             }
         },
     )

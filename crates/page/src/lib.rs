@@ -5,6 +5,7 @@
 
 mod chart;
 mod clock;
+mod events;
 mod explain;
 pub mod fleet;
 pub mod history;

@@ -1,7 +1,8 @@
 //! The routes of the page and of its programs' interfaces.
 
+use crate::events::Events;
 use crate::fleet::Fleet;
-use crate::history::{Period, Request, Source, output};
+use crate::history::{Period, Request, Source, TOLERANCE, output};
 use crate::html::{self, Root};
 use crate::scans::Scans;
 use crate::tables::Tables;
@@ -12,6 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use chrono::{DateTime, TimeDelta, Utc};
 use maud::Markup;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -23,6 +25,9 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// How old it may be for Prometheus, and for a search, which asks again with each key.
 const SCRAPED: Duration = Duration::from_secs(10);
+
+/// The time whose events a page lists.
+const EVENTS: TimeDelta = TimeDelta::days(7);
 
 /// On every response that has no other. Nothing is loaded from elsewhere, nothing that came from an agent can run, and no other
 /// page shows this one within itself.
@@ -68,6 +73,7 @@ pub fn router(tables: Tables, options: Options) -> Router {
         .route("/servers/{id}", get(server_page))
         .route("/api/servers", get(servers_json))
         .route("/api/servers/{id}/history", get(history_json))
+        .route("/api/events", get(events_json))
         .route("/metrics", get(metrics))
         .route("/style.css", get(style))
         .route("/app.js", get(script))
@@ -174,6 +180,12 @@ impl App {
         self.scans.fleet(age).await.map_err(Failure::Aws)
     }
 
+    /// What happened lately, as far as a page lists it, about one server or all.
+    async fn events(&self, now: DateTime<Utc>, server: Option<&str>) -> anyhow::Result<Events> {
+        let period = [now - EVENTS, now + TOLERANCE];
+        Events::read(&self.tables, period, server, html::MAX_EVENTS).await
+    }
+
     /// A body for programs, if it is not too large.
     fn fitting(&self, kind: &'static str, body: impl Into<Vec<u8>>) -> Result<Response, Failure> {
         let body = body.into();
@@ -209,7 +221,8 @@ async fn fleet_page(
     let fleet = app.fleet(query.age()).await;
     let fleet = fleet.map_err(|failure| failure.page(Root::of("/"), &app.options))?;
     let refresh = app.options.refresh.as_secs();
-    Ok(html::fleet(&fleet, &query.search, refresh))
+    let events = app.events(fleet.at, None).await;
+    Ok(html::fleet(&fleet, &events, &query.search, refresh))
 }
 
 async fn fleet_part(
@@ -218,7 +231,8 @@ async fn fleet_part(
 ) -> Result<Markup, Response> {
     let fleet = app.fleet(query.age()).await;
     let fleet = fleet.map_err(|failure| failure.text())?;
-    Ok(html::fleet_part(&fleet, &query.search))
+    let events = app.events(fleet.at, None).await;
+    Ok(html::fleet_part(&fleet, &events, &query.search))
 }
 
 async fn server_page(
@@ -229,7 +243,9 @@ async fn server_page(
     let failed = |failure: Failure| failure.page(Root::of(uri.path()), &app.options);
     let fleet = app.fleet(FRESH).await.map_err(failed)?;
     let server = fleet.server(&id).ok_or_else(|| failed(Failure::NotFound))?;
-    Ok(html::server(server, &fleet, app.options.refresh.as_secs()))
+    let events = app.events(fleet.at, Some(&id)).await;
+    let refresh = app.options.refresh.as_secs();
+    Ok(html::server(server, &fleet, &events, refresh))
 }
 
 async fn servers_json(
@@ -247,10 +263,52 @@ async fn servers_json(
     answer.await.map_err(|failure: Failure| failure.json())
 }
 
+/// A period in a query. It ends now if no end is given.
 #[derive(Deserialize)]
-struct HistoryQuery {
+struct Span {
     since: Option<String>,
     until: Option<String>,
+}
+
+impl Span {
+    fn period(&self, default: &str, now: DateTime<Utc>) -> Result<Period, Failure> {
+        let since = self.since.as_deref().unwrap_or(default);
+        let since = time::moment(since).map_err(bad("since"))?;
+        let until = self.until.as_deref().map(time::moment).transpose();
+        Period::new(since, until.map_err(bad("until"))?, now).map_err(bad("since"))
+    }
+}
+
+/// Rejects a parameter.
+fn bad(name: &'static str) -> impl Fn(String) -> Failure {
+    move |reason| Failure::BadRequest(format!("{name}: {reason}"))
+}
+
+#[derive(Deserialize)]
+struct EventsQuery {
+    #[serde(flatten)]
+    span: Span,
+    server: Option<String>,
+}
+
+async fn events_json(
+    State(app): State<Arc<App>>,
+    Query(query): Query<EventsQuery>,
+) -> Result<Response, Response> {
+    let answer = async {
+        let period = query.span.period("7d", app.tables.clock.now())?;
+        let period = [period.since, period.until];
+        let server = query.server.as_deref();
+        let events = Events::read(&app.tables, period, server, usize::MAX).await;
+        app.fitting("application/json", events.map_err(Failure::Aws)?.json())
+    };
+    answer.await.map_err(|failure: Failure| failure.json())
+}
+
+#[derive(Deserialize)]
+struct HistoryQuery {
+    #[serde(flatten)]
+    span: Span,
     every: Option<String>,
 }
 
@@ -266,23 +324,13 @@ async fn history_json(
 impl App {
     async fn history(&self, id: &str, query: &HistoryQuery) -> Result<Response, Failure> {
         let server: ServerId = id.parse().map_err(|_| Failure::NotFound)?;
-        let bad = |name: &'static str| {
-            move |reason: String| Failure::BadRequest(format!("{name}: {reason}"))
-        };
-        let since = time::moment(query.since.as_deref().unwrap_or("24h")).map_err(bad("since"))?;
-        let until = query
-            .until
-            .as_deref()
-            .map(time::moment)
-            .transpose()
-            .map_err(bad("until"))?;
         let every = query
             .every
             .as_deref()
             .map(time::positive_duration)
             .transpose()
             .map_err(bad("every"))?;
-        let period = Period::new(since, until, self.tables.clock.now()).map_err(bad("since"))?;
+        let period = query.span.period("24h", self.tables.clock.now())?;
         let source = Source {
             client: self.tables.client.clone(),
             table: self.tables.metrics.clone(),

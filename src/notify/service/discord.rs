@@ -19,7 +19,7 @@ pub const SERVICE: Service = Service {
 };
 
 const STYLE: Style = Style {
-    has_title: true,
+    is_everything: true,
     limit: 2_000,
     measure: utf_16,
     words: escape_markdown,

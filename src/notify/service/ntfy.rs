@@ -23,14 +23,15 @@ pub const SERVICE: Service = Service {
             ("priority", priority),
             ("tags", tag),
         ];
-        Request::new(headers, STYLE.text(notice))
+        let click = notice.link.as_deref().map(|link| ("click", link));
+        Request::new(headers.into_iter().chain(click), STYLE.text(notice))
     },
     retry_after: "/retry_after",
 };
 
 /// A longer message would become an attachment.
 const STYLE: Style = Style {
-    has_title: false,
+    is_everything: false,
     limit: 4_096,
     measure: str::len,
     words: str::to_owned,

@@ -19,7 +19,7 @@ pub const SERVICE: Service = Service {
 
 /// The limit is recommended by Slack; Mattermost and Rocket.Chat accept more.
 const STYLE: Style = Style {
-    has_title: true,
+    is_everything: true,
     limit: 4_000,
     measure: utf_16,
     // Mattermost and Rocket.Chat would see a link of Markdown.

@@ -19,7 +19,7 @@ pub const SERVICE: Service = Service {
 };
 
 const STYLE: Style = Style {
-    has_title: true,
+    is_everything: true,
     limit: 4_096,
     measure: utf_16,
     // A word that starts with a slash would be a command.

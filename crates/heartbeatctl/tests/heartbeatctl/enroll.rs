@@ -44,6 +44,8 @@ async fn a_machine_is_enrolled_and_its_first_heartbeat_is_shown() {
     for (file, mode) in [
         ("usr/local/bin/heartbeat-agent", 0o755),
         ("etc/systemd/system/heartbeat-agent.service", 0o644),
+        ("etc/systemd/system/heartbeat-check@.service", 0o644),
+        ("etc/systemd/system/heartbeat-check@.timer", 0o644),
         ("etc/heartbeat/agent.env", 0o640),
         ("etc/heartbeat/api-key", 0o600),
     ] {
