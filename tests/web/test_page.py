@@ -245,7 +245,7 @@ def test_a_rate_of_any_size_is_short(database, open_page):
     database.server("web-1", seen=5)
     times = [now() - MINUTE * ago for ago in range(10, 0, -1)]
     database.rows("web-1", times, network_rx_bytes=lambda number: number * 60 * 10**15)
-    page = open_server(open_page)
+    page = open_page("/servers/web-1#6h")
     expect(page.locator("figure", has=chart(page, "network_rx_bytes")).locator("output")).to_have_text("1 PB/s")
 
 
