@@ -16,9 +16,9 @@ from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
 from samcli.yamlhelper import yaml_dump, yaml_parse
 from shell import run
-from stack import ROOT, read
+from stack import ROOT, of_type, read
 
-FUNCTIONS = ["HeartbeatFunction", "NotifyFunction", "WatchdogFunction"]
+FUNCTIONS = sorted(of_type(read(), "AWS::Serverless::Function"))
 HOST = "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64"
 OTHER = "x86_64" if HOST == "arm64" else "arm64"
 TRIPLE = {"arm64": "aarch64-unknown-linux-gnu", "x86_64": "x86_64-unknown-linux-gnu"}
