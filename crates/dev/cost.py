@@ -39,9 +39,16 @@ GB_SECONDS = 0.020 * 0.125
 LOG_GB = 0.4e-6
 ROW_GB = 0.5e-6
 ANSWER_GB = 0.5e-6
-ITEM_BYTES = 600
+ITEM_BYTES = 700
 SWEEP_SECONDS = {10: 0.05, 1_000: 0.15, 100_000: 20}
 SWEEP_GB = 0.5
+# The page: 1.4 ms of a whole processor, of which it has a fourteenth, and DynamoDB's response time. It has 1 KB for each server;
+# the form that asks for the password has 7 KB.
+PAGE_SECONDS = 0.04
+PAGE_GB_PER_SERVER = 1e-6
+FORM_SECONDS = 0.005
+FORM_GB = 7e-6
+PAGE_RATE = 5
 UTILIZATION = 0.70
 # ReadCapacityMin, for the servers and the metrics each: three times what sweeps need.
 LEAST_READ_UNITS = 2
@@ -124,6 +131,12 @@ def flood(has_key, rate=200):
     return cost + requests * (0.002 * 0.125 * PRICES["Lambda GB-second"] + 0.2e-6 * PRICES["log, GB"])
 
 
+def page_requests(requests, seconds, gigabytes):
+    """The cost of requests to the page, without what DynamoDB reads: for them, and for what they send."""
+    each = PRICES["Lambda request"] + seconds * 0.125 * PRICES["Lambda GB-second"]
+    return api(requests) + requests * each, requests * gigabytes * PRICES["out, GB"]
+
+
 def free_servers():
     """The largest fleet, in hundreds, whose capacity is covered by the free units."""
     return max(servers for servers in range(0, 10_000, 100) if max(provisioned_units(servers)) <= FREE_UNITS)
@@ -151,7 +164,7 @@ def page():
         "access log": "0.4 KB, 0.50 / GB",
         "metrics, 30 days": "0.5 KB, 0.25 / GB",
         "answers": "0.5 KB out, 0.09 / GB",
-        "watchdog: reads": "a scan per minute, 600 bytes per server, 0.125 / M",
+        "watchdog: reads": f"a scan per minute, {ITEM_BYTES} bytes per server, 0.125 / M",
         "watchdog: the rest": "43,200 sweeps: 0.20 / M, × 0.5 GB, schedule 1.00 / M, one write",
         "alarms": f"{alarms} alarms on {metrics} metrics × 0.10",
     }
@@ -177,6 +190,9 @@ def page():
         setting = min(cut, key=lambda each: cut[each][name])
         text += f"| {scale:,} | {name}, {money(parts[name])} | `{setting}`: {money(cut[setting][name])} |\n"
     ten = sum(default[0].values())
+    asked, sent = page_requests(MINUTES, PAGE_SECONDS, 1_000 * PAGE_GB_PER_SERVER)
+    scans = scan_units(1_000) * MINUTES * PRICES["read request"]
+    flooded = sum(page_requests(PAGE_RATE * 86_400 * 30, FORM_SECONDS, FORM_GB))
     text += f"""
 Ten servers cost about ${ten:.2f} per month, of which the alarms are ${metrics / 10:.2f}; CloudWatch's free tier covers ten alarm
 metrics, which is $1.00 of that. Auto scaling creates {SCALING_ALARMS} alarms of its own, which are ${SCALING_ALARMS / 10:.2f}.
@@ -185,6 +201,11 @@ metrics, which is $1.00 of that. Auto scaling creates {SCALING_ALARMS} alarms of
 without a key, and ${flood(True):,.0f} with a stolen one. What API Gateway rejects beyond that is a line of the access log as
 well: ${1e6 * LOG_GB * PRICES["log, GB"]:.2f} per million, without a ceiling, and nothing with `AccessLog=none`. One per second for
 each 40 servers [is enough](deploy.md#parameters): `ThrottleRate=1` for ten servers, 25 for a thousand.
+
+**The page**, deployed, and in sight for a whole month: ${asked:.2f} for requests. With 1,000 servers, ${scans:.2f} for scans, and
+${sent:.2f} for what it sends, unless it is within the 100 GB that each account may send for nothing. A flood without the password
+reads nothing: at {PAGE_RATE} requests per second for a whole month, it costs about ${flooded:.0f}. AWS promises this throttle at best
+effort only.
 
 **`Capacity=provisioned`** bills the units that auto scaling keeps ready, not the writes. Up to about {free_servers()} servers, the
 {FREE_UNITS} units that every account has free for ever may cover all of it.

@@ -21,9 +21,9 @@ const WARM: u32 = 20;
 /// Prints the time of the first page, with 128 MB's share of a core from the first request on, and what the next ones cost.
 pub async fn measure(setup: &Setup, program: &Path, share: Option<&CpuShare>) -> Result<()> {
     println!(
-        "\n| page of {SERVERS} servers | bytes | init, ms | first at 128 MB's share, ms | CPU warm, ms | peak memory, MB |"
+        "\n| servers | bytes | init, ms | first at 128 MB's share, ms | CPU warm, ms | peak memory, MB |"
     );
-    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: |");
     let (mut init, mut first, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
     let (mut bytes, mut peak) = (0, 0);
     for _ in 0..SAMPLES {
@@ -50,8 +50,7 @@ pub async fn measure(setup: &Setup, program: &Path, share: Option<&CpuShare>) ->
         percentile(times.into_iter(), 50).map_or_else(|| "–".to_owned(), sweep::millis)
     };
     println!(
-        "| {} | {bytes} | {} | {} | {} | {:.1} |",
-        program.display(),
+        "| {SERVERS} | {bytes} | {} | {} | {} | {:.1} |",
         median(init),
         median(first),
         median(cpu),
