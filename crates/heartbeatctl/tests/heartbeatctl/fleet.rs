@@ -283,7 +283,7 @@ async fn the_fleet_shows_what_the_watchdog_has_stored() {
     let table = place.run(&["fleet"]).stdout;
     for note in [
         "The watchdog's last sweep was 4 min ago, at ",
-        "full: disk_percent is high since ",
+        "full: disk is high since ",
         "returned: back since ",
         " UTC, not announced yet",
     ] {

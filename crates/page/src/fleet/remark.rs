@@ -1,7 +1,8 @@
 //! What a person has to know about a server besides its values.
 
-use super::Server;
+use super::{DISK, Server};
 use crate::time::{rounded, to_the_minute};
+use announcement::words::quantity;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::fmt;
 use tables::problem::{Key, Problem};
@@ -67,13 +68,18 @@ impl fmt::Display for Remark<'_> {
         match self {
             Self::Problem(key, problem) => {
                 let since = to_the_minute(problem.since);
-                match (key, problem.limit) {
-                    (Key::Metric(_) | Key::Disk(_), Some(limit)) => {
-                        write!(f, "{key} is high since {since}, limit {limit}")
+                let (thing, metric) = match key {
+                    Key::Metric(metric) => (metric.label(), *metric),
+                    Key::Disk(mount) => (format!("disk {mount}"), DISK),
+                    Key::Service(name) => {
+                        return write!(f, "service {name} is failed or stopped since {since}");
                     }
-                    (Key::Duplicate, _) => write!(f, "two senders use this name since {since}"),
-                    _ => write!(f, "{key} is failed or stopped since {since}"),
-                }
+                    Key::Duplicate => return write!(f, "two senders use this name since {since}"),
+                };
+                write!(f, "{thing} is high since {since}")?;
+                problem.limit.map_or(Ok(()), |limit| {
+                    write!(f, ", limit {}", quantity(metric, limit))
+                })
             }
             Self::Back(at) => write!(f, "back since {}, not announced yet", to_the_minute(*at)),
             Self::Silenced(until) => write!(f, "silenced until {}", to_the_minute(*until)),
