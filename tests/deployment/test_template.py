@@ -128,11 +128,14 @@ def test_the_page_changes_nothing_of_the_heartbeats_api_and_its_alarms(stack):
     assert page <= added and full["Resources"][stage]["Type"] == "AWS::ApiGatewayV2::Stage"
     throttle = full["Resources"][stage]["Properties"]["DefaultRouteSettings"]
     assert throttle == {"ThrottlingRateLimit": 5, "ThrottlingBurstLimit": 5}
+    assert settings(full, "WatchdogFunction").pop("PAGE_URL") == full["Outputs"]["PageUrl"]["Value"]
     assert {name: full["Resources"][name] for name in without["Resources"]} == without["Resources"]
     assert set(full["Outputs"]) - set(without["Outputs"]) == {"PageUrl", "PageLogName"}
     for alarm in of_type(full, "AWS::CloudWatch::Alarm").values():
         assert "Page" not in json.dumps(alarm)
     assert "ReservedConcurrentExecutions" not in function(full, "PageFunction")
+    full = resolved(stack, WebhookUrls="json:https://example.com", **PAGE)
+    assert settings(full, "NotifyFunction")["PAGE_URL"] == full["Outputs"]["PageUrl"]["Value"]
     reserved = resolved(stack, PageReservedConcurrency="2", **PAGE)
     assert function(reserved, "PageFunction")["ReservedConcurrentExecutions"] == {"Ref": "PageReservedConcurrency"}
     assert read()["Parameters"]["PagePasswordSha256"]["NoEcho"] is True

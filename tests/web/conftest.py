@@ -99,8 +99,8 @@ class Database:
 
     def clear(self):
         for table, keys in ((SERVERS, ["server_id"]), (METRICS, ["server_id", "recorded_at"])):
-            for item in self.call("Scan", TableName=table)["Items"]:
-                self.call("DeleteItem", TableName=table, Key={name: item[name] for name in keys})
+            while items := self.call("Scan", TableName=table)["Items"]:
+                self.write(table, [{"DeleteRequest": {"Key": {name: item[name] for name in keys}}} for item in items])
 
     def proxy(self):
         """The handler that the page talks to."""
