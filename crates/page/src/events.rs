@@ -1,4 +1,4 @@
-//! What was announced (C12), one entry after the other.
+//! What was announced (C12).
 
 use crate::explain::explain_in;
 use crate::tables::Tables;
@@ -42,8 +42,7 @@ impl Events {
             let page = page.map_err(explain_in(&tables.metrics))?;
             let events = page.items().iter();
             let events = events.filter_map(|item| Event::read(item, tables.clock.now()));
-            let about = |entry: &Entry| server.is_none_or(|id| entry.server_id() == id);
-            newest.extend(events.flat_map(entries).filter(|said| about(&said.entry)));
+            newest.extend(events.flat_map(|event| entries(&event, server)));
         }
         let is_cut = newest.len() > max;
         newest.truncate(max);
@@ -57,14 +56,23 @@ impl Events {
     }
 }
 
-/// The entries of an event. Another version may write what this one cannot read.
-fn entries(event: Event) -> impl Iterator<Item = Announced> {
+/// The message of an event, as far as it is about a server, or whole; `None` if that is nothing. Another version may have
+/// written what this one cannot read.
+#[must_use]
+pub fn message(event: &Event, server: Option<&str>) -> Option<Message> {
+    let mut message: Message = serde_json::from_str(&event.said).ok()?;
+    let time = || tables::time::format(event.recorded_at);
+    message.time.get_or_insert_with(time);
+    let is_about = |entry: &Entry| server.is_none_or(|id| entry.server_id() == id);
+    message.entries.retain(is_about);
+    (!message.entries.is_empty()).then_some(message)
+}
+
+fn entries(event: &Event, server: Option<&str>) -> Vec<Announced> {
     let at = event.recorded_at;
-    let message = serde_json::from_str::<Message>(&event.said);
-    let entries = message.map(|message| message.entries).unwrap_or_default();
-    entries
-        .into_iter()
-        .map(move |entry| Announced { at, entry })
+    let entries = message(event, server).map(|message| message.entries);
+    let entries = entries.into_iter().flatten();
+    entries.map(|entry| Announced { at, entry }).collect()
 }
 
 impl Announced {

@@ -5,7 +5,7 @@
 
 mod chart;
 mod clock;
-mod events;
+pub mod events;
 mod explain;
 pub mod fleet;
 pub mod history;

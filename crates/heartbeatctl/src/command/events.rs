@@ -7,7 +7,7 @@ use announcement::words::{moment, plural};
 use announcement::{Message, Part};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
-use page::{explain_in, time};
+use page::{events, explain_in, time};
 use tables::ServerId;
 use tables::event::Event;
 
@@ -41,7 +41,8 @@ impl Command {
         let mut messages = Vec::new();
         while let Some(item) = items.next().await {
             let event = Event::read(&item.map_err(explain_in(&table))?, now);
-            messages.extend(event.and_then(|event| self.read(&event)));
+            let server = self.server.as_ref().map(ServerId::as_str);
+            messages.extend(event.and_then(|event| events::message(&event, server)));
         }
         if target.json {
             return Ok(print(&serde_json::to_string(&messages)?)?);
@@ -52,20 +53,6 @@ impl Command {
         }
         let lines: Vec<_> = messages.iter().flat_map(lines).collect();
         Ok(print(&lines.join("\n"))?)
-    }
-
-    /// The message of an event, as far as it is asked for.
-    fn read(&self, event: &Event) -> Option<Message> {
-        let mut message: Message = serde_json::from_str(&event.said).ok()?;
-        message
-            .time
-            .get_or_insert_with(|| tables::time::format(event.recorded_at));
-        if let Some(server) = &self.server {
-            message
-                .entries
-                .retain(|entry| entry.server_id() == server.as_str());
-        }
-        (!message.entries.is_empty()).then_some(message)
     }
 }
 
