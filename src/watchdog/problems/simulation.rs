@@ -151,6 +151,12 @@ impl Sent {
         }
     }
 
+    /// The file system that `disk_percent` stands for.
+    fn heir(&self) -> Option<Key> {
+        let mount = self.reading().disk_of_disk_percent()?.to_owned();
+        Some(Key::Disk(mount))
+    }
+
     fn reading(&self) -> Reading<'_> {
         Reading {
             received_at: self.at,
@@ -176,6 +182,8 @@ struct Item {
 struct Sweep {
     registered_at: DateTime<Utc>,
     judgement: Judgement,
+    /// What its reading makes of `disk_percent`.
+    heir: Option<Key>,
     /// The evidence that it saw, by which its words are checked.
     at: DateTime<Utc>,
 }
@@ -325,14 +333,24 @@ impl World {
         Some(Sweep {
             registered_at: item.registered_at,
             judgement: judgement?,
+            heir: item.sent.heir(),
             at: item.seen,
         })
     }
 
     /// Notes what the reading says of everything, by rules that are written down a second time.
     fn note(&mut self, item: &Item, known: &Problems, limits: &Limits, own: &Limits) {
+        let heir = item.sent.heir();
+        let whole = Key::parse(DISK_PERCENT).expect("a key");
+        // What `disk_percent` hands over, it hands over with the limit that was reached.
+        let entry = |key: &Key| {
+            let own = known.get(key);
+            let handed = known.get(&whole).filter(|_| heir.as_ref() == Some(key));
+            let stays = own.filter(|problem| problem.stage != Stage::Rising);
+            stays.or(handed).or(own)
+        };
         let is_over = |value: f64, limit: f64, key: &Key| {
-            let reached = known.get(key).and_then(|problem| problem.limit);
+            let reached = entry(key).and_then(|problem| problem.limit);
             value
                 < if reached.is_none_or(|reached| reached == limit) {
                     0.95 * limit
@@ -343,6 +361,10 @@ impl World {
         let mut seen = Vec::new();
         for name in ["cpu_percent", DISK_PERCENT, "load_5m"] {
             let key = Key::parse(name).expect("a key");
+            // It is judged under the name of its file system.
+            if key == whole && heir.is_some() {
+                continue;
+            }
             let value = item.sent.metrics.get(name).map(Number::as_f64);
             let metric = tables::Metric::find(name).expect("a metric");
             if let (Some(value), Some(limit)) = (value, limits.of(metric, Some(own))) {
@@ -496,16 +518,9 @@ impl World {
         if !whole(&sweep.judgement.known) || whole(ahead) || has_words {
             return;
         }
-        let Some(mount) = self
-            .item
-            .sent
-            .reading()
-            .disk_of_disk_percent()
-            .map(str::to_owned)
-        else {
+        let Some(heir) = sweep.heir.as_ref().map(Key::to_string) else {
             return;
         };
-        let heir = Key::Disk(mount).to_string();
         for keys in [&mut self.subscriber.open, &mut self.subscriber.possible] {
             if keys.remove(DISK_PERCENT) {
                 keys.insert(heir.clone());
