@@ -33,15 +33,18 @@ impl Events {
         max: usize,
     ) -> anyhow::Result<Self> {
         let query = tables.client.query().table_name(&tables.metrics);
-        let query = Event::select(query, period).scan_index_forward(false);
-        let mut pages = query.into_paginator().send();
+        let newest_first = Event::select(query, period).scan_index_forward(false);
+        let mut pages = newest_first.into_paginator().send();
         let mut newest = Vec::new();
         while newest.len() <= max
             && let Some(page) = pages.next().await
         {
             let page = page.map_err(explain_in(&tables.metrics))?;
-            let events = page.items().iter();
-            let events = events.filter_map(|item| Event::read(item, tables.clock.now()));
+            let now = tables.clock.now();
+            let events = page
+                .items()
+                .iter()
+                .filter_map(|item| Event::read(item, now));
             newest.extend(events.flat_map(|event| entries(&event, server)));
         }
         let is_cut = newest.len() > max;
@@ -70,8 +73,8 @@ pub fn message(event: &Event, server: Option<&str>) -> Option<Message> {
 
 fn entries(event: &Event, server: Option<&str>) -> Vec<Announced> {
     let at = event.recorded_at;
-    let entries = message(event, server).map(|message| message.entries);
-    let entries = entries.into_iter().flatten();
+    let message = message(event, server);
+    let entries = message.into_iter().flat_map(|message| message.entries);
     entries.map(|entry| Announced { at, entry }).collect()
 }
 

@@ -180,6 +180,13 @@ impl App {
         self.scans.fleet(age).await.map_err(Failure::Aws)
     }
 
+    /// The fleet, and what happened in it.
+    async fn look(&self, query: &Search) -> Result<(Arc<Fleet>, anyhow::Result<Events>), Failure> {
+        let fleet = self.fleet(query.age()).await?;
+        let events = self.events(fleet.at, None).await;
+        Ok((fleet, events))
+    }
+
     /// What happened lately, as far as a page lists it, about one server or all.
     async fn events(&self, now: DateTime<Utc>, server: Option<&str>) -> anyhow::Result<Events> {
         let period = [now - EVENTS, now + TOLERANCE];
@@ -218,10 +225,9 @@ async fn fleet_page(
     State(app): State<Arc<App>>,
     Query(query): Query<Search>,
 ) -> Result<Markup, Response> {
-    let fleet = app.fleet(query.age()).await;
-    let fleet = fleet.map_err(|failure| failure.page(Root::of("/"), &app.options))?;
+    let looked = app.look(&query).await;
+    let (fleet, events) = looked.map_err(|failure| failure.page(Root::of("/"), &app.options))?;
     let refresh = app.options.refresh.as_secs();
-    let events = app.events(fleet.at, None).await;
     Ok(html::fleet(&fleet, &events, &query.search, refresh))
 }
 
@@ -229,9 +235,8 @@ async fn fleet_part(
     State(app): State<Arc<App>>,
     Query(query): Query<Search>,
 ) -> Result<Markup, Response> {
-    let fleet = app.fleet(query.age()).await;
-    let fleet = fleet.map_err(|failure| failure.text())?;
-    let events = app.events(fleet.at, None).await;
+    let looked = app.look(&query).await;
+    let (fleet, events) = looked.map_err(|failure| failure.text())?;
     Ok(html::fleet_part(&fleet, &events, &query.search))
 }
 
@@ -272,10 +277,10 @@ struct Span {
 
 impl Span {
     fn period(&self, default: &str, now: DateTime<Utc>) -> Result<Period, Failure> {
-        let since = self.since.as_deref().unwrap_or(default);
-        let since = time::moment(since).map_err(bad("since"))?;
+        let since = time::moment(self.since.as_deref().unwrap_or(default));
         let until = self.until.as_deref().map(time::moment).transpose();
-        Period::new(since, until.map_err(bad("until"))?, now).map_err(bad("since"))
+        let (since, until) = (since.map_err(bad("since"))?, until.map_err(bad("until"))?);
+        Period::new(since, until, now).map_err(bad("since"))
     }
 }
 
@@ -296,10 +301,9 @@ async fn events_json(
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Response> {
     let answer = async {
-        let period = query.span.period("7d", app.tables.clock.now())?;
-        let period = [period.since, period.until];
+        let Period { since, until, .. } = query.span.period("7d", app.tables.clock.now())?;
         let server = query.server.as_deref();
-        let events = Events::read(&app.tables, period, server, usize::MAX).await;
+        let events = Events::read(&app.tables, [since, until], server, usize::MAX).await;
         app.fitting("application/json", events.map_err(Failure::Aws)?.json())
     };
     answer.await.map_err(|failure: Failure| failure.json())

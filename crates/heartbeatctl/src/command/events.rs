@@ -38,10 +38,10 @@ impl Command {
         // This machine's clock may be behind.
         let period = [self.since.at(now), now + TimeDelta::days(1)];
         let mut items = Event::select(query, period).into_paginator().items().send();
+        let server = self.server.as_ref().map(ServerId::as_str);
         let mut messages = Vec::new();
         while let Some(item) = items.next().await {
             let event = Event::read(&item.map_err(explain_in(&table))?, now);
-            let server = self.server.as_ref().map(ServerId::as_str);
             messages.extend(event.and_then(|event| events::message(&event, server)));
         }
         if target.json {
