@@ -123,9 +123,7 @@ pub struct Clients {
 /// If `AWS_CA_BUNDLE` does not name a file that contains certificates.
 pub fn clients(config: &AwsConfig) -> Result<(Clients, WarmUp), InvalidSetting> {
     let connectors = [connector(config)?, connector(config)?];
-    let [servers, metrics] = connectors
-        .clone()
-        .map(|connector| dynamodb_over(config, connector));
+    let [servers, metrics] = connectors.clone().map(|connector| dynamodb_over(config, connector));
     let warm_up = WarmUp {
         connectors,
         endpoint: Params::builder()
@@ -170,12 +168,7 @@ pub fn patient(client: &Client) -> Client {
         .operation_timeout(PATIENCE)
         .build();
     let patient = config.to_builder();
-    Client::from_conf(
-        patient
-            .retry_config(retries)
-            .timeout_config(timeouts)
-            .build(),
-    )
+    Client::from_conf(patient.retry_config(retries).timeout_config(timeouts).build())
 }
 
 /// Creates an SNS client with its own connection, for the endpoint `url` or else that of the region.
@@ -231,9 +224,7 @@ fn connector(config: &AwsConfig) -> Result<SharedHttpConnector, InvalidSetting> 
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .tls_context(tls)
         .connector_settings(
-            HttpConnectorSettings::builder()
-                .connect_timeout(config.connect_timeout)
-                .build(),
+            HttpConnectorSettings::builder().connect_timeout(config.connect_timeout).build(),
         )
         .pool_idle_timeout(config.idle_timeout)
         .build();
@@ -276,9 +267,7 @@ impl WarmUp {
     }
 
     async fn open(self) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let endpoint = DefaultResolver::new()
-            .resolve_endpoint(&self.endpoint.build()?)
-            .await?;
+        let endpoint = DefaultResolver::new().resolve_endpoint(&self.endpoint.build()?).await?;
         let get = async |connector: &SharedHttpConnector| {
             let mut request = HttpRequest::empty();
             request.set_uri(endpoint.url())?;

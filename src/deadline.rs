@@ -9,7 +9,7 @@ const TIME_TO_RESPOND: Duration = Duration::from_secs(1);
 /// `cargo lambda watch` sends the same one with every event: ten minutes after the Unix epoch.
 #[must_use]
 pub fn time_budget(deadline: SystemTime, now: SystemTime, default: Duration) -> Duration {
-    deadline.duration_since(now).map_or(default, |left| {
-        left.saturating_sub(TIME_TO_RESPOND.min(left / 10))
-    })
+    deadline
+        .duration_since(now)
+        .map_or(default, |left| left.saturating_sub(TIME_TO_RESPOND.min(left / 10)))
 }

@@ -53,11 +53,7 @@ impl Fault {
             }
             _ => false,
         };
-        if is_permanent {
-            Self::Permanent(error.into())
-        } else {
-            Self::Transient(error.into())
-        }
+        if is_permanent { Self::Permanent(error.into()) } else { Self::Transient(error.into()) }
     }
 
     #[must_use]
@@ -67,12 +63,7 @@ impl Fault {
 }
 
 fn is_transient(code: &str) -> bool {
-    let lists = [
-        TRANSIENT_CODES,
-        SIGNATURE_CODES,
-        THROTTLING_ERRORS,
-        TRANSIENT_ERRORS,
-    ];
+    let lists = [TRANSIENT_CODES, SIGNATURE_CODES, THROTTLING_ERRORS, TRANSIENT_ERRORS];
     lists.iter().any(|codes| codes.contains(&code))
 }
 

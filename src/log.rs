@@ -76,9 +76,6 @@ pub fn level(variable: impl Fn(&str) -> Option<String>) -> Result<Level, Invalid
         "INFO" => Ok(Level::INFO),
         "WARN" => Ok(Level::WARN),
         "ERROR" | "FATAL" => Ok(Level::ERROR),
-        _ => Err(InvalidSetting::new(
-            NAME,
-            "it is not TRACE, DEBUG, INFO, WARN, ERROR or FATAL",
-        )),
+        _ => Err(InvalidSetting::new(NAME, "it is not TRACE, DEBUG, INFO, WARN, ERROR or FATAL")),
     }
 }

@@ -46,10 +46,7 @@ pub fn function(
 > {
     let client = aws::dynamodb(&config.aws)?;
     let tables = Tables::new(&client, config.servers_table, config.metrics_table);
-    let options = Options {
-        refresh: REFRESH,
-        max_body: Some(MAX_BODY),
-    };
+    let options = Options { refresh: REFRESH, max_body: Some(MAX_BODY) };
     let router = session::guarded(page::router(tables, options), config.password);
     let router = page::protected(router);
     let http = Adapter::from(service_fn(move |request: Request| {

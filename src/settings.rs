@@ -23,8 +23,7 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
     /// # Errors
     /// If there is none.
     pub fn required(&self, name: &'static str) -> Result<String, InvalidSetting> {
-        self.optional(name)
-            .ok_or_else(|| InvalidSetting::new(name, "it is not set"))
+        self.optional(name).ok_or_else(|| InvalidSetting::new(name, "it is not set"))
     }
 
     /// # Errors
@@ -69,9 +68,7 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
     /// # Errors
     /// If it is not a whole number.
     pub fn seconds(&self, name: &'static str, default: u32) -> Result<TimeDelta, InvalidSetting> {
-        let seconds = self
-            .optional(name)
-            .map_or(Ok(default), |value| value.parse());
+        let seconds = self.optional(name).map_or(Ok(default), |value| value.parse());
         let seconds = seconds.map_err(|_| InvalidSetting::new(name, "it is not a whole number"))?;
         Ok(TimeDelta::seconds(seconds.into()))
     }
@@ -105,10 +102,7 @@ pub struct InvalidSetting {
 impl InvalidSetting {
     /// The variable, and why its value is invalid.
     pub fn new(variable: &'static str, reason: impl fmt::Display) -> Self {
-        Self {
-            variable,
-            reason: reason.to_string(),
-        }
+        Self { variable, reason: reason.to_string() }
     }
 }
 

@@ -74,18 +74,13 @@ impl Address {
             Some("http") => return Err(InvalidAddress::Http),
             _ => return Err(InvalidAddress::Scheme),
         }
-        Ok(Self {
-            authorization: user.map(basic).transpose()?,
-            url,
-        })
+        Ok(Self { authorization: user.map(basic).transpose()?, url })
     }
 
     /// Starts a request to it.
     pub fn request(&self, method: Method) -> Builder {
-        let request = Request::builder()
-            .method(method)
-            .uri(self.url.clone())
-            .header(USER_AGENT, "heartbeat");
+        let request =
+            Request::builder().method(method).uri(self.url.clone()).header(USER_AGENT, "heartbeat");
         match &self.authorization {
             Some(authorization) => request.header(AUTHORIZATION, authorization),
             None => request,
@@ -102,9 +97,7 @@ fn basic(user: &str) -> Result<HeaderValue, InvalidAddress> {
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
-        || address
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback())
+        || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// A client that trusts the authorities that Mozilla trusts.

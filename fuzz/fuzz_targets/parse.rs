@@ -20,10 +20,7 @@ fn check(heartbeat: &Heartbeat) {
     for (metric, value) in metrics {
         let name = metric.name;
         let number: f64 = value.to_string().parse().expect("a decimal");
-        assert!(
-            number == 0.0 || (1e-130..=9.9e125).contains(&number.abs()),
-            "{name}: {number}"
-        );
+        assert!(number == 0.0 || (1e-130..=9.9e125).contains(&number.abs()), "{name}: {number}");
     }
     let disks = heartbeat.filesystems.0.iter().flatten();
     let mounts = disks.map(|disk| (&disk.mount, 64));

@@ -31,12 +31,7 @@ fn signature(url: &str, request: &HttpRequest) -> String {
         .expect("nothing is missing")
         .into();
     let body = SignableBody::Bytes(request.body().bytes().expect("in memory"));
-    let unsigned = [
-        "authorization",
-        "x-amz-date",
-        "amz-sdk-invocation-id",
-        "amz-sdk-request",
-    ];
+    let unsigned = ["authorization", "x-amz-date", "amz-sdk-invocation-id", "amz-sdk-request"];
     let headers = request.headers().iter();
     let headers = headers.filter(|(name, _)| !unsigned.contains(name));
     let request = SignableRequest::new("POST", url, headers, body).expect("signable");
@@ -51,22 +46,10 @@ fn signature(url: &str, request: &HttpRequest) -> String {
 #[tokio::test]
 async fn an_explicit_default_port_is_not_signed() {
     for (url, host) in [
-        (
-            "https://dynamodb.example.com",
-            "https://dynamodb.example.com/",
-        ),
-        (
-            "https://dynamodb.example.com:443",
-            "https://dynamodb.example.com/",
-        ),
-        (
-            "http://dynamodb.example.com:80",
-            "http://dynamodb.example.com/",
-        ),
-        (
-            "https://dynamodb.example.com:8443",
-            "https://dynamodb.example.com:8443/",
-        ),
+        ("https://dynamodb.example.com", "https://dynamodb.example.com/"),
+        ("https://dynamodb.example.com:443", "https://dynamodb.example.com/"),
+        ("http://dynamodb.example.com:80", "http://dynamodb.example.com/"),
+        ("https://dynamodb.example.com:8443", "https://dynamodb.example.com:8443/"),
     ] {
         let settings = HashMap::from([
             ("AWS_REGION", "us-east-1"),

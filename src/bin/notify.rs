@@ -26,7 +26,5 @@ async fn deliver(courier: Arc<Courier>, event: LambdaEvent<Event>) -> Result<(),
     let time_left = time_budget(event.context.deadline(), SystemTime::now(), DEFAULT_TIME);
     let deadline = Instant::now() + time_left;
     let request_id = &event.context.request_id;
-    Ok(courier
-        .deliver(&event.payload, deadline, request_id)
-        .await?)
+    Ok(courier.deliver(&event.payload, deadline, request_id).await?)
 }

@@ -77,10 +77,9 @@ impl Error {
                 "A Content-Encoding other than identity is not supported: send the body uncompressed",
             ),
             Self::PayloadTooLarge => ("PAYLOAD_TOO_LARGE", "The body is larger than 1 MiB"),
-            Self::Storage(_) if self.status() == StatusCode::SERVICE_UNAVAILABLE => (
-                "UNAVAILABLE",
-                "The heartbeat could not be stored; send it again",
-            ),
+            Self::Storage(_) if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                ("UNAVAILABLE", "The heartbeat could not be stored; send it again")
+            }
             Self::Storage(_) => ("INTERNAL", "The heartbeat could not be stored"),
         })
     }
@@ -125,11 +124,7 @@ pub struct HeartbeatResponse {
 
 impl HeartbeatResponse {
     pub const fn new(server_registered: bool) -> Self {
-        Self {
-            status: "ok",
-            server_registered,
-            pending_commands: [],
-        }
+        Self { status: "ok", server_registered, pending_commands: [] }
     }
 }
 
@@ -139,10 +134,7 @@ pub fn respond(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let mut response = Response::new(Body::Text(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

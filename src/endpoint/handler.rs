@@ -38,9 +38,7 @@ pub struct App {
 
 /// Handles one request. Errors become responses, too.
 pub async fn handle(app: &App, request: Request) -> Response<Body> {
-    let request_id = request
-        .lambda_context_ref()
-        .map_or("", |context| &context.request_id);
+    let request_id = request.lambda_context_ref().map_or("", |context| &context.request_id);
     match record(app, &request, request_id).await {
         Ok(response) => respond(StatusCode::OK, &response),
         Err(error) => {
@@ -74,16 +72,10 @@ async fn record(
     if request.body().len() > MAX_BODY {
         return Err(Error::PayloadTooLarge);
     }
-    let (id, heartbeat) = match (
-        identify(request, request_id),
-        heartbeat::parse(request.body()),
-    ) {
+    let (id, heartbeat) = match (identify(request, request_id), heartbeat::parse(request.body())) {
         (Ok(id), Ok(heartbeat)) => (id, heartbeat),
         (id, heartbeat) => {
-            let errors = id
-                .err()
-                .into_iter()
-                .chain(heartbeat.err().into_iter().flatten());
+            let errors = id.err().into_iter().chain(heartbeat.err().into_iter().flatten());
             return Err(Error::Unprocessable(errors.collect()));
         }
     };

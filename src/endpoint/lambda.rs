@@ -30,12 +30,7 @@ pub fn function(
     let app = Arc::new(App {
         auth: Auth::new(config.keys, table),
         operation_timeout: config.aws.operation_timeout,
-        store: Store::new(
-            clients,
-            config.servers_table,
-            config.metrics_table,
-            config.retention,
-        ),
+        store: Store::new(clients, config.servers_table, config.metrics_table, config.retention),
     });
     let http = Adapter::from(service_fn(move |request| {
         let app = app.clone();

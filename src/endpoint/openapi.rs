@@ -96,28 +96,12 @@ const READINGS: [(&str, &str, &str); 14] = [
     ("uptime_seconds", r#"" +12.0 ""#, "12"),
     ("uptime_seconds", "12.5", "int_from_float"),
     ("uptime_seconds", r#""1e3""#, "int_parsing"),
-    (
-        "timestamp",
-        r#""2026-01-18""#,
-        "2026-01-18T00:00:00.000000Z",
-    ),
-    (
-        "timestamp",
-        r#""2026-01-18 11:30+0100""#,
-        "2026-01-18T10:30:00.000000Z",
-    ),
-    (
-        "timestamp",
-        r#""2026-01-18T10:30:00,1234567""#,
-        "2026-01-18T10:30:00.123456Z",
-    ),
+    ("timestamp", r#""2026-01-18""#, "2026-01-18T00:00:00.000000Z"),
+    ("timestamp", r#""2026-01-18 11:30+0100""#, "2026-01-18T10:30:00.000000Z"),
+    ("timestamp", r#""2026-01-18T10:30:00,1234567""#, "2026-01-18T10:30:00.123456Z"),
     ("timestamp", "1768732200", "2026-01-18T10:30:00.000000Z"),
     ("timestamp", "1768732200000", "2026-01-18T10:30:00.000000Z"),
-    (
-        "timestamp",
-        r#""2026-01-18T24:00:00Z""#,
-        "datetime_from_date_parsing",
-    ),
+    ("timestamp", r#""2026-01-18T24:00:00Z""#, "datetime_from_date_parsing"),
 ];
 
 fn description() -> String {
@@ -191,15 +175,10 @@ fn body() -> (Value, Value) {
 /// Every response: why a caller gets it, and the schema of its body.
 fn responses() -> Map<String, Value> {
     let success = respond(StatusCode::OK, &HeartbeatResponse::new(true));
-    let field_errors = heartbeat::parse(br#"{"server_id":"NAS","hostname":"nas"}"#)
-        .err()
-        .unwrap_or_default();
+    let field_errors =
+        heartbeat::parse(br#"{"server_id":"NAS","hostname":"nas"}"#).err().unwrap_or_default();
     let errors = [
-        (
-            Error::Unauthorized,
-            "No API key, or an unknown one.",
-            "Rejection",
-        ),
+        (Error::Unauthorized, "No API key, or an unknown one.", "Rejection"),
         (
             Error::Forbidden,
             "The API key is bound to another server. Nothing was written.",
@@ -216,16 +195,8 @@ fn responses() -> Map<String, Value> {
              other methods with 404.",
             "NoSuchRoute",
         ),
-        (
-            Error::PayloadTooLarge,
-            "The body is larger than the limit.",
-            "Rejection",
-        ),
-        (
-            Error::UnsupportedMediaType,
-            "The body is compressed.",
-            "Rejection",
-        ),
+        (Error::PayloadTooLarge, "The body is larger than the limit.", "Rejection"),
+        (Error::UnsupportedMediaType, "The body is compressed.", "Rejection"),
         (
             Error::Unprocessable(field_errors),
             "Everything that is wrong with the request, in the schema's order.",
@@ -276,11 +247,7 @@ fn add_gateway_response(response: &mut Value, status: StatusCode) {
             "gateway": { "value": { "message": status.canonical_reason() } },
         },
     });
-    for header in response["headers"]
-        .as_object_mut()
-        .into_iter()
-        .flat_map(Map::values_mut)
-    {
+    for header in response["headers"].as_object_mut().into_iter().flat_map(Map::values_mut) {
         header["required"] = false.into();
     }
 }

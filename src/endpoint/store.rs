@@ -40,12 +40,7 @@ impl Store {
         metrics_table: String,
         retention: TimeDelta,
     ) -> Self {
-        Self {
-            clients,
-            servers_table,
-            metrics_table,
-            retention,
-        }
+        Self { clients, servers_table, metrics_table, retention }
     }
 
     /// Writes a heartbeat to both tables, or a backlog to the metrics table only. A retry writes only what is still
@@ -165,20 +160,9 @@ impl Store {
         let Some(metrics) = heartbeat.metrics else {
             return Ok(());
         };
-        let row = Row {
-            timestamp: heartbeat.timestamp,
-            received_at,
-            metrics,
-        };
-        let put = self
-            .clients
-            .metrics
-            .put_item()
-            .table_name(&self.metrics_table);
-        let sent = row
-            .append(put, &heartbeat.server_id, id, self.retention)
-            .send()
-            .await;
+        let row = Row { timestamp: heartbeat.timestamp, received_at, metrics };
+        let put = self.clients.metrics.put_item().table_name(&self.metrics_table);
+        let sent = row.append(put, &heartbeat.server_id, id, self.retention).send().await;
         match sent {
             Err(error)
                 if !matches!(

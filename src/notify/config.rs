@@ -56,10 +56,7 @@ impl Config {
         if webhooks.is_empty() {
             return Err(InvalidSetting::new(NAME, "it is not set"));
         }
-        Ok(Self {
-            webhooks,
-            page_url: settings.page_url()?,
-        })
+        Ok(Self { webhooks, page_url: settings.page_url()? })
     }
 }
 
@@ -73,7 +70,5 @@ fn parse(entry: &str) -> Result<Webhook, InvalidEntry> {
 }
 
 fn prefixes() -> String {
-    SERVICES
-        .map(|service| format!("{}:", service.name))
-        .join(", ")
+    SERVICES.map(|service| format!("{}:", service.name)).join(", ")
 }

@@ -54,10 +54,7 @@ enum Failure {
 
 impl Reason {
     const fn new(words: &'static str) -> Self {
-        Self {
-            status: None,
-            words,
-        }
+        Self { status: None, words }
     }
 }
 
@@ -67,11 +64,7 @@ impl Courier {
     /// # Errors
     /// If TLS cannot be set up.
     pub fn new(config: Config) -> Result<Self, rustls::Error> {
-        Ok(Self {
-            webhooks: config.webhooks,
-            page_url: config.page_url,
-            http: webhook::client()?,
-        })
+        Ok(Self { webhooks: config.webhooks, page_url: config.page_url, http: webhook::client()? })
     }
 
     /// Delivers the messages of an event to every webhook, before the deadline.
@@ -109,10 +102,7 @@ impl Courier {
         let outcomes = join_all(deliveries).await;
         match outcomes.iter().filter(|has_failed| **has_failed).count() {
             0 => Ok(()),
-            failed => Err(Undelivered {
-                failed,
-                webhooks: self.webhooks.len(),
-            }),
+            failed => Err(Undelivered { failed, webhooks: self.webhooks.len() }),
         }
     }
 
@@ -172,10 +162,7 @@ impl Courier {
         if status.is_success() {
             return Ok(());
         }
-        let answered = |words| Reason {
-            status: Some(status.as_u16()),
-            words,
-        };
+        let answered = |words| Reason { status: Some(status.as_u16()), words };
         if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() {
             return Err(Failure::Permanent(answered("the message is rejected")));
         }
@@ -192,9 +179,7 @@ impl Courier {
 
 /// How long a service wants to be left alone: `Retry-After` in seconds or as a date, or a field of its response.
 fn retry_after(service: &Service, headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
-    let header = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok());
+    let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let from_header = header.and_then(|value| {
         let seconds = value.parse().ok().map(Duration::from_secs);
         seconds.or_else(|| {

@@ -57,11 +57,7 @@ impl Notice {
         let subject = notification.subject.as_deref().unwrap_or_default();
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         Self {
-            title: title(if subject.is_empty() {
-                "Message"
-            } else {
-                subject
-            }),
+            title: title(if subject.is_empty() { "Message" } else { subject }),
             tone: Tone::Neutral,
             lines: lines.map(Line::text).collect(),
             omitted: 0,
@@ -101,18 +97,13 @@ impl Notice {
             _ => Tone::Neutral,
         };
         let description = alarm.alarm_description.filter(|_| tone == Tone::Bad);
-        let since = alarm
-            .state_change_time
-            .map(|time| format!("since {}", time.replace(".000+0000", "Z")));
+        let since =
+            alarm.state_change_time.map(|time| format!("since {}", time.replace(".000+0000", "Z")));
         let lines = [description, alarm.new_state_reason, since];
         Self {
             title: title(&format!("{}: {}", alarm.new_state_value, alarm.alarm_name)),
             tone,
-            lines: lines
-                .iter()
-                .flatten()
-                .map(|text| Line::text(text))
-                .collect(),
+            lines: lines.iter().flatten().map(|text| Line::text(text)).collect(),
             omitted: 0,
             time: None,
             link: None,
@@ -123,11 +114,7 @@ impl Notice {
 impl Line {
     fn of(entry: &Entry) -> Self {
         let sentence = entry.say(None);
-        Self::Server {
-            tone: entry.kind().tone(),
-            name: sentence.name,
-            rest: sentence.rest,
-        }
+        Self::Server { tone: entry.kind().tone(), name: sentence.name, rest: sentence.rest }
     }
 
     fn text(text: &str) -> Self {

@@ -12,13 +12,8 @@ use serde_json::Value;
 use std::fmt;
 
 /// All services.
-pub const SERVICES: [&Service; 5] = [
-    &slack::SERVICE,
-    &discord::SERVICE,
-    &telegram::SERVICE,
-    &ntfy::SERVICE,
-    &json::SERVICE,
-];
+pub const SERVICES: [&Service; 5] =
+    [&slack::SERVICE, &discord::SERVICE, &telegram::SERVICE, &ntfy::SERVICE, &json::SERVICE];
 
 /// A chat service, or somebody's own program.
 pub struct Service {
@@ -53,12 +48,7 @@ impl Request {
 
     fn new<'a>(headers: impl IntoIterator<Item = (&'static str, &'a str)>, body: String) -> Self {
         let headers = headers.into_iter();
-        Self {
-            headers: headers
-                .map(|(name, value)| (name, value.to_owned()))
-                .collect(),
-            body,
-        }
+        Self { headers: headers.map(|(name, value)| (name, value.to_owned())).collect(), body }
     }
 }
 

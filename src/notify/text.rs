@@ -75,11 +75,7 @@ impl Style {
         let cut = |text: &str| {
             let whole = without_mentions(text);
             let beginning: String = whole.chars().take(kept).collect();
-            if beginning.len() < whole.len() {
-                format!("{beginning}…")
-            } else {
-                beginning
-            }
+            if beginning.len() < whole.len() { format!("{beginning}…") } else { beginning }
         };
         match line {
             Line::Server { tone, name, rest } => {
@@ -116,7 +112,5 @@ pub fn code(text: &str) -> String {
 
 /// What Slack and Telegram ask for.
 pub fn html(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -105,9 +105,7 @@ impl Door {
         };
         // Compares in constant time.
         hmac::verify(&self.key, signed(expiry).as_bytes(), &signature).is_ok()
-            && expiry
-                .parse()
-                .is_ok_and(|expiry: i64| now.timestamp() < expiry)
+            && expiry.parse().is_ok_and(|expiry: i64| now.timestamp() < expiry)
     }
 
     fn session(&self, now: DateTime<Utc>) -> String {
@@ -141,10 +139,8 @@ impl Door {
             "{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; Secure; SameSite=Lax"
         );
         // Relative, because a proxy may put a path before it.
-        let location = server.map_or_else(
-            || "./".to_owned(),
-            |server| format!("servers/{}", server.as_str()),
-        );
+        let location =
+            server.map_or_else(|| "./".to_owned(), |server| format!("servers/{}", server.as_str()));
         let headers = [(header::SET_COOKIE, cookie), (header::LOCATION, location)];
         (StatusCode::SEE_OTHER, headers).into_response()
     }
@@ -161,9 +157,7 @@ impl Door {
         if path == "/metrics" || is_for_script {
             return (StatusCode::UNAUTHORIZED, SENTENCE).into_response();
         }
-        let server = path
-            .strip_prefix("/servers/")
-            .and_then(|id| id.parse::<ServerId>().ok());
+        let server = path.strip_prefix("/servers/").and_then(|id| id.parse::<ServerId>().ok());
         let form = page::sign_in(path, server.as_ref().map(ServerId::as_str), false);
         (self.policy(), form).into_response()
     }
@@ -183,9 +177,7 @@ fn basic_password(authorization: &HeaderValue) -> Option<Vec<u8>> {
     let (scheme, encoded) = authorization.to_str().ok()?.split_once(' ')?;
     let credentials = STANDARD.decode(encoded.trim()).ok()?;
     let colon = credentials.iter().position(|byte| *byte == b':')?;
-    scheme
-        .eq_ignore_ascii_case("basic")
-        .then(|| credentials[colon + 1..].to_vec())
+    scheme.eq_ignore_ascii_case("basic").then(|| credentials[colon + 1..].to_vec())
 }
 
 #[cfg(test)]
@@ -211,11 +203,7 @@ mod tests {
             ("right", now + day * 30, false),
             ("another", now, false),
         ] {
-            assert_eq!(
-                door(password).is_session(&session, time),
-                is_valid,
-                "{password} {time}"
-            );
+            assert_eq!(door(password).is_session(&session, time), is_valid, "{password} {time}");
         }
     }
 
@@ -270,11 +258,7 @@ mod tests {
             ("Basic !".to_owned(), false),
             ("right".to_owned(), false),
         ] {
-            assert_eq!(
-                door("right").is_open(&headers(&value), now),
-                is_open,
-                "{value}"
-            );
+            assert_eq!(door("right").is_open(&headers(&value), now), is_open, "{value}");
         }
     }
 }

@@ -92,19 +92,10 @@ impl Announcement {
         time: DateTime<Utc>,
         page_url: Option<&str>,
     ) -> Self {
-        let whole = Message {
-            occasion,
-            time: Some(time::format(time)),
-            entries,
-            omitted: 0,
-        };
+        let whole = Message { occasion, time: Some(time::format(time)), entries, omitted: 0 };
         let subject = subject(&whole, time);
         let counts = whole.counts();
-        let Fitting {
-            message,
-            lines,
-            named,
-        } = fit(whole, time);
+        let Fitting { message, lines, named } = fit(whole, time);
         Self {
             subject,
             default: json!(message).to_string(),
@@ -123,10 +114,7 @@ impl Announcement {
     #[must_use]
     pub fn named<'a>(&self, subjects: &[Subject<'a>]) -> Vec<Subject<'a>> {
         let subjects = subjects.iter().zip(&self.named);
-        subjects
-            .filter(|(_, is_named)| **is_named)
-            .map(|(subject, _)| *subject)
-            .collect()
+        subjects.filter(|(_, is_named)| **is_named).map(|(subject, _)| *subject).collect()
     }
 
     /// The message in the format of SNS's `MessageStructure: json`.
@@ -174,11 +162,7 @@ fn fit(whole: Message, time: DateTime<Utc>) -> Fitting {
         }
     }
     Fitting {
-        message: Message {
-            omitted: named.len() - entries.len(),
-            entries,
-            ..whole
-        },
+        message: Message { omitted: named.len() - entries.len(), entries, ..whole },
         lines,
         named,
     }
@@ -229,9 +213,5 @@ fn email(
 
 /// The first line of a digest.
 fn heading(message: &Message) -> String {
-    if message.entries.is_empty() {
-        message.title()
-    } else {
-        "Still wrong:".to_owned()
-    }
+    if message.entries.is_empty() { message.title() } else { "Still wrong:".to_owned() }
 }

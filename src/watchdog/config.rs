@@ -93,15 +93,10 @@ fn read_schedule(text: &str) -> Result<Schedule, InvalidSetting> {
     let time = always.unwrap_or(text);
     let at = NaiveTime::parse_from_str(time, "%H:%M");
     let schedule = at.ok().filter(|_| time.len() == "HH:MM".len());
-    schedule
-        .map(|at| Schedule {
-            at,
-            is_always: always.is_some(),
-        })
-        .ok_or_else(|| {
-            let reason = "it is not a time HH:MM, nor one followed by /always, nor none";
-            InvalidSetting::new("DIGEST_AT", reason)
-        })
+    schedule.map(|at| Schedule { at, is_always: always.is_some() }).ok_or_else(|| {
+        let reason = "it is not a time HH:MM, nor one followed by /always, nor none";
+        InvalidSetting::new("DIGEST_AT", reason)
+    })
 }
 
 /// `arn:<partition>:sns:<region>:<account>:<name>`

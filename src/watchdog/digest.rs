@@ -65,11 +65,7 @@ impl Schedule {
     #[must_use]
     pub fn due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let today = now.date_naive().and_time(self.at).and_utc();
-        let last = if today <= now {
-            today
-        } else {
-            today - TimeDelta::days(1)
-        };
+        let last = if today <= now { today } else { today - TimeDelta::days(1) };
         (now - last < DUE).then_some(last)
     }
 }
@@ -136,8 +132,7 @@ impl Digest {
     fn add_online(&mut self, server: &Server, is_late: bool) -> Option<Reason> {
         let before = self.entries.len();
         let words = problems::announced(server);
-        self.entries
-            .extend(words.map(|word| problem(server, &word)));
+        self.entries.extend(words.map(|word| problem(server, &word)));
         let facts = Facts::of(server);
         let reading = facts.and_then(|facts| facts.reading);
         let number = |metric: &Metric| {
@@ -152,21 +147,9 @@ impl Digest {
         let server_id = &server.server_id;
         let updates = number(metric!("security_updates"));
         let remarks = [
-            (
-                number(metric!("reboot_required")) > 0.0,
-                &mut self.reboots,
-                server_id.clone(),
-            ),
-            (
-                updates > 0.0,
-                &mut self.updates,
-                format!("{server_id} ({updates})"),
-            ),
-            (
-                reading.is_none(),
-                &mut self.without_reading,
-                server_id.clone(),
-            ),
+            (number(metric!("reboot_required")) > 0.0, &mut self.reboots, server_id.clone()),
+            (updates > 0.0, &mut self.updates, format!("{server_id} ({updates})")),
+            (reading.is_none(), &mut self.without_reading, server_id.clone()),
             (is_unknown, &mut self.unknown_services, server_id.clone()),
         ];
         for (applies, named, name) in remarks {
@@ -192,8 +175,7 @@ impl Digest {
             self.reboots.remark("reboot required"),
             self.updates.remark("security updates"),
             self.without_reading.remark("no fresh reading"),
-            self.unknown_services
-                .remark("a service in an unknown state"),
+            self.unknown_services.remark("a service in an unknown state"),
         ];
         self.is_always.then(|| Fleet {
             servers,

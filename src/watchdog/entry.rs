@@ -43,10 +43,7 @@ pub fn problem(server: &Server, word: &Word) -> Entry {
     };
     match word.end {
         None => Entry::Problem(problem),
-        Some(end) => Entry::Solved(Solved {
-            problem,
-            end: end.as_str().to_owned(),
-        }),
+        Some(end) => Entry::Solved(Solved { problem, end: end.as_str().to_owned() }),
     }
 }
 

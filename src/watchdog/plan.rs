@@ -85,11 +85,7 @@ impl<'a> Plan<'a> {
         let problems = decision.problems.iter();
         let changed = problems.filter(|judged| judged.has_words() && has_changed(judged));
         let notes = decision.returning.iter().map(Write::NoteReturn);
-        marks
-            .chain(absences)
-            .chain(changed.map(Write::ProblemsAhead))
-            .chain(notes)
-            .collect()
+        marks.chain(absences).chain(changed.map(Write::ProblemsAhead)).chain(notes).collect()
     }
 
     /// What may be published: everything that has been written ahead, by one of these writes or by an earlier sweep.
@@ -105,10 +101,7 @@ impl<'a> Plan<'a> {
             .unannounced
             .iter()
             .filter(|server| server.announced.is_some() || is_written(server));
-        let back = decision
-            .back
-            .iter()
-            .filter(|server| server.is_pending() || is_written(server));
+        let back = decision.back.iter().filter(|server| server.is_pending() || is_written(server));
         let (begun, ended): (Vec<_>, Vec<_>) = decision
             .problems
             .iter()
@@ -149,9 +142,7 @@ fn records_of<'a>(said: &[Subject<'a>]) -> Vec<Write<'a>> {
             Subject::Offline(server) => records.push(Write::RecordAbsence(server)),
             Subject::Back(server) => records.push(Write::EndAbsence(server)),
             Subject::Problem(judged, word) => {
-                let place = *places
-                    .entry(&judged.server.server_id)
-                    .or_insert(records.len());
+                let place = *places.entry(&judged.server.server_id).or_insert(records.len());
                 match records.get_mut(place) {
                     Some(Write::RecordProblems(_, words)) => words.push(word),
                     _ => records.push(Write::RecordProblems(judged, vec![word])),
@@ -223,10 +214,7 @@ mod tests {
 
     fn silenced(server: Server) -> Server {
         let silenced_until = Some(now() + chrono::TimeDelta::hours(1));
-        Server {
-            silenced_until,
-            ..server
-        }
+        Server { silenced_until, ..server }
     }
 
     /// What is to be said about a server's disk.
@@ -297,10 +285,7 @@ mod tests {
             ],
             unannounced: vec![absent("new", None), absent("begun", Some("pending"))],
             returning: vec![absent("returning", Some(MINUTE))],
-            back: vec![
-                absent("back", Some(MINUTE)),
-                absent("back-pending", Some("pending")),
-            ],
+            back: vec![absent("back", Some(MINUTE)), absent("back-pending", Some("pending"))],
             forgotten: vec![absent("forgotten", None)],
             problems: vec![full, was_full, emptying, told_late],
             ..Decision::default()
@@ -337,30 +322,16 @@ mod tests {
             &["emptied"],
         ];
         let ahead = plan.ahead();
-        assert_eq!(
-            said(&plan.publishable(&ahead)),
-            everything.map(<[_]>::to_vec)
-        );
+        assert_eq!(said(&plan.publishable(&ahead)), everything.map(<[_]>::to_vec));
         let written_before = [&["begun"][..], &["back-pending"], &["still-full"], &[]];
-        assert_eq!(
-            said(&plan.publishable(&[])),
-            written_before.map(<[_]>::to_vec)
-        );
+        assert_eq!(said(&plan.publishable(&[])), written_before.map(<[_]>::to_vec));
         for (number, write) in ahead.iter().enumerate() {
             let mut others = ahead.clone();
             others.remove(number);
             let id = write.server().server_id.as_str();
-            let without = everything.map(|ids| {
-                ids.iter()
-                    .copied()
-                    .filter(|other| *other != id)
-                    .collect::<Vec<_>>()
-            });
-            assert_eq!(
-                said(&plan.publishable(&others)),
-                without,
-                "without {write:?}"
-            );
+            let without = everything
+                .map(|ids| ids.iter().copied().filter(|other| *other != id).collect::<Vec<_>>());
+            assert_eq!(said(&plan.publishable(&others)), without, "without {write:?}");
         }
     }
 
@@ -401,10 +372,7 @@ mod tests {
             "NoteProblems emptying",
         ];
         assert_eq!(names(&plan.records(Some(&little))), recorded);
-        assert_eq!(
-            names(&plan.records(None)),
-            ["EndAbsence forgotten", "NoteProblems emptying"]
-        );
+        assert_eq!(names(&plan.records(None)), ["EndAbsence forgotten", "NoteProblems emptying"]);
     }
 
     // C8.10
@@ -414,12 +382,7 @@ mod tests {
         let plan = Plan::new(&decision, now());
         let ahead = plan.ahead();
         let records = plan.records(Some(&plan.publishable(&ahead)));
-        let changes = Changes {
-            offline: 3,
-            back: 3,
-            problems: 1,
-            solved: 1,
-        };
+        let changes = Changes { offline: 3, back: 3, problems: 1, solved: 1 };
         assert_eq!(Changes::of(ahead.iter().chain(&records)), changes);
         assert_eq!(Changes::of([]), Changes::default());
     }

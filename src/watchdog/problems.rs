@@ -270,10 +270,7 @@ impl Judgement {
             let said = step.word.as_ref().filter(|word| is_said(word));
             let problem = match said.map(|word| word.end) {
                 None => problem,
-                Some(None) => Problem {
-                    stage: Stage::Said,
-                    ..problem
-                },
+                Some(None) => Problem { stage: Stage::Said, ..problem },
                 Some(Some(_)) => return None,
             };
             Some((step.key.clone(), problem))
@@ -309,8 +306,7 @@ impl<'a> Facts<'a> {
     }
 
     fn is_duplicate(&self) -> bool {
-        self.duplicate_at
-            .is_some_and(|at| self.seen - at <= DUPLICATE_FRESH)
+        self.duplicate_at.is_some_and(|at| self.seen - at <= DUPLICATE_FRESH)
     }
 }
 
@@ -341,10 +337,7 @@ impl<'a> Reading<'a> {
             .filter(|(_, distance)| *distance <= SAME_DISK);
         let closest = same.min_by(|one, other| one.1.total_cmp(&other.1));
         let root = || disks.iter().find(|disk| disk.mount == "/");
-        closest
-            .map(|(disk, _)| disk)
-            .or_else(root)
-            .map(|disk| disk.mount.as_str())
+        closest.map(|(disk, _)| disk).or_else(root).map(|disk| disk.mount.as_str())
     }
 
     /// The entries, with that of `disk_percent` under the name of its file system, unless that has one of which something
@@ -371,16 +364,12 @@ impl<'a> Reading<'a> {
 
     fn disk(&self, mount: &str) -> Option<f64> {
         let mut disks = self.disks?.iter();
-        disks
-            .find(|disk| disk.mount == mount)
-            .map(|disk| disk.percent)
+        disks.find(|disk| disk.mount == mount).map(|disk| disk.percent)
     }
 
     fn status(&self, name: &str) -> Option<ServiceStatus> {
         let mut services = self.services?.not_running.iter();
-        services
-            .find(|service| service.name == name)
-            .map(|service| service.status)
+        services.find(|service| service.name == name).map(|service| service.status)
     }
 
     /// What it says of a file system with this limit.
@@ -402,9 +391,9 @@ impl<'a> Reading<'a> {
     pub fn of_problem(&self, key: &Key) -> Option<Value> {
         match key {
             Key::Metric(metric) => self.metrics.value(metric).map(Value::Number),
-            Key::Disk(mount) => self
-                .disk(mount)
-                .map(|percent| Value::Number(Number::Float(percent))),
+            Key::Disk(mount) => {
+                self.disk(mount).map(|percent| Value::Number(Number::Float(percent)))
+            }
             Key::Service(name) => self.status(name).map(Value::Status),
             Key::Duplicate => None,
         }
@@ -485,9 +474,7 @@ impl Court<'_> {
                 None => Step::remove(key),
             };
         };
-        let is_new = known
-            .as_ref()
-            .is_none_or(|known| known.stage == Stage::Rising);
+        let is_new = known.as_ref().is_none_or(|known| known.stage == Stage::Rising);
         let (ahead, said) = advance(known, &finding);
         let word = said.zip(ahead.as_ref()).map(|(end, problem)| Word {
             end,
@@ -505,10 +492,8 @@ impl Court<'_> {
         let facts = self.facts;
         let (evidence, limit, times, lasts) = match key {
             Key::Duplicate => {
-                let evidence = match (
-                    self.limits.watches_duplicate(self.own),
-                    facts.is_duplicate(),
-                ) {
+                let evidence = match (self.limits.watches_duplicate(self.own), facts.is_duplicate())
+                {
                     (false, _) => Evidence::Unwatched,
                     (true, true) => Evidence::High,
                     (true, false) => Evidence::Low,
@@ -539,37 +524,23 @@ impl Court<'_> {
                     _ => key
                         .name()
                         .and_then(|name| reading.value(name))
-                        .map_or(Evidence::Unknown, |value| {
-                            weigh(value, limit.value, reached)
-                        }),
+                        .map_or(Evidence::Unknown, |value| weigh(value, limit.value, reached)),
                 });
                 let lasts = limit.map_or(TimeDelta::zero(), |limit| limit.lasts);
                 (evidence, limit.map(|limit| limit.value), (at, at), lasts)
             }
         };
-        Some(Finding {
-            evidence,
-            at: times.0,
-            high_at: times.1,
-            limit,
-            lasts,
-        })
+        Some(Finding { evidence, at: times.0, high_at: times.1, limit, lasts })
     }
 
     fn value(&self, key: &Key) -> Option<Value> {
-        self.facts
-            .reading
-            .and_then(|reading| reading.of_problem(key))
+        self.facts.reading.and_then(|reading| reading.of_problem(key))
     }
 }
 
 impl Step {
     fn remove(key: Key) -> Self {
-        Self {
-            key,
-            ahead: None,
-            word: None,
-        }
+        Self { key, ahead: None, word: None }
     }
 
     fn unjudged(key: Key, problem: Problem) -> Self {
@@ -586,16 +557,9 @@ impl Step {
 fn advance(known: Option<Problem>, finding: &Finding) -> (Option<Problem>, Option<Option<End>>) {
     use Evidence::{High, Low, Middle, Unknown, Unwatched};
 
-    let Finding {
-        at, high_at, lasts, ..
-    } = *finding;
+    let Finding { at, high_at, lasts, .. } = *finding;
     let rising = |since| {
-        let problem = Problem {
-            since,
-            limit: finding.limit,
-            stage: Stage::Rising,
-            note: None,
-        };
+        let problem = Problem { since, limit: finding.limit, stage: Stage::Rising, note: None };
         if high_at - since < lasts {
             return (Some(problem), None);
         }
@@ -629,11 +593,7 @@ fn advance(known: Option<Problem>, finding: &Finding) -> (Option<Problem>, Optio
                 High => finding.limit,
                 _ => problem.limit,
             };
-            let problem = Problem {
-                limit,
-                note: None,
-                ..problem
-            };
+            let problem = Problem { limit, note: None, ..problem };
             (Some(problem), (stage == Stage::Pending).then_some(None))
         }
         (_, Low, Some(Note::Better(since))) if at - since >= lasts.max(END_LASTS) => {

@@ -159,10 +159,7 @@ impl Review {
         let returned = possible.unwrap_or(seen).clone();
         let has_lasted = seen.time - returned.time >= self.rules.back_after
             || self.time - returned.time >= RETURN_LASTS;
-        let server = Server {
-            returned_at: Some(returned),
-            ..server
-        };
+        let server = Server { returned_at: Some(returned), ..server };
         match (has_lasted, &server.announced) {
             (false, _) if is_noted => {}
             (false, _) => self.decision.returning.push(server),
@@ -195,16 +192,12 @@ impl Review {
         let swept_at = self.memory.swept_at.filter(is_usable);
         let new_gap = swept_at
             .is_none_or(|at| time - at > MISSING_AFTER)
-            .then(|| Gap {
-                since: swept_at.unwrap_or(DateTime::UNIX_EPOCH),
-                until: time,
-            });
+            .then(|| Gap { since: swept_at.unwrap_or(DateTime::UNIX_EPOCH), until: time });
         let known_gap = self.memory.gap.filter(|gap| is_usable(&gap.until));
         let gap = new_gap.or(known_gap);
         let silence = |seen: DateTime<Utc>| {
-            let missed = gap.map_or(TimeDelta::zero(), |gap| {
-                gap.until.min(time) - gap.since.max(seen)
-            });
+            let missed =
+                gap.map_or(TimeDelta::zero(), |gap| gap.until.min(time) - gap.since.max(seen));
             time - seen - missed.max(TimeDelta::zero())
         };
 

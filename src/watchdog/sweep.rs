@@ -117,13 +117,7 @@ impl Watchdog {
         deadline: Instant,
         request_id: &str,
     ) -> Result<(), SweepError> {
-        let sweep = Sweep {
-            watchdog: self,
-            time,
-            started: Instant::now(),
-            deadline,
-            request_id,
-        };
+        let sweep = Sweep { watchdog: self, time, started: Instant::now(), deadline, request_id };
         sweep.run().await
     }
 }
@@ -154,9 +148,7 @@ impl Sweep<'_> {
         let published = self.publish(announcement.as_ref()).await;
         let said = announcement.as_ref().filter(|_| published.is_ok());
         let named = said.map(|said| said.named(&subjects));
-        let recorded = self
-            .write(plan.records(named.as_deref()), self.deadline)
-            .await;
+        let recorded = self.write(plan.records(named.as_deref()), self.deadline).await;
         let noted = self.note_event(said).await;
         let digest = self.send_digest(decision.digest.as_ref()).await;
         self.log(&decision, &ahead, &recorded);
@@ -284,10 +276,7 @@ impl Sweep<'_> {
         let Some((events, said)) = self.watchdog.events.as_ref().zip(said) else {
             return Ok(());
         };
-        let event = Event {
-            recorded_at: self.time,
-            said: said.default.clone(),
-        };
+        let event = Event { recorded_at: self.time, said: said.default.clone() };
         let put = self.watchdog.dynamodb.put_item().table_name(&events.table);
         let put = event.put(put, events.retention).send();
         let written = match timeout_at(self.deadline.into(), put).await {

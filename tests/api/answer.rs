@@ -5,13 +5,7 @@ use serde_json::json;
 #[tokio::test]
 async fn every_answer_is_json_and_never_cached() {
     let app = TestApp::start().await;
-    let names = [
-        "heartbeat",
-        "missing-key",
-        "malformed-json",
-        "wrong-path",
-        "wrong-method",
-    ];
+    let names = ["heartbeat", "missing-key", "malformed-json", "wrong-path", "wrong-method"];
     let named = names.map(|name| (name, event(name)));
     for (name, event) in named.into_iter().chain([("too large", too_large())]) {
         let answer = app.send(&event).await;
@@ -33,17 +27,11 @@ async fn a_missing_table_is_reported_as_an_internal_error() {
 // C6.2
 #[tokio::test]
 async fn an_unreachable_dynamodb_is_reported_as_unavailable() {
-    let closed = std::net::TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
     let app =
         TestApp::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &format!("http://{closed}"))]).await;
     let answer = app.post(&minimal()).await;
-    assert_eq!(
-        (answer.status, &answer.body["detail"]["code"]),
-        (503, &json!("UNAVAILABLE"))
-    );
+    assert_eq!((answer.status, &answer.body["detail"]["code"]), (503, &json!("UNAVAILABLE")));
     assert!(answer.headers["retry-after"].parse::<u32>().unwrap() > 0);
 }
 
@@ -61,8 +49,5 @@ async fn a_silent_dynamodb_is_reported_as_unavailable_within_the_operation_timeo
     let app = TestApp::start_with(&settings).await;
     let started = std::time::Instant::now();
     assert_eq!(app.post(&minimal()).await.status, 503);
-    assert!(
-        started.elapsed().as_millis() < 1_500,
-        "the operation timeout was not applied"
-    );
+    assert!(started.elapsed().as_millis() < 1_500, "the operation timeout was not applied");
 }

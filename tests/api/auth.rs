@@ -70,10 +70,7 @@ async fn a_missing_empty_or_wrong_key_is_unauthorized() {
         with_key(DIGEST),
     ] {
         let answer = app.send(&event).await;
-        assert_eq!(
-            (answer.status, &answer.body["detail"]["code"]),
-            (401, &json!("UNAUTHORIZED"))
-        );
+        assert_eq!((answer.status, &answer.body["detail"]["code"]), (401, &json!("UNAUTHORIZED")));
         assert!(answer.body["detail"]["message"].is_string());
         assert!(answer.headers.contains_key("www-authenticate"));
     }
@@ -96,10 +93,7 @@ async fn a_bound_key_writes_only_for_its_own_server() {
     let digests = format!("{DIGEST}:another,{SECOND_DIGEST}:{SERVER}");
     let app = TestApp::start_with(&[("API_KEY_SHA256", &digests)]).await;
     let answer = app.send(&with_key(KEY)).await;
-    assert_eq!(
-        (answer.status, &answer.body["detail"]["code"]),
-        (403, &json!("FORBIDDEN"))
-    );
+    assert_eq!((answer.status, &answer.body["detail"]["code"]), (403, &json!("FORBIDDEN")));
     assert!(answer.body["detail"]["message"].is_string());
     assert_eq!((app.servers().await, app.rows().await), (vec![], vec![]));
 

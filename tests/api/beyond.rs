@@ -18,10 +18,9 @@ fn plain(attribute: &AttributeValue) -> Value {
         AttributeValue::S(text) => json!(text),
         AttributeValue::N(number) => serde_json::from_str(number).unwrap(),
         AttributeValue::Bool(bit) => json!(bit),
-        AttributeValue::M(map) => map
-            .iter()
-            .map(|(name, value)| (name.clone(), plain(value)))
-            .collect(),
+        AttributeValue::M(map) => {
+            map.iter().map(|(name, value)| (name.clone(), plain(value))).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -60,15 +59,11 @@ async fn an_agent_of_homelabcmd_keeps_working() {
         json!({ "mosquitto": "stopped", "sonarr": "failed", "zed": "unknown" })
     );
     assert_eq!(reading.get("services_cut"), None);
-    let [row] = &app.rows().await[..] else {
-        panic!("one row")
-    };
+    let [row] = &app.rows().await[..] else { panic!("one row") };
     for holder in [&reading, &plain(&AttributeValue::M(row.clone()))] {
-        for (name, value) in [
-            ("updates_available", 600),
-            ("security_updates", 40),
-            ("reboot_required", 1),
-        ] {
+        for (name, value) in
+            [("updates_available", 600), ("security_updates", 40), ("reboot_required", 1)]
+        {
             assert_eq!(holder[name], value, "{name}");
         }
     }
@@ -78,28 +73,12 @@ async fn an_agent_of_homelabcmd_keeps_working() {
 #[tokio::test]
 async fn a_metric_beyond_the_seed_is_left_out_unless_it_has_its_form() {
     let app = TestApp::start().await;
-    let wrong = [
-        "null",
-        "\"1\"",
-        "\"x\"",
-        "[]",
-        "[1]",
-        "{}",
-        "{\"a\":1}",
-        r#""\ud800""#,
-        "1e400",
-    ];
+    let wrong = ["null", "\"1\"", "\"x\"", "[]", "[1]", "{}", "{\"a\":1}", r#""\ud800""#, "1e400"];
     let cases = [
-        (
-            "updates_available",
-            vec!["0", "7", "7.0", "18446744073709551615"],
-        ),
+        ("updates_available", vec!["0", "7", "7.0", "18446744073709551615"]),
         ("security_updates", vec!["3"]),
         ("reboot_required", vec!["true", "false"]),
-        (
-            "temperature_celsius",
-            vec!["-100", "-12.5", "-1e-131", "0", "48.25", "200"],
-        ),
+        ("temperature_celsius", vec!["-100", "-12.5", "-1e-131", "0", "48.25", "200"]),
     ];
     let also_wrong = |name| match name {
         "reboot_required" => vec!["0", "1", "1.0"],
@@ -120,8 +99,7 @@ async fn a_metric_beyond_the_seed_is_left_out_unless_it_has_its_form() {
             let reading = server["reading"].as_m().unwrap();
             assert_eq!(text(&row["load_1m"]), "1", "{name}: {sent}");
             assert_eq!(row.get(name), reading.get(name), "{name}: {sent}");
-            row.get(name)
-                .map(|value| text(value).parse::<f64>().unwrap())
+            row.get(name).map(|value| text(value).parse::<f64>().unwrap())
         };
         for sent in right {
             let expected = match sent {
@@ -184,10 +162,7 @@ async fn the_three_fullest_file_systems_are_kept() {
         (json!([disk("/", 0, 9)]), json!({ "/": 0 })),
         (json!([disk("/", u64::MAX, u64::MAX)]), json!({ "/": 50 })),
         (json!([disk("/", 0, 0)]), json!({ "/": 1 })),
-        (
-            json!([{ "mount_point": "/", "used_bytes": 1, "percent": 33.33 }]),
-            json!({ "/": 33.3 }),
-        ),
+        (json!([{ "mount_point": "/", "used_bytes": 1, "percent": 33.33 }]), json!({ "/": 33.3 })),
         (
             json!([
                 disk("/a", 1, 9),
@@ -198,10 +173,7 @@ async fn the_three_fullest_file_systems_are_kept() {
             ]),
             json!({ "/d": 40, "/e": 40, "/b": 30 }),
         ),
-        (
-            json!([disk("/a", 1, 9), disk("/a", 3, 7), disk("/a", 2, 8)]),
-            json!({ "/a": 30 }),
-        ),
+        (json!([disk("/a", 1, 9), disk("/a", 3, 7), disk("/a", 2, 8)]), json!({ "/a": 30 })),
         (
             json!([disk(&full, 1, 1), disk(&"é".repeat(64), 1, 3)]),
             json!({
@@ -215,11 +187,7 @@ async fn the_three_fullest_file_systems_are_kept() {
         assert_eq!(reading, json!({ "disks": expected }), "{sent}");
     }
     for list in ["null", "true", "7", "\"/\"", "{}", "1e400", r#""\ud800""#] {
-        assert_eq!(
-            sent_as(&app, "filesystems", list).await,
-            json!({}),
-            "{list}"
-        );
+        assert_eq!(sent_as(&app, "filesystems", list).await, json!({}), "{list}");
     }
     for entry in [
         "null",
@@ -244,11 +212,7 @@ async fn the_three_fullest_file_systems_are_kept() {
     ] {
         let list = format!(r#"[{entry},{{"mount_point":"/b","percent":5}}]"#);
         let expected = json!({ "disks": { "/b": 5 } });
-        assert_eq!(
-            sent_as(&app, "filesystems", &list).await,
-            expected,
-            "{entry}"
-        );
+        assert_eq!(sent_as(&app, "filesystems", &list).await, expected, "{entry}");
     }
 }
 
@@ -277,11 +241,7 @@ async fn services_that_do_not_run_are_kept_and_what_is_missing_is_said() {
     assert_eq!(long("")[..20], short[..20]);
     for (sent, services, cut) in [
         (json!([]), json!({}), false),
-        (
-            json!(all("running", &["a", "b", "c", "d", "e", "f", "g"])),
-            json!({}),
-            false,
-        ),
+        (json!(all("running", &["a", "b", "c", "d", "e", "f", "g"])), json!({}), false),
         (
             json!([
                 service("c", "stopped"),
@@ -311,20 +271,12 @@ async fn services_that_do_not_run_are_kept_and_what_is_missing_is_said() {
         ),
         // The worse of two entries counts.
         (
-            json!([
-                service("a", "unknown"),
-                service("a", "failed"),
-                service("a", "running")
-            ]),
+            json!([service("a", "unknown"), service("a", "failed"), service("a", "running")]),
             json!({ "a": "failed" }),
             false,
         ),
         // A long name is not left out, and two that become one are said to be cut.
-        (
-            json!([service(&long(""), "failed")]),
-            json!({ short: "failed" }),
-            false,
-        ),
+        (json!([service(&long(""), "failed")]), json!({ short: "failed" }), false),
         (
             json!([
                 service(&long("x-docker-docker-docker-docker-"), "failed"),
@@ -333,21 +285,13 @@ async fn services_that_do_not_run_are_kept_and_what_is_missing_is_said() {
             json!({ short: "failed" }),
             true,
         ),
-        (
-            json!([service(&"é".repeat(40), "failed")]),
-            json!({ "é".repeat(40): "failed" }),
-            false,
-        ),
+        (json!([service(&"é".repeat(40), "failed")]), json!({ "é".repeat(40): "failed" }), false),
     ] {
         let mut expected = json!({ "services": services });
         if cut {
             expected["services_cut"] = true.into();
         }
-        assert_eq!(
-            becomes(&app, json!({ "services": sent })).await,
-            expected,
-            "{sent}"
-        );
+        assert_eq!(becomes(&app, json!({ "services": sent })).await, expected, "{sent}");
     }
     for list in ["null", "true", "7", "\"a\"", "{}", "1e400", r#""\ud800""#] {
         assert_eq!(sent_as(&app, "services", list).await, json!({}), "{list}");
@@ -432,11 +376,7 @@ async fn the_version_of_the_agent_is_set_and_removed() {
         }
         assert_eq!(app.post(&body).await.status, 200);
         let server = app.server().await.unwrap();
-        assert_eq!(
-            server.get("agent_version").map(text).as_deref(),
-            stored,
-            "{sent:?}"
-        );
+        assert_eq!(server.get("agent_version").map(text).as_deref(), stored, "{sent:?}");
     }
     let lone = r#"{"agent_version":"\ud800","server_guid":"\ud800","boot_id":1e999,"#;
     let body = minimal().to_string().replacen('{', lone, 1);

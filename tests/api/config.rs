@@ -40,9 +40,7 @@ fn a_missing_or_malformed_digest_is_reported_and_not_echoed() {
     ] {
         let rejection = rejection("API_KEY_SHA256", Some(&list));
         assert!(
-            rejection.starts_with(&format!(
-                "API_KEY_SHA256: entry {entry} is not 64 hex digits"
-            )),
+            rejection.starts_with(&format!("API_KEY_SHA256: entry {entry} is not 64 hex digits")),
             "{rejection}"
         );
         assert!(!rejection.contains(short));
@@ -51,10 +49,7 @@ fn a_missing_or_malformed_digest_is_reported_and_not_echoed() {
         rejection("API_KEY_SHA256", None),
         "API_KEY_SHA256: it is not set, and neither is KEYS_TABLE"
     );
-    assert_eq!(
-        rejection("API_KEY_SHA256", Some(" ")),
-        "API_KEY_SHA256: it holds no digest"
-    );
+    assert_eq!(rejection("API_KEY_SHA256", Some(" ")), "API_KEY_SHA256: it holds no digest");
 }
 
 // C2.9 C2.11: an empty value counts as unset, so the default applies.
@@ -78,10 +73,7 @@ fn a_keys_table_replaces_digests() {
     }
     assert!(settings(&[]).ok().unwrap().keys_table.is_none());
     assert_eq!(
-        settings(&[("API_KEY_SHA256", ""), ("KEYS_TABLE", "")])
-            .err()
-            .unwrap()
-            .to_string(),
+        settings(&[("API_KEY_SHA256", ""), ("KEYS_TABLE", "")]).err().unwrap().to_string(),
         "API_KEY_SHA256: it is not set, and neither is KEYS_TABLE"
     );
     let malformed = settings(&[("API_KEY_SHA256", "none"), ("KEYS_TABLE", "keys")]);
@@ -99,10 +91,7 @@ fn settings_have_defaults_and_limits() {
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
     ] {
-        assert_eq!(
-            rejection(required, None),
-            format!("{required}: it is not set")
-        );
+        assert_eq!(rejection(required, None), format!("{required}: it is not set"));
     }
     for number in [
         "METRICS_RETENTION_DAYS",
@@ -147,18 +136,9 @@ fn an_unusable_ca_bundle_is_named() {
         (Some(String::new()), "it holds no certificate"),
         (Some("no PEM".to_owned()), "it holds no certificate"),
         (Some(pem("?")), "base64 decode error"),
-        (
-            Some(pem("bm8gREVS")),
-            "invalid peer certificate: BadEncoding",
-        ),
-        (
-            Some(good.clone() + &pem("bm8gREVS")),
-            "invalid peer certificate: BadEncoding",
-        ),
-        (
-            Some(good.replacen("-----END", "----END", 1)),
-            "base64 decode error",
-        ),
+        (Some(pem("bm8gREVS")), "invalid peer certificate: BadEncoding"),
+        (Some(good.clone() + &pem("bm8gREVS")), "invalid peer certificate: BadEncoding"),
+        (Some(good.replacen("-----END", "----END", 1)), "base64 decode error"),
     ] {
         let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/ca-bundle.pem");
         let _ = std::fs::remove_file(path);
@@ -212,11 +192,7 @@ fn an_endpoint_must_be_an_http_or_https_url() {
         "https://dynamodb.us-east-1.amazonaws.com",
         "https://vpce.example.com/prefix/",
     ] {
-        assert_eq!(
-            rejection("AWS_ENDPOINT_URL_DYNAMODB", Some(url)),
-            "accepted",
-            "{url}"
-        );
+        assert_eq!(rejection("AWS_ENDPOINT_URL_DYNAMODB", Some(url)), "accepted", "{url}");
     }
     for url in [
         "localhost",

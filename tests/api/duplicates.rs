@@ -211,11 +211,7 @@ async fn senders_that_look_the_same_are_not_noted() {
 async fn a_retry_and_a_lost_response_are_no_return() {
     let proxy = Proxy::start(&URL);
     let app = start_behind(&proxy, &[("ATTEMPT_TIMEOUT_MS", "2000")]).await;
-    let retried = with_header(
-        posting(heartbeat(ONE).to_string()),
-        "idempotency-key",
-        "one",
-    );
+    let retried = with_header(posting(heartbeat(ONE).to_string()), "idempotency-key", "one");
     for _ in 0..3 {
         assert_eq!(app.send(&retried).await.status, 200);
     }
@@ -239,10 +235,7 @@ async fn a_lost_note_is_made_up_for_by_the_next_return() {
     spoil_note(&proxy, Fault::Reject(400, "AccessDeniedException"));
     app.log.take();
     let answer = app.post(&heartbeat(ONE)).await;
-    assert_eq!(
-        (answer.status, &answer.body["server_registered"]),
-        (200, &json!(false))
-    );
+    assert_eq!((answer.status, &answer.body["server_registered"]), (200, &json!(false)));
     let log = app.log.take();
     let warning = log.iter().find(|line| line["level"] == "WARN").unwrap();
     assert_eq!(warning["message"], "returned sender not noted");
@@ -258,20 +251,13 @@ async fn a_lost_note_is_made_up_for_by_the_next_return() {
 #[tokio::test]
 async fn a_note_that_is_not_taken_in_time_delays_nothing_for_long() {
     let proxy = Proxy::start(&URL);
-    let settings = [
-        ("ATTEMPT_TIMEOUT_MS", "2000"),
-        ("OPERATION_TIMEOUT_MS", "3000"),
-    ];
+    let settings = [("ATTEMPT_TIMEOUT_MS", "2000"), ("OPERATION_TIMEOUT_MS", "3000")];
     let app = start_behind(&proxy, &settings).await;
     assert_eq!(noted(&app, &[ONE, OTHER]).await, [0; 0]);
     spoil_note(&proxy, Fault::Silence);
     let started = std::time::Instant::now();
     assert_eq!(app.post(&heartbeat(ONE)).await.status, 200);
-    assert!(
-        started.elapsed().as_millis() < 3_900,
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed().as_millis() < 3_900, "{:?}", started.elapsed());
 }
 
 // C5.9 C5.13: two calls for a heartbeat, three if there is something to note, and not again for five minutes.
@@ -344,10 +330,7 @@ async fn a_forgotten_server_is_not_noted() {
     let proxy = Proxy::start(&URL);
     let app = start_behind(&proxy, &[]).await;
     assert_eq!(noted(&app, &[ONE, OTHER]).await, [0; 0]);
-    spoil_note(
-        &proxy,
-        Fault::Reject(400, "ConditionalCheckFailedException"),
-    );
+    spoil_note(&proxy, Fault::Reject(400, "ConditionalCheckFailedException"));
     app.log.take();
     assert_eq!(app.post(&heartbeat(ONE)).await.status, 200);
     assert!(app.log.take().iter().all(|line| line["level"] != "WARN"));
@@ -371,13 +354,7 @@ async fn any_sequence_of_senders_is_noted_as_the_model_says() {
     let mut random = fastrand::Rng::with_seed(5);
     for _ in 0..8 {
         app.tables.clear().await;
-        let senders: Vec<_> = (0..20)
-            .map(|_| [ONE, OTHER, THIRD][random.usize(..3)])
-            .collect();
-        assert_eq!(
-            noted(&app, &senders).await,
-            returns(&senders),
-            "{senders:?}"
-        );
+        let senders: Vec<_> = (0..20).map(|_| [ONE, OTHER, THIRD][random.usize(..3)]).collect();
+        assert_eq!(noted(&app, &senders).await, returns(&senders), "{senders:?}");
     }
 }

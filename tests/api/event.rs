@@ -25,9 +25,8 @@ async fn every_event_gets_its_answer() {
         ("wrong-path", 404),
     ];
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/events")).unwrap();
-    let mut files: Vec<_> = folder
-        .map(|file| file.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut files: Vec<_> =
+        folder.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     files.sort_unstable();
     assert_eq!(files, expected.map(|(name, _)| format!("{name}.json")));
     let app = TestApp::start().await;

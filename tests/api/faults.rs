@@ -25,14 +25,8 @@ const TRANSIENT: [(Fault, u16); 26] = [
     (Garble, 503),
     (Answer(200, JSON, ""), 200),
     (Answer(400, JSON, ""), 200),
-    (
-        Answer(500, "text/html", "<h1>Internal Server Error</h1>"),
-        200,
-    ),
-    (
-        Answer(503, "text/html", "<h1>Service Unavailable</h1>"),
-        200,
-    ),
+    (Answer(500, "text/html", "<h1>Internal Server Error</h1>"), 200),
+    (Answer(503, "text/html", "<h1>Service Unavailable</h1>"), 200),
     (Reject(500, "InternalServerError"), 200),
     (Reject(400, "ThrottlingException"), 200),
     (Reject(400, "ProvisionedThroughputExceededException"), 200),
@@ -71,19 +65,12 @@ const SHORT_TIMEOUTS: [(&str, &str); 3] = [
 
 /// A function behind a proxy. It has a region of its own, because the SDK shares its retry budget within a region.
 async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&'static str, &str)]) -> TestApp {
-    let behind = [
-        ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()),
-        ("AWS_REGION", region),
-    ];
+    let behind = [("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()), ("AWS_REGION", region)];
     TestApp::start_with(&[&behind, settings].concat()).await
 }
 
 fn settings_for(fault: Fault) -> &'static [(&'static str, &'static str)] {
-    if matches!(fault, Silence | Drip) {
-        &SHORT_TIMEOUTS
-    } else {
-        &[]
-    }
+    if matches!(fault, Silence | Drip) { &SHORT_TIMEOUTS } else { &[] }
 }
 
 /// A heartbeat with metrics and an `Idempotency-Key`.
@@ -162,10 +149,7 @@ async fn an_ongoing_transient_fault_is_answered_in_time() {
         assert!(proxy.struck() >= writes.len(), "{context}");
         for line in app.log.take() {
             let is_warning_or_error = line["level"] == "WARN" || line["level"] == "ERROR";
-            assert!(
-                !is_warning_or_error || line["request_id"].is_string(),
-                "{line}"
-            );
+            assert!(!is_warning_or_error || line["request_id"].is_string(), "{line}");
         }
         proxy.heal();
         assert_retry_completes(&app, &context).await;
@@ -212,11 +196,7 @@ async fn a_permanent_fault_is_reported_as_internal() {
             let answer = app.send(&idempotent_heartbeat()).await;
             let body =
                 json!({ "code": "INTERNAL", "message": "The heartbeat could not be stored" });
-            assert_eq!(
-                (answer.status, &answer.body["detail"]),
-                (500, &body),
-                "{context}"
-            );
+            assert_eq!((answer.status, &answer.body["detail"]), (500, &body), "{context}");
             assert_eq!(proxy.struck(), writes.len(), "retried: {context}");
             let log = app.log.take();
             let line = log.iter().find(|line| line["level"] == "ERROR").unwrap();
@@ -235,19 +215,12 @@ async fn a_permanent_fault_is_reported_as_internal() {
 // C6.3: if one write meets a transient fault and the other a permanent one, the permanent one decides.
 #[tokio::test]
 async fn a_permanent_fault_outweighs_a_transient_one() {
-    for (server, metrics) in [
-        (Reject(400, PERMANENT[0]), Silence),
-        (Silence, Reject(400, PERMANENT[0])),
-    ] {
+    for (server, metrics) in
+        [(Reject(400, PERMANENT[0]), Silence), (Silence, Reject(400, PERMANENT[0]))]
+    {
         let proxy = Proxy::start(&URL);
         let app = start_behind(&proxy, "outweighs", &SHORT_TIMEOUTS).await;
-        proxy.rule(move |write| {
-            Some(if write == Call::Server {
-                server
-            } else {
-                metrics
-            })
-        });
+        proxy.rule(move |write| Some(if write == Call::Server { server } else { metrics }));
         assert_eq!(app.send(&idempotent_heartbeat()).await.status, 500);
     }
 }
@@ -269,10 +242,8 @@ async fn a_heartbeat_costs_two_write_units_and_no_read_unit() {
 #[tokio::test]
 async fn dead_idle_connections_cost_at_most_one_attempt() {
     type Disconnect = fn(&Proxy);
-    let disconnections: [(&str, Disconnect, bool); 2] = [
-        ("with a FIN", Proxy::hang_up, false),
-        ("without a FIN", Proxy::vanish, true),
-    ];
+    let disconnections: [(&str, Disconnect, bool); 2] =
+        [("with a FIN", Proxy::hang_up, false), ("without a FIN", Proxy::vanish, true)];
     for (name, disconnect, is_costly) in disconnections {
         let proxy = Proxy::start(&URL);
         let app = start_behind(&proxy, "idle", &SHORT_TIMEOUTS).await;
@@ -347,11 +318,7 @@ async fn a_retry_after_a_5xx_uses_another_connection() {
             has_failed |= fails;
             fails.then_some(fault)
         });
-        assert_eq!(
-            app.send(&idempotent_heartbeat()).await.status,
-            200,
-            "{fault:?}"
-        );
+        assert_eq!(app.send(&idempotent_heartbeat()).await.status, 200, "{fault:?}");
         let requests = proxy.take_requests();
         let expected = (vec!["PutItem", "UpdateItem", "UpdateItem"], 3);
         assert_eq!(operations(&requests), expected, "{fault:?}");
@@ -385,14 +352,7 @@ async fn the_first_heartbeat_uses_the_connections_of_the_warm_up() {
     assert_eq!(proxy.connections(), 2);
     assert_eq!(app.send(&event("heartbeat")).await.status, 200);
     assert_eq!(proxy.connections(), 2);
-    assert_eq!(
-        app.log
-            .take()
-            .iter()
-            .filter(|line| line["level"] == "WARN")
-            .count(),
-        0
-    );
+    assert_eq!(app.log.take().iter().filter(|line| line["level"] == "WARN").count(), 0);
 }
 
 // C6.1: without DynamoDB the function still starts, and logs one warning.
@@ -404,9 +364,7 @@ async fn a_failed_warm_up_is_logged_as_a_warning() {
     for proxy in [&closed, &silent] {
         let app = start_behind(proxy, "cold", &SHORT_TIMEOUTS).await;
         let log = app.log.take();
-        let [line] = log.as_slice() else {
-            panic!("{log:?}")
-        };
+        let [line] = log.as_slice() else { panic!("{log:?}") };
         assert_eq!(line["level"], "WARN", "{line}");
         assert_eq!(line["message"], "no connection to DynamoDB yet", "{line}");
         assert!(!line["reason"].as_str().unwrap().is_empty(), "{line}");

@@ -39,16 +39,10 @@ async fn a_key_may_be_any_text() {
     // SHA-256 of `clé-🔑`.
     const DIGEST: &str = "26253e5f26eabf0b67ccfade68b830ef32a1cc9b1f4df6a2fddf59506276ad50";
     let app = TestApp::start_with(&[("API_KEY_SHA256", DIGEST)]).await;
-    for (key, status) in [
-        ("clé-🔑", 200),
-        ("cle-🔑", 401),
-        ("cl\u{301}e-🔑", 401),
-        ("é", 401),
-    ] {
+    for (key, status) in [("clé-🔑", 200), ("cle-🔑", 401), ("cl\u{301}e-🔑", 401), ("é", 401)]
+    {
         assert_eq!(
-            app.send(&with_header(event("heartbeat"), "x-api-key", key))
-                .await
-                .status,
+            app.send(&with_header(event("heartbeat"), "x-api-key", key)).await.status,
             status,
             "{key}"
         );
@@ -91,10 +85,7 @@ async fn the_size_limit_of_a_body_is_the_same_raw_and_in_base64() {
         let body = of_size(size);
         assert_eq!(body.len(), size);
         assert_eq!(app.send(&posting(body.clone())).await.status, status);
-        assert_eq!(
-            app.send(&posting_in_base64(body.as_bytes())).await.status,
-            status
-        );
+        assert_eq!(app.send(&posting_in_base64(body.as_bytes())).await.status, status);
     }
 }
 
@@ -104,9 +95,7 @@ async fn an_object_may_have_as_many_keys_as_fit_into_a_body() {
     let app = TestApp::start().await;
     let crowded = |keys: usize| {
         let keys = (0..keys).map(|key| format!(r#""{key}":0,"#));
-        minimal()
-            .to_string()
-            .replacen('{', &format!("{{{}", keys.collect::<String>()), 1)
+        minimal().to_string().replacen('{', &format!("{{{}", keys.collect::<String>()), 1)
     };
     assert_eq!(app.send(&posting(crowded(90_000))).await.status, 200);
     assert_eq!(app.send(&posting(crowded(110_000))).await.status, 413);
@@ -148,18 +137,10 @@ async fn numbers_of_60_kb_are_harmless() {
     let nines = "9".repeat(60_000);
     for (field, number, code) in [
         ("load_1m", nines.clone(), Some(("json_invalid", "body"))),
-        (
-            "uptime_seconds",
-            nines.clone(),
-            Some(("json_invalid", "body")),
-        ),
+        ("uptime_seconds", nines.clone(), Some(("json_invalid", "body"))),
         ("load_1m", format!("0.{nines}"), None),
         ("load_1m", format!("\"0.{nines}\""), None),
-        (
-            "load_1m",
-            format!("\"{nines}\""),
-            Some(("less_than_equal", "body.metrics.load_1m")),
-        ),
+        ("load_1m", format!("\"{nines}\""), Some(("less_than_equal", "body.metrics.load_1m"))),
         (
             "uptime_seconds",
             format!("\"{nines}\""),
@@ -167,9 +148,7 @@ async fn numbers_of_60_kb_are_harmless() {
         ),
     ] {
         let metrics = format!(r#"{{"metrics":{{"{field}":{number}}},"#);
-        let answer = app
-            .send(&posting(minimal().to_string().replacen('{', &metrics, 1)))
-            .await;
+        let answer = app.send(&posting(minimal().to_string().replacen('{', &metrics, 1))).await;
         match code {
             None => assert_eq!(answer.status, 200, "{field}"),
             Some((code, path)) => assert_eq!(codes(&answer), [(code, path.to_owned())]),
@@ -196,17 +175,9 @@ async fn the_last_of_duplicate_keys_counts() {
 #[tokio::test]
 async fn a_server_id_has_no_other_characters() {
     let app = TestApp::start().await;
-    for server_id in [
-        "web\n",
-        "\nweb",
-        "web\r\n",
-        "web\0",
-        "we b",
-        "wéb",
-        "ｗｅｂ",
-        "web#",
-        "../web",
-    ] {
+    for server_id in
+        ["web\n", "\nweb", "web\r\n", "web\0", "we b", "wéb", "ｗｅｂ", "web#", "../web"]
+    {
         let answer = app.post(&with("server_id", json!(server_id))).await;
         let expected = [("string_pattern_mismatch", "body.server_id".to_owned())];
         assert_eq!(codes(&answer), expected, "{server_id:?}");
@@ -220,33 +191,21 @@ async fn a_server_id_has_no_other_characters() {
 async fn callers_cannot_forge_log_lines() {
     const FORGED: &str = "\r\n\u{1b}[2K{\"level\":\"ERROR\",\"message\":\"forged\"}\u{2028}";
     let app = TestApp::start().await;
-    let visible: String = FORGED
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .collect();
+    let visible: String = FORGED.chars().filter(|letter| !letter.is_control()).collect();
     for name in ["hostname", "server_id", "timestamp"] {
         app.post(&with(name, json!(FORGED))).await;
     }
     app.post(&json!({ FORGED: FORGED })).await;
     app.send(&posting(FORGED.to_owned())).await;
-    for header in [
-        "user-agent",
-        "x-api-key",
-        "idempotency-key",
-        "x-amzn-trace-id",
-        "content-type",
-    ] {
-        app.send(&with_header(event("heartbeat"), header, &visible))
-            .await;
+    for header in ["user-agent", "x-api-key", "idempotency-key", "x-amzn-trace-id", "content-type"]
+    {
+        app.send(&with_header(event("heartbeat"), header, &visible)).await;
     }
     let log = app.log.take();
     assert_eq!(log.len(), 11, "{log:#?}");
     for line in &log {
         let line = line.to_string();
-        assert!(
-            !line.contains("forged") && !line.contains('\u{1b}'),
-            "{line}"
-        );
+        assert!(!line.contains("forged") && !line.contains('\u{1b}'), "{line}");
     }
 }
 
@@ -292,10 +251,9 @@ async fn odd_query_strings_and_hosts_are_harmless() {
 
         for (single, list) in [(true, false), (false, true), (true, true)] {
             let mut event = crate::support::app::event("payload-1.0");
-            for (holder, is_odd, odd) in [
-                ("headers", single, json!(value)),
-                ("multiValueHeaders", list, json!([value])),
-            ] {
+            for (holder, is_odd, odd) in
+                [("headers", single, json!(value)), ("multiValueHeaders", list, json!([value]))]
+            {
                 let headers = event[holder].as_object_mut().unwrap();
                 headers.retain(|header, _| !header.eq_ignore_ascii_case(name));
                 if is_odd {

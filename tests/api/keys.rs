@@ -32,9 +32,8 @@ fn seconds(time: DateTime<Utc>) -> AttributeValue {
 /// Stores a key with these attributes.
 async fn store(app: &TestApp, key: &str, attributes: &[(&str, AttributeValue)]) {
     let attributes = attributes.iter();
-    let mut item: HashMap<_, _> = attributes
-        .map(|(name, value)| ((*name).to_owned(), value.clone()))
-        .collect();
+    let mut item: HashMap<_, _> =
+        attributes.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     item.insert("key_sha256".into(), text(&digest_of(key)));
     let put = app.tables.client.put_item().table_name(&app.tables.keys);
     put.set_item(Some(item)).send().await.unwrap();
@@ -59,10 +58,7 @@ const LOOKUP_AND_WRITES: [&str; 3] = ["GetItem", "PutItem", "UpdateItem"];
 
 /// An app with a keys table behind a proxy.
 async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&'static str, &str)]) -> TestApp {
-    let behind = [
-        ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()),
-        ("AWS_REGION", region),
-    ];
+    let behind = [("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()), ("AWS_REGION", region)];
     TestApp::start_with_keys_table(&[&behind, settings].concat()).await
 }
 
@@ -71,12 +67,7 @@ async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&'static str, &s
 async fn a_key_in_the_table_is_accepted_for_its_server() {
     let app = TestApp::start_with_keys_table(&[]).await;
     store(&app, &key(1), &[]).await;
-    store(
-        &app,
-        &key(2),
-        &[("server_id", text(SERVER)), ("label", text("nas"))],
-    )
-    .await;
+    store(&app, &key(2), &[("server_id", text(SERVER)), ("label", text("nas"))]).await;
     store(&app, &key(3), &[("server_id", text("another"))]).await;
     let created = ("created_at", text("2026-01-18T10:30:00.000000Z"));
     store(&app, &key(4), &[created]).await;
@@ -112,44 +103,26 @@ async fn only_an_unknown_key_in_the_right_format_is_looked_up() {
     let send = async |key: &str| app.send(&with_key(key)).await.status;
 
     assert_eq!(send(KEY).await, 200);
-    assert_eq!(
-        operations(&proxy),
-        WRITES,
-        "a key of the environment is not looked up"
-    );
-    for guess in [
-        "guess",
-        "hb_short",
-        &key(1)[1..],
-        &format!("{}=", key(1)),
-        "hlh_ag_0123abcd_short",
-    ] {
+    assert_eq!(operations(&proxy), WRITES, "a key of the environment is not looked up");
+    for guess in
+        ["guess", "hb_short", &key(1)[1..], &format!("{}=", key(1)), "hlh_ag_0123abcd_short"]
+    {
         assert_eq!(send(guess).await, 401);
         assert_eq!(operations(&proxy), [""; 0], "{guess}");
     }
     assert_eq!(send(&key(1)).await, 200);
-    assert_eq!(
-        operations(&proxy),
-        LOOKUP_AND_WRITES,
-        "a key of the table is looked up at first"
-    );
+    assert_eq!(operations(&proxy), LOOKUP_AND_WRITES, "a key of the table is looked up at first");
     assert_eq!(send(&key(1)).await, 200);
     assert_eq!(operations(&proxy), WRITES, "an accepted key is cached");
     for _ in 0..2 {
         assert_eq!(send(&key(2)).await, 401);
-        assert_eq!(
-            operations(&proxy),
-            ["GetItem"],
-            "an unknown key is not cached"
-        );
+        assert_eq!(operations(&proxy), ["GetItem"], "an unknown key is not cached");
     }
     store(&app, &key(2), &[]).await;
     assert_eq!(send(&key(2)).await, 200, "a new key is accepted at once");
 
     let lookups = proxy.bill().into_iter();
-    let lookups: Vec<_> = lookups
-        .filter(|(operation, _)| operation == "GetItem")
-        .collect();
+    let lookups: Vec<_> = lookups.filter(|(operation, _)| operation == "GetItem").collect();
     let is_half_a_unit = |(_, units): &(String, f64)| *units <= 0.5;
     assert_eq!(lookups.len(), 4, "{lookups:?}");
     assert!(lookups.iter().all(is_half_a_unit), "{lookups:?}");
@@ -220,11 +193,7 @@ async fn a_remembered_key_is_trusted_for_a_limited_time() {
     store(&app, &key(3), &[]).await;
     let config = config(&settings_for(&app.tables.servers, &app.tables.metrics));
     let (clients, _) = aws::clients(&config.aws).unwrap();
-    let table = TableKeys::new(
-        clients.servers,
-        app.tables.keys.clone(),
-        TimeDelta::seconds(300),
-    );
+    let table = TableKeys::new(clients.servers, app.tables.keys.clone(), TimeDelta::seconds(300));
     let auth = Auth::new(EnvironmentKeys::default(), Some(table));
     let accepts = async |number, now| match auth.authenticate(key(number).as_bytes(), now).await {
         Ok(_) => true,
@@ -242,10 +211,7 @@ async fn a_remembered_key_is_trusted_for_a_limited_time() {
     assert!(!accepts(2, at(100)).await, "expired, although cached");
     assert!(!accepts(1, at(-1)).await, "cached from the future");
     assert!(!accepts(1, at(300)).await, "revoked, and no longer cached");
-    assert!(
-        !accepts(1, at(200)).await,
-        "revoked, and the clock set back"
-    );
+    assert!(!accepts(1, at(200)).await, "revoked, and the clock set back");
 
     store(&app, &key(1), &[]).await;
     assert!(accepts(1, at(301)).await, "added again");
@@ -297,11 +263,7 @@ async fn concurrent_heartbeats_share_the_remembered_keys() {
     send_all().await;
     let lookups = operations(&proxy);
     let lookups = lookups.iter().filter(|operation| *operation == "GetItem");
-    assert_eq!(
-        lookups.count(),
-        25,
-        "only the five unknown keys are looked up again"
-    );
+    assert_eq!(lookups.count(), 25, "only the five unknown keys are looked up again");
 }
 
 // C2.9 C2.10: keys that need no lookup work while the table is down.
@@ -373,18 +335,12 @@ async fn an_unavailable_keys_table_is_a_503() {
         let started = Instant::now();
         let answer = app.send(&with_key(&key(1))).await;
         let code = &answer.body["detail"]["code"];
-        assert_eq!(
-            (answer.status, code),
-            (503, &json!("UNAVAILABLE")),
-            "{fault:?}"
-        );
+        assert_eq!((answer.status, code), (503, &json!("UNAVAILABLE")), "{fault:?}");
         assert!(answer.headers.contains_key("retry-after"), "{fault:?}");
         assert!(started.elapsed() < Duration::from_secs(10), "{fault:?}");
         let log = app.log.take();
         let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
-        let [line] = errors.as_slice() else {
-            panic!("{fault:?}: {log:?}")
-        };
+        let [line] = errors.as_slice() else { panic!("{fault:?}: {log:?}") };
         assert_eq!(line["status"], 503, "{line}");
         assert_ne!(line["reason"], "", "{line}");
         let written = (app.servers().await.len(), app.rows().await.len());
@@ -401,9 +357,7 @@ async fn a_missing_keys_table_or_permission_is_a_500() {
     let app = TestApp::start_with(&[("KEYS_TABLE", "no-such-table")]).await;
     assert_eq!(app.send(&with_key(&key(1))).await.status, 500);
     let log = app.log.take();
-    let [line] = log.as_slice() else {
-        panic!("{log:?}")
-    };
+    let [line] = log.as_slice() else { panic!("{log:?}") };
     let reason = line["reason"].as_str().unwrap();
     assert!(reason.contains("ResourceNotFoundException"), "{reason}");
 
@@ -435,10 +389,7 @@ async fn lookup_and_writes_share_one_timeout() {
     let log = json!(app.log.take()).to_string();
     assert!(log.contains("deadline has elapsed"), "{log}");
     let elapsed = started.elapsed();
-    assert!(
-        elapsed >= Duration::from_secs(2),
-        "{elapsed:?}: the lookup was not delayed"
-    );
+    assert!(elapsed >= Duration::from_secs(2), "{elapsed:?}: the lookup was not delayed");
     assert!(elapsed < Duration::from_millis(4500), "{elapsed:?}");
 }
 
@@ -473,21 +424,12 @@ async fn a_malformed_item_grants_no_access() {
         app.log.take();
         let answer = app.send(&with_key(&key(1))).await;
         let code = &answer.body["detail"]["code"];
-        assert_eq!(
-            (answer.status, code),
-            (401, &json!("UNAUTHORIZED")),
-            "{value:?}"
-        );
+        assert_eq!((answer.status, code), (401, &json!("UNAUTHORIZED")), "{value:?}");
         assert!(answer.headers.contains_key("www-authenticate"));
         let log = app.log.take();
-        let [line] = log.as_slice() else {
-            panic!("{log:?}")
-        };
+        let [line] = log.as_slice() else { panic!("{log:?}") };
         assert_eq!(line["level"], "ERROR", "{line}");
-        assert!(
-            line["reason"].as_str().unwrap().contains(attribute),
-            "{line}"
-        );
+        assert!(line["reason"].as_str().unwrap().contains(attribute), "{line}");
         assert!(line["request_id"].is_string(), "{line}");
         for secret in [key(1), digest_of(&key(1))] {
             assert!(!line.to_string().contains(&secret), "{line}");

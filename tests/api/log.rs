@@ -11,11 +11,7 @@ async fn log_of(app: &TestApp, events: &[Value]) -> Vec<Value> {
 }
 
 fn assert_line(line: &Value, level: &str, message: &str) {
-    assert_eq!(
-        (&line["level"], &line["message"]),
-        (&level.into(), &message.into()),
-        "{line}"
-    );
+    assert_eq!((&line["level"], &line["message"]), (&level.into(), &message.into()), "{line}");
     assert!(chrono::DateTime::parse_from_rfc3339(line["timestamp"].as_str().unwrap()).is_ok());
     assert!(line["request_id"].as_str().unwrap().starts_with("request-"));
 }
@@ -25,9 +21,7 @@ fn assert_line(line: &Value, level: &str, message: &str) {
 async fn each_heartbeat_is_logged_and_the_registration_once() {
     let app = TestApp::start().await;
     let log = log_of(&app, &[event("heartbeat"), event("heartbeat")]).await;
-    let [received, registered, again] = log.as_slice() else {
-        panic!("{log:?}")
-    };
+    let [received, registered, again] = log.as_slice() else { panic!("{log:?}") };
     assert_line(received, "DEBUG", "heartbeat received");
     assert_line(registered, "INFO", "server registered");
     assert_eq!(registered["server_id"], "omv-mediaserver");
@@ -54,14 +48,9 @@ async fn a_rejection_is_logged_with_status_and_reason() {
     let large = (too_large(), 413, "body above the limit");
     for (event, status, reason) in named.into_iter().chain([large]) {
         let log = log_of(&app, &[event]).await;
-        let [line] = log.as_slice() else {
-            panic!("{log:?}")
-        };
+        let [line] = log.as_slice() else { panic!("{log:?}") };
         assert_line(line, "WARN", "rejected");
-        assert_eq!(
-            (&line["status"], &line["reason"]),
-            (&status.into(), &reason.into())
-        );
+        assert_eq!((&line["status"], &line["reason"]), (&status.into(), &reason.into()));
     }
 }
 
@@ -70,18 +59,10 @@ async fn a_rejection_is_logged_with_status_and_reason() {
 async fn a_storage_fault_is_logged_with_its_chain_of_causes() {
     let app = TestApp::start_with(&[("METRICS_TABLE", "no-such-table")]).await;
     let log = log_of(&app, &[event("heartbeat")]).await;
-    let [_, fault] = log.as_slice() else {
-        panic!("{log:?}")
-    };
+    let [_, fault] = log.as_slice() else { panic!("{log:?}") };
     assert_line(fault, "ERROR", "storage fault");
     assert_eq!(fault["status"], 500);
-    assert!(
-        fault["reason"]
-            .as_str()
-            .unwrap()
-            .contains("ResourceNotFoundException"),
-        "{fault}"
-    );
+    assert!(fault["reason"].as_str().unwrap().contains("ResourceNotFoundException"), "{fault}");
 }
 
 // C2.6 C7: what a caller sends is logged as part of one escaped line, or not at all.

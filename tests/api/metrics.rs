@@ -17,17 +17,9 @@ async fn a_row_holds_what_was_sent() {
             Place::Body => &sent[metric.name],
             Place::Seed | Place::Metrics => &sent["metrics"][metric.name],
         };
-        let expected = sent
-            .as_f64()
-            .or(sent.as_bool().map(|flag| f64::from(u8::from(flag))));
-        let stored = rows[0]
-            .get(metric.name)
-            .map(|value| text(value).parse().unwrap());
-        assert!(
-            expected.is_some(),
-            "events/every-field.json lacks {}",
-            metric.name
-        );
+        let expected = sent.as_f64().or(sent.as_bool().map(|flag| f64::from(u8::from(flag))));
+        let stored = rows[0].get(metric.name).map(|value| text(value).parse().unwrap());
+        assert!(expected.is_some(), "events/every-field.json lacks {}", metric.name);
         assert_eq!(stored, expected, "{}", metric.name);
     }
     assert_eq!(text(&rows[0]["server_id"]), SERVER);
@@ -39,18 +31,9 @@ async fn a_row_holds_what_was_sent() {
     let received_at = chrono::DateTime::parse_from_rfc3339(&text(&rows[0]["received_at"])).unwrap();
     let expires_at: i64 = text(&rows[0]["expires_at"]).parse().unwrap();
     assert_eq!(expires_at - received_at.timestamp(), 7 * 86_400);
-    let own = [
-        "server_id",
-        "recorded_at",
-        "timestamp",
-        "received_at",
-        "expires_at",
-    ];
+    let own = ["server_id", "recorded_at", "timestamp", "received_at", "expires_at"];
     assert_eq!(rows[0].len(), METRICS.len() + own.len());
-    assert_eq!(
-        text(&app.server().await.unwrap()["last_seen"]),
-        text(&rows[0]["received_at"])
-    );
+    assert_eq!(text(&app.server().await.unwrap()["last_seen"]), text(&rows[0]["received_at"]));
 }
 
 // C3.4 C5.6
@@ -61,15 +44,10 @@ async fn a_row_is_appended_only_if_metrics_are_present() {
         (None, None),
         (Some(Value::Null), None),
         (Some(json!({})), Some(0)),
-        (
-            Some(json!({ "cpu_percent": null, "load_1m": 0.5 })),
-            Some(1),
-        ),
+        (Some(json!({ "cpu_percent": null, "load_1m": 0.5 })), Some(1)),
     ] {
         app.tables.clear().await;
-        let body = metrics
-            .clone()
-            .map_or_else(minimal, |metrics| with("metrics", metrics));
+        let body = metrics.clone().map_or_else(minimal, |metrics| with("metrics", metrics));
         assert_eq!(app.post(&body).await.status, 200);
         let names_stored = app.rows().await.first().map(|row| row.len() - 5);
         assert_eq!(names_stored, names, "{metrics:?}");
@@ -97,11 +75,7 @@ async fn a_retried_heartbeat_is_one_row_and_overwrites_nothing() {
     assert_eq!(rows.len(), 1);
 
     let mut other = idempotent_event;
-    other["body"] = other["body"]
-        .as_str()
-        .unwrap()
-        .replace("23.5", "99.5")
-        .into();
+    other["body"] = other["body"].as_str().unwrap().replace("23.5", "99.5").into();
     assert_eq!(app.send(&other).await.status, 200);
     assert_eq!(app.rows().await, rows);
 }
@@ -112,9 +86,7 @@ async fn an_idempotency_key_is_1_to_64_visible_ascii_characters() {
     let app = TestApp::start().await;
     for good in ["a", "!~#\"", &"x".repeat(64)] {
         assert_eq!(
-            app.send(&with_header(event("heartbeat"), "idempotency-key", good))
-                .await
-                .status,
+            app.send(&with_header(event("heartbeat"), "idempotency-key", good)).await.status,
             200,
             "{good}"
         );
@@ -126,27 +98,15 @@ async fn an_idempotency_key_is_1_to_64_visible_ascii_characters() {
         ("é", "string_pattern_mismatch"),
         (&"x".repeat(65), "string_too_long"),
     ] {
-        let answer = app
-            .send(&with_header(event("heartbeat"), "idempotency-key", bad))
-            .await;
+        let answer = app.send(&with_header(event("heartbeat"), "idempotency-key", bad)).await;
         let error = &answer.body["detail"][0];
         assert_eq!(
             (answer.status, &error["type"], &error["loc"]),
-            (
-                422,
-                &json!(violation),
-                &json!(["header", "idempotency-key"])
-            )
+            (422, &json!(violation), &json!(["header", "idempotency-key"]))
         );
     }
     let mut event = with_header(event("heartbeat"), "idempotency-key", "a b");
     event["body"] = "{}".into();
-    assert_eq!(
-        app.send(&event).await.body["detail"]
-            .as_array()
-            .unwrap()
-            .len(),
-        4
-    );
+    assert_eq!(app.send(&event).await.body["detail"].as_array().unwrap().len(), 4);
     assert_eq!(app.rows().await.len(), 3);
 }

@@ -83,12 +83,7 @@ async fn four_heartbeats_are_in_flight_at_once() {
 // exit code; it is not ended by a signal.
 #[test]
 fn a_log_that_cannot_be_written_ends_no_function() {
-    let full = || {
-        std::fs::File::options()
-            .write(true)
-            .open("/dev/full")
-            .unwrap()
-    };
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
     for program in [
         env!("CARGO_BIN_EXE_heartbeat"),
         env!("CARGO_BIN_EXE_notify"),
@@ -105,10 +100,9 @@ fn a_log_that_cannot_be_written_ends_no_function() {
 async fn an_invalid_setting_stops_the_start_and_is_named() {
     let app = TestApp::start().await;
     let api = RuntimeApi::start().await.unwrap();
-    for (name, value) in [
-        ("AWS_LAMBDA_LOG_LEVEL", "LOUD"),
-        ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000"),
-    ] {
+    for (name, value) in
+        [("AWS_LAMBDA_LOG_LEVEL", "LOUD"), ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000")]
+    {
         let output = start(&app, &api, &[(name, value)]).wait_with_output().await;
         let output = output.unwrap();
         assert!(!output.status.success(), "{name}");

@@ -62,11 +62,7 @@ fn any_body_gets_an_answer() {
         accepted.set(accepted.get() + u32::from(answer.status == 200));
         Ok(())
     });
-    assert!(
-        (50..450).contains(&accepted.get()),
-        "{} of 500 bodies were accepted",
-        accepted.get()
-    );
+    assert!((50..450).contains(&accepted.get()), "{} of 500 bodies were accepted", accepted.get());
 }
 
 /// Any text of `min` to `max` characters, including control characters, emoji and combining marks.
@@ -166,46 +162,40 @@ fn any_server_with_nothing_wrong_fits_into_one_unit() {
     let services = prop::collection::vec(name(60), 0..30);
     let servers = (name(30), numbers, filesystems, services);
     let app = &RUNTIME.block_on(TestApp::start());
-    holds(
-        60,
-        &servers,
-        async |(hostname, numbers, filesystems, services)| {
-            app.tables.clear().await;
-            app.tables.put_server(SERVER, by_operators()).await;
-            let mut body = healthy();
-            body["hostname"] = hostname.into();
-            for (metric, number) in METRICS.iter().zip(numbers) {
-                let value = match metric.rule {
-                    Rule::Percent => json!(f64::from(number % 1_001) / 10.0),
-                    Rule::Amount => json!(f64::from(number % 10_000_000) / 100.0),
-                    Rule::Count if metric.is_counter => json!(u64::from(number) * 1_000),
-                    Rule::Count => json!(number % 10_000_000),
-                    Rule::Flag => json!(number % 2 == 1),
-                    Rule::Temperature => json!(f64::from(number % 3_000) / 10.0 - 100.0),
-                };
-                match metric.place {
-                    Place::Body => body[metric.name] = value,
-                    Place::Seed | Place::Metrics => body["metrics"][metric.name] = value,
-                }
+    holds(60, &servers, async |(hostname, numbers, filesystems, services)| {
+        app.tables.clear().await;
+        app.tables.put_server(SERVER, by_operators()).await;
+        let mut body = healthy();
+        body["hostname"] = hostname.into();
+        for (metric, number) in METRICS.iter().zip(numbers) {
+            let value = match metric.rule {
+                Rule::Percent => json!(f64::from(number % 1_001) / 10.0),
+                Rule::Amount => json!(f64::from(number % 10_000_000) / 100.0),
+                Rule::Count if metric.is_counter => json!(u64::from(number) * 1_000),
+                Rule::Count => json!(number % 10_000_000),
+                Rule::Flag => json!(number % 2 == 1),
+                Rule::Temperature => json!(f64::from(number % 3_000) / 10.0 - 100.0),
+            };
+            match metric.place {
+                Place::Body => body[metric.name] = value,
+                Place::Seed | Place::Metrics => body["metrics"][metric.name] = value,
             }
-            body["filesystems"] = filesystems
+        }
+        body["filesystems"] = filesystems
             .into_iter()
             .map(|(mount, used, available)| {
                 json!({ "mount_point": mount, "used_bytes": used, "available_bytes": available })
             })
             .collect();
-            body["services"] = services
-                .into_iter()
-                .map(|name| json!({ "name": name, "status": "running" }))
-                .collect();
-            prop_assert_eq!(app.post(&body).await.status, 200);
-            let item = app.server().await.unwrap();
-            prop_assert_eq!(item.get("duplicate_at"), None);
-            let size = size(&item);
-            prop_assert!(size <= 1_024, "{} bytes: {:?}", size, item);
-            Ok(())
-        },
-    );
+        body["services"] =
+            services.into_iter().map(|name| json!({ "name": name, "status": "running" })).collect();
+        prop_assert_eq!(app.post(&body).await.status, 200);
+        let item = app.server().await.unwrap();
+        prop_assert_eq!(item.get("duplicate_at"), None);
+        let size = size(&item);
+        prop_assert!(size <= 1_024, "{} bytes: {:?}", size, item);
+        Ok(())
+    });
 }
 
 /// One invalid field of a complete heartbeat: its path and its value. A required field that is null counts as missing.
@@ -253,14 +243,8 @@ fn any_invalid_field() -> impl Strategy<Value = (Vec<&'static str>, Value)> {
                 not_text.clone()
             ]
         ),
-        (
-            Just(vec!["timestamp"]),
-            prop_oneof![letters.clone(), Just(json!(true))]
-        ),
-        (
-            select(vec!["os_info", "metrics"]).prop_map(|name| vec![name]),
-            not_an_object
-        ),
+        (Just(vec!["timestamp"]), prop_oneof![letters.clone(), Just(json!(true))]),
+        (select(vec!["os_info", "metrics"]).prop_map(|name| vec![name]), not_an_object),
         (
             at("os_info", &["distribution", "version", "kernel"]),
             prop_oneof![any_text(101, 150).prop_map(Value::from), not_text.clone()]
@@ -282,9 +266,7 @@ fn only_the_invalid_field_is_reported() {
     holds(300, &any_invalid_field(), async |(path, value)| {
         let mut body: Value =
             serde_json::from_str(event("every-field")["body"].as_str().unwrap()).unwrap();
-        let field = path
-            .iter()
-            .fold(&mut body, |object, name| &mut object[name]);
+        let field = path.iter().fold(&mut body, |object, name| &mut object[name]);
         *field = value;
         let answer = app.post(&body).await;
         let errors = answer.body["detail"].as_array().unwrap();
@@ -318,10 +300,7 @@ fn last_seen_is_the_latest_and_never_goes_back() {
 
             let server = app.server().await.unwrap();
             let rows = app.rows().await;
-            let latest = rows
-                .iter()
-                .max_by_key(|row| text(&row["received_at"]))
-                .unwrap();
+            let latest = rows.iter().max_by_key(|row| text(&row["received_at"])).unwrap();
             prop_assert_eq!(rows.len(), sent);
             prop_assert_eq!(text(&server["last_seen"]), text(&latest["received_at"]));
             prop_assert!(text(&server["last_seen"]) > last_seen);

@@ -13,12 +13,7 @@ use tables::server::ATTRIBUTES;
 async fn reading(app: &TestApp) -> Option<BTreeMap<String, String>> {
     let server = app.server().await?;
     let reading = server.get("reading")?.as_m().unwrap();
-    Some(
-        reading
-            .iter()
-            .map(|(name, value)| (name.clone(), text(value)))
-            .collect(),
-    )
+    Some(reading.iter().map(|(name, value)| (name.clone(), text(value))).collect())
 }
 
 /// A heartbeat with this metric, and an `Idempotency-Key`.
@@ -59,31 +54,17 @@ async fn a_reading_is_replaced_as_a_block_and_only_by_metrics() {
     let app = TestApp::start().await;
     let names = async || {
         let reading = reading(&app).await?;
-        Some(
-            reading
-                .keys()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(" "),
-        )
+        Some(reading.keys().map(String::as_str).collect::<Vec<_>>().join(" "))
     };
     for (metrics, expected) in [
         (None, None),
-        (
-            Some(json!({ "load_1m": 1, "load_5m": null })),
-            Some("load_1m received_at timestamp"),
-        ),
+        (Some(json!({ "load_1m": 1, "load_5m": null })), Some("load_1m received_at timestamp")),
         (None, Some("load_1m received_at timestamp")),
         (Some(Value::Null), Some("load_1m received_at timestamp")),
-        (
-            Some(json!({ "cpu_percent": 2 })),
-            Some("cpu_percent received_at timestamp"),
-        ),
+        (Some(json!({ "cpu_percent": 2 })), Some("cpu_percent received_at timestamp")),
         (Some(json!({})), Some("received_at timestamp")),
     ] {
-        let body = metrics
-            .clone()
-            .map_or_else(minimal, |metrics| with("metrics", metrics));
+        let body = metrics.clone().map_or_else(minimal, |metrics| with("metrics", metrics));
         assert_eq!(app.post(&body).await.status, 200);
         assert_eq!(names().await.as_deref(), expected, "{metrics:?}");
     }
@@ -93,10 +74,7 @@ async fn a_reading_is_replaced_as_a_block_and_only_by_metrics() {
 #[tokio::test]
 async fn a_stale_heartbeat_leaves_the_reading_unchanged() {
     let app = TestApp::start().await;
-    let newer = (
-        "last_seen",
-        AttributeValue::S("9000-01-01T00:00:00.000000Z".into()),
-    );
+    let newer = ("last_seen", AttributeValue::S("9000-01-01T00:00:00.000000Z".into()));
     let by_hand = (
         "reading",
         AttributeValue::M([("load_1m".to_owned(), AttributeValue::N("7".into()))].into()),
@@ -112,16 +90,12 @@ async fn a_stale_heartbeat_leaves_the_reading_unchanged() {
 async fn concurrent_heartbeats_leave_the_reading_of_the_latest() {
     let app = TestApp::start().await;
     for round in 0..5 {
-        let events: Vec<_> = (0..20)
-            .map(|load| with_load(load, &format!("{round}-{load}")))
-            .collect();
+        let events: Vec<_> =
+            (0..20).map(|load| with_load(load, &format!("{round}-{load}"))).collect();
         let answers = join_all(events.iter().map(|event| app.send(event))).await;
         assert!(answers.iter().all(|answer| answer.status == 200));
         let rows = app.rows().await;
-        let latest = rows
-            .iter()
-            .max_by_key(|row| text(&row["received_at"]))
-            .unwrap();
+        let latest = rows.iter().max_by_key(|row| text(&row["received_at"])).unwrap();
         let reading = reading(&app).await.unwrap();
         assert_eq!(reading["received_at"], text(&latest["received_at"]));
         assert_eq!(reading["load_1m"], text(&latest["load_1m"]));
@@ -135,10 +109,7 @@ async fn a_backlog_is_appended_and_touches_no_server() {
     let answer = app.send(&as_backlog(with_load(1, "one"))).await;
     assert_eq!(
         (answer.status, answer.body),
-        (
-            200,
-            json!({ "status": "ok", "server_registered": false, "pending_commands": [] })
-        )
+        (200, json!({ "status": "ok", "server_registered": false, "pending_commands": [] }))
     );
     assert_eq!((app.servers().await.len(), app.rows().await.len()), (0, 1));
     app.send(&with_load(2, "two")).await;
@@ -193,13 +164,7 @@ pub fn by_operators() -> [(&'static str, AttributeValue); 3] {
 }
 
 /// What is on the item of a server only while something is wrong, or has been.
-const WRONG: [&str; 5] = [
-    "offline_since",
-    "announced",
-    "returned_at",
-    "problems",
-    "duplicate_at",
-];
+const WRONG: [&str; 5] = ["offline_since", "announced", "returned_at", "problems", "duplicate_at"];
 
 /// A heartbeat of a server with nothing wrong: a host name of 30 characters, every metric, three mount points of 20, and
 /// services that all run.
@@ -242,10 +207,7 @@ async fn a_heartbeat_of_a_server_with_nothing_wrong_costs_one_unit_per_write() {
         ("UpdateItem", 1.0),
         ("UpdateItem", 1.0),
     ];
-    assert_eq!(
-        proxy.bill(),
-        expected.map(|(name, units)| (name.to_owned(), units))
-    );
+    assert_eq!(proxy.bill(), expected.map(|(name, units)| (name.to_owned(), units)));
     let item = app.server().await.unwrap();
     for attribute in ATTRIBUTES.iter().filter(|known| known.is_of_a_server()) {
         let name = attribute.name();
@@ -269,10 +231,8 @@ async fn a_server_with_everything_wrong_costs_two_units() {
         ];
         AttributeValue::M(entry.into())
     };
-    let entries = [
-        ("disk_percent".to_owned(), problem("90")),
-        ("memory_percent".to_owned(), problem("95")),
-    ];
+    let entries =
+        [("disk_percent".to_owned(), problem("90")), ("memory_percent".to_owned(), problem("95"))];
     let times = ["offline_since", "announced", "returned_at", "duplicate_at"];
     let wrong = times.map(|name| (name, time()));
     let problems = [("problems", AttributeValue::M(entries.into()))];
@@ -285,16 +245,8 @@ async fn a_server_with_everything_wrong_costs_two_units() {
     for _ in 0..2 {
         assert_eq!(app.post(&body).await.status, 200);
     }
-    let expected = [
-        ("PutItem", 1.0),
-        ("PutItem", 1.0),
-        ("UpdateItem", 2.0),
-        ("UpdateItem", 2.0),
-    ];
-    assert_eq!(
-        proxy.bill(),
-        expected.map(|(name, units)| (name.to_owned(), units))
-    );
+    let expected = [("PutItem", 1.0), ("PutItem", 1.0), ("UpdateItem", 2.0), ("UpdateItem", 2.0)];
+    assert_eq!(proxy.bill(), expected.map(|(name, units)| (name.to_owned(), units)));
     let item = app.server().await.unwrap();
     for attribute in ATTRIBUTES.iter().filter(|known| known.is_of_a_server()) {
         let name = attribute.name();

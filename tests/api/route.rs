@@ -17,11 +17,7 @@ async fn any_other_path_is_not_found() {
         event["rawPath"] = path.into();
         event["routeKey"] = "$default".into();
         let answer = app.send(&event).await;
-        assert_eq!(
-            (answer.status, answer.body),
-            (404, json!({ "detail": "Not Found" })),
-            "{path}"
-        );
+        assert_eq!((answer.status, answer.body), (404, json!({ "detail": "Not Found" })), "{path}");
     }
     assert_eq!(app.servers().await, []);
 }
@@ -48,10 +44,9 @@ async fn any_other_method_is_not_allowed() {
 #[tokio::test]
 async fn the_stage_is_removed_from_the_path_of_payload_1_0() {
     let app = TestApp::start().await;
-    for (path, status) in [
-        ("/prod/api/v1/agents/heartbeat", 200),
-        ("/test/api/v1/agents/heartbeat", 404),
-    ] {
+    for (path, status) in
+        [("/prod/api/v1/agents/heartbeat", 200), ("/test/api/v1/agents/heartbeat", 404)]
+    {
         let mut event = event("payload-1.0");
         event["requestContext"]["stage"] = "prod".into();
         event["path"] = path.into();
@@ -85,18 +80,10 @@ async fn the_stage_is_removed_from_the_path() {
 async fn the_route_decides_if_it_is_ours_and_else_the_path() {
     let app = TestApp::start().await;
     for (path, route, status) in [
-        (
-            "/monitor/api/v1/agents/heartbeat",
-            "POST /api/v1/agents/heartbeat",
-            200,
-        ),
+        ("/monitor/api/v1/agents/heartbeat", "POST /api/v1/agents/heartbeat", 200),
         ("/monitor/api/v1/agents/heartbeat", "ANY /{proxy+}", 404),
         ("/monitor/api/v1/agents/heartbeat", "$default", 404),
-        (
-            "/monitor/api/v1/agents/heartbeat",
-            "GET /api/v1/agents/heartbeat",
-            404,
-        ),
+        ("/monitor/api/v1/agents/heartbeat", "GET /api/v1/agents/heartbeat", 404),
         ("/api/v1/agents/heartbeat", "ANY /{proxy+}", 200),
         ("/api/v1/agents/heartbeat", "$default", 200),
     ] {

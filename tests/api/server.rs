@@ -16,9 +16,7 @@ async fn put(app: &TestApp, attributes: &[(&str, &str)]) {
     let item = attributes
         .iter()
         .map(|(name, value)| ((*name).to_owned(), AttributeValue::S((*value).into())));
-    let item: Item = item
-        .chain([("server_id".into(), AttributeValue::S(SERVER.into()))])
-        .collect();
+    let item: Item = item.chain([("server_id".into(), AttributeValue::S(SERVER.into()))]).collect();
     put_item(app, item).await;
 }
 
@@ -62,10 +60,7 @@ async fn the_first_heartbeat_registers_the_server() {
     );
     assert_eq!(text(&server["status"]), "online");
     assert_eq!(text(&server["hostname"]), "omv-mediaserver.home.lan");
-    assert_eq!(
-        text(&server["registration_id"]),
-        "omv-mediaserver-1768732200"
-    );
+    assert_eq!(text(&server["registration_id"]), "omv-mediaserver-1768732200");
     assert_eq!(server["registered_at"], server["last_seen"]);
 }
 
@@ -76,10 +71,7 @@ async fn the_next_heartbeat_updates_the_server() {
     app.post(&minimal()).await;
     let first = app.server().await.unwrap();
     let answer = app.post(&with("hostname", json!("renamed"))).await;
-    assert_eq!(
-        (answer.status, &answer.body["server_registered"]),
-        (200, &json!(false))
-    );
+    assert_eq!((answer.status, &answer.body["server_registered"]), (200, &json!(false)));
     let server = app.server().await.unwrap();
     assert_eq!(text(&server["hostname"]), "renamed");
     assert_eq!(
@@ -93,20 +85,10 @@ async fn the_next_heartbeat_updates_the_server() {
 #[tokio::test]
 async fn a_stale_heartbeat_leaves_the_server_unchanged() {
     let app = TestApp::start().await;
-    put(
-        &app,
-        &[
-            ("last_seen", "9000-01-01T00:00:00.000000Z"),
-            ("hostname", "newer"),
-        ],
-    )
-    .await;
+    put(&app, &[("last_seen", "9000-01-01T00:00:00.000000Z"), ("hostname", "newer")]).await;
     let before = app.server().await;
     let answer = app.send(&event("heartbeat")).await;
-    assert_eq!(
-        (answer.status, &answer.body["server_registered"]),
-        (200, &json!(false))
-    );
+    assert_eq!((answer.status, &answer.body["server_registered"]), (200, &json!(false)));
     assert_eq!(app.server().await, before);
     assert_eq!(app.rows().await.len(), 1);
 }
@@ -120,14 +102,10 @@ async fn one_of_a_hundred_concurrent_first_heartbeats_registers_the_server() {
         let body = with("metrics", json!({ "cpu_percent": 1 }));
         let answers = join_all((0..100).map(|_| app.post(&body))).await;
         assert!(answers.iter().all(|answer| answer.status == 200));
-        let registered = answers
-            .iter()
-            .filter(|answer| answer.body["server_registered"] == json!(true));
+        let registered =
+            answers.iter().filter(|answer| answer.body["server_registered"] == json!(true));
         assert_eq!(registered.count(), 1);
-        assert_eq!(
-            (app.servers().await.len(), app.rows().await.len()),
-            (1, 100)
-        );
+        assert_eq!((app.servers().await.len(), app.rows().await.len()), (1, 100));
     }
 }
 
@@ -135,13 +113,9 @@ async fn one_of_a_hundred_concurrent_first_heartbeats_registers_the_server() {
 #[tokio::test]
 async fn a_retried_registration_is_reported_again() {
     let app = TestApp::start().await;
-    for (name, registered) in [
-        ("one", true),
-        ("one", true),
-        ("two", false),
-        ("one", true),
-        ("two", false),
-    ] {
+    for (name, registered) in
+        [("one", true), ("one", true), ("two", false), ("one", true), ("two", false)]
+    {
         let answer = app.send(&with_idempotency_key(name)).await;
         assert_eq!(
             (answer.status, &answer.body["server_registered"]),
@@ -157,16 +131,10 @@ async fn a_retried_registration_is_reported_after_a_newer_heartbeat() {
     let app = TestApp::start().await;
     app.send(&with_idempotency_key("one")).await;
     let mut server = app.server().await.unwrap();
-    server.insert(
-        "last_seen".into(),
-        AttributeValue::S("9000-01-01T00:00:00.000000Z".into()),
-    );
+    server.insert("last_seen".into(), AttributeValue::S("9000-01-01T00:00:00.000000Z".into()));
     put_item(&app, server).await;
     let answer = app.send(&with_idempotency_key("one")).await;
-    assert_eq!(
-        (answer.status, &answer.body["server_registered"]),
-        (200, &json!(true))
-    );
+    assert_eq!((answer.status, &answer.body["server_registered"]), (200, &json!(true)));
 }
 
 // C5.2: DynamoDB reports a failed condition and does not return the item.
@@ -222,20 +190,14 @@ async fn an_invalid_last_seen_is_overwritten() {
         let answer = app.post(&minimal()).await;
         assert_eq!(answer.status, 200, "{last_seen:?}");
         let server = app.server().await.unwrap();
-        let is_time = server["last_seen"]
-            .as_s()
-            .is_ok_and(|time| time.starts_with("20"));
+        let is_time = server["last_seen"].as_s().is_ok_and(|time| time.starts_with("20"));
         assert!(is_time, "{last_seen:?} became {:?}", server["last_seen"]);
     }
     let app = TestApp::start().await;
     put(&app, &[("last_seen", "9999-12-31T23:59:59.999999Z")]).await;
     let before = app.server().await;
     assert_eq!(app.post(&minimal()).await.status, 200);
-    assert_eq!(
-        app.server().await,
-        before,
-        "the latest possible time is kept"
-    );
+    assert_eq!(app.server().await, before, "the latest possible time is kept");
 }
 
 // C5.2
@@ -243,10 +205,7 @@ async fn an_invalid_last_seen_is_overwritten() {
 async fn an_item_that_holds_only_its_key_counts_as_new() {
     let app = TestApp::start().await;
     put(&app, &[]).await;
-    assert_eq!(
-        app.post(&minimal()).await.body["server_registered"],
-        json!(true)
-    );
+    assert_eq!(app.post(&minimal()).await.body["server_registered"], json!(true));
 }
 
 // C5.3
@@ -285,12 +244,7 @@ async fn an_item_made_by_hand_counts_as_existing() {
 // C5.5
 #[tokio::test]
 async fn os_info_replaces_its_four_attributes_as_a_block() {
-    const NAMES: [&str; 4] = [
-        "os_distribution",
-        "os_version",
-        "kernel_version",
-        "architecture",
-    ];
+    const NAMES: [&str; 4] = ["os_distribution", "os_version", "kernel_version", "architecture"];
     let app = TestApp::start().await;
     let stored = async || {
         let server = app.server().await.unwrap();
@@ -302,15 +256,10 @@ async fn os_info_replaces_its_four_attributes_as_a_block() {
         (Some(full), all.clone()),
         (None, all.clone()),
         (Some(Value::Null), all),
-        (
-            Some(json!({ "version": "13", "kernel": null })),
-            [None, Some("13".into()), None, None],
-        ),
+        (Some(json!({ "version": "13", "kernel": null })), [None, Some("13".into()), None, None]),
         (Some(json!({})), [None, None, None, None]),
     ] {
-        let body = os_info
-            .clone()
-            .map_or_else(minimal, |os_info| with("os_info", os_info));
+        let body = os_info.clone().map_or_else(minimal, |os_info| with("os_info", os_info));
         assert_eq!(app.post(&body).await.status, 200);
         assert_eq!(stored().await, expected, "{os_info:?}");
     }

@@ -67,23 +67,11 @@ async fn heartbeats_are_sent_only_to_a_trusted_peer() {
         ("localhost", "", 503),
     ] {
         let url = format!("https://localhost:{}", start_tls(host, &own).await);
-        let settings = [
-            ("AWS_ENDPOINT_URL_DYNAMODB", &*url),
-            ("AWS_CA_BUNDLE", bundle),
-        ];
+        let settings = [("AWS_ENDPOINT_URL_DYNAMODB", &*url), ("AWS_CA_BUNDLE", bundle)];
         let app = TestApp::start_with(&settings).await;
         let answer = app.send(&event("heartbeat")).await;
-        assert_eq!(
-            answer.status,
-            status,
-            "{host}, {bundle:?}: {:?}",
-            app.log.take()
-        );
-        assert_eq!(
-            app.servers().await.len(),
-            usize::from(status == 200),
-            "{host}, {bundle:?}"
-        );
+        assert_eq!(answer.status, status, "{host}, {bundle:?}: {:?}", app.log.take());
+        assert_eq!(app.servers().await.len(), usize::from(status == 200), "{host}, {bundle:?}");
     }
 }
 
@@ -92,15 +80,9 @@ async fn heartbeats_are_sent_only_to_a_trusted_peer() {
 async fn a_handshake_ends_at_the_connect_timeout() {
     let silent = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("https://{}", silent.local_addr().unwrap());
-    let settings = [
-        ("AWS_ENDPOINT_URL_DYNAMODB", &*url),
-        ("CONNECT_TIMEOUT_MS", "200"),
-    ];
+    let settings = [("AWS_ENDPOINT_URL_DYNAMODB", &*url), ("CONNECT_TIMEOUT_MS", "200")];
     let app = TestApp::start_with(&settings).await;
     let started = Instant::now();
     assert_eq!(app.send(&event("heartbeat")).await.status, 503);
-    assert!(
-        started.elapsed() < Duration::from_secs(15),
-        "the connect timeout was not applied"
-    );
+    assert!(started.elapsed() < Duration::from_secs(15), "the connect timeout was not applied");
 }

@@ -34,18 +34,13 @@ fn contract() -> (BTreeSet<Clause>, BTreeSet<Clause>) {
 /// Every Rust and Python file of the repository.
 fn sources() -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let mut folders = ["src", "crates", "fuzz", "tests"]
-        .map(|name| root().join(name))
-        .to_vec();
+    let mut folders = ["src", "crates", "fuzz", "tests"].map(|name| root().join(name)).to_vec();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() && !path.ends_with("target") {
                 folders.push(path);
-            } else if path
-                .extension()
-                .is_some_and(|end| end == "rs" || end == "py")
-            {
+            } else if path.extension().is_some_and(|end| end == "rs" || end == "py") {
                 files.push(path);
             }
         }
@@ -76,9 +71,7 @@ fn every_clause_is_named_by_a_test_and_every_clause_that_is_named_exists() {
     let mut unknown = Vec::new();
     for file in sources() {
         let path = file.strip_prefix(root()).unwrap();
-        let is_test_file = path
-            .iter()
-            .any(|part| part == "tests" || part == "tests.rs");
+        let is_test_file = path.iter().any(|part| part == "tests" || part == "tests.rs");
         let mut is_test = is_test_file;
         for (number, line) in fs::read_to_string(&file).unwrap().lines().enumerate() {
             is_test |= line.contains("#[cfg(test)]");
@@ -92,10 +85,6 @@ fn every_clause_is_named_by_a_test_and_every_clause_that_is_named_exists() {
             }
         }
     }
-    assert_eq!(
-        unknown,
-        Vec::<String>::new(),
-        "the contract has no such clause"
-    );
+    assert_eq!(unknown, Vec::<String>::new(), "the contract has no such clause");
     assert_eq!(untested, BTreeSet::new(), "no test names these clauses");
 }

@@ -35,27 +35,19 @@ fn no_other_member_adds_features_to_the_functions() {
         assert!(on_its_own.len() > 100, "{} crates", on_its_own.len());
         assert_eq!(as_sam_builds_it, on_its_own, "{program}");
         let with_all_members = build(&["--workspace"]);
-        assert_ne!(
-            with_all_members, on_its_own,
-            "{program}: the comparison sees features"
-        );
+        assert_ne!(with_all_members, on_its_own, "{program}: the comparison sees features");
     }
 }
 
 #[test]
 fn nothing_is_compiled_twice_with_and_without_tests() {
     let with_tests = crates(&["test", "--workspace", "--no-run"]);
-    for without in [
-        &["build", "--workspace", "--bins"][..],
-        &["doc", "--workspace", "--no-deps"],
-    ] {
+    for without in [&["build", "--workspace", "--bins"][..], &["doc", "--workspace", "--no-deps"]] {
         let without_tests = crates(without);
         assert!(without_tests.len() > 200, "{} crates", without_tests.len());
         // Only the fuzz target needs these.
         let is_of_fuzzing = |package: &str| {
-            ["fuzz", "libfuzzer", "arbitrary"]
-                .iter()
-                .any(|name| package.contains(name))
+            ["fuzz", "libfuzzer", "arbitrary"].iter().any(|name| package.contains(name))
         };
         let twice: Vec<_> = without_tests
             .difference(&with_tests)
@@ -73,9 +65,7 @@ fn the_page_adds_no_features_to_the_other_functions() {
         let with_page = crates(&build);
         let own = concat!(env!("CARGO_MANIFEST_DIR"), "#");
         let others = |crates: BTreeSet<(String, String)>| -> BTreeSet<_> {
-            let others = crates
-                .into_iter()
-                .filter(|(package, _)| !package.contains(own));
+            let others = crates.into_iter().filter(|(package, _)| !package.contains(own));
             // It stands for other features, which are in the list.
             others
                 .map(|(package, features)| (package, features.replace("\"default\",", "")))
@@ -84,9 +74,6 @@ fn the_page_adds_no_features_to_the_other_functions() {
         let (needed, built) = (others(without_page), others(with_page));
         let missing: Vec<_> = needed.difference(&built).collect();
         assert!(needed.len() > 100, "{} crates", needed.len());
-        assert!(
-            missing.is_empty(),
-            "{program}: the page changes the features of {missing:#?}"
-        );
+        assert!(missing.is_empty(), "{program}: the page changes the features of {missing:#?}");
     }
 }

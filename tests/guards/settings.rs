@@ -35,22 +35,13 @@ const FUNCTIONS: [(&str, Read); 4] = [
         let config = endpoint::Config::read(variable)?;
         let keys = config.keys_table.map(|table| table.name);
         let tables = (keys, config.servers_table, config.metrics_table);
-        Ok(format!(
-            "{tables:?} {} {:?}",
-            config.retention, config.aws.ca_bundle
-        ))
+        Ok(format!("{tables:?} {} {:?}", config.retention, config.aws.ca_bundle))
     }),
-    ("NotifyFunction", |variable| {
-        Ok(format!("{:?}", notify::Config::read(variable)?))
-    }),
+    ("NotifyFunction", |variable| Ok(format!("{:?}", notify::Config::read(variable)?))),
     ("PageFunction", |variable| {
         let config = page::Config::read(variable)?;
         let tables = (config.servers_table, config.metrics_table);
-        Ok(format!(
-            "{tables:?} {} {:?}",
-            hex::encode(config.password.0),
-            config.aws.ca_bundle
-        ))
+        Ok(format!("{tables:?} {} {:?}", hex::encode(config.password.0), config.aws.ca_bundle))
     }),
     ("WatchdogFunction", |variable| {
         let config = watchdog::Config::read(variable)?;
@@ -86,10 +77,7 @@ fn environment(function: &Function, left_out: &str) -> BTreeMap<String, String> 
 #[test]
 fn each_function_reads_what_it_is_given_and_is_given_what_it_reads() {
     let functions = template::functions();
-    let known: BTreeSet<_> = FUNCTIONS
-        .iter()
-        .map(|(name, _)| (*name).to_owned())
-        .collect();
+    let known: BTreeSet<_> = FUNCTIONS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(functions.keys().cloned().collect::<BTreeSet<_>>(), known);
     for (name, read) in FUNCTIONS {
         let given = environment(&functions[name], "");
@@ -140,10 +128,7 @@ fn each_function_responds_before_lambda_ends_it() {
     let milliseconds = |name: &str| u128::try_from(functions[name].timeout).unwrap() * 1000;
     let given = environment(&functions["HeartbeatFunction"], "");
     let aws = AwsConfig::read(|name| given.get(name).cloned()).unwrap();
-    let (attempt, operation) = (
-        aws.attempt_timeout.as_millis(),
-        aws.operation_timeout.as_millis(),
-    );
+    let (attempt, operation) = (aws.attempt_timeout.as_millis(), aws.operation_timeout.as_millis());
     assert!(attempt < operation);
     assert!(operation < milliseconds("HeartbeatFunction"));
     assert!(milliseconds("HeartbeatFunction") < 30_000);

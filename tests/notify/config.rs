@@ -67,27 +67,12 @@ fn an_entry_that_cannot_be_used_is_named_by_its_position() {
         ("slack:https://host:T0K3N/", "it has no valid URL"),
         ("slack:https://host:99999/T0K3N", "it has no valid URL"),
         ("slack:ftp://example.com/T0K3N", "it is not an https URL"),
-        (
-            "slack:http://example.com/T0K3N",
-            "http is for this machine only",
-        ),
-        (
-            "slack:http://127.0.0.1.example.com/T0K3N",
-            "http is for this machine only",
-        ),
+        ("slack:http://example.com/T0K3N", "http is for this machine only"),
+        ("slack:http://127.0.0.1.example.com/T0K3N", "http is for this machine only"),
         ("ntfy:https://ntfy.sh/", "it names no topic"),
-        (
-            "telegram:https://api.telegram.org/botT0K3N/getMe?chat_id=1",
-            "it is not the URL of",
-        ),
-        (
-            "telegram:https://api.telegram.org/botT0K3N/sendMessage",
-            "it has no chat_id",
-        ),
-        (
-            "telegram:https://api.telegram.org/botT0K3N/sendMessage?chat_id=",
-            "it has no chat_id",
-        ),
+        ("telegram:https://api.telegram.org/botT0K3N/getMe?chat_id=1", "it is not the URL of"),
+        ("telegram:https://api.telegram.org/botT0K3N/sendMessage", "it has no chat_id"),
+        ("telegram:https://api.telegram.org/botT0K3N/sendMessage?chat_id=", "it has no chat_id"),
     ] {
         let error = read(&format!("json:https://example.com/T0K3N {entry}")).unwrap_err();
         let expected = format!("WEBHOOK_URLS: entry 2: {reason}");
@@ -103,19 +88,11 @@ fn an_entry_that_cannot_be_used_is_named_by_its_position() {
 async fn the_binary_does_not_start_and_keeps_the_secret() {
     let api = RuntimeApi::start().await.unwrap();
     let settings = [("WEBHOOK_URLS", "slack:http://example.com/T0K3N")];
-    let output = process::command(env!("CARGO_BIN_EXE_notify"), &api, settings)
-        .output()
-        .await
-        .unwrap();
+    let output =
+        process::command(env!("CARGO_BIN_EXE_notify"), &api, settings).output().await.unwrap();
     assert!(!output.status.success());
     let log =
         String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    assert!(
-        log.contains("WEBHOOK_URLS: entry 1: http is for this machine only"),
-        "{log}"
-    );
-    assert!(
-        !log.contains(SECRET) && !log.contains("example.com"),
-        "{log}"
-    );
+    assert!(log.contains("WEBHOOK_URLS: entry 1: http is for this machine only"), "{log}");
+    assert!(!log.contains(SECRET) && !log.contains("example.com"), "{log}");
 }

@@ -39,10 +39,9 @@ async fn a_reset_and_a_refused_connection_are_retried() {
 
 #[tokio::test]
 async fn a_service_that_asks_for_time_gets_it() {
-    for (format, fault) in [
-        ("discord", Fault::RetryAfter(3)),
-        ("telegram", Fault::TelegramRetryAfter(3)),
-    ] {
+    for (format, fault) in
+        [("discord", Fault::RetryAfter(3)), ("telegram", Fault::TelegramRetryAfter(3))]
+    {
         let service = Service::start(format).await;
         service.fail([fault]);
         let notify = Notify::start(&[&service]).await;
@@ -71,15 +70,9 @@ async fn a_rejection_is_permanent_and_its_status_is_logged() {
         }]);
         let notify = Notify::start(&[&first, &second]).await;
         assert!(!notify.send(&announcement()).await, "{status}");
-        assert_eq!(
-            (first.take().len(), second.take().len()),
-            (1, 1),
-            "{status}"
-        );
+        assert_eq!((first.take().len(), second.take().len()), (1, 1), "{status}");
         let log = notify.stop().await;
-        let [line] = errors(&log)[..] else {
-            panic!("{log:?}")
-        };
+        let [line] = errors(&log)[..] else { panic!("{log:?}") };
         assert_eq!(line["message"], "delivery failed");
         assert_eq!(line["position"], 2);
         assert_eq!(line["format"], "slack");
@@ -113,17 +106,9 @@ async fn a_dead_webhook_delays_no_other_and_fails_the_invocation() {
     let log = notify.stop().await;
     let failed: Vec<_> = errors(&log)
         .iter()
-        .map(|line| {
-            (
-                line["position"].as_u64().unwrap(),
-                line["reason"].as_str().unwrap(),
-            )
-        })
+        .map(|line| (line["position"].as_u64().unwrap(), line["reason"].as_str().unwrap()))
         .collect();
-    assert!(
-        failed.contains(&(1, "the connection is refused")),
-        "{failed:?}"
-    );
+    assert!(failed.contains(&(1, "the connection is refused")), "{failed:?}");
     assert!(failed.contains(&(2, "no answer")), "{failed:?}");
     assert_eq!(failed.len(), 2, "{failed:?}");
     let lines = json!(log).to_string();

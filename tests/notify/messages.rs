@@ -25,9 +25,7 @@ async fn sent_linking_to(
     let log = notify.stop().await;
     assert!(is_delivered, "{log:?}");
     let received = services.iter().map(|(format, service)| {
-        let [received] = &service.take()[..] else {
-            panic!("{format} received nothing, or twice")
-        };
+        let [received] = &service.take()[..] else { panic!("{format} received nothing, or twice") };
         (*format, received.clone())
     });
     received.collect()
@@ -158,17 +156,9 @@ async fn a_message_links_to_the_page_of_the_server_or_of_the_fleet() {
     let server = |server_id: &str| offline(server_id, "www.example.com");
     for (servers, omitted, link) in [
         (vec![server("web_1")], 0, "https://page.example/"),
-        (
-            vec![server("web-1")],
-            0,
-            "https://page.example/servers/web-1",
-        ),
+        (vec![server("web-1")], 0, "https://page.example/servers/web-1"),
         (vec![server("web-1")], 5, "https://page.example/"),
-        (
-            vec![server("web-1"), server("web-2")],
-            0,
-            "https://page.example/",
-        ),
+        (vec![server("web-1"), server("web-2")], 0, "https://page.example/"),
         (vec![server("../login?")], 0, "https://page.example/"),
     ] {
         let message = message(&json!({ "offline": servers, "omitted": omitted })).to_string();
@@ -176,10 +166,7 @@ async fn a_message_links_to_the_page_of_the_server_or_of_the_fleet() {
             match format {
                 "json" => assert_eq!(received.body, message),
                 "ntfy" => assert_eq!(
-                    (
-                        received.headers["click"].as_bytes(),
-                        received.text().contains("//page")
-                    ),
+                    (received.headers["click"].as_bytes(), received.text().contains("//page")),
                     (link.as_bytes(), false)
                 ),
                 _ => assert_eq!(received.text().lines().last(), Some(link), "{format}"),
@@ -201,17 +188,10 @@ async fn a_mixed_message_and_a_digest_begin_with_a_summary() {
     for (format, text) in plain(&sent(None, &mixed.to_string()).await) {
         let mut lines: Vec<_> = text.lines().collect();
         if format != "ntfy" {
-            assert_eq!(
-                lines.remove(0),
-                "🚨 2 servers offline, 1 server back",
-                "{format}"
-            );
+            assert_eq!(lines.remove(0), "🚨 2 servers offline, 1 server back", "{format}");
         }
         assert!(lines[0].starts_with("🚨 web-1 (a) is offline"), "{text}");
-        assert_eq!(
-            lines[2],
-            "✅ web-3 is back: was silent since an unknown time"
-        );
+        assert_eq!(lines[2], "✅ web-3 is back: was silent since an unknown time");
         assert_eq!(lines[3..], ["… and 3 more", "2026-01-18 11:30:00 UTC"]);
     }
     let fleet = json!({ "servers": 3, "well": 1, "summary": "1 of 3 are well, 2 offline", "remarks": ["reboot required: web-3"] });
@@ -231,10 +211,7 @@ async fn a_mixed_message_and_a_digest_begin_with_a_summary() {
     let digest =
         json!({ "digest": true, "fleet": well, "offline": [], "problems": [], "omitted": 0 });
     let received = sent(None, &digest.to_string()).await;
-    assert_eq!(
-        by("ntfy", &received).headers["title"],
-        "All 3 servers are well"
-    );
+    assert_eq!(by("ntfy", &received).headers["title"], "All 3 servers are well");
     assert_eq!(by("ntfy", &received).text(), "All 3 servers are well");
     assert_eq!(by("slack", &received).text(), "✅ All 3 servers are well");
 }
@@ -255,19 +232,13 @@ async fn an_alarm_of_cloudwatch_is_said_in_words() {
     assert_eq!(ntfy.headers["priority"], "high");
     for (format, text) in plain(&received) {
         let title = "🚨 ALARM: heartbeat-SweepAlarm-1\n";
-        assert!(
-            text.starts_with(title) || format == "ntfy",
-            "{format}: {text}"
-        );
+        assert!(text.starts_with(title) || format == "ntfy", "{format}: {text}");
         let rest = "No sweep has succeeded.\nThreshold Crossed\nsince 2026-01-18T10:34:00Z";
         assert!(text.ends_with(rest), "{format}: {text}");
     }
     for (state, emoji) in [("OK", "✅"), ("INSUFFICIENT_DATA", "ℹ️")] {
         for (format, text) in plain(&sent(None, &alarm(state).to_string()).await) {
-            assert!(
-                text.starts_with(emoji) || format == "ntfy",
-                "{format}: {text}"
-            );
+            assert!(text.starts_with(emoji) || format == "ntfy", "{format}: {text}");
             assert!(!text.contains("No sweep"), "{format}: {text}");
         }
     }
@@ -275,25 +246,15 @@ async fn an_alarm_of_cloudwatch_is_said_in_words() {
 
 #[tokio::test]
 async fn what_cannot_be_read_is_passed_on_as_text() {
-    for text in [
-        "Disk swap planned.\n\nOn Sunday.",
-        r#"{"offline":"web-1"}"#,
-        r#"{"planned":true}"#,
-        "[1]",
-    ] {
+    for text in
+        ["Disk swap planned.\n\nOn Sunday.", r#"{"offline":"web-1"}"#, r#"{"planned":true}"#, "[1]"]
+    {
         let received = sent(Some("From a colleague"), text).await;
         for (format, shown) in plain(&received) {
             let summary = "ℹ️ From a colleague\n";
-            assert!(
-                shown.starts_with(summary) || format == "ntfy",
-                "{format}: {shown}"
-            );
+            assert!(shown.starts_with(summary) || format == "ntfy", "{format}: {shown}");
             let last = text.lines().last().unwrap();
-            let last = if format == "discord" {
-                last.replace('\\', "")
-            } else {
-                last.to_owned()
-            };
+            let last = if format == "discord" { last.replace('\\', "") } else { last.to_owned() };
             assert!(shown.ends_with(&last), "{format}: {shown}");
         }
         let json = by("json", &received);
@@ -339,11 +300,7 @@ async fn a_host_name_does_nothing() {
         }
         let text = received.text();
         let titles = usize::from(*format != "ntfy");
-        assert_eq!(
-            text.lines().count(),
-            hostile.len() + titles + 1,
-            "{format}: {text}"
-        );
+        assert_eq!(text.lines().count(), hostile.len() + titles + 1, "{format}: {text}");
         for active in ["@everyone", "@here", "@U123", "\u{202e}", "\u{2028}", "\r"] {
             assert!(!text.contains(active), "{format}: {active} in {text}");
         }
@@ -368,9 +325,8 @@ async fn a_host_name_does_nothing() {
 async fn a_long_message_says_how_much_is_missing() {
     let hostname = "ä&<@".repeat(60);
     for count in [1, 7, 30, 400] {
-        let servers: Vec<_> = (0..count)
-            .map(|number| offline(&format!("web-{number}"), &hostname))
-            .collect();
+        let servers: Vec<_> =
+            (0..count).map(|number| offline(&format!("web-{number}"), &hostname)).collect();
         let lists = json!({ "offline": servers, "omitted": 5 });
         for (format, received) in sent(None, &message(&lists).to_string()).await {
             if format == "json" {

@@ -98,21 +98,12 @@ impl Service {
                 });
             }
         });
-        Self {
-            format,
-            port,
-            shared,
-        }
+        Self { format, port, shared }
     }
 
     /// Its entry of `WEBHOOK_URLS`.
     pub fn entry(&self) -> String {
-        format!(
-            "{}:http://127.0.0.1:{}{}",
-            self.format.name,
-            self.port,
-            path(self.format)
-        )
+        format!("{}:http://127.0.0.1:{}{}", self.format.name, self.port, path(self.format))
     }
 
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
@@ -169,10 +160,7 @@ async fn receive(
     }
     match check(&uri, &received) {
         Ok(answer) => answer.into_response(),
-        Err(reason) => panic!(
-            "{} rejects this: {reason}: {}",
-            received.format.name, received.body
-        ),
+        Err(reason) => panic!("{} rejects this: {reason}: {}", received.format.name, received.body),
     }
 }
 
@@ -185,12 +173,7 @@ fn path(format: Format) -> String {
 /// What C11.1 says of every service, and what the documentation of some demands.
 fn check(uri: &Uri, received: &Received) -> Result<&'static str, String> {
     let demand = |holds: bool, what: &str| holds.then_some(()).ok_or_else(|| what.to_owned());
-    let header = |name: &str| {
-        received
-            .headers
-            .get(name)
-            .map(|value| value.to_str().unwrap())
-    };
+    let header = |name: &str| received.headers.get(name).map(|value| value.to_str().unwrap());
     let format = received.format;
     demand(uri.to_string() == path(format), "the path")?;
     let is_json = header("content-type") == Some("application/json");
@@ -206,9 +189,7 @@ fn check(uri: &Uri, received: &Received) -> Result<&'static str, String> {
     let fields = |allowed: &[&str]| {
         let json = received.json();
         let fields = json.as_object().unwrap().keys();
-        let unknown: Vec<_> = fields
-            .filter(|name| !allowed.contains(&name.as_str()))
-            .collect();
+        let unknown: Vec<_> = fields.filter(|name| !allowed.contains(&name.as_str())).collect();
         demand(unknown.is_empty(), &format!("unknown fields {unknown:?}"))
     };
     match format.name {
@@ -217,9 +198,7 @@ fn check(uri: &Uri, received: &Received) -> Result<&'static str, String> {
             fields(&["text", "unfurl_links", "unfurl_media"])?;
             demand(!text.contains(['<', '>']), "raw < or >")?;
             let entities = ["&amp;", "&lt;", "&gt;"];
-            let rest = entities
-                .iter()
-                .fold(text, |text, entity| text.replace(entity, ""));
+            let rest = entities.iter().fold(text, |text, entity| text.replace(entity, ""));
             demand(!rest.contains('&'), "raw &")?;
             Ok("ok")
         }
@@ -240,15 +219,9 @@ fn check(uri: &Uri, received: &Received) -> Result<&'static str, String> {
         }
         // https://docs.ntfy.sh/publish/: a longer message becomes an attachment.
         "ntfy" => {
-            demand(
-                header("title").is_some_and(|title| !title.is_empty()),
-                "title",
-            )?;
+            demand(header("title").is_some_and(|title| !title.is_empty()), "title")?;
             let priorities = ["min", "low", "default", "high", "max"];
-            demand(
-                header("priority").is_some_and(|is| priorities.contains(&is)),
-                "priority",
-            )?;
+            demand(header("priority").is_some_and(|is| priorities.contains(&is)), "priority")?;
             demand(header("tags").is_some(), "tags")?;
             Ok(r#"{"event":"message"}"#)
         }

@@ -79,11 +79,8 @@ impl Notify {
     /// Starts it with the URL of the page.
     pub async fn start_linking_to(page_url: &str, urls: &str) -> Self {
         let api = RuntimeApi::start().await.unwrap();
-        let settings = [
-            ("WEBHOOK_URLS", urls),
-            ("PAGE_URL", page_url),
-            ("AWS_LAMBDA_MAX_CONCURRENCY", "1"),
-        ];
+        let settings =
+            [("WEBHOOK_URLS", urls), ("PAGE_URL", page_url), ("AWS_LAMBDA_MAX_CONCURRENCY", "1")];
         let process = process::start(env!("CARGO_BIN_EXE_notify"), &api, settings);
         Self { api, process }
     }
@@ -98,8 +95,7 @@ impl Notify {
 
     /// Returns whether the invocation succeeded.
     pub async fn send(&self, message: &Value) -> bool {
-        self.send_within(60, Some("a subject"), &message.to_string())
-            .await
+        self.send_within(60, Some("a subject"), &message.to_string()).await
     }
 
     /// The log so far.

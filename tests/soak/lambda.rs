@@ -43,11 +43,7 @@ impl Lambda {
                 .unwrap()
         };
         let processes = logs.iter().map(process).collect();
-        Self {
-            api,
-            processes,
-            logs,
-        }
+        Self { api, processes, logs }
     }
 
     pub fn gateway(&self) -> Gateway {
@@ -95,11 +91,7 @@ impl Gateway {
         let invocation = self.0.invoke(event.to_owned());
         let answer = tokio::time::timeout(Duration::from_secs(30), invocation).await;
         let answer = answer.ok()??;
-        assert!(
-            answer.path.ends_with("/response"),
-            "the function failed: {}",
-            answer.path
-        );
+        assert!(answer.path.ends_with("/response"), "the function failed: {}", answer.path);
         if fastrand::u8(..100) == 0 {
             return None;
         }

@@ -84,9 +84,7 @@ async fn main() {
     let mut fleet: Vec<_> = fleet.into_iter().map(Result::unwrap).collect();
     for _ in 0..2 {
         tokio::time::sleep(watchdog::BACK_AFTER).await;
-        let returned = fleet
-            .iter_mut()
-            .filter(|agent| agent.habit == Habit::Returns);
+        let returned = fleet.iter_mut().filter(|agent| agent.habit == Habit::Returns);
         join_all(returned.map(Agent::send_heartbeat)).await;
         assert!(watchdog.invoke("{}").await, "a sweep without faults failed");
     }
@@ -107,14 +105,8 @@ async fn main() {
     let is_true = watchdog::report(&announcements, options.agents, &servers_of(&tables).await);
     let is_flat = report_memory(&memory_early, &memory_late);
     let has_no_secrets = !log.contains(KEY) && !log.contains(DIGEST) && !log.contains("hostname");
-    println!(
-        "log: {} lines, no secrets: {has_no_secrets}",
-        log.lines().count()
-    );
-    assert!(
-        is_consistent && is_true && is_flat && has_no_secrets,
-        "see the report above"
-    );
+    println!("log: {} lines, no secrets: {has_no_secrets}", log.lines().count());
+    assert!(is_consistent && is_true && is_flat && has_no_secrets, "see the report above");
 }
 
 /// 5 % throttles, 1 % resets. Most throttles come in bursts, as DynamoDB's do: if they came one by one, the SDK's
@@ -179,10 +171,7 @@ async fn report(fleet: &[Heartbeats], tables: &Tables) -> bool {
         let (_, id) = row["recorded_at"].as_s().unwrap().split_once('#').unwrap();
         *rows_of.entry(id).or_default() += 1;
     }
-    let lost = acknowledged
-        .iter()
-        .filter(|id| !rows_of.contains_key(*id))
-        .count();
+    let lost = acknowledged.iter().filter(|id| !rows_of.contains_key(*id)).count();
     let duplicates = rows_of.values().filter(|rows| **rows > 1).count();
     let unknown = rows_of.keys().filter(|id| !sent.contains(*id)).count();
     println!(
@@ -192,19 +181,12 @@ async fn report(fleet: &[Heartbeats], tables: &Tables) -> bool {
     );
 
     let servers = servers_of(tables).await;
-    let registrations: HashSet<&str> = servers
-        .iter()
-        .map(|server| server["registration_id"].as_s().unwrap().as_str())
-        .collect();
+    let registrations: HashSet<&str> =
+        servers.iter().map(|server| server["registration_id"].as_s().unwrap().as_str()).collect();
     let reported = all(|heartbeats| &heartbeats.registered);
-    let registered_once = fleet
-        .iter()
-        .filter(|heartbeats| heartbeats.registered.len() == 1)
-        .count();
-    println!(
-        "{} servers, {registered_once} registered exactly once",
-        servers.len()
-    );
+    let registered_once =
+        fleet.iter().filter(|heartbeats| heartbeats.registered.len() == 1).count();
+    println!("{} servers, {registered_once} registered exactly once", servers.len());
 
     acknowledged == sent
         && (lost, duplicates, unknown) == (0, 0, 0)

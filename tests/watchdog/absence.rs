@@ -40,33 +40,18 @@ async fn each_sweep_remembers_when_it_was() {
         times
     };
     let epoch = Some("1970-01-01T00:00:00.000000Z".to_owned());
-    assert_eq!(
-        own().await,
-        [Some(stored(0)), epoch.clone(), Some(stored(0)), None]
-    );
+    assert_eq!(own().await, [Some(stored(0)), epoch.clone(), Some(stored(0)), None]);
     watchdog.sweep_as_it_is(90).await.unwrap();
-    assert_eq!(
-        own().await,
-        [Some(stored(90)), epoch, Some(stored(0)), None]
-    );
+    assert_eq!(own().await, [Some(stored(90)), epoch, Some(stored(0)), None]);
     watchdog.sweep_as_it_is(181).await.unwrap();
     let gap = [Some(stored(181)), Some(stored(90)), Some(stored(181)), None];
     assert_eq!(own().await, gap);
     let log = watchdog.log();
-    let warnings = lines(
-        &log,
-        "sweeps are missing: the time since then does not count as silence",
-    );
+    let warnings = lines(&log, "sweeps are missing: the time since then does not count as silence");
     assert_eq!(warnings.len(), 2);
-    assert!(
-        warnings.iter().all(|line| line["level"] == "WARN"),
-        "{log:?}"
-    );
+    assert!(warnings.iter().all(|line| line["level"] == "WARN"), "{log:?}");
     let sweeps = lines(&log, "sweep");
-    assert!(
-        sweeps.iter().all(|line| line["servers"] == 0),
-        "its own item is no server"
-    );
+    assert!(sweeps.iter().all(|line| line["servers"] == 0), "its own item is no server");
 }
 
 // C8.4: a gap does not count as silence, whatever the hold is.
@@ -120,10 +105,7 @@ async fn a_sweep_goes_on_without_its_own_item() {
             .then_some(Fault::Reject(400, "AccessDeniedException"))
     });
     watchdog.sweep(181).await.unwrap_err();
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("offline", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), Some(0)));
     assert_eq!(said(&watchdog), (1, 0));
     assert_eq!(watchdog.own("swept_at").await, Some(stored(121)));
 }
@@ -136,15 +118,7 @@ async fn a_server_may_have_its_own_threshold() {
         expect(&watchdog, server, seconds).await;
     }
     watchdog.heartbeat("usual", 0).await;
-    for (now, offline) in [
-        (60, 0),
-        (61, 1),
-        (180, 0),
-        (181, 1),
-        (900, 0),
-        (901, 1),
-        (99_999, 0),
-    ] {
+    for (now, offline) in [(60, 0), (61, 1), (180, 0), (181, 1), (900, 0), (901, 1), (99_999, 0)] {
         watchdog.sweep(now).await.unwrap();
         assert_eq!(said(&watchdog), (offline, 0), "{now}");
     }
@@ -173,11 +147,7 @@ async fn a_mass_silence_counts_servers_by_their_own_thresholds() {
         watchdog.sweep(241).await.unwrap();
         assert_eq!(said(&watchdog), (0, 0), "held after it, {own}");
         watchdog.sweep(601).await.unwrap();
-        assert_eq!(
-            watchdog.state("web-0").await[0].as_deref(),
-            Some("offline"),
-            "{own}"
-        );
+        assert_eq!(watchdog.state("web-0").await[0].as_deref(), Some("offline"), "{own}");
     }
 }
 
@@ -218,10 +188,7 @@ async fn a_return_has_to_last() {
     assert_eq!(back["offline_since"], stored(0));
     assert_eq!(back["returned_at"], stored(240));
     assert_eq!(back["last_seen"], stored(540));
-    assert!(
-        published[0].email.contains("away for at most 4 min 0 s"),
-        "{published:?}"
-    );
+    assert!(published[0].email.contains("away for at most 4 min 0 s"), "{published:?}");
     assert_eq!(watchdog.state("web-1").await, state("online", None, None));
     assert_eq!(returned_at().await, None);
 }
@@ -270,10 +237,7 @@ async fn flapping_causes_at_most_a_message_per_stable_period() {
                 messages += offline + back;
             }
         }
-        assert!(
-            messages <= stable + 1,
-            "{messages} messages, {stable} stable periods"
-        );
+        assert!(messages <= stable + 1, "{messages} messages, {stable} stable periods");
     }
 }
 
@@ -299,9 +263,7 @@ async fn an_impossible_returned_at_is_overwritten() {
     for odd in ["then", &stored(500)] {
         let watchdog = TestWatchdog::start_with(&[FIVE_MINUTES]).await;
         watchdog.heartbeat("web-1", 300).await;
-        watchdog
-            .set("web-1", "offline_since", Some(&stored(0)))
-            .await;
+        watchdog.set("web-1", "offline_since", Some(&stored(0))).await;
         watchdog.set("web-1", "announced", Some(&stored(0))).await;
         watchdog.set("web-1", "returned_at", Some(odd)).await;
         watchdog.sweep(310).await.unwrap();
@@ -314,93 +276,25 @@ async fn an_impossible_returned_at_is_overwritten() {
 #[tokio::test]
 async fn an_absence_is_handled_by_its_state() {
     /// Status, `announced` (`None`, pending or recorded), whether silenced; then what is said, and the state afterwards.
-    type Case = (
-        &'static str,
-        Option<&'static str>,
-        bool,
-        (usize, usize),
-        [Option<String>; 3],
-    );
+    type Case = (&'static str, Option<&'static str>, bool, (usize, usize), [Option<String>; 3]);
     let recorded = || Some(stored(0));
     let cases: [Case; 12] = [
-        (
-            "offline",
-            None,
-            false,
-            (1, 0),
-            state("offline", Some(0), Some(0)),
-        ),
-        (
-            "offline",
-            None,
-            true,
-            (0, 0),
-            state("offline", Some(0), None),
-        ),
-        (
-            "offline",
-            Some("pending"),
-            false,
-            (1, 0),
-            state("offline", Some(0), Some(0)),
-        ),
-        (
-            "offline",
-            Some("pending"),
-            true,
-            (0, 0),
-            pending("offline", 0),
-        ),
-        (
-            "offline",
-            Some("recorded"),
-            false,
-            (0, 0),
-            state("offline", Some(0), Some(0)),
-        ),
-        (
-            "offline",
-            Some("recorded"),
-            true,
-            (0, 0),
-            state("offline", Some(0), Some(0)),
-        ),
+        ("offline", None, false, (1, 0), state("offline", Some(0), Some(0))),
+        ("offline", None, true, (0, 0), state("offline", Some(0), None)),
+        ("offline", Some("pending"), false, (1, 0), state("offline", Some(0), Some(0))),
+        ("offline", Some("pending"), true, (0, 0), pending("offline", 0)),
+        ("offline", Some("recorded"), false, (0, 0), state("offline", Some(0), Some(0))),
+        ("offline", Some("recorded"), true, (0, 0), state("offline", Some(0), Some(0))),
         ("online", None, false, (0, 0), state("online", None, None)),
         ("online", None, true, (0, 0), state("online", None, None)),
-        (
-            "online",
-            Some("pending"),
-            false,
-            (0, 1),
-            state("online", None, None),
-        ),
-        (
-            "online",
-            Some("pending"),
-            true,
-            (0, 0),
-            pending("online", 0),
-        ),
-        (
-            "online",
-            Some("recorded"),
-            false,
-            (0, 1),
-            state("online", None, None),
-        ),
-        (
-            "online",
-            Some("recorded"),
-            true,
-            (0, 0),
-            state("online", Some(0), Some(0)),
-        ),
+        ("online", Some("pending"), false, (0, 1), state("online", None, None)),
+        ("online", Some("pending"), true, (0, 0), pending("online", 0)),
+        ("online", Some("recorded"), false, (0, 1), state("online", None, None)),
+        ("online", Some("recorded"), true, (0, 0), state("online", Some(0), Some(0))),
     ];
     for (status, announced, is_silenced, expected, after) in cases {
         let watchdog = TestWatchdog::start().await;
-        watchdog
-            .heartbeat("web-1", if status == "online" { 990 } else { 0 })
-            .await;
+        watchdog.heartbeat("web-1", if status == "online" { 990 } else { 0 }).await;
         let announced_value = match announced {
             Some("recorded") => recorded(),
             other => other.map(str::to_owned),
@@ -427,14 +321,9 @@ async fn an_absence_is_handled_by_its_state() {
 async fn a_silenced_server_is_written_ahead_when_its_silence_ends() {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("web-1", 0).await;
-    watchdog
-        .set("web-1", "silenced_until", Some(&stored(300)))
-        .await;
+    watchdog.set("web-1", "silenced_until", Some(&stored(300))).await;
     watchdog.sweep(181).await.unwrap();
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("offline", Some(0), None)
-    );
+    assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), None));
     watchdog.topic.set_behavior(Behavior::Rejects);
     watchdog.sweep(301).await.unwrap_err();
     assert_eq!(watchdog.state("web-1").await, pending("offline", 0));
@@ -449,12 +338,7 @@ async fn a_message_carries_its_kinds() {
     watchdog.heartbeat("a", 400).await;
     watchdog.heartbeat("b", 190).await;
     watchdog.sweep(401).await.unwrap();
-    let kinds: Vec<_> = watchdog
-        .topic
-        .take()
-        .into_iter()
-        .map(|message| message.kinds)
-        .collect();
+    let kinds: Vec<_> = watchdog.topic.take().into_iter().map(|message| message.kinds).collect();
     assert_eq!(kinds, [vec!["offline"], vec!["offline", "back"]]);
 }
 
@@ -464,9 +348,7 @@ async fn ids_that_no_server_can_have_are_skipped() {
     let watchdog = TestWatchdog::start().await;
     let seen = ("last_seen", text(&stored(0)));
     for id in ["#other", "Web", "a b"] {
-        watchdog
-            .put(id, &[("status", text("online")), seen.clone()])
-            .await;
+        watchdog.put(id, &[("status", text("online")), seen.clone()]).await;
     }
     watchdog.sweep(1000).await.unwrap();
     assert_eq!(said(&watchdog), (0, 0));

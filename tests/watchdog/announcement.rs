@@ -34,14 +34,10 @@ async fn a_message_lists_servers_that_went_offline_and_came_back() {
     watchdog.topic.take();
     watchdog.heartbeat("back", 420).await;
     let seen = ("last_seen", text(&stored(200)));
-    watchdog
-        .put("nameless", &[("status", text("online")), seen])
-        .await;
+    watchdog.put("nameless", &[("status", text("online")), seen]).await;
     watchdog.sweep(421).await.unwrap();
 
-    let [message] = &watchdog.topic.take()[..] else {
-        panic!("expected one message")
-    };
+    let [message] = &watchdog.topic.take()[..] else { panic!("expected one message") };
     for (name, value) in [
         ("Action", "Publish"),
         ("TopicArn", TOPIC_ARN),
@@ -77,21 +73,11 @@ fn the_email_ends_with_a_link_to_the_page() {
     let about_both: Vec<_> = servers.iter().map(Subject::Offline).collect();
     let about_one = [Subject::Offline(&servers[0]), Subject::Back(&servers[0])];
     for (subjects, page_url, last) in [
-        (
-            &about_one[..],
-            "https://x.example/hb/",
-            "https://x.example/hb/servers/web-1",
-        ),
-        (
-            &about_one,
-            "https://x.example",
-            "https://x.example/servers/web-1",
-        ),
+        (&about_one[..], "https://x.example/hb/", "https://x.example/hb/servers/web-1"),
+        (&about_one, "https://x.example", "https://x.example/servers/web-1"),
         (&about_both, "https://x.example/hb", "https://x.example/hb/"),
     ] {
-        let email = Announcement::new(subjects, at(0), Some(page_url))
-            .unwrap()
-            .email;
+        let email = Announcement::new(subjects, at(0), Some(page_url)).unwrap().email;
         assert_eq!(email.lines().last(), Some(last), "{email}");
     }
     let without = Announcement::new(&about_one, at(0), None).unwrap().email;
@@ -139,9 +125,8 @@ fn control_characters_in_host_names_are_escaped() {
 #[test]
 fn a_message_never_exceeds_the_limit_of_sns() {
     for hostname in ["x", &"é\u{1}\"\\".repeat(60), &"🖥".repeat(255)] {
-        let many: Vec<_> = (0..2_000)
-            .map(|number| server(&format!("web-{number}"), Some(hostname)))
-            .collect();
+        let many: Vec<_> =
+            (0..2_000).map(|number| server(&format!("web-{number}"), Some(hostname))).collect();
         for (offline, back) in [(&many[..], &[][..]), (&[], &many), (&many, &many)] {
             let announcement = announce(offline, back).unwrap();
             let message = announcement.message();
@@ -151,10 +136,7 @@ fn a_message_never_exceeds_the_limit_of_sns() {
             let omitted = default["omitted"].as_u64().unwrap();
             let all = (offline.len() + back.len()) as u64;
             assert!(omitted > 0 && omitted < all, "{omitted}");
-            assert_eq!(
-                named("offline") as u64 + named("back") as u64 + omitted,
-                all
-            );
+            assert_eq!(named("offline") as u64 + named("back") as u64 + omitted, all);
             let rest = format!("{omitted} entries did not fit into this message.");
             assert!(announcement.email.contains(&rest));
         }
@@ -195,10 +177,7 @@ async fn servers_that_did_not_fit_are_named_by_the_next_messages() {
         }
     }
     assert_eq!(named.len(), 300);
-    assert!(
-        omitted.len() > 1 && omitted.last() == Some(&0),
-        "{omitted:?}"
-    );
+    assert!(omitted.len() > 1 && omitted.last() == Some(&0), "{omitted:?}");
 }
 
 // C8.5: the return of a server is announced if its absence may have been.
@@ -230,10 +209,7 @@ async fn a_server_that_is_late_again_is_still_absent() {
     watchdog.heartbeat("web-1", 190).await;
     watchdog.sweep(371).await.unwrap();
     assert_eq!(watchdog.topic.take(), []);
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("offline", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), Some(0)));
 }
 
 // C8.9
@@ -242,10 +218,7 @@ async fn without_a_topic_announcements_are_logged() {
     let watchdog = TestWatchdog::start_with(&[("ALERT_TOPIC_ARN", "")]).await;
     watchdog.heartbeat("web-1", 0).await;
     watchdog.sweep(181).await.unwrap();
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("offline", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), Some(0)));
     let log = watchdog.log();
     let [line] = lines(&log, "not published: ALERT_TOPIC_ARN is not set")[..] else {
         panic!("{log:?}")

@@ -26,15 +26,9 @@ fn thresholds_have_defaults() {
         (Some("60"), Some("0"), (60, 0)),
         (Some("60"), Some("61"), (60, 61)),
     ] {
-        let set = [
-            ("OFFLINE_AFTER_SECONDS", offline_after),
-            ("HOLD_SECONDS", hold),
-        ];
+        let set = [("OFFLINE_AFTER_SECONDS", offline_after), ("HOLD_SECONDS", hold)];
         let rules = read(&set).unwrap_or_else(|error| panic!("{error}")).rules;
-        let expected = (
-            TimeDelta::seconds(expected.0),
-            TimeDelta::seconds(expected.1),
-        );
+        let expected = (TimeDelta::seconds(expected.0), TimeDelta::seconds(expected.1));
         assert_eq!((rules.offline_after, rules.hold), expected);
     }
 }
@@ -43,39 +37,19 @@ fn thresholds_have_defaults() {
 fn unusable_settings_are_named() {
     for (name, value, reason) in [
         ("SERVERS_TABLE", None, "it is not set"),
-        (
-            "OFFLINE_AFTER_SECONDS",
-            Some("0"),
-            "it is not a whole number above 0",
-        ),
-        (
-            "OFFLINE_AFTER_SECONDS",
-            Some("1.5"),
-            "it is not a whole number above 0",
-        ),
+        ("OFFLINE_AFTER_SECONDS", Some("0"), "it is not a whole number above 0"),
+        ("OFFLINE_AFTER_SECONDS", Some("1.5"), "it is not a whole number above 0"),
         ("HOLD_SECONDS", Some("-1"), "it is not a whole number"),
         ("HOLD_SECONDS", Some("soon"), "it is not a whole number"),
-        (
-            "ALERT_TOPIC_ARN",
-            Some("alerts"),
-            "it is not the ARN of an SNS topic",
-        ),
+        ("ALERT_TOPIC_ARN", Some("alerts"), "it is not the ARN of an SNS topic"),
         (
             "ALERT_TOPIC_ARN",
             Some("arn:aws:sqs:us-east-1:1:alerts"),
             "it is not the ARN of an SNS topic",
         ),
-        (
-            "AWS_ENDPOINT_URL_SNS",
-            Some("localhost:4566"),
-            "it is not an http or https URL",
-        ),
+        ("AWS_ENDPOINT_URL_SNS", Some("localhost:4566"), "it is not an http or https URL"),
         ("AWS_REGION", None, "it is not set"),
-        (
-            "LIMITS",
-            Some("disk_percent=90,service=90"),
-            "\"service=90\": it can only be off",
-        ),
+        ("LIMITS", Some("disk_percent=90,service=90"), "\"service=90\": it can only be off"),
         (
             "LIMITS",
             Some("cpu_percent=90/30s"),
@@ -86,22 +60,14 @@ fn unusable_settings_are_named() {
             Some("07:30/never"),
             "it is not a time HH:MM, nor one followed by /always, nor none",
         ),
-        (
-            "METRICS_RETENTION_DAYS",
-            Some("0"),
-            "it is not a whole number above 0",
-        ),
+        ("METRICS_RETENTION_DAYS", Some("0"), "it is not a whole number above 0"),
         (
             "PING_URL",
             Some("http://example.com/secret"),
             "http is for this machine only: it must be https",
         ),
         ("PING_URL", Some("secret word"), "it has no valid URL"),
-        (
-            "PAGE_URL",
-            Some("page.example.com"),
-            "it is not an http or https URL",
-        ),
+        ("PAGE_URL", Some("page.example.com"), "it is not an http or https URL"),
         (
             "PAGE_URL",
             Some("https://page.example.com/?a=b"),
@@ -117,11 +83,7 @@ fn unusable_settings_are_named() {
 // C10 C12
 #[test]
 fn what_is_optional_is_off_unless_it_is_set() {
-    let off = [
-        ("DIGEST_AT", Some("none")),
-        ("PING_URL", Some("none")),
-        ("METRICS_TABLE", None),
-    ];
+    let off = [("DIGEST_AT", Some("none")), ("PING_URL", Some("none")), ("METRICS_TABLE", None)];
     for changed in [&[][..], &off] {
         let config = read(changed).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((config.digest, config.events), (None, None));
@@ -135,10 +97,7 @@ fn what_is_optional_is_off_unless_it_is_set() {
     ];
     let config = read(&set).unwrap_or_else(|error| panic!("{error}"));
     assert!(config.digest.is_some_and(|digest| digest.is_always));
-    let events = EventsConfig {
-        table: "metrics".to_owned(),
-        retention: TimeDelta::days(7),
-    };
+    let events = EventsConfig { table: "metrics".to_owned(), retention: TimeDelta::days(7) };
     assert_eq!(config.events, Some(events));
     let ping = format!("{:?}", config.ping.unwrap());
     assert!(!ping.contains("secret"), "{ping}");
@@ -158,11 +117,7 @@ async fn the_watchdogs_own_item_holds_the_rules_that_it_applies() {
             ["900", "1800", "60"],
             "load_5m=0.5,cpu_percent=99",
         ),
-        (
-            &[("LIMITS", ""), ("HOLD_SECONDS", "0")],
-            ["180", "0", "0"],
-            "none",
-        ),
+        (&[("LIMITS", ""), ("HOLD_SECONDS", "0")], ["180", "0", "0"], "none"),
     ] {
         let watchdog = TestWatchdog::start_with(set).await;
         watchdog.sweep(0).await.unwrap();

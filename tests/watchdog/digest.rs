@@ -16,12 +16,9 @@ async fn heartbeat(
     seconds: i64,
     reading: &[(&str, AttributeValue)],
 ) {
-    let reading = reading
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()));
-    let reading: Item = reading
-        .chain([("received_at".to_owned(), text(&stored(seconds)))])
-        .collect();
+    let reading = reading.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let reading: Item =
+        reading.chain([("received_at".to_owned(), text(&stored(seconds)))]).collect();
     let seen = [
         ("status", text("online")),
         ("last_seen", text(&stored(seconds))),
@@ -43,9 +40,7 @@ fn full() -> Vec<(&'static str, AttributeValue)> {
 fn digest(watchdog: &TestWatchdog) -> Option<Published> {
     let mut published = watchdog.topic.take();
     assert!(published.len() <= 1, "{published:?}");
-    published
-        .pop()
-        .inspect(|message| assert_eq!(message.kinds, ["digest"]))
+    published.pop().inspect(|message| assert_eq!(message.kinds, ["digest"]))
 }
 
 // C10.1
@@ -60,9 +55,7 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
     heartbeat(&watchdog, "full", 800, &full()).await;
     watchdog.sweep(810).await.unwrap();
     watchdog.topic.take();
-    watchdog
-        .set("silenced", "silenced_until", Some(&stored(9000)))
-        .await;
+    watchdog.set("silenced", "silenced_until", Some(&stored(9000))).await;
 
     watchdog.sweep(899).await.unwrap();
     assert_eq!(watchdog.topic.take(), []);
@@ -78,15 +71,8 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
         "digest": true, "time": stored(900), "offline": offline, "problems": [problem], "omitted": 0,
     });
     assert_eq!(message.default, expected);
-    assert_eq!(
-        message.parameters["Subject"],
-        "Still wrong: 1 server offline, 1 problem"
-    );
-    assert!(
-        message
-            .email
-            .starts_with("Still wrong:\n\n1 server offline:\n\naway (away.lan)\n")
-    );
+    assert_eq!(message.parameters["Subject"], "Still wrong: 1 server offline, 1 problem");
+    assert!(message.email.starts_with("Still wrong:\n\n1 server offline:\n\naway (away.lan)\n"));
     assert_eq!(watchdog.own("digest_at").await, Some(stored(900)));
     watchdog.sweep(960).await.unwrap();
     assert_eq!(digest(&watchdog), None, "once");
@@ -95,10 +81,7 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
     watchdog.set_own("swept_at", 86_000).await;
     watchdog.sweep_as_it_is(86_400 + 1_000).await.unwrap();
     let messages = watchdog.topic.take();
-    assert_eq!(
-        messages[1].parameters["Subject"],
-        "Still wrong: 3 servers offline"
-    );
+    assert_eq!(messages[1].parameters["Subject"], "Still wrong: 3 servers offline");
 }
 
 // C10.1 C10.2
@@ -126,10 +109,7 @@ async fn a_digest_is_due_for_six_hours() {
         // A time from a wrong clock is none.
         (1000, Some(9000), true),
     ] {
-        let settings = [
-            ("DIGEST_AT", "10:45/always"),
-            ("OFFLINE_AFTER_SECONDS", "90000"),
-        ];
+        let settings = [("DIGEST_AT", "10:45/always"), ("OFFLINE_AFTER_SECONDS", "90000")];
         let watchdog = TestWatchdog::start_with(&settings).await;
         heartbeat(&watchdog, "web-1", seconds, &[]).await;
         if let Some(noted) = noted {
@@ -150,10 +130,7 @@ async fn with_always_it_says_that_all_are_well_only_if_they_are() {
     let watchdog = TestWatchdog::start_with(&settings).await;
     watchdog.sweep(900).await.unwrap();
     let message = digest(&watchdog).unwrap();
-    assert_eq!(
-        message.parameters["Subject"],
-        "no server has sent a heartbeat yet"
-    );
+    assert_eq!(message.parameters["Subject"], "no server has sent a heartbeat yet");
 
     let again = async || {
         watchdog.set("#watchdog", "digest_at", None).await;
@@ -171,15 +148,10 @@ async fn with_always_it_says_that_all_are_well_only_if_they_are() {
     assert_eq!(message.default["fleet"], fleet);
 
     for server in ["web-1", "web-2"] {
-        watchdog
-            .set(server, "silenced_until", Some(&stored(9000)))
-            .await;
+        watchdog.set(server, "silenced_until", Some(&stored(9000))).await;
     }
     let message = again().await;
-    assert_eq!(
-        message.parameters["Subject"],
-        "9 of 11 are well, 2 silenced"
-    );
+    assert_eq!(message.parameters["Subject"], "9 of 11 are well, 2 silenced");
     for server in ["web-1", "web-2"] {
         watchdog.set(server, "silenced_until", None).await;
     }
@@ -191,16 +163,8 @@ async fn with_always_it_says_that_all_are_well_only_if_they_are() {
             "1 with a service in an unknown state",
             Some("a service in an unknown state: web-3"),
         ),
-        (
-            vec![("reboot_required", number("1"))],
-            "",
-            Some("reboot required: web-3"),
-        ),
-        (
-            vec![("security_updates", number("12"))],
-            "",
-            Some("security updates: web-3 (12)"),
-        ),
+        (vec![("reboot_required", number("1"))], "", Some("reboot required: web-3")),
+        (vec![("security_updates", number("12"))], "", Some("security updates: web-3 (12)")),
     ] {
         heartbeat(&watchdog, "web-3", 890, &reading).await;
         let message = again().await;
@@ -217,10 +181,7 @@ async fn with_always_it_says_that_all_are_well_only_if_they_are() {
     heartbeat(&watchdog, "web-3", 100, &[]).await;
     watchdog.set("web-3", "last_seen", Some(&stored(890))).await;
     let message = again().await;
-    assert_eq!(
-        message.parameters["Subject"],
-        "10 of 11 are well, 1 without a fresh reading"
-    );
+    assert_eq!(message.parameters["Subject"], "10 of 11 are well, 1 without a fresh reading");
     // What is listed is not said twice.
     heartbeat(&watchdog, "web-3", 890, &full()).await;
     watchdog.sweep(895).await.unwrap();
@@ -255,9 +216,7 @@ async fn listener(status: StatusCode) -> (String, Arc<Mutex<Vec<String>>>) {
     let requests = Arc::<Mutex<Vec<String>>>::default();
     let noted = requests.clone();
     let route = move |method: axum::http::Method, uri: axum::http::Uri, headers: HeaderMap| {
-        let user = headers
-            .get("authorization")
-            .map(|user| user.to_str().unwrap().to_owned());
+        let user = headers.get("authorization").map(|user| user.to_str().unwrap().to_owned());
         let request = format!("{method} {uri} {}", user.unwrap_or_default());
         noted.lock().unwrap().push(request);
         async move { status }
@@ -281,10 +240,7 @@ async fn a_ping_follows_each_sweep_that_did_all_of_its_work() {
     watchdog.heartbeat("web-1", 0).await;
     watchdog.sweep(190).await.unwrap_err();
     assert_eq!(requests.lock().unwrap().len(), 1, "the topic failed");
-    assert_eq!(
-        lines(&watchdog.log(), "ping failed"),
-        [] as [&serde_json::Value; 0]
-    );
+    assert_eq!(lines(&watchdog.log(), "ping failed"), [] as [&serde_json::Value; 0]);
 }
 
 // C10.3: its failure is one warning, without the URL, and nothing else.
@@ -294,22 +250,16 @@ async fn a_ping_that_fails_is_a_warning() {
     let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let gone = closed.local_addr().unwrap().to_string();
     drop(closed);
-    for (address, status, reason) in [
-        (failing, json!(500), "it is rejected"),
-        (gone, json!(null), "the connection is refused"),
-    ] {
+    for (address, status, reason) in
+        [(failing, json!(500), "it is rejected"), (gone, json!(null), "the connection is refused")]
+    {
         let url = format!("http://{address}/secret");
         let watchdog = TestWatchdog::start_with(&[("PING_URL", &url)]).await;
         watchdog.sweep(10).await.unwrap();
         let log = watchdog.log();
-        let [line] = lines(&log, "ping failed")[..] else {
-            panic!("{log:?}")
-        };
+        let [line] = lines(&log, "ping failed")[..] else { panic!("{log:?}") };
         assert_eq!(line["level"], "WARN");
-        assert_eq!(
-            (&line["status"], &line["reason"]),
-            (&status, &json!(reason))
-        );
+        assert_eq!((&line["status"], &line["reason"]), (&status, &json!(reason)));
         assert!(!format!("{log:?}").contains("secret"));
     }
     assert_eq!(requests.lock().unwrap().len(), 1, "it is not retried");

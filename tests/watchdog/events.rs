@@ -33,9 +33,7 @@ async fn each_message_is_an_item_that_expires() {
     assert_eq!(events(&watchdog).await, [], "a digest is no event");
     watchdog.sweep(181).await.unwrap();
     let message = watchdog.topic.take().pop().unwrap();
-    let [event] = &events(&watchdog).await[..] else {
-        panic!("expected one event")
-    };
+    let [event] = &events(&watchdog).await[..] else { panic!("expected one event") };
     assert_eq!(event["recorded_at"], text(&stored(181)));
     let said: Value = serde_json::from_str(event["said"].as_s().unwrap()).unwrap();
     assert_eq!(said, message.default);
@@ -60,10 +58,7 @@ async fn a_message_that_the_topic_did_not_take_is_no_event() {
 #[tokio::test]
 async fn an_event_that_cannot_be_written_fails_the_sweep_at_its_end() {
     let proxy = Proxy::start(&URL);
-    let settings = [
-        ("METRICS_TABLE", OWN_METRICS),
-        ("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url),
-    ];
+    let settings = [("METRICS_TABLE", OWN_METRICS), ("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)];
     let watchdog = TestWatchdog::start_with(&settings).await;
     watchdog.heartbeat("web-1", 0).await;
     proxy.rule(|call| {

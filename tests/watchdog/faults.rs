@@ -8,10 +8,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&str, &str)]) -> TestWatchdog {
-    let behind = [
-        ("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()),
-        ("AWS_REGION", region),
-    ];
+    let behind = [("AWS_ENDPOINT_URL_DYNAMODB", proxy.url.as_str()), ("AWS_REGION", region)];
     TestWatchdog::start_with(&[&behind, settings].concat()).await
 }
 
@@ -82,25 +79,15 @@ async fn a_failed_update_does_not_stop_the_others() {
     let published = watchdog.topic.take();
     assert_eq!(published[0].default["offline"].as_array().unwrap().len(), 1);
     let log = watchdog.log();
-    let [failed] = lines(&log, "update failed")[..] else {
-        panic!("{log:?}")
-    };
+    let [failed] = lines(&log, "update failed")[..] else { panic!("{log:?}") };
     assert_eq!(failed["level"], "ERROR");
-    assert!(
-        failed["reason"]
-            .as_str()
-            .unwrap()
-            .contains("AccessDeniedException")
-    );
+    assert!(failed["reason"].as_str().unwrap().contains("AccessDeniedException"));
     assert_eq!(lines(&log, "sweep").len(), 1);
 
     watchdog.sweep(241).await.unwrap();
     let published = watchdog.topic.take();
     assert_eq!(published[0].default["offline"].as_array().unwrap().len(), 1);
-    assert_eq!(
-        published[0].default["offline"][0]["server_id"],
-        failed["server_id"]
-    );
+    assert_eq!(published[0].default["offline"][0]["server_id"], failed["server_id"]);
 }
 
 // C8.5: the watchdog publishes first, then records. If recording fails, the next sweep publishes the same message
@@ -123,10 +110,7 @@ async fn an_unrecorded_announcement_is_published_again() {
     let second = watchdog.topic.take();
     assert_eq!((first.len(), second.len()), (1, 1));
     assert_eq!(first[0].default["offline"], second[0].default["offline"]);
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("offline", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), Some(0)));
 }
 
 #[tokio::test]
@@ -136,20 +120,14 @@ async fn an_unconfirmed_announcement_is_published_again() {
         ("ATTEMPT_TIMEOUT_MS", "1000"),
         ("OPERATION_TIMEOUT_MS", "1500"),
     ];
-    for (behavior, accepted) in [
-        (Behavior::Rejects, 0),
-        (Behavior::Hangs, 0),
-        (Behavior::LosesAnswers, 1),
-    ] {
+    for (behavior, accepted) in
+        [(Behavior::Rejects, 0), (Behavior::Hangs, 0), (Behavior::LosesAnswers, 1)]
+    {
         let watchdog = TestWatchdog::start_with(&SHORT_TIMEOUTS).await;
         watchdog.heartbeat("web-1", 0).await;
         watchdog.topic.set_behavior(behavior);
         watchdog.sweep(181).await.unwrap_err();
-        assert_eq!(
-            watchdog.state("web-1").await,
-            pending("offline", 0),
-            "{behavior:?}"
-        );
+        assert_eq!(watchdog.state("web-1").await, pending("offline", 0), "{behavior:?}");
         let first = watchdog.topic.take();
         assert_eq!(first.len(), accepted, "{behavior:?}");
         assert_eq!(lines(&watchdog.log(), "sweep").len(), 1, "{behavior:?}");
@@ -177,9 +155,7 @@ async fn a_sweep_ends_in_time() {
         watchdog.heartbeat(name, 0).await;
     }
     let announced = || {
-        let [message] = &watchdog.topic.take()[..] else {
-            panic!("expected one message")
-        };
+        let [message] = &watchdog.topic.take()[..] else { panic!("expected one message") };
         let offline = message.default["offline"].as_array().unwrap().iter();
         let names = offline.map(|server| server["server_id"].as_str().unwrap().to_owned());
         names.collect::<HashSet<_>>()
@@ -191,11 +167,7 @@ async fn a_sweep_ends_in_time() {
     watchdog.sweep_within(181, TIME).await.unwrap();
     assert!(started.elapsed() < TIME, "{:?}", started.elapsed());
     let first = announced();
-    assert!(
-        !first.is_empty() && first.len() < SERVERS,
-        "{}",
-        first.len()
-    );
+    assert!(!first.is_empty() && first.len() < SERVERS, "{}", first.len());
     let log = watchdog.log();
     let [line] = lines(&log, "no time left to judge these late servers")[..] else {
         panic!("{log:?}")

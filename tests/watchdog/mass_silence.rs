@@ -8,10 +8,7 @@ use heartbeat::watchdog::{Decision, Review};
 use tables::server::{Memory, Rules};
 
 fn rules(hold: i64) -> Rules {
-    Rules {
-        hold: TimeDelta::seconds(hold),
-        ..Rules::default()
-    }
+    Rules { hold: TimeDelta::seconds(hold), ..Rules::default() }
 }
 
 /// The watchdog's own item, a minute after a sweep.
@@ -28,10 +25,7 @@ fn item(server_id: &str, last_seen: DateTime<Utc>) -> Item {
     Item::from([
         ("server_id".to_owned(), text(server_id)),
         ("status".to_owned(), text("online")),
-        (
-            "last_seen".to_owned(),
-            text(&dev::tables::stored(last_seen)),
-        ),
+        ("last_seen".to_owned(), text(&dev::tables::stored(last_seen))),
     ])
 }
 
@@ -76,17 +70,8 @@ fn more_than_two_and_at_least_half_are_a_mass_silence() {
     ] {
         let seen = [vec![0; silent], vec![200; healthy]].concat();
         let decision = review(&seen, 200, 600, None);
-        assert_eq!(
-            decision.is_mass_silence,
-            is_mass_silence,
-            "{silent} of {}",
-            silent + healthy
-        );
-        let (held, offline) = if is_mass_silence {
-            (silent, 0)
-        } else {
-            (0, silent)
-        };
+        assert_eq!(decision.is_mass_silence, is_mass_silence, "{silent} of {}", silent + healthy);
+        let (held, offline) = if is_mass_silence { (silent, 0) } else { (0, silent) };
         assert_eq!((decision.held, decision.offline.len()), (held, offline));
     }
 }
@@ -107,11 +92,7 @@ fn no_server_is_judged_shortly_after_a_mass_silence() {
     for (last, held) in [(None, 0), (Some(20), 1), (Some(19), 0)] {
         let decision = review(&seen, 200, 600, last);
         assert!(!decision.is_mass_silence);
-        assert_eq!(
-            (decision.held, decision.offline.len()),
-            (held, 1 - held),
-            "{last:?}"
-        );
+        assert_eq!((decision.held, decision.offline.len()), (held, 1 - held), "{last:?}");
     }
 }
 
@@ -120,10 +101,7 @@ fn servers_that_stay_silent_are_judged_after_the_hold() {
     let decision = review(&[0, 0, 1], 600, 600, None);
     assert_eq!((decision.held, decision.offline.len()), (1, 2));
     let decision = review(&[0, 0, 0], 200, 0, Some(199));
-    assert_eq!(
-        (decision.is_holding, decision.held, decision.offline.len()),
-        (false, 0, 3)
-    );
+    assert_eq!((decision.is_holding, decision.held, decision.offline.len()), (false, 0, 3));
 }
 
 // Silenced servers count neither as silent nor as part of the fleet.
@@ -137,10 +115,7 @@ fn silenced_servers_do_not_count() {
         review.add(&own_item(200, None));
         for number in 0..7 {
             let is_silent = number < 3;
-            let mut item = item(
-                &format!("web-{number}"),
-                at(if is_silent { 0 } else { 200 }),
-            );
+            let mut item = item(&format!("web-{number}"), at(if is_silent { 0 } else { 200 }));
             if (is_silent && silence_the_silent) || (!is_silent && silence_the_healthy) {
                 silence(&mut item);
             }
@@ -174,8 +149,5 @@ async fn a_mass_silence_is_one_warning_and_no_announcement() {
         watchdog.heartbeat(&format!("web-{number}"), 599).await;
     }
     watchdog.sweep(600).await.unwrap();
-    assert_eq!(
-        watchdog.state("web-3").await,
-        state("offline", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("web-3").await, state("offline", Some(0), Some(0)));
 }

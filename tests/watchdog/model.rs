@@ -137,8 +137,7 @@ impl Said {
 
     /// Whoever forgets a server, or overwrites what was said of its problems, knows that nothing more will be.
     fn forget(&mut self, server: &str, is_forgotten: impl Fn(&str) -> bool) {
-        self.last
-            .retain(|(known, name), _| known != server || !is_forgotten(name));
+        self.last.retain(|(known, name), _| known != server || !is_forgotten(name));
     }
 }
 
@@ -183,10 +182,7 @@ impl World {
         let number = |value: u32| AttributeValue::N(value.to_string());
         let services = self.services[server].map(|has_failed| {
             let failed = has_failed.then(|| ("nginx".to_owned(), text("failed")));
-            (
-                "services".to_owned(),
-                AttributeValue::M(failed.into_iter().collect()),
-            )
+            ("services".to_owned(), AttributeValue::M(failed.into_iter().collect()))
         });
         let reading: HashMap<_, _> = [
             ("timestamp".to_owned(), now.clone()),
@@ -338,9 +334,7 @@ impl World {
             Event::Silence(server, time) => self.silence(server, time).await,
             Event::Forget(server) => {
                 let client = &self.watchdog.tables.client;
-                let delete = client
-                    .delete_item()
-                    .table_name(&self.watchdog.tables.servers);
+                let delete = client.delete_item().table_name(&self.watchdog.tables.servers);
                 let delete = delete.key("server_id", text(SERVERS[server]));
                 delete.send().await.unwrap();
                 self.said.forget(SERVERS[server], |_| true);
@@ -378,9 +372,7 @@ async fn run(events: Vec<Event>, alive: [bool; 3]) -> Result<(), TestCaseError> 
     world.settle(alive).await;
     for (number, server) in SERVERS.into_iter().enumerate() {
         let item = world.watchdog.item(server).await;
-        let is_away = item
-            .as_ref()
-            .is_some_and(|item| item["status"] == text("offline"));
+        let is_away = item.as_ref().is_some_and(|item| item["status"] == text("offline"));
         prop_assert_eq!(is_away, item.is_some() && !alive[number], "{}", server);
         let word = world.said.about(server, "");
         let is_true = match word {
@@ -392,34 +384,14 @@ async fn run(events: Vec<Event>, alive: [bool; 3]) -> Result<(), TestCaseError> 
         if is_away || item.is_none() {
             continue;
         }
-        let problems = item
-            .as_ref()
-            .and_then(|item| item.get("problems")?.as_m().ok());
-        let (disk, load, service) = (
-            world.disks[number],
-            world.loads[number],
-            world.services[number],
-        );
+        let problems = item.as_ref().and_then(|item| item.get("problems")?.as_m().ok());
+        let (disk, load, service) =
+            (world.disks[number], world.loads[number], world.services[number]);
         for (key, name, is_there, may_be_there) in [
-            (
-                "disk_percent",
-                "disk_percent",
-                disk >= 90,
-                f64::from(disk) >= 0.95 * 90.0,
-            ),
-            (
-                "load_5m",
-                "load_5m",
-                load >= 8,
-                f64::from(load) >= 0.95 * 8.0,
-            ),
+            ("disk_percent", "disk_percent", disk >= 90, f64::from(disk) >= 0.95 * 90.0),
+            ("load_5m", "load_5m", load >= 8, f64::from(load) >= 0.95 * 8.0),
             // What is not listed any more is not solved.
-            (
-                "service:nginx",
-                "nginx",
-                service == Some(true),
-                service != Some(false),
-            ),
+            ("service:nginx", "nginx", service == Some(true), service != Some(false)),
         ] {
             let entry = problems.and_then(|problems| problems.get(key));
             let is_true = match world.said.about(server, name) {
@@ -445,10 +417,8 @@ async fn run(events: Vec<Event>, alive: [bool; 3]) -> Result<(), TestCaseError> 
 #[test]
 fn the_last_word_is_true_and_nothing_is_said_twice_without_a_fault() {
     let runtime = Runtime::new().unwrap();
-    let seed = std::env::var("SEED").map_or_else(
-        |_| fastrand::u64(..),
-        |seed| seed.parse().expect("a number"),
-    );
+    let seed = std::env::var("SEED")
+        .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a number"));
     println!("SEED={seed}");
     let cases = std::env::var("CASES").map_or(24, |cases| cases.parse().expect("a number"));
     let config = Config {
@@ -459,8 +429,7 @@ fn the_last_word_is_true_and_nothing_is_said_twice_without_a_fault() {
         ..Config::default()
     };
     let histories = (prop::collection::vec(event(), 1..12), any::<[bool; 3]>());
-    let outcome = TestRunner::new(config).run(&histories, |(events, alive)| {
-        runtime.block_on(run(events, alive))
-    });
+    let outcome = TestRunner::new(config)
+        .run(&histories, |(events, alive)| runtime.block_on(run(events, alive)));
     outcome.unwrap_or_else(|failure| panic!("SEED={seed}: {failure}"));
 }

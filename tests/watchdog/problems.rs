@@ -46,9 +46,7 @@ async fn problems(watchdog: &TestWatchdog, server_id: &str) -> Vec<(String, Stri
         .iter()
         .map(|(key, entry)| {
             let entry = entry.as_m().unwrap();
-            let limit = entry
-                .get("limit")
-                .map(|limit| limit.as_n().unwrap().clone());
+            let limit = entry.get("limit").map(|limit| limit.as_n().unwrap().clone());
             let is_pending = entry.contains_key("pending");
             (key.clone(), limit.unwrap_or_default(), is_pending)
         })
@@ -75,13 +73,7 @@ fn said(watchdog: &TestWatchdog) -> Vec<(&'static str, String, String, Value, Va
             entries.map(move |entry| {
                 let text = |name: &str| entry[name].as_str().unwrap().to_owned();
                 let value = entry["value"].clone();
-                (
-                    list,
-                    text("server_id"),
-                    text("name"),
-                    value,
-                    entry["limit"].clone(),
-                )
+                (list, text("server_id"), text("name"), value, entry["limit"].clone())
             })
         })
     });
@@ -94,13 +86,7 @@ fn entry(
     value: Value,
     limit: f64,
 ) -> (&'static str, String, String, Value, Value) {
-    (
-        list,
-        "web-1".to_owned(),
-        metric.to_owned(),
-        value,
-        json!(limit),
-    )
+    (list, "web-1".to_owned(), metric.to_owned(), value, json!(limit))
 }
 
 // C9.3 C9.8 C9.9
@@ -113,13 +99,8 @@ async fn a_full_disk_is_announced_once_and_so_is_its_end() {
 
     heartbeat(&watchdog, "web-1", 60, "93.1", "").await;
     watchdog.sweep(70).await.unwrap();
-    let [message] = &watchdog.topic.take()[..] else {
-        panic!("expected one message")
-    };
-    assert_eq!(
-        message.parameters["Subject"],
-        "web-1: disk 93.1 %, limit 90 %"
-    );
+    let [message] = &watchdog.topic.take()[..] else { panic!("expected one message") };
+    assert_eq!(message.parameters["Subject"], "web-1: disk 93.1 %, limit 90 %");
     assert_eq!(message.kinds, ["problems"]);
     let expected = json!({
         "server_id": "web-1", "hostname": "web-1.lan", "kind": "limit", "name": "disk_percent", "value": 93.1,
@@ -134,27 +115,13 @@ async fn a_full_disk_is_announced_once_and_so_is_its_end() {
     let is_said = [("disk_percent".to_owned(), "90".to_owned(), false)];
     assert_eq!(problems(&watchdog, "web-1").await, is_said);
     let log = watchdog.log();
-    let [line] = lines(&log, "problem")[..] else {
-        panic!("{log:?}")
-    };
-    assert_eq!(
-        (&line["level"], &line["problem"]),
-        (&json!("WARN"), &json!("disk_percent"))
-    );
+    let [line] = lines(&log, "problem")[..] else { panic!("{log:?}") };
+    assert_eq!((&line["level"], &line["problem"]), (&json!("WARN"), &json!("disk_percent")));
     let sweep = lines(&log, "sweep").pop().unwrap();
-    assert_eq!(
-        (&sweep["problems"], &sweep["solved"]),
-        (&json!(1), &json!(0))
-    );
+    assert_eq!((&sweep["problems"], &sweep["solved"]), (&json!(1), &json!(0)));
 
     // It wavers.
-    for (seconds, disk) in [
-        (120, "99"),
-        (180, "85.5"),
-        (240, "90"),
-        (300, ""),
-        (360, "20"),
-    ] {
+    for (seconds, disk) in [(120, "99"), (180, "85.5"), (240, "90"), (300, ""), (360, "20")] {
         heartbeat(&watchdog, "web-1", seconds, disk, "").await;
         watchdog.sweep(seconds + 10).await.unwrap();
         assert_eq!(watchdog.topic.take(), [], "{disk}");
@@ -165,9 +132,7 @@ async fn a_full_disk_is_announced_once_and_so_is_its_end() {
     assert_eq!(watchdog.topic.take(), []);
     watchdog.log();
     minutes(&watchdog, 1260, 1, "85.4", "").await;
-    let [message] = &watchdog.topic.take()[..] else {
-        panic!("expected one message")
-    };
+    let [message] = &watchdog.topic.take()[..] else { panic!("expected one message") };
     let expected = json!({
         "server_id": "web-1", "hostname": "web-1.lan", "kind": "limit", "name": "disk_percent", "value": 85.4,
         "limit": 90.0, "since": stored(60), "end": "solved",
@@ -178,10 +143,7 @@ async fn a_full_disk_is_announced_once_and_so_is_its_end() {
     let log = watchdog.log();
     assert_eq!(lines(&log, "problem solved")[0]["level"], "INFO");
     let sweep = lines(&log, "sweep").pop().unwrap();
-    assert_eq!(
-        (&sweep["problems"], &sweep["solved"]),
-        (&json!(0), &json!(1))
-    );
+    assert_eq!((&sweep["problems"], &sweep["solved"]), (&json!(0), &json!(1)));
 }
 
 // C9.1 C9.8
@@ -192,11 +154,7 @@ async fn each_kind_of_problem_is_named_in_words() {
     let number = |value: &str| AttributeValue::N(value.to_owned());
     let map = |entries: &[(&str, AttributeValue)]| {
         let entries = entries.iter().cloned();
-        AttributeValue::M(
-            entries
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-        )
+        AttributeValue::M(entries.map(|(name, value)| (name.to_owned(), value)).collect())
     };
     for minute in 0..11 {
         let seconds = 60 * minute;
@@ -204,17 +162,12 @@ async fn each_kind_of_problem_is_named_in_words() {
         let reading = [
             ("received_at", text(&stored(seconds))),
             ("cpu_percent", number("95")),
-            (
-                "disks",
-                map(&[("/", number("20")), ("/data", number("93.1"))]),
-            ),
+            ("disks", map(&[("/", number("20")), ("/data", number("93.1"))])),
             ("services", map(&[("nginx", text("failed"))])),
         ];
         put(&watchdog, "web-1", "reading", map(&reading)).await;
         let duplicate_at = stored(seconds / 300 * 300);
-        watchdog
-            .set("web-1", "duplicate_at", Some(&duplicate_at))
-            .await;
+        watchdog.set("web-1", "duplicate_at", Some(&duplicate_at)).await;
         watchdog.sweep(seconds + 10).await.unwrap();
     }
     let messages = watchdog.topic.take();
@@ -237,12 +190,7 @@ async fn each_kind_of_problem_is_named_in_words() {
         kinds(&messages[0]),
         [
             (json!("disk"), json!("/data"), json!(93.1), json!(90.0)),
-            (
-                json!("service"),
-                json!("nginx"),
-                json!("failed"),
-                Value::Null
-            ),
+            (json!("service"), json!("nginx"), json!("failed"), Value::Null),
         ]
     );
     assert_eq!(
@@ -252,18 +200,10 @@ async fn each_kind_of_problem_is_named_in_words() {
             (json!("duplicate"), json!("web-1"), Value::Null, Value::Null),
         ]
     );
-    assert!(
-        messages[0]
-            .email
-            .contains("  disk /data 93.1 %, limit 90 %, since ")
-    );
+    assert!(messages[0].email.contains("  disk /data 93.1 %, limit 90 %, since "));
     assert!(messages[0].email.contains("  service nginx failed, since "));
     assert!(messages[1].email.contains("  cpu 95 %, limit 90 %, since "));
-    assert!(
-        messages[1]
-            .email
-            .contains("  two senders use the name web-1, since ")
-    );
+    assert!(messages[1].email.contains("  two senders use the name web-1, since "));
 
     watchdog
         .set(
@@ -282,13 +222,7 @@ async fn each_kind_of_problem_is_named_in_words() {
         .collect();
     assert_eq!(ends, ["unwatched"; 4]);
     assert!(message.email.contains("service nginx is no longer watched"));
-    assert!(
-        !watchdog
-            .item("web-1")
-            .await
-            .unwrap()
-            .contains_key("problems")
-    );
+    assert!(!watchdog.item("web-1").await.unwrap().contains_key("problems"));
 }
 
 // C8.6 C9.7: everybody is named, if not by this message, then by the next.
@@ -305,13 +239,7 @@ async fn what_did_not_fit_is_not_recorded_and_comes_next() {
             ("received_at".to_owned(), text(&stored(0))),
             ("services".to_owned(), AttributeValue::M(services.collect())),
         ];
-        put(
-            &watchdog,
-            &server_id,
-            "reading",
-            AttributeValue::M(reading.into()),
-        )
-        .await;
+        put(&watchdog, &server_id, "reading", AttributeValue::M(reading.into())).await;
     }
     let mut named = std::collections::BTreeSet::new();
     let mut omitted = Vec::new();
@@ -323,17 +251,11 @@ async fn what_did_not_fit_is_not_recorded_and_comes_next() {
         };
         omitted.push(message.default["omitted"].as_u64().unwrap());
         for entry in message.default["problems"].as_array().unwrap() {
-            assert!(
-                named.insert(entry["name"].as_str().unwrap().to_owned()),
-                "{entry}"
-            );
+            assert!(named.insert(entry["name"].as_str().unwrap().to_owned()), "{entry}");
         }
     }
     assert_eq!(named.len(), 600);
-    assert!(
-        omitted.len() > 1 && omitted.last() == Some(&0),
-        "{omitted:?}"
-    );
+    assert!(omitted.len() > 1 && omitted.last() == Some(&0), "{omitted:?}");
 }
 
 // C9.6
@@ -341,13 +263,7 @@ async fn what_did_not_fit_is_not_recorded_and_comes_next() {
 async fn limits_may_be_for_any_metric_and_a_server_may_have_its_own() {
     let watchdog = TestWatchdog::start_with(&[("LIMITS", "disk_percent=90,load_5m=8")]).await;
     heartbeat(&watchdog, "web-1", 0, "91", "8").await;
-    watchdog
-        .set(
-            "web-1",
-            "limits",
-            Some("disk_percent=97,load_5m=off,cpu_percent=1"),
-        )
-        .await;
+    watchdog.set("web-1", "limits", Some("disk_percent=97,load_5m=off,cpu_percent=1")).await;
     watchdog.sweep(10).await.unwrap();
     assert_eq!(said(&watchdog), []);
     watchdog.set("web-1", "limits", None).await;
@@ -357,9 +273,7 @@ async fn limits_may_be_for_any_metric_and_a_server_may_have_its_own() {
         entry("problems", "load_5m", json!(8), 8.0),
     ];
     assert_eq!(said(&watchdog), both);
-    watchdog
-        .set("web-1", "limits", Some("disk_percent=off,load_5m=off"))
-        .await;
+    watchdog.set("web-1", "limits", Some("disk_percent=off,load_5m=off")).await;
     watchdog.sweep(130).await.unwrap();
     let both = [
         entry("solved", "disk_percent", json!(91), 90.0),
@@ -375,23 +289,16 @@ async fn a_limit_that_is_still_exceeded_changes_without_a_word() {
     heartbeat(&watchdog, "web-1", 0, "95", "").await;
     watchdog.sweep(10).await.unwrap();
     watchdog.topic.take();
-    watchdog
-        .set("web-1", "limits", Some("disk_percent=80"))
-        .await;
+    watchdog.set("web-1", "limits", Some("disk_percent=80")).await;
     watchdog.sweep(70).await.unwrap();
     assert_eq!(watchdog.topic.take(), []);
     let is_said = [("disk_percent".to_owned(), "80".to_owned(), false)];
     assert_eq!(problems(&watchdog, "web-1").await, is_said);
-    watchdog
-        .set("web-1", "limits", Some("disk_percent=95.1"))
-        .await;
+    watchdog.set("web-1", "limits", Some("disk_percent=95.1")).await;
     minutes(&watchdog, 120, 15, "95", "").await;
     assert_eq!(watchdog.topic.take(), []);
     minutes(&watchdog, 1020, 1, "95", "").await;
-    assert_eq!(
-        said(&watchdog),
-        [entry("solved", "disk_percent", json!(95), 80.0)]
-    );
+    assert_eq!(said(&watchdog), [entry("solved", "disk_percent", json!(95), 80.0)]);
 }
 
 // C9.3: nothing is said about a server that is not there, or whose reading is old.
@@ -407,12 +314,8 @@ async fn only_fresh_readings_of_servers_that_are_there_are_judged() {
         heartbeat(&watchdog, name, reading, "99", "").await;
         watchdog.heartbeat(name, seen).await;
     }
-    watchdog
-        .set("returned", "offline_since", Some(&stored(100)))
-        .await;
-    watchdog
-        .set("returned", "announced", Some(&stored(100)))
-        .await;
+    watchdog.set("returned", "offline_since", Some(&stored(100))).await;
+    watchdog.set("returned", "announced", Some(&stored(100))).await;
     watchdog.sweep(1000).await.unwrap();
     let said = said(&watchdog);
     let servers: Vec<_> = said.iter().map(|(_, server, ..)| server.as_str()).collect();
@@ -435,10 +338,7 @@ async fn a_problem_stays_while_the_server_is_away() {
     minutes(&watchdog, 360, 15, "20", "").await;
     assert_eq!(said(&watchdog), [], "its end has to last");
     minutes(&watchdog, 1260, 1, "20", "").await;
-    assert_eq!(
-        said(&watchdog),
-        [entry("solved", "disk_percent", json!(20), 90.0)]
-    );
+    assert_eq!(said(&watchdog), [entry("solved", "disk_percent", json!(20), 90.0)]);
 }
 
 // C9.3
@@ -446,31 +346,18 @@ async fn a_problem_stays_while_the_server_is_away() {
 async fn no_problem_begins_or_ends_while_a_server_is_silenced() {
     let watchdog = TestWatchdog::start().await;
     heartbeat(&watchdog, "web-1", 0, "95", "").await;
-    watchdog
-        .set("web-1", "silenced_until", Some(&stored(100)))
-        .await;
+    watchdog.set("web-1", "silenced_until", Some(&stored(100))).await;
     watchdog.sweep(10).await.unwrap();
-    assert_eq!(
-        (said(&watchdog), problems(&watchdog, "web-1").await),
-        (vec![], vec![])
-    );
+    assert_eq!((said(&watchdog), problems(&watchdog, "web-1").await), (vec![], vec![]));
     watchdog.sweep(100).await.unwrap();
     assert_eq!(said(&watchdog).len(), 1);
-    watchdog
-        .set("web-1", "silenced_until", Some(&stored(1300)))
-        .await;
+    watchdog.set("web-1", "silenced_until", Some(&stored(1300))).await;
     minutes(&watchdog, 150, 19, "20", "").await;
-    assert_eq!(
-        (said(&watchdog), problems(&watchdog, "web-1").await.len()),
-        (vec![], 1)
-    );
+    assert_eq!((said(&watchdog), problems(&watchdog, "web-1").await.len()), (vec![], 1));
     minutes(&watchdog, 1300, 15, "20", "").await;
     assert_eq!(said(&watchdog), [], "its end has to last");
     minutes(&watchdog, 2200, 1, "20", "").await;
-    assert_eq!(
-        said(&watchdog),
-        [entry("solved", "disk_percent", json!(20), 90.0)]
-    );
+    assert_eq!(said(&watchdog), [entry("solved", "disk_percent", json!(20), 90.0)]);
 }
 
 // C9.3: what is pending is published again as what it is by then.
@@ -485,22 +372,12 @@ async fn a_pending_entry_is_published_as_what_it_is_by_then() {
         let is_pending = [("disk_percent".to_owned(), "90".to_owned(), true)];
         assert_eq!(problems(&watchdog, "web-1").await, is_pending);
         watchdog.topic.set_behavior(Behavior::Accepts);
-        minutes(
-            &watchdog,
-            60,
-            if list == "solved" { 16 } else { 1 },
-            disk,
-            "",
-        )
-        .await;
+        minutes(&watchdog, 60, if list == "solved" { 16 } else { 1 }, disk, "").await;
         let value = json!(disk.parse::<u64>().unwrap());
         assert_eq!(said(&watchdog), [entry(list, "disk_percent", value, 90.0)]);
         let entries = problems(&watchdog, "web-1").await;
         let expected: &[bool] = if list == "problems" { &[false] } else { &[] };
-        assert_eq!(
-            entries.iter().map(|entry| entry.2).collect::<Vec<_>>(),
-            expected
-        );
+        assert_eq!(entries.iter().map(|entry| entry.2).collect::<Vec<_>>(), expected);
     }
 }
 
@@ -538,21 +415,9 @@ async fn what_does_not_fit_into_the_item_waits_and_is_counted() {
         ("received_at".to_owned(), text(&stored(0))),
         ("services".to_owned(), AttributeValue::M(services.collect())),
     ];
-    put(
-        &watchdog,
-        "web-1",
-        "reading",
-        AttributeValue::M(reading.into()),
-    )
-    .await;
+    put(&watchdog, "web-1", "reading", AttributeValue::M(reading.into())).await;
     watchdog.sweep(10).await.unwrap();
-    assert_eq!(
-        watchdog.topic.take()[0].default["problems"]
-            .as_array()
-            .unwrap()
-            .len(),
-        12
-    );
+    assert_eq!(watchdog.topic.take()[0].default["problems"].as_array().unwrap().len(), 12);
     assert_eq!(problems(&watchdog, "web-1").await.len(), 12);
     let sweep = lines(&watchdog.log(), "sweep").pop().unwrap().clone();
     assert_eq!(sweep["waiting"], 2);
@@ -580,20 +445,14 @@ async fn what_could_not_be_written_ahead_is_not_published() {
 // C9.7: a server that was forgotten and came back starts anew.
 #[tokio::test]
 async fn a_server_that_registered_again_is_not_written_to() {
-    for (name, value) in [
-        ("registered_at", text(&stored(5))),
-        ("problems", AttributeValue::M(Item::new())),
-    ] {
+    for (name, value) in
+        [("registered_at", text(&stored(5))), ("problems", AttributeValue::M(Item::new()))]
+    {
         let proxy = Proxy::start(&URL);
         let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
         heartbeat(&watchdog, "web-1", 0, "95", "").await;
-        watchdog
-            .set("web-1", "registered_at", Some(&stored(0)))
-            .await;
-        let (client, table) = (
-            watchdog.tables.client.clone(),
-            watchdog.tables.servers.clone(),
-        );
+        watchdog.set("web-1", "registered_at", Some(&stored(0))).await;
+        let (client, table) = (watchdog.tables.client.clone(), watchdog.tables.servers.clone());
         let mut updates = 0;
         let changed = value.clone();
         proxy.rule(move |call| {
@@ -635,10 +494,7 @@ async fn unreadable_limits_and_thresholds_are_ignored() {
         ("offline_after", AttributeValue::N("-1".into())),
         ("offline_after", AttributeValue::N("31536001".into())),
         ("problems", text("disk_percent")),
-        (
-            "problems",
-            AttributeValue::M([("disk_percent".to_owned(), text("problems"))].into()),
-        ),
+        ("problems", AttributeValue::M([("disk_percent".to_owned(), text("problems"))].into())),
         ("returned_at", text("then")),
     ]
     .into_iter()

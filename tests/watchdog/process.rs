@@ -78,9 +78,7 @@ async fn a_failed_sweep_fails_the_invocation() {
     assert!(!sweep(&api, 181).await);
     let log = process::kill(process).await;
     let errors: Vec<_> = log.iter().filter(|line| line["level"] == "ERROR").collect();
-    let [line] = errors[..] else {
-        panic!("{log:?}")
-    };
+    let [line] = errors[..] else { panic!("{log:?}") };
     assert_eq!(line["message"], "sweep failed");
     assert!(line["request_id"].is_string(), "{line}");
     let reason = line["reason"].as_str().unwrap();
@@ -93,24 +91,15 @@ async fn a_sweep_fails_before_its_deadline() {
     let proxy = Proxy::start(&URL);
     let watchdog = TestWatchdog::start().await;
     let api = RuntimeApi::start().await.unwrap();
-    let process = start(
-        &watchdog,
-        &api,
-        &[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)],
-    );
+    let process = start(&watchdog, &api, &[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]);
     assert!(sweep(&api, 0).await);
     proxy.delay(Call::Scan, Duration::from_secs(60));
     api.set_deadline(SystemTime::now() + Duration::from_secs(3));
     let started = Instant::now();
     assert!(!sweep(&api, 60).await);
-    assert!(
-        started.elapsed() < Duration::from_secs(10),
-        "the deadline was not applied"
-    );
+    assert!(started.elapsed() < Duration::from_secs(10), "the deadline was not applied");
     let log = process::kill(process).await;
-    let [line] = lines(&log, "sweep failed")[..] else {
-        panic!("{log:?}")
-    };
+    let [line] = lines(&log, "sweep failed")[..] else { panic!("{log:?}") };
     assert_eq!(line["reason"], "the scan took too long");
 }
 

@@ -7,22 +7,14 @@ use crate::support::{TestWatchdog, lines, state, stored};
 async fn an_absence_is_announced_when_the_silence_ends() {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("web-1", 0).await;
-    watchdog
-        .set("web-1", "silenced_until", Some(&stored(1000)))
-        .await;
+    watchdog.set("web-1", "silenced_until", Some(&stored(1000))).await;
     watchdog.sweep(181).await.unwrap();
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("offline", Some(0), None)
-    );
+    assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), None));
     watchdog.sweep(999).await.unwrap();
     assert_eq!(watchdog.topic.take(), []);
 
     watchdog.sweep(1000).await.unwrap();
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("offline", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), Some(0)));
     let published = watchdog.topic.take();
     assert_eq!(published[0].default["offline"][0]["server_id"], "web-1");
 }
@@ -32,9 +24,7 @@ async fn an_absence_is_announced_when_the_silence_ends() {
 async fn an_absence_within_the_silence_is_never_announced() {
     let watchdog = TestWatchdog::start().await;
     watchdog.heartbeat("web-1", 0).await;
-    watchdog
-        .set("web-1", "silenced_until", Some(&stored(1000)))
-        .await;
+    watchdog.set("web-1", "silenced_until", Some(&stored(1000))).await;
     watchdog.sweep(181).await.unwrap();
     watchdog.heartbeat("web-1", 300).await;
     watchdog.sweep(310).await.unwrap();
@@ -50,9 +40,7 @@ async fn announced_then_silenced() -> TestWatchdog {
     watchdog.heartbeat("web-1", 0).await;
     watchdog.sweep(181).await.unwrap();
     watchdog.topic.take();
-    watchdog
-        .set("web-1", "silenced_until", Some(&stored(1000)))
-        .await;
+    watchdog.set("web-1", "silenced_until", Some(&stored(1000))).await;
     watchdog
 }
 
@@ -62,10 +50,7 @@ async fn a_return_from_an_announced_absence_is_announced_after_the_silence() {
     let watchdog = announced_then_silenced().await;
     watchdog.heartbeat("web-1", 300).await;
     watchdog.sweep(310).await.unwrap();
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("online", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("web-1").await, state("online", Some(0), Some(0)));
     assert_eq!(watchdog.topic.take(), []);
     watchdog.heartbeat("web-1", 990).await;
     watchdog.sweep(1001).await.unwrap();
@@ -81,10 +66,7 @@ async fn a_second_absence_within_the_silence_does_not_hide_the_return() {
     let watchdog = announced_then_silenced().await;
     watchdog.heartbeat("web-1", 200).await;
     watchdog.sweep(400).await.unwrap();
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("offline", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), Some(0)));
     watchdog.heartbeat("web-1", 500).await;
     watchdog.sweep(510).await.unwrap();
     watchdog.heartbeat("web-1", 990).await;

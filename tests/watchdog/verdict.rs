@@ -33,11 +33,7 @@ fn a_sweep_has_a_little_less_time_than_lambda_gives_it() {
     let milliseconds = Duration::from_millis;
     for (left, time) in [(50_000, 49_000), (10_000, 9_000), (2_000, 1_800)] {
         let deadline = now + milliseconds(left);
-        assert_eq!(
-            time_budget(deadline, now, DEFAULT_TIME),
-            milliseconds(time),
-            "{left}"
-        );
+        assert_eq!(time_budget(deadline, now, DEFAULT_TIME), milliseconds(time), "{left}");
     }
     let past = SystemTime::UNIX_EPOCH + milliseconds(600_000);
     assert_eq!(time_budget(past, now, DEFAULT_TIME), milliseconds(45_000));
@@ -53,10 +49,7 @@ async fn a_late_server_becomes_offline() {
     assert_eq!(watchdog.topic.take(), []);
 
     watchdog.sweep(181).await.unwrap();
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("offline", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), Some(0)));
     let item = watchdog.item("web-1").await.unwrap();
     assert_eq!(item["last_seen"], text(&stored(0)));
     assert_eq!(item["hostname"], text("web-1.lan"));
@@ -73,31 +66,16 @@ async fn all_other_items_stay_unchanged() {
     let online = ("status", text("online"));
     let items: [(&str, Vec<(&str, AttributeValue)>); 9] = [
         ("key-only", vec![]),
-        (
-            "retired",
-            vec![("status", text("retired")), ("last_seen", text(&stored(0)))],
-        ),
+        ("retired", vec![("status", text("retired")), ("last_seen", text(&stored(0)))]),
         (
             "number",
-            vec![
-                ("status", AttributeValue::N("1".into())),
-                ("last_seen", text(&stored(0))),
-            ],
+            vec![("status", AttributeValue::N("1".into())), ("last_seen", text(&stored(0)))],
         ),
         ("no-status", vec![("last_seen", text(&stored(0)))]),
         ("no-time", vec![online.clone()]),
-        (
-            "odd-time",
-            vec![online.clone(), ("last_seen", text("yesterday"))],
-        ),
-        (
-            "odd-type",
-            vec![online.clone(), ("last_seen", AttributeValue::N("0".into()))],
-        ),
-        (
-            "offline",
-            vec![("status", text("offline")), ("last_seen", text(&stored(0)))],
-        ),
+        ("odd-time", vec![online.clone(), ("last_seen", text("yesterday"))]),
+        ("odd-type", vec![online.clone(), ("last_seen", AttributeValue::N("0".into()))]),
+        ("offline", vec![("status", text("offline")), ("last_seen", text(&stored(0)))]),
         ("silenced", vec![("silenced_until", text(&stored(9)))]),
     ];
     for (server_id, attributes) in &items {
@@ -112,19 +90,11 @@ async fn all_other_items_stay_unchanged() {
     for ((server_id, _), before) in items.iter().zip(before) {
         assert_eq!(watchdog.item(server_id).await, before, "{server_id}");
     }
-    assert_eq!(
-        watchdog.state("late").await,
-        state("offline", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("late").await, state("offline", Some(0), Some(0)));
     let log = watchdog.log();
     let malformed = lines(&log, "items hold a value that cannot be read");
-    let [line] = malformed.as_slice() else {
-        panic!("{log:?}")
-    };
-    assert_eq!(
-        (&line["level"], &line["items"]),
-        (&json!("WARN"), &json!(2))
-    );
+    let [line] = malformed.as_slice() else { panic!("{log:?}") };
+    assert_eq!((&line["level"], &line["items"]), (&json!("WARN"), &json!(2)));
 }
 
 // C8.2: a heartbeat that arrives between the scan and the verdict wins.
@@ -133,10 +103,7 @@ async fn a_heartbeat_after_the_scan_wins() {
     let proxy = Proxy::start(&URL);
     let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
     watchdog.heartbeat("web-1", 0).await;
-    let (dynamodb, table) = (
-        watchdog.tables.client.clone(),
-        watchdog.tables.servers.clone(),
-    );
+    let (dynamodb, table) = (watchdog.tables.client.clone(), watchdog.tables.servers.clone());
     before_update(FIRST, &proxy, move || {
         let update = dynamodb.update_item().table_name(&table);
         let update = update.key("server_id", text("web-1"));
@@ -159,22 +126,14 @@ async fn a_deleted_server_is_not_created_again() {
         let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
         watchdog.heartbeat("web-1", 0).await;
         if is_away {
-            watchdog
-                .set("web-1", "offline_since", Some(&stored(-500)))
-                .await;
+            watchdog.set("web-1", "offline_since", Some(&stored(-500))).await;
         }
-        let (dynamodb, table) = (
-            watchdog.tables.client.clone(),
-            watchdog.tables.servers.clone(),
-        );
+        let (dynamodb, table) = (watchdog.tables.client.clone(), watchdog.tables.servers.clone());
         before_update(number, &proxy, move || {
             let delete = dynamodb.delete_item().table_name(&table);
             delete.key("server_id", text("web-1")).send()
         });
-        watchdog
-            .sweep(if is_away { 10 } else { 181 })
-            .await
-            .unwrap();
+        watchdog.sweep(if is_away { 10 } else { 181 }).await.unwrap();
         assert_eq!(watchdog.item("web-1").await, None);
     }
 }
@@ -186,34 +145,10 @@ async fn changes_since_the_scan_are_kept() {
     let other_absence = text(&stored(-900));
     for (number, is_back, attribute, value, after) in [
         // The updates of the verdict, of the announcement, and (twice) of the return.
-        (
-            FIRST,
-            false,
-            "status",
-            &retired,
-            state("retired", None, None),
-        ),
-        (
-            FIRST + 1,
-            false,
-            "offline_since",
-            &other_absence,
-            pending("offline", -900),
-        ),
-        (
-            FIRST,
-            true,
-            "offline_since",
-            &other_absence,
-            state("online", Some(-900), None),
-        ),
-        (
-            FIRST,
-            true,
-            "status",
-            &offline,
-            state("offline", Some(-500), None),
-        ),
+        (FIRST, false, "status", &retired, state("retired", None, None)),
+        (FIRST + 1, false, "offline_since", &other_absence, pending("offline", -900)),
+        (FIRST, true, "offline_since", &other_absence, state("online", Some(-900), None)),
+        (FIRST, true, "status", &offline, state("offline", Some(-500), None)),
     ] {
         let proxy = Proxy::start(&URL);
         let watchdog = TestWatchdog::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
@@ -222,10 +157,7 @@ async fn changes_since_the_scan_are_kept() {
             let since = stored(-500);
             watchdog.set("web-1", "offline_since", Some(&since)).await;
         }
-        let (dynamodb, table) = (
-            watchdog.tables.client.clone(),
-            watchdog.tables.servers.clone(),
-        );
+        let (dynamodb, table) = (watchdog.tables.client.clone(), watchdog.tables.servers.clone());
         let value = value.clone();
         before_update(number, &proxy, move || {
             let update = dynamodb.update_item().table_name(&table);
@@ -236,15 +168,8 @@ async fn changes_since_the_scan_are_kept() {
                 .expression_attribute_values(":value", value.clone())
                 .send()
         });
-        watchdog
-            .sweep(if is_back { 10 } else { 181 })
-            .await
-            .unwrap();
-        assert_eq!(
-            watchdog.state("web-1").await,
-            after,
-            "update {number}: {attribute}"
-        );
+        watchdog.sweep(if is_back { 10 } else { 181 }).await.unwrap();
+        assert_eq!(watchdog.state("web-1").await, after, "update {number}: {attribute}");
     }
 }
 
@@ -263,10 +188,8 @@ fn before_update<F: Future>(
         if call == Call::Server && updates == number {
             let action = action.clone();
             let thread = std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(action());
             });
             thread.join().unwrap();
@@ -282,10 +205,7 @@ async fn a_heartbeat_brings_a_server_back() {
     watchdog.heartbeat("web-1", 0).await;
     watchdog.sweep(181).await.unwrap();
     watchdog.heartbeat("web-1", 200).await;
-    assert_eq!(
-        watchdog.state("web-1").await,
-        state("online", Some(0), Some(0))
-    );
+    assert_eq!(watchdog.state("web-1").await, state("online", Some(0), Some(0)));
     watchdog.topic.take();
     watchdog.sweep(241).await.unwrap();
     assert_eq!(watchdog.state("web-1").await, state("online", None, None));
@@ -303,25 +223,13 @@ async fn a_sweep_and_each_change_are_logged() {
     watchdog.heartbeat("healthy", 170).await;
     watchdog.sweep(181).await.unwrap();
     let log = watchdog.log();
-    let [offline] = lines(&log, "server offline")[..] else {
-        panic!("{log:?}")
-    };
-    assert_eq!(
-        (&offline["level"], &offline["server_id"]),
-        (&json!("WARN"), &json!("away"))
-    );
-    let [sweep] = lines(&log, "sweep")[..] else {
-        panic!("{log:?}")
-    };
+    let [offline] = lines(&log, "server offline")[..] else { panic!("{log:?}") };
+    assert_eq!((&offline["level"], &offline["server_id"]), (&json!("WARN"), &json!("away")));
+    let [sweep] = lines(&log, "sweep")[..] else { panic!("{log:?}") };
     assert_eq!(sweep["level"], "INFO");
-    for (field, value) in [
-        ("servers", 2),
-        ("late", 1),
-        ("offline", 1),
-        ("back", 0),
-        ("held", 0),
-        ("away", 1),
-    ] {
+    for (field, value) in
+        [("servers", 2), ("late", 1), ("offline", 1), ("back", 0), ("held", 0), ("away", 1)]
+    {
         assert_eq!(sweep[field], value, "{field}");
     }
     assert!(sweep["milliseconds"].is_u64(), "{sweep}");
@@ -334,13 +242,8 @@ async fn a_sweep_and_each_change_are_logged() {
     watchdog.heartbeat("away", 200).await;
     watchdog.sweep(241).await.unwrap();
     let log = watchdog.log();
-    let [back] = lines(&log, "server back")[..] else {
-        panic!("{log:?}")
-    };
-    assert_eq!(
-        (&back["level"], &back["server_id"]),
-        (&json!("INFO"), &json!("away"))
-    );
+    let [back] = lines(&log, "server back")[..] else { panic!("{log:?}") };
+    assert_eq!((&back["level"], &back["server_id"]), (&json!("INFO"), &json!("away")));
     assert_eq!(lines(&log, "sweep")[0]["back"], 1);
 }
 
@@ -350,18 +253,12 @@ async fn a_table_of_several_pages_is_read_to_the_end() {
     let watchdog = TestWatchdog::start_with(&[("HOLD_SECONDS", "0")]).await;
     let padding = ("padding", text(&"x".repeat(100_000)));
     for number in 0..30 {
-        let seen = (
-            "last_seen",
-            text(&stored(if number % 2 == 0 { 0 } else { 150 })),
-        );
+        let seen = ("last_seen", text(&stored(if number % 2 == 0 { 0 } else { 150 })));
         let attributes = [("status", text("online")), seen, padding.clone()];
         watchdog.put(&format!("web-{number}"), &attributes).await;
     }
     watchdog.sweep(181).await.unwrap();
     let published = watchdog.topic.take();
-    assert_eq!(
-        published[0].default["offline"].as_array().unwrap().len(),
-        15
-    );
+    assert_eq!(published[0].default["offline"].as_array().unwrap().len(), 15);
     assert_eq!(lines(&watchdog.log(), "sweep")[0]["servers"], 30);
 }

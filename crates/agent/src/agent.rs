@@ -72,10 +72,8 @@ impl Agent {
         // Agents that start together must not all send in the same second.
         thread::sleep(self.interval.mul_f64(fastrand::f64()));
         loop {
-            let (due, due_by_clock) = (
-                Instant::now() + self.interval,
-                SystemTime::now() + self.interval,
-            );
+            let (due, due_by_clock) =
+                (Instant::now() + self.interval, SystemTime::now() + self.interval);
             let accepted_after = self.send_live(due);
             self.pace.after_live(accepted_after);
             self.send_backlog(due, due_by_clock);
@@ -183,8 +181,7 @@ struct Said {
 impl Said {
     /// Says what is wrong with the readings, each once until it is over.
     fn tell_problems(&mut self, problems: &[Problem]) {
-        self.problems
-            .retain(|known| problems.iter().any(|problem| problem.what == *known));
+        self.problems.retain(|known| problems.iter().any(|problem| problem.what == *known));
         for problem in problems {
             if self.problems.insert(problem.what.clone()) {
                 print::message(problem);

@@ -35,10 +35,7 @@ impl Kept {
         }
         heartbeat["backlog"] = true.into();
         Self {
-            outgoing: Outgoing {
-                body: heartbeat.to_string(),
-                idempotency_key,
-            },
+            outgoing: Outgoing { body: heartbeat.to_string(), idempotency_key },
             measured: measured.wall,
             since_boot: Some(measured.since_boot),
             may_have_arrived: true,
@@ -74,11 +71,7 @@ pub struct Backlog {
 
 impl Backlog {
     pub const fn new(keep_for: Duration) -> Self {
-        Self {
-            keep_for,
-            bytes: 0,
-            waiting: VecDeque::new(),
-        }
+        Self { keep_for, bytes: 0, waiting: VecDeque::new() }
     }
 
     /// Keeps a heartbeat that is newer than all others, and drops the oldest ones for which there is no room.
@@ -110,10 +103,7 @@ impl Backlog {
         oldest.correct(now);
         self.bytes = self.bytes - before + oldest.outgoing.body.len();
         let may_have_arrived = std::mem::replace(&mut oldest.may_have_arrived, true);
-        Some(Attempt {
-            outgoing: oldest.outgoing.clone(),
-            may_have_arrived,
-        })
+        Some(Attempt { outgoing: oldest.outgoing.clone(), may_have_arrived })
     }
 
     /// The attempt did not reach the endpoint.
@@ -163,16 +153,12 @@ mod tests {
 
     fn at(seconds: u64) -> Moment {
         let wall = DateTime::from_timestamp(1_768_732_200 + seconds as i64, 0);
-        Moment {
-            wall: wall.expect("a time"),
-            since_boot: Duration::from_secs(seconds),
-        }
+        Moment { wall: wall.expect("a time"), since_boot: Duration::from_secs(seconds) }
     }
 
     fn names(backlog: &Backlog) -> Vec<&str> {
         let kept = backlog.iter();
-        kept.map(|kept| kept.outgoing.idempotency_key.as_str())
-            .collect()
+        kept.map(|kept| kept.outgoing.idempotency_key.as_str()).collect()
     }
 
     #[test]
@@ -193,14 +179,8 @@ mod tests {
     #[test]
     fn the_age_is_told_by_the_clock_that_both_starts_share() {
         let mut backlog = Backlog::new(Duration::from_secs(120));
-        backlog.keep(Kept {
-            since_boot: None,
-            ..kept(1000, "earlier")
-        });
-        let after_restart = |seconds| Moment {
-            since_boot: Duration::from_secs(5),
-            ..at(seconds)
-        };
+        backlog.keep(Kept { since_boot: None, ..kept(1000, "earlier") });
+        let after_restart = |seconds| Moment { since_boot: Duration::from_secs(5), ..at(seconds) };
         backlog.drop_old(after_restart(1119));
         assert_eq!(backlog.len(), 1);
         backlog.drop_old(after_restart(1121));
@@ -213,10 +193,7 @@ mod tests {
         let ten_days = chrono::TimeDelta::days(10);
         for (arrived, is_corrected) in [(false, true), (true, false)] {
             let mut backlog = Backlog::new(Duration::MAX);
-            let behind = Moment {
-                wall: at(100).wall - ten_days,
-                ..at(100)
-            };
+            let behind = Moment { wall: at(100).wall - ten_days, ..at(100) };
             backlog.keep(Kept {
                 may_have_arrived: arrived,
                 ..Kept::new(serde_json::json!({}), "a".to_owned(), behind)
@@ -226,10 +203,7 @@ mod tests {
             let expected = is_corrected.then(|| tables::time::format(at(100).wall).into());
             assert_eq!(body.get("timestamp").cloned(), expected);
             // That attempt may have arrived, so the time stays from then on.
-            let set_again = Moment {
-                wall: at(760).wall + ten_days,
-                ..at(760)
-            };
+            let set_again = Moment { wall: at(760).wall + ten_days, ..at(760) };
             let second = backlog.attempt(set_again).expect("a heartbeat");
             assert_eq!(second.outgoing, first.outgoing);
         }
@@ -249,13 +223,8 @@ mod tests {
     fn memory_is_bounded() {
         let mut backlog = Backlog::new(Duration::MAX);
         let body = "x".repeat(700);
-        let of_700_bytes = Kept {
-            outgoing: Outgoing {
-                body,
-                idempotency_key: String::new(),
-            },
-            ..kept(0, "")
-        };
+        let of_700_bytes =
+            Kept { outgoing: Outgoing { body, idempotency_key: String::new() }, ..kept(0, "") };
         for _ in 0..20_000 {
             backlog.keep(of_700_bytes.clone());
         }

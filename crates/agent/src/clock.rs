@@ -16,10 +16,7 @@ pub struct Moment {
 
 impl Moment {
     pub fn now() -> Self {
-        Self {
-            wall: Utc::now(),
-            since_boot: since_boot(),
-        }
+        Self { wall: Utc::now(), since_boot: since_boot() }
     }
 
     /// By the wall clock of this moment, when it was `since_boot`; if the clock was set between then, when it showed
@@ -63,10 +60,7 @@ mod tests {
     use super::*;
 
     fn moment(wall: &str, seconds: u64) -> Moment {
-        Moment {
-            wall: wall.parse().expect("a time"),
-            since_boot: Duration::from_secs(seconds),
-        }
+        Moment { wall: wall.parse().expect("a time"), since_boot: Duration::from_secs(seconds) }
     }
 
     #[test]

@@ -21,9 +21,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// If it is not an `https` URL with a host, or an `http` URL of this machine: elsewhere, the key would travel in clear.
 pub fn parse_url(text: &str) -> anyhow::Result<Uri> {
     let url: Option<Uri> = text.parse().ok();
-    let parts = url
-        .as_ref()
-        .and_then(|url| url.scheme_str().zip(url.host()));
+    let parts = url.as_ref().and_then(|url| url.scheme_str().zip(url.host()));
     match parts {
         Some(("https", host)) if !host.is_empty() => {}
         Some(("http", host)) if is_loopback(host) => {}
@@ -42,9 +40,7 @@ fn is_loopback(host: &str) -> bool {
 
 /// The address that a host is, in brackets or not.
 fn address(host: &str) -> Option<IpAddr> {
-    let inside = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     inside.unwrap_or(host).parse().ok()
 }
 
@@ -55,9 +51,8 @@ fn address(host: &str) -> Option<IpAddr> {
 pub fn connect(url: &Uri, ca_file: Option<&Path>, interval: Duration) -> anyhow::Result<Agent> {
     let is_secure = url.scheme_str() == Some("https");
     let proxy = proxy(url)?;
-    let has_secure_proxy = proxy
-        .as_ref()
-        .is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
+    let has_secure_proxy =
+        proxy.as_ref().is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
     let mut config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -104,17 +99,12 @@ fn proxy(url: &Uri) -> anyhow::Result<Option<Proxy>> {
 
 /// Whether `NO_PROXY` names the host of a URL. ureq compares as curl does, except for addresses of IPv6.
 fn is_exempt(url: &Uri, hosts: &str) -> bool {
-    let hosts = hosts
-        .split(',')
-        .map(str::trim)
-        .filter(|host| !host.is_empty());
+    let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
     let own_address = url.host().and_then(address);
     if own_address.is_some() && hosts.clone().any(|host| address(host) == own_address) {
         return true;
     }
-    let proxy = hosts.fold(Proxy::builder(ProxyProtocol::Http), |proxy, host| {
-        proxy.no_proxy(host)
-    });
+    let proxy = hosts.fold(Proxy::builder(ProxyProtocol::Http), |proxy, host| proxy.no_proxy(host));
     proxy.build().is_ok_and(|proxy| proxy.is_no_proxy(url))
 }
 
@@ -133,9 +123,7 @@ fn authorities(ca_file: Option<&Path>) -> anyhow::Result<Vec<Certificate<'static
         !roots.is_empty(),
         "this machine trusts no authority: install ca-certificates, or pass --ca-file"
     );
-    let roots = roots
-        .iter()
-        .map(|root| Certificate::from_der(root).to_owned());
+    let roots = roots.iter().map(|root| Certificate::from_der(root).to_owned());
     Ok(roots.collect())
 }
 
@@ -169,10 +157,9 @@ pub fn was_not_sent(error: &ureq::Error) -> bool {
         ureq::Error::HostNotFound
         | ureq::Error::ConnectProxyFailed(_)
         | ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => true,
-        ureq::Error::Io(error) => matches!(
-            error.kind(),
-            ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable
-        ),
+        ureq::Error::Io(error) => {
+            matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable)
+        }
         _ => false,
     }
 }

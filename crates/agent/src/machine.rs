@@ -39,17 +39,11 @@ pub struct Problem {
 impl Problem {
     pub fn not_read(what: impl Into<String>, reason: impl fmt::Display) -> Self {
         let what = what.into();
-        Self {
-            text: format!("not read: {what}: {reason}"),
-            what,
-        }
+        Self { text: format!("not read: {what}: {reason}"), what }
     }
 
     fn failed(what: impl fmt::Display, reason: impl fmt::Display) -> Self {
-        Self {
-            what: format!("failed {what}"),
-            text: format!("failed: {what}: {reason}"),
-        }
+        Self { what: format!("failed {what}"), text: format!("failed: {what}: {reason}") }
     }
 }
 
@@ -99,19 +93,14 @@ impl Readings {
     }
 
     pub fn cpu<E: fmt::Display>(&mut self, percent: Result<f64, E>) {
-        self.add("CPU", percent, |percent| {
-            vec![(metric!("cpu_percent"), tenths(percent))]
-        });
+        self.add("CPU", percent, |percent| vec![(metric!("cpu_percent"), tenths(percent))]);
     }
 
     /// Total and used memory, bytes.
     pub fn memory<E: fmt::Display>(&mut self, memory: Result<(u64, u64), E>) {
         self.add("memory", memory, |(total, used)| {
             vec![
-                (
-                    metric!("memory_percent"),
-                    tenths(used as f64 / total as f64 * 100.0),
-                ),
+                (metric!("memory_percent"), tenths(used as f64 / total as f64 * 100.0)),
                 (metric!("memory_total_mb"), json!(total / MIB)),
                 (metric!("memory_used_mb"), json!(used / MIB)),
             ]
@@ -207,9 +196,7 @@ impl Readings {
     }
 
     pub fn uptime<E: fmt::Display>(&mut self, seconds: Result<u64, E>) {
-        self.add("uptime", seconds, |seconds| {
-            vec![(metric!("uptime_seconds"), json!(seconds))]
-        });
+        self.add("uptime", seconds, |seconds| vec![(metric!("uptime_seconds"), json!(seconds))]);
     }
 }
 
@@ -221,9 +208,7 @@ fn tenths(percent: f64) -> Value {
 impl FileSystem {
     /// The entries of a heartbeat: one, and one more if the inodes are fuller than the space.
     fn as_json(&self) -> Vec<Value> {
-        let Some((usage, percent)) = self
-            .usage()
-            .and_then(|usage| Some((usage, usage.percent()?)))
+        let Some((usage, percent)) = self.usage().and_then(|usage| Some((usage, usage.percent()?)))
         else {
             return Vec::new();
         };
@@ -254,10 +239,7 @@ impl Machine {
     /// `disks` are the mount points to choose from, or none for every local one.
     /// `services` are the units to report, besides those that have failed.
     pub fn new(server_id: Option<ServerId>, disks: Vec<OsString>, services: Vec<String>) -> Self {
-        Self {
-            server_id,
-            system: system::System::new(disks, services),
-        }
+        Self { server_id, system: system::System::new(disks, services) }
     }
 
     /// The id that was given, or the one that the host name makes.
@@ -292,9 +274,8 @@ impl Machine {
             "os_info": os_info,
             "metrics": readings.metrics,
         });
-        let services = readings
-            .services
-            .map(|services| services.iter().map(Service::as_json).collect());
+        let services =
+            readings.services.map(|services| services.iter().map(Service::as_json).collect());
         for (name, value) in [
             ("server_guid", system::guid().map(Value::from)),
             ("boot_id", clock::boot_id().map(Value::from)),
@@ -305,11 +286,7 @@ impl Machine {
                 heartbeat[name] = value;
             }
         }
-        Reading {
-            heartbeat,
-            measured,
-            problems: readings.problems,
-        }
+        Reading { heartbeat, measured, problems: readings.problems }
     }
 }
 

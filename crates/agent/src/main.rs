@@ -117,10 +117,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let services = arguments
-        .services
-        .iter()
-        .flat_map(|names| names.split_whitespace());
+    let services = arguments.services.iter().flat_map(|names| names.split_whitespace());
     let services = services.map(str::to_owned).collect();
     let mut machine = machine::Machine::new(arguments.server_id, arguments.disks, services);
     if arguments.print {

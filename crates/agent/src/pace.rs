@@ -33,10 +33,7 @@ pub struct BacklogPace {
 
 impl BacklogPace {
     pub const fn new() -> Self {
-        Self {
-            has_room: false,
-            next: Duration::ZERO,
-        }
+        Self { has_room: false, next: Duration::ZERO }
     }
 
     /// A live heartbeat was accepted after this many attempts, or was not.

@@ -130,11 +130,7 @@ impl Sender {
         })?;
         let mut body = Vec::new();
         // A body that is cut off is shown as far as it goes.
-        let _ = response
-            .body_mut()
-            .as_reader()
-            .take(MAX_ANSWER)
-            .read_to_end(&mut body);
+        let _ = response.body_mut().as_reader().take(MAX_ANSWER).read_to_end(&mut body);
         let status = response.status().as_u16();
         let shown = shown(&String::from_utf8_lossy(&body));
         if status == 200 && says_ok(&body) {
@@ -211,10 +207,7 @@ mod tests {
             ("7", Some(Duration::from_secs(7))),
             ("18446744073709551615", Some(Duration::from_secs(u64::MAX))),
             ("18446744073709551616", Some(Duration::MAX)),
-            (
-                "Sun, 18 Jan 2026 10:30:20 GMT",
-                Some(Duration::from_secs(20)),
-            ),
+            ("Sun, 18 Jan 2026 10:30:20 GMT", Some(Duration::from_secs(20))),
             ("Sun, 18 Jan 2026 10:29:00 GMT", None),
             ("soon", None),
             ("-1", None),

@@ -59,9 +59,8 @@ impl StateFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             opened => opened,
         };
-        let read = file
-            .context("it cannot be opened")
-            .and_then(|file| self.parse(BufReader::new(file)));
+        let read =
+            file.context("it cannot be opened").and_then(|file| self.parse(BufReader::new(file)));
         match read {
             Ok((heartbeats, history)) => {
                 for heartbeat in heartbeats {
@@ -89,10 +88,7 @@ impl StateFile {
         let mut lines = file.lines();
         let first = lines.next().context("it is empty")?;
         let owner: Value = serde_json::from_str(&first?).context("it cannot be understood")?;
-        for (name, own) in [
-            ("url", self.url.as_str()),
-            ("server_id", self.server_id.as_str()),
-        ] {
+        for (name, own) in [("url", self.url.as_str()), ("server_id", self.server_id.as_str())] {
             let other = owner[name].as_str().context("it cannot be understood")?;
             ensure!(other == own, "it belongs to the {name} {other}");
         }
@@ -151,9 +147,7 @@ fn kept(line: &str, is_same_boot: bool) -> Option<Kept> {
             body: text("body")?.to_owned(),
             idempotency_key: text("idempotency_key")?.to_owned(),
         },
-        measured: DateTime::parse_from_rfc3339(text("measured")?)
-            .ok()?
-            .to_utc(),
+        measured: DateTime::parse_from_rfc3339(text("measured")?).ok()?.to_utc(),
         since_boot: line["since_boot_ms"]
             .as_u64()
             .map(Duration::from_millis)

@@ -11,11 +11,7 @@ use tables::{Metric, metric};
 /// Something about a server. Each variant is a kind, and a list of the message's JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, strum::EnumDiscriminants)]
 #[serde(untagged)]
-#[strum_discriminants(
-    name(Kind),
-    derive(strum::VariantArray),
-    doc = "What an entry is about."
-)]
+#[strum_discriminants(name(Kind), derive(strum::VariantArray), doc = "What an entry is about.")]
 pub enum Entry {
     /// It went offline.
     Offline(Absence),
@@ -217,10 +213,7 @@ impl Problem {
         let detail = || what.clone().into_iter().chain([Part::Words(since.clone())]);
         Sentence {
             name: name(&self.server_id, self.hostname.as_deref()),
-            rest: [Part::Words(": ".to_owned())]
-                .into_iter()
-                .chain(detail())
-                .collect(),
+            rest: [Part::Words(": ".to_owned())].into_iter().chain(detail()).collect(),
             detail: detail().collect(),
             subject: format!("{}: {plain}", self.server_id),
         }
@@ -268,15 +261,11 @@ impl Problem {
             (_, "duplicate") => {
                 let host = self.hostname.as_deref();
                 let host = host.map(|host| [words(", "), Part::name(host)]);
-                [
-                    words("only one sender uses the name "),
-                    Part::name(&self.name),
-                    words(" now"),
-                ]
-                .into_iter()
-                .chain(host.into_iter().flatten())
-                .chain([words("; the other may have died")])
-                .collect()
+                [words("only one sender uses the name "), Part::name(&self.name), words(" now")]
+                    .into_iter()
+                    .chain(host.into_iter().flatten())
+                    .chain([words("; the other may have died")])
+                    .collect()
             }
             (_, "service") => {
                 let mut solved = self.thing();

@@ -68,23 +68,13 @@ impl Message {
     /// A test with this text.
     #[must_use]
     pub const fn test(text: String) -> Self {
-        Self {
-            occasion: Occasion::Test(text),
-            time: None,
-            entries: Vec::new(),
-            omitted: 0,
-        }
+        Self { occasion: Occasion::Test(text), time: None, entries: Vec::new(), omitted: 0 }
     }
 
     /// What it is about, with the numbers of entries.
     #[must_use]
     pub fn counts(&self) -> Vec<(Kind, usize)> {
-        let count = |kind: &Kind| {
-            self.entries
-                .iter()
-                .filter(|entry| entry.kind() == *kind)
-                .count()
-        };
+        let count = |kind: &Kind| self.entries.iter().filter(|entry| entry.kind() == *kind).count();
         let counts = Kind::ALL.iter().map(|kind| (*kind, count(kind)));
         counts.filter(|(_, count)| *count > 0).collect()
     }
@@ -186,11 +176,7 @@ impl TryFrom<Wire> for Message {
             return Err(Unreadable::Foreign);
         }
         Ok(Self {
-            occasion: if wire.digest {
-                Occasion::Digest(wire.fleet)
-            } else {
-                Occasion::Change
-            },
+            occasion: if wire.digest { Occasion::Digest(wire.fleet) } else { Occasion::Change },
             time: wire.time,
             entries,
             omitted: wire.omitted,

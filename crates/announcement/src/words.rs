@@ -27,9 +27,7 @@ pub fn name(server_id: &str, hostname: Option<&str>) -> String {
 pub fn quantity(metric: &Metric, value: f64) -> String {
     let rounded = (value * 100.0).round() / 100.0;
     let shown = Number::Float(if rounded.is_finite() { rounded } else { value });
-    format!("{shown} {}", metric.unit.symbol())
-        .trim_end()
-        .to_owned()
+    format!("{shown} {}", metric.unit.symbol()).trim_end().to_owned()
 }
 
 /// A time, in UTC.

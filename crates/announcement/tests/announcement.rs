@@ -20,10 +20,7 @@ fn examples() -> [(Entry, Value, &'static str); 4] {
         limit: Some(json!(90.0)),
         since: Some(SINCE.to_owned()),
     };
-    let solved = Solved {
-        problem: problem.clone(),
-        end: "gone".to_owned(),
-    };
+    let solved = Solved { problem: problem.clone(), end: "gone".to_owned() };
     let of_problem = json!({
         "server_id": "db-1", "hostname": "db", "kind": "disk", "name": "/data", "value": 93.1, "limit": 90.0,
         "since": SINCE,
@@ -96,18 +93,12 @@ fn a_message_is_read_as_it_was_written() {
     for (entry, json, _) in examples() {
         assert_eq!(written[entry.kind().key()], json!([json]));
     }
-    assert_eq!(
-        (&written["omitted"], &written["time"]),
-        (&json!(2), &json!(SINCE))
-    );
+    assert_eq!((&written["omitted"], &written["time"]), (&json!(2), &json!(SINCE)));
     assert_eq!(written.as_object().unwrap().len(), Kind::ALL.len() + 2);
     let read: Message = serde_json::from_value(written).unwrap();
     assert_eq!(read, message(Occasion::Change));
     assert_eq!(read.tone(), Tone::Bad);
-    assert_eq!(
-        read.title(),
-        "1 server offline, 1 server back, 1 problem, 1 problem solved"
-    );
+    assert_eq!(read.title(), "1 server offline, 1 server back, 1 problem, 1 problem solved");
 }
 
 // C10
@@ -130,16 +121,10 @@ fn a_digest_may_say_how_the_fleet_is() {
         summary: "9 of 11 are well, 2 silenced".to_owned(),
         remarks: vec!["reboot required: web-1".to_owned()],
     };
-    let digest = |entries| Message {
-        entries,
-        ..message(Occasion::Digest(Some(fleet.clone())))
-    };
+    let digest = |entries| Message { entries, ..message(Occasion::Digest(Some(fleet.clone()))) };
     let read: Message = serde_json::from_value(json!(digest(Vec::new()))).unwrap();
     assert_eq!(read, digest(Vec::new()));
-    assert_eq!(
-        (read.title(), read.tone()),
-        (fleet.summary.clone(), Tone::Neutral)
-    );
+    assert_eq!((read.title(), read.tone()), (fleet.summary.clone(), Tone::Neutral));
     assert_eq!(read.fleet().collect::<Vec<_>>(), ["reboot required: web-1"]);
     let wrong = digest(message(Occasion::Change).entries);
     let lines = ["9 of 11 are well, 2 silenced", "reboot required: web-1"];
@@ -160,10 +145,7 @@ fn a_name_that_could_be_a_link_is_a_part_of_its_own() {
     };
     let names = |entry: Entry| {
         let parts = entry.say(None).rest;
-        parts
-            .into_iter()
-            .filter(|part| matches!(part, Part::Name(_)))
-            .collect::<Vec<_>>()
+        parts.into_iter().filter(|part| matches!(part, Part::Name(_))).collect::<Vec<_>>()
     };
     assert_eq!(names(problem("nginx")), []);
     for (name, escaped) in [

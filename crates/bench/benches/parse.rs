@@ -6,14 +6,8 @@ use serde_json::Value;
 
 const EVENTS: [(&str, &str); 3] = [
     ("heartbeat", include_str!("../../../events/heartbeat.json")),
-    (
-        "every-field",
-        include_str!("../../../events/every-field.json"),
-    ),
-    (
-        "homelabcmd",
-        include_str!("../../../events/homelabcmd.json"),
-    ),
+    ("every-field", include_str!("../../../events/every-field.json")),
+    ("homelabcmd", include_str!("../../../events/homelabcmd.json")),
 ];
 
 fn main() {

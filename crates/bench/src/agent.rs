@@ -25,13 +25,9 @@ pub async fn measure(root: &Path) -> Result<()> {
     let url = serve(received.clone()).await?;
     let program = root.join("target/agent/heartbeat-agent");
     let mut agent = Command::new(&program);
-    agent
-        .args(["--interval", "1", "--url", &url])
-        .env("HEARTBEAT_API_KEY", "key");
+    agent.args(["--interval", "1", "--url", &url]).env("HEARTBEAT_API_KEY", "key");
     let mut python = Command::new(root.join("target/bench-tools/bin/python"));
-    python
-        .arg(root.join("crates/bench/agent.py"))
-        .args([&url, "1"]);
+    python.arg(root.join("crates/bench/agent.py")).args([&url, "1"]);
     let (memory, cpu) = sample(agent, &received).await?;
     let (python_memory, python_cpu) = sample(python, &received).await?;
     let binary = fs::metadata(&program)?.len() as f64 / 1e6;
@@ -39,11 +35,7 @@ pub async fn measure(root: &Path) -> Result<()> {
     println!("| --- | ---: | ---: | ---: |");
     println!("| heartbeat-agent | {binary:.2} | {memory:.1} | {cpu:.2} |");
     println!("| Python | | {python_memory:.1} | {python_cpu:.2} |");
-    println!(
-        "| ratio | | {:.2} | {:.2} |",
-        memory / python_memory,
-        cpu / python_cpu
-    );
+    println!("| ratio | | {:.2} | {:.2} |", memory / python_memory, cpu / python_cpu);
     Ok(())
 }
 
@@ -64,11 +56,7 @@ async fn sample(mut command: Command, received: &AtomicUsize) -> Result<(f64, f6
     let ticks = cpu_ticks(id)? - before;
     let status = fs::read_to_string(format!("/proc/{id}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = line
-        .context("no VmRSS")?
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()?;
+    let kib: f64 = line.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?;
     child.kill().await?;
     // A tick of the kernel's accounting is 10 ms.
     Ok((kib * 1024.0 / 1e6, ticks as f64 * 10.0 / HEARTBEATS as f64))

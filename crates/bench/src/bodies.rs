@@ -23,10 +23,7 @@ pub async fn measure(setup: &Setup, root: &Path, program: &Path) -> Result<()> {
     let event: Value = serde_json::from_slice(&event)?;
     let mut bodies = [
         ("every-field", setup.event_with(None)?),
-        (
-            "600 packages, 10 file systems, 20 services",
-            event.to_string().into(),
-        ),
+        ("600 packages, 10 file systems, 20 services", event.to_string().into()),
         ("1 MiB of packages", largest(event)?),
     ]
     .map(|(name, event)| (name, event, Vec::new(), 0));
@@ -46,11 +43,7 @@ pub async fn measure(setup: &Setup, root: &Path, program: &Path) -> Result<()> {
     }
     for (name, event, cpu, peak) in bodies {
         let cpu = percentile(cpu.into_iter(), 50).map_or(0, |time| time.as_micros());
-        println!(
-            "| {name} | {} | {cpu} | {:.1} |",
-            event.len(),
-            peak as f64 / 1e6
-        );
+        println!("| {name} | {} | {cpu} | {:.1} |", event.len(), peak as f64 / 1e6);
     }
     Ok(())
 }

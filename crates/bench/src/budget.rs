@@ -22,10 +22,7 @@ pub async fn check(setup: &Setup, program: &Path, budgets: &Path) -> Result<()> 
     ] {
         let growth = count as f64 / budget as f64 - 1.0;
         exceeded |= growth > MARGIN;
-        println!(
-            "{name}: {count} instructions, {:+.1} % of {budget}",
-            growth * 100.0
-        );
+        println!("{name}: {count} instructions, {:+.1} % of {budget}", growth * 100.0);
     }
     if exceeded {
         bail!("above budget by more than {:.0} %", MARGIN * 100.0);

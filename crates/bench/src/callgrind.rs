@@ -22,20 +22,12 @@ impl Instructions {
 
     /// Counts the instructions; `None` if valgrind is not installed.
     pub async fn count(setup: &Setup, program: &Path) -> Result<Option<Self>> {
-        if Command::new("valgrind")
-            .arg("--version")
-            .output()
-            .await
-            .is_err()
-        {
+        if Command::new("valgrind").arg("--version").output().await.is_err() {
             return Ok(None);
         }
         let first = run(setup, program, 1).await?;
         let all = run(setup, program, 1 + Self::HEARTBEATS).await?;
-        Ok(Some(Self {
-            first,
-            warm: (all - first) / Self::HEARTBEATS,
-        }))
+        Ok(Some(Self { first, warm: (all - first) / Self::HEARTBEATS }))
     }
 }
 
@@ -52,8 +44,6 @@ async fn run(setup: &Setup, program: &Path, heartbeats: u64) -> Result<u64> {
     }
     function.stop().await?;
     let counts = fs::read_to_string(&out)?;
-    let totals = counts
-        .lines()
-        .find_map(|line| line.strip_prefix("totals: "));
+    let totals = counts.lines().find_map(|line| line.strip_prefix("totals: "));
     Ok(totals.context("callgrind counted nothing")?.parse()?)
 }

@@ -40,10 +40,7 @@ impl Identity {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::from(key))?;
-        Ok(Self {
-            authority: authority.pem(),
-            tls: TlsAcceptor::from(Arc::new(config)),
-        })
+        Ok(Self { authority: authority.pem(), tls: TlsAcceptor::from(Arc::new(config)) })
     }
 }
 
@@ -71,11 +68,7 @@ impl DynamoDb {
         let state = Arc::new(State::default());
         let mut server = JoinSet::new();
         server.spawn(accept(listener, identity.tls.clone(), state.clone()));
-        Ok(Self {
-            url,
-            state,
-            _server: server,
-        })
+        Ok(Self { url, state, _server: server })
     }
 
     /// Fills the servers table.
@@ -111,9 +104,7 @@ async fn serve(tcp: TcpStream, tls: TlsAcceptor, state: Arc<State>) -> Result<()
         state.calls.fetch_add(1, Ordering::SeqCst);
         respond(request, state.clone())
     });
-    http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await?;
+    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await?;
     Ok(())
 }
 
@@ -157,10 +148,7 @@ pub static READING: LazyLock<Value> = LazyLock::new(|| {
         "timestamp": { "S": "2026-01-18T10:29:00.000000Z" },
         "received_at": { "S": "2026-01-18T10:29:00.104220Z" },
     });
-    for metric in tables::METRICS
-        .iter()
-        .filter(|metric| metric.place == Place::Seed)
-    {
+    for metric in tables::METRICS.iter().filter(|metric| metric.place == Place::Seed) {
         reading[metric.name] = json!({ "N": metric.example.to_string() });
     }
     json!({ "M": reading })
@@ -179,9 +167,7 @@ static EVENTS: LazyLock<Bytes> = LazyLock::new(|| {
         "said": { "S": said.to_string() },
     });
     let items = vec![event; 50];
-    json!({ "Items": items, "Count": 50, "ScannedCount": 50 })
-        .to_string()
-        .into()
+    json!({ "Items": items, "Count": 50, "ScannedCount": 50 }).to_string().into()
 });
 
 /// SNS's response to a message.
@@ -216,15 +202,10 @@ async fn respond(
         response = response
             .header("server", "Server")
             .header("content-type", "application/x-amz-json-1.0")
-            .header(
-                "x-amzn-requestid",
-                "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEF",
-            )
+            .header("x-amzn-requestid", "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789ABCDEF")
             .header("x-amz-crc32", crc32fast::hash(&body));
     }
-    Ok(response
-        .body(Full::from(body))
-        .expect("these headers are valid"))
+    Ok(response.body(Full::from(body)).expect("these headers are valid"))
 }
 
 impl State {

@@ -141,31 +141,20 @@ impl Display for Table<'_> {
         self.row(f, "", |it| Some(it.name))?;
         self.row(f, "---", |_| Some("---:"))?;
         for (share, samples) in [
-            (
-                "a whole core",
-                (|it| &it.cold) as fn(&Figures) -> &Vec<Cold>,
-            ),
+            ("a whole core", (|it| &it.cold) as fn(&Figures) -> &Vec<Cold>),
             ("128 MB's share", |it| &it.capped),
         ] {
             let time = |field: fn(&Cold) -> Duration| {
                 move |it: &Figures| median(samples(it), field).map(millis)
             };
             self.row(f, &format!("init, {share}, ms"), time(|cold| cold.init))?;
-            self.row(
-                f,
-                &format!("first heartbeat, {share}, ms"),
-                time(|cold| cold.first),
-            )?;
+            self.row(f, &format!("first heartbeat, {share}, ms"), time(|cold| cold.first))?;
             self.row(f, &format!("init + first, {share}, ms"), time(Cold::total))?;
         }
         let most = |field: fn(&Cold) -> usize| {
             move |it: &Figures| it.cold.iter().chain(&it.capped).map(field).max()
         };
-        self.row(
-            f,
-            "TLS handshakes in init",
-            most(|cold| cold.handshakes_in_init),
-        )?;
+        self.row(f, "TLS handshakes in init", most(|cold| cold.handshakes_in_init))?;
         self.row(
             f,
             "TLS handshakes in the first heartbeat",

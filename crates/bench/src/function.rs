@@ -35,9 +35,7 @@ impl Setup {
     pub fn new(root: &Path) -> Result<Self> {
         let event = fs::read(root.join("events/every-field.json"))?;
         let json = as_of_old(serde_json::from_slice(&event)?)?;
-        let api_key = json["headers"]["x-api-key"]
-            .as_str()
-            .context("no key in the event")?;
+        let api_key = json["headers"]["x-api-key"].as_str().context("no key in the event")?;
         let identity = Identity::new()?;
         let files = tempfile::tempdir()?;
         let system = fs::read_to_string("/etc/ssl/certs/ca-certificates.crt").unwrap_or_default();
@@ -77,22 +75,14 @@ fn sha256(secret: &str) -> String {
 /// The event without the fields that came after the budgets were first recorded, so that builds stay comparable.
 fn as_of_old(mut event: Value) -> Result<Value> {
     let mut body: Value = serde_json::from_str(event["body"].as_str().context("no body")?)?;
-    for metric in tables::METRICS
-        .iter()
-        .filter(|metric| metric.place != Place::Seed)
-    {
+    for metric in tables::METRICS.iter().filter(|metric| metric.place != Place::Seed) {
         let object = match metric.place {
             Place::Body => &mut body,
             Place::Seed | Place::Metrics => &mut body["metrics"],
         };
-        object
-            .as_object_mut()
-            .context("not an object")?
-            .remove(metric.name);
+        object.as_object_mut().context("not an object")?.remove(metric.name);
     }
-    body.as_object_mut()
-        .context("not an object")?
-        .remove("boot_id");
+    body.as_object_mut().context("not an object")?.remove("boot_id");
     event["body"] = body.to_string().into();
     Ok(event)
 }
@@ -122,10 +112,7 @@ impl Function {
             .env("AWS_LAMBDA_RUNTIME_API", &runtime_api.address)
             .env("AWS_REGION", "us-east-1")
             .env("AWS_ACCESS_KEY_ID", "ASIAIOSFODNN7EXAMPLE")
-            .env(
-                "AWS_SECRET_ACCESS_KEY",
-                "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-            )
+            .env("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
             // As long as a real one, because every signature hashes it.
             .env("AWS_SESSION_TOKEN", "x".repeat(700))
             .env("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb.url)
@@ -141,24 +128,14 @@ impl Function {
             .env("METRICS_TABLE", "metrics")
             .env("KEYS_TABLE", "keys")
             .env("PAGE_PASSWORD_SHA256", sha256(PAGE_PASSWORD))
-            .env(
-                "ALERT_TOPIC_ARN",
-                "arn:aws:sns:us-east-1:123456789012:alerts",
-            )
+            .env("ALERT_TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:alerts")
             .stdout(std::process::Stdio::null())
             .kill_on_drop(true);
         let start = Instant::now();
-        let child = command
-            .spawn()
-            .with_context(|| format!("{:?}", command.as_std().get_program()))?;
+        let child =
+            command.spawn().with_context(|| format!("{:?}", command.as_std().get_program()))?;
         let next = with_timeout(runtime_api.next()).await?;
-        Ok(Self {
-            init: next - start,
-            event: setup.event.clone(),
-            child,
-            runtime_api,
-            dynamodb,
-        })
+        Ok(Self { init: next - start, event: setup.event.clone(), child, runtime_api, dynamodb })
     }
 
     /// Sends one heartbeat, and waits for the request for the next event. Returns the time from event to response.
@@ -218,10 +195,7 @@ impl Function {
         let mut nanos = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.id()?))? {
             let times = fs::read_to_string(task?.path().join("schedstat"))?;
-            let running = times
-                .split_whitespace()
-                .next()
-                .context("schedstat is empty")?;
+            let running = times.split_whitespace().next().context("schedstat is empty")?;
             nanos += running.parse::<u64>()?;
         }
         Ok(Duration::from_nanos(nanos))
@@ -231,9 +205,7 @@ impl Function {
     pub fn peak_memory(&self) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()?))?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = peak
-            .and_then(|peak| peak.trim().strip_suffix(" kB"))
-            .context("no VmHWM")?;
+        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB")).context("no VmHWM")?;
         Ok(kib.parse::<u64>()? * 1024)
     }
 
@@ -250,6 +222,5 @@ impl Function {
 /// Waits for the function, for longer than any step takes, even under callgrind.
 async fn with_timeout<T>(step: impl Future<Output = Option<T>>) -> Result<T> {
     let step = tokio::time::timeout(Duration::from_secs(120), step).await;
-    step.context("the function does not respond")?
-        .context("the Runtime API is down")
+    step.context("the function does not respond")?.context("the Runtime API is down")
 }

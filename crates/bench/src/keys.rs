@@ -36,15 +36,8 @@ impl Kind {
         key: fn(u32) -> Option<String>,
     ) -> Result<Self> {
         let function = Function::start(setup, Command::new(program)).await?;
-        let mut kind = Self {
-            name,
-            key,
-            function,
-            sent: 0,
-            calls: 0,
-            cpu: Vec::new(),
-            times: Vec::new(),
-        };
+        let mut kind =
+            Self { name, key, function, sent: 0, calls: 0, cpu: Vec::new(), times: Vec::new() };
         kind.send(setup).await?;
         Ok(kind)
     }
@@ -62,8 +55,7 @@ impl Kind {
             let time = self.send(setup).await?;
             self.times.push(time);
         }
-        self.cpu
-            .push((self.function.cpu_time()? - cpu) / HEARTBEATS);
+        self.cpu.push((self.function.cpu_time()? - cpu) / HEARTBEATS);
         self.calls = self.function.calls() - calls;
         Ok(())
     }
@@ -102,9 +94,8 @@ async fn compare<const N: usize>(setup: &Setup, mut kinds: [Kind; N]) -> Result<
     let first = kinds[0].cpu.clone();
     for kind in kinds {
         let ratios = kind.cpu.iter().zip(&first);
-        let mut ratios: Vec<_> = ratios
-            .map(|(cpu, first)| cpu.as_secs_f64() / first.as_secs_f64())
-            .collect();
+        let mut ratios: Vec<_> =
+            ratios.map(|(cpu, first)| cpu.as_secs_f64() / first.as_secs_f64()).collect();
         ratios.sort_by(f64::total_cmp);
         println!(
             "| {} | {:.2} | {} | {:+.1} | {} |",

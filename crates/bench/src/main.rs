@@ -108,10 +108,8 @@ async fn count(setup: &Setup, programs: &[&str]) -> Result<()> {
 /// The date and the machine, according to Linux.
 fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let models: Vec<_> = cpus
-        .lines()
-        .filter_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .collect();
+    let models: Vec<_> =
+        cpus.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(": ")).collect();
     let model = models.first().map_or("unknown CPU", |model| model.1);
     let today = chrono::Utc::now().date_naive();
     format!("{today}, {} × {model}, {ROUNDS} rounds", models.len())

@@ -13,32 +13,21 @@ const FIRST: RGBColor = RGBColor(2, 119, 189);
 pub fn draw(all: &[Figures], file: &Path) -> Result<()> {
     let capped = all.iter().all(|figures| !figures.capped.is_empty());
     let millis = |figures: &Figures, field: fn(&Cold) -> Duration| {
-        let samples = if capped {
-            &figures.capped
-        } else {
-            &figures.cold
-        };
-        median(samples, field)
-            .map(|time| time.as_secs_f64() * 1e3)
-            .context("no samples")
+        let samples = if capped { &figures.capped } else { &figures.cold };
+        median(samples, field).map(|time| time.as_secs_f64() * 1e3).context("no samples")
     };
     let mut bars = Vec::new();
     for figures in all {
         let init = millis(figures, |cold| cold.init)?;
         bars.push((figures.name, init, millis(figures, Cold::total)?));
     }
-    let longest = bars
-        .iter()
-        .fold(0.0, |longest: f64, bar| longest.max(bar.2));
+    let longest = bars.iter().fold(0.0, |longest: f64, bar| longest.max(bar.2));
     let share = if capped { "128 MB" } else { "a whole core" };
 
     let area = SVGBackend::new(file, (720, 240)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
-        .caption(
-            format!("Init and first heartbeat (blue), {share}, ms"),
-            ("sans-serif", 18),
-        )
+        .caption(format!("Init and first heartbeat (blue), {share}, ms"), ("sans-serif", 18))
         .margin(12)
         .x_label_area_size(28)
         .y_label_area_size(120)
@@ -62,10 +51,7 @@ pub fn draw(all: &[Figures], file: &Path) -> Result<()> {
         bar
     };
     for (index, (_, init, total)) in bars.iter().rev().enumerate() {
-        chart.draw_series([
-            bar(index, 0.0, *init, INIT),
-            bar(index, *init, *total, FIRST),
-        ])?;
+        chart.draw_series([bar(index, 0.0, *init, INIT), bar(index, *init, *total, FIRST)])?;
         let label = format!("{total:.1}");
         let place = (*total, SegmentValue::CenterOf(index));
         let text = ("sans-serif", 14).into_font().color(&BLACK);

@@ -27,10 +27,8 @@ fn embedded() -> String {
     listener.set_nonblocking(true).expect("a socket");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
             let database = dynoxide::Database::memory().expect("a database");

@@ -33,20 +33,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let interrupted = async {
         let _ = tokio::signal::ctrl_c().await;
     };
-    let server = tokio::spawn(dynoxide::server::serve_with_shutdown(
-        listener,
-        database,
-        interrupted,
-    ));
+    let server =
+        tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, interrupted));
     let client = dev::dynamodb::client(&url, "us-east-1");
     dev::template::create(&client, "ServersTable", &arguments.servers_table).await;
     dev::template::create(&client, "MetricsTable", &arguments.metrics_table).await;
     dev::template::create(&client, "KeysTable", &arguments.keys_table).await;
-    let _ = writeln!(
-        io::stdout(),
-        "DynamoDB at {url}, kept in {}",
-        arguments.file
-    );
+    let _ = writeln!(io::stdout(), "DynamoDB at {url}, kept in {}", arguments.file);
     server.await??;
     Ok(())
 }

@@ -21,10 +21,7 @@ where
     command
         .env_clear()
         .env("AWS_LAMBDA_RUNTIME_API", &api.address)
-        .env(
-            "AWS_LAMBDA_FUNCTION_NAME",
-            Path::new(program).file_name().unwrap(),
-        )
+        .env("AWS_LAMBDA_FUNCTION_NAME", Path::new(program).file_name().unwrap())
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
         .envs(settings)

@@ -135,10 +135,7 @@ impl Proxy {
             clock_offset: AtomicI64::new(0),
             bill: Mutex::default(),
         });
-        let closed = Closed {
-            socket,
-            shared: shared.clone(),
-        };
+        let closed = Closed { socket, shared: shared.clone() };
         (Self { url, shared }, closed)
     }
 
@@ -295,8 +292,7 @@ impl Shared {
                     return Ok(None);
                 }
                 Some(Fault::Garble) => {
-                    peer.write_all(b"220 mail.example.com ESMTP\r\n\r\n")
-                        .await?;
+                    peer.write_all(b"220 mail.example.com ESMTP\r\n\r\n").await?;
                     return Ok(None);
                 }
                 Some(Fault::Answer(status, content_type, body)) => {
@@ -367,11 +363,7 @@ impl Shared {
             let mut bill = self.bill.lock().unwrap_or_else(PoisonError::into_inner);
             bill.push((target(&head).unwrap_or_default().to_owned(), units));
         }
-        Ok(Response::new(
-            parts.status.as_u16(),
-            parts.headers,
-            body.into(),
-        ))
+        Ok(Response::new(parts.status.as_u16(), parts.headers, body.into()))
     }
 }
 
@@ -457,11 +449,7 @@ impl Response {
         headers.remove(header::TRANSFER_ENCODING);
         headers.remove(header::CONNECTION);
         headers.insert(header::CONTENT_LENGTH, body.len().into());
-        Self {
-            status,
-            headers,
-            body,
-        }
+        Self { status, headers, body }
     }
 
     fn of_type(content_type: &'static str, status: u16, body: Vec<u8>) -> Self {
@@ -474,11 +462,7 @@ impl Response {
             "__type": format!("com.amazonaws.dynamodb.v20120810#{code}"),
             "message": "said by the proxy",
         });
-        Self::of_type(
-            "application/x-amz-json-1.0",
-            status,
-            body.to_string().into(),
-        )
+        Self::of_type("application/x-amz-json-1.0", status, body.to_string().into())
     }
 
     fn bytes(&self) -> Vec<u8> {

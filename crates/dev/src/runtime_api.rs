@@ -104,10 +104,7 @@ impl Lambda {
     async fn serve(&self, tcp: TcpStream) -> Result<()> {
         tcp.set_nodelay(true)?;
         http1::Builder::new()
-            .serve_connection(
-                TokioIo::new(tcp),
-                service_fn(|request| self.handle(request)),
-            )
+            .serve_connection(TokioIo::new(tcp), service_fn(|request| self.handle(request)))
             .await
             .map_err(Error::other)
     }
@@ -143,10 +140,7 @@ impl Lambda {
         Response::builder()
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", id)
-            .header(
-                "lambda-runtime-deadline-ms",
-                deadline.as_millis().to_string(),
-            )
+            .header("lambda-runtime-deadline-ms", deadline.as_millis().to_string())
             .header(
                 "lambda-runtime-invoked-function-arn",
                 "arn:aws:lambda:us-east-1:123456789012:function:heartbeat",

@@ -64,9 +64,7 @@ impl Tables {
         server_id: &str,
         attributes: impl IntoIterator<Item = (impl Into<String>, AttributeValue)>,
     ) {
-        let attributes = attributes
-            .into_iter()
-            .map(|(name, value)| (name.into(), value));
+        let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value));
         let key = ("server_id".to_owned(), text(server_id));
         self.put(&self.servers, attributes.chain([key])).await;
     }
@@ -77,9 +75,7 @@ impl Tables {
         table: &str,
         attributes: impl IntoIterator<Item = (impl Into<String>, AttributeValue)>,
     ) {
-        let attributes = attributes
-            .into_iter()
-            .map(|(name, value)| (name.into(), value));
+        let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value));
         let put = self.client.put_item().table_name(table);
         let put = put.set_item(Some(attributes.collect()));
         put.send().await.unwrap();
@@ -87,14 +83,11 @@ impl Tables {
 
     /// Deletes every server and every row of metrics.
     pub async fn clear(&self) {
-        for (table, key) in [
-            (&self.servers, &["server_id"][..]),
-            (&self.metrics, &["server_id", "recorded_at"]),
-        ] {
+        for (table, key) in
+            [(&self.servers, &["server_id"][..]), (&self.metrics, &["server_id", "recorded_at"])]
+        {
             for item in self.items(table).await {
-                let key = key
-                    .iter()
-                    .map(|name| ((*name).to_owned(), item[*name].clone()));
+                let key = key.iter().map(|name| ((*name).to_owned(), item[*name].clone()));
                 let delete = self.client.delete_item().table_name(table);
                 let delete = delete.set_key(Some(key.collect()));
                 delete.send().await.unwrap();
@@ -107,10 +100,7 @@ impl Tables {
         let scan = self.client.scan().table_name(table).consistent_read(true);
         let pages = scan.into_paginator().items().send();
         let mut items = pages.collect::<Result<Vec<_>, _>>().await.unwrap();
-        items.sort_by_key(|item| {
-            item.get("recorded_at")
-                .map(|key| key.as_s().unwrap().clone())
-        });
+        items.sort_by_key(|item| item.get("recorded_at").map(|key| key.as_s().unwrap().clone()));
         items
     }
 }
@@ -128,9 +118,7 @@ pub fn settings(servers: &str, metrics: &str) -> HashMap<&'static str, String> {
         ("ATTEMPT_TIMEOUT_MS", "20000"),
         ("OPERATION_TIMEOUT_MS", "40000"),
     ];
-    settings
-        .map(|(name, value)| (name, value.to_owned()))
-        .into()
+    settings.map(|(name, value)| (name, value.to_owned())).into()
 }
 
 /// A string attribute.

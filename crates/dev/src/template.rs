@@ -59,9 +59,7 @@ pub fn functions() -> BTreeMap<String, Function> {
         let variables = variables.expect("a mapping").iter();
         let function = Function {
             timeout: properties["Timeout"].as_integer().expect("an integer"),
-            variables: variables
-                .map(|(name, value)| (string(name), value_of(value)))
-                .collect(),
+            variables: variables.map(|(name, value)| (string(name), value_of(value))).collect(),
         };
         (string(name), function)
     };

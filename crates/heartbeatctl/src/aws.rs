@@ -31,11 +31,7 @@ pub struct Aws<'a> {
 impl<'a> Aws<'a> {
     /// Access that is set up when it is first needed.
     pub fn new(target: &'a Target) -> Self {
-        Self {
-            target,
-            config: OnceCell::new(),
-            outputs: OnceCell::new(),
-        }
+        Self { target, config: OnceCell::new(), outputs: OnceCell::new() }
     }
 
     /// A client for DynamoDB.
@@ -63,10 +59,7 @@ impl<'a> Aws<'a> {
             Source::Given(given) => return Ok(given),
             Source::Stack(stack) => stack,
         };
-        let outputs = self
-            .outputs
-            .get_or_try_init(|| self.read_outputs(&stack))
-            .await?;
+        let outputs = self.outputs.get_or_try_init(|| self.read_outputs(&stack)).await?;
         outputs
             .iter()
             .find(|(key, _)| key == name.output)
@@ -112,10 +105,7 @@ impl<'a> Aws<'a> {
             .with_context(|| format!("the stack {stack} cannot be read"))?;
         let outputs = described.stacks().iter().flat_map(|stack| stack.outputs());
         let pairs = outputs.filter_map(|output| {
-            Some((
-                output.output_key()?.to_owned(),
-                output.output_value()?.to_owned(),
-            ))
+            Some((output.output_key()?.to_owned(), output.output_value()?.to_owned()))
         });
         Ok(pairs.collect())
     }

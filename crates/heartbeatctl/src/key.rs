@@ -66,11 +66,7 @@ impl KeysTable {
 
     /// All keys, sorted by server and age.
     pub async fn all(&self) -> anyhow::Result<Vec<Listed>> {
-        let scan = self
-            .client
-            .scan()
-            .table_name(&self.name)
-            .consistent_read(true);
+        let scan = self.client.scan().table_name(&self.name).consistent_read(true);
         let mut pages = scan.into_paginator().items().send();
         let mut keys = Vec::new();
         while let Some(item) = pages.next().await {

@@ -34,9 +34,7 @@ fn check(names: &[&str], variable: impl Fn(&str) -> Option<String>) -> anyhow::R
     // Without a scheme, it is http.
     let scheme = url.split_once("://").map_or("http", |(scheme, _)| scheme);
     ensure!(
-        SCHEMES
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(scheme)),
+        SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)),
         "{name}: a proxy with the scheme {scheme} cannot be used, only {}",
         SCHEMES.join(" and ")
     );
@@ -66,22 +64,11 @@ mod tests {
             assert!(checked(https, all).is_ok(), "{https} {all}");
         }
         for (https, all, expected) in [
-            (
-                "socks5://me:secret@proxy",
-                "",
-                "HTTPS_PROXY: a proxy with the scheme socks5 ",
-            ),
-            (
-                "",
-                "socks5h://me:secret@proxy",
-                "ALL_PROXY: a proxy with the scheme socks5h ",
-            ),
+            ("socks5://me:secret@proxy", "", "HTTPS_PROXY: a proxy with the scheme socks5 "),
+            ("", "socks5h://me:secret@proxy", "ALL_PROXY: a proxy with the scheme socks5h "),
         ] {
             let error = checked(https, all).expect_err("an error").to_string();
-            assert!(
-                error.starts_with(expected) && !error.contains("secret"),
-                "{error}"
-            );
+            assert!(error.starts_with(expected) && !error.contains("secret"), "{error}");
         }
     }
 }

@@ -18,18 +18,9 @@ const RETIRE: &str = include_str!("remote/retire.sh");
 
 /// The units that are installed, by name. That of the agent names the package's program.
 const UNITS: [(&str, &str); 3] = [
-    (
-        "heartbeat-agent.service",
-        include_str!("../../agent/debian/heartbeat-agent.service"),
-    ),
-    (
-        "heartbeat-check@.service",
-        include_str!("../../agent/debian/heartbeat-check@.service"),
-    ),
-    (
-        "heartbeat-check@.timer",
-        include_str!("../../agent/debian/heartbeat-check@.timer"),
-    ),
+    ("heartbeat-agent.service", include_str!("../../agent/debian/heartbeat-agent.service")),
+    ("heartbeat-check@.service", include_str!("../../agent/debian/heartbeat-check@.service")),
+    ("heartbeat-check@.timer", include_str!("../../agent/debian/heartbeat-check@.timer")),
 ];
 const PACKAGED_PROGRAM: &str = "/usr/bin/heartbeat-agent";
 const LOCAL_PROGRAM: &str = "/usr/local/bin/heartbeat-agent";
@@ -93,10 +84,8 @@ impl Machine {
     }
 
     fn read(said: &str) -> anyhow::Result<Self> {
-        let said: HashMap<&str, &str> = said
-            .lines()
-            .filter_map(|line| line.split_once(' '))
-            .collect();
+        let said: HashMap<&str, &str> =
+            said.lines().filter_map(|line| line.split_once(' ')).collect();
         let value = |name| said.get(name).map_or("", |value| value.trim());
         let has = |name| said.contains_key(name);
         let processor = match value("processor") {
@@ -105,10 +94,7 @@ impl Machine {
             other => Err(other.to_owned()),
         };
         let system = value("system");
-        ensure!(
-            system == "Linux",
-            "it runs {system:?}, and the agent is enrolled on Linux only"
-        );
+        ensure!(system == "Linux", "it runs {system:?}, and the agent is enrolled on Linux only");
         ensure!(
             value("bits") == "64" || value("bits").is_empty() && processor.is_ok(),
             "it is a 32-bit system ({}), and the agent needs 64 bits",
@@ -149,11 +135,9 @@ fn check_libc(libc: &str) -> anyhow::Result<()> {
     let minor: String = minor.chars().take_while(char::is_ascii_digit).collect();
     match (major.parse(), minor.parse()) {
         (Ok(major), Ok(minor)) if (major, minor) >= GLIBC => Ok(()),
-        (Ok(_), Ok(_)) => bail!(
-            "its glibc is {version}, and the agent needs {}.{}",
-            GLIBC.0,
-            GLIBC.1
-        ),
+        (Ok(_), Ok(_)) => {
+            bail!("its glibc is {version}, and the agent needs {}.{}", GLIBC.0, GLIBC.1)
+        }
         _ => bail!("its C library is not glibc, which the agent is built for ({libc:?})"),
     }
 }
@@ -200,10 +184,7 @@ impl<'a> Folder<'a> {
         is_root: bool,
         server: &ServerId,
     ) -> anyhow::Result<Self> {
-        let variables = [
-            ("host", connection.host.to_string()),
-            ("server", server.to_string()),
-        ];
+        let variables = [("host", connection.host.to_string()), ("server", server.to_string())];
         let script = format!("{COMMON}\n{}\n{RETIRE}", assigned(&variables));
         Self::new(connection, is_root, &script).await
     }
@@ -213,30 +194,20 @@ impl<'a> Folder<'a> {
         let command =
             r#"sh -c 'folder=$(mktemp -d) && cat > "$folder/script.sh" && echo "$folder"'"#;
         let said = connection.run(command, script.as_bytes()).await?;
-        let path = said
-            .output()
-            .context("nothing can be copied")?
-            .trim()
-            .to_owned();
+        let path = said.output().context("nothing can be copied")?.trim().to_owned();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
         ensure!(
             path.starts_with('/') && path.bytes().all(is_plain),
             "it makes folders such as {path:?}"
         );
-        Ok(Self {
-            connection,
-            is_root,
-            path,
-        })
+        Ok(Self { connection, is_root, path })
     }
 
     /// Copies a file, which only its owner can read.
     pub async fn copy(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
         let command = format!("sh -c 'umask 077 && cat > {}/{name}'", self.path);
         let copied = self.connection.run(&command, content).await?;
-        copied
-            .output()
-            .with_context(|| format!("{name} cannot be copied"))?;
+        copied.output().with_context(|| format!("{name} cannot be copied"))?;
         Ok(())
     }
 
@@ -246,18 +217,13 @@ impl<'a> Folder<'a> {
         if self.is_root {
             self.connection.run(&format!("sh {script}"), input).await
         } else {
-            self.connection
-                .run_on_terminal(&format!("sudo sh {script}"))
-                .await
+            self.connection.run_on_terminal(&format!("sudo sh {script}")).await
         }
     }
 
     /// Removes it, after a step that has not.
     pub async fn remove(&self) {
-        let _ = self
-            .connection
-            .run(&format!("rm -rf {}", self.path), b"")
-            .await;
+        let _ = self.connection.run(&format!("rm -rf {}", self.path), b"").await;
     }
 }
 
@@ -274,10 +240,8 @@ fn units() -> String {
     let mut function = "write_units() {\n".to_owned();
     for (name, unit) in UNITS {
         let unit = unit.replace(PACKAGED_PROGRAM, LOCAL_PROGRAM);
-        let _ = write!(
-            function,
-            "replace \"$units/{name}\" 644 <<'END-OF-UNIT'\n{unit}END-OF-UNIT\n"
-        );
+        let _ =
+            write!(function, "replace \"$units/{name}\" 644 <<'END-OF-UNIT'\n{unit}END-OF-UNIT\n");
     }
     function + "}\n"
 }
@@ -306,20 +270,11 @@ mod tests {
             ("is_root yes", "", "no sudo"),
         ] {
             let machine = Machine::read(&DEBIAN.replace(line, other));
-            let said = machine
-                .err()
-                .map(|error| error.to_string())
-                .unwrap_or_default();
+            let said = machine.err().map(|error| error.to_string()).unwrap_or_default();
             assert!(said.contains(reason), "{other}: {said}");
         }
-        for other in [
-            "ldd (Debian GLIBC 2.36-9+deb12u1) 2.36",
-            "ldd (GNU libc) 2.17",
-        ] {
-            assert!(
-                Machine::read(&DEBIAN.replace("glibc 2.36", other)).is_ok(),
-                "{other}"
-            );
+        for other in ["ldd (Debian GLIBC 2.36-9+deb12u1) 2.36", "ldd (GNU libc) 2.17"] {
+            assert!(Machine::read(&DEBIAN.replace("glibc 2.36", other)).is_ok(), "{other}");
         }
         let hidden = Machine::read(&format!("{DEBIAN}has_agent yes\n")).expect("a machine");
         assert_eq!(hidden.agent, Agent::WithHiddenId);
@@ -328,10 +283,7 @@ mod tests {
     #[test]
     fn the_units_start_the_program_that_is_installed() {
         let written = units();
-        assert!(
-            written.contains(&format!("ExecStart={LOCAL_PROGRAM}")),
-            "{written}"
-        );
+        assert!(written.contains(&format!("ExecStart={LOCAL_PROGRAM}")), "{written}");
         assert!(!written.contains(PACKAGED_PROGRAM), "{written}");
     }
 }

@@ -19,10 +19,7 @@ pub struct Servers {
 
 impl Servers {
     pub async fn new(aws: &Aws<'_>) -> anyhow::Result<Self> {
-        Ok(Self {
-            table: aws.name(&SERVERS).await?,
-            client: aws.dynamodb().await?,
-        })
+        Ok(Self { table: aws.name(&SERVERS).await?, client: aws.dynamodb().await? })
     }
 
     /// Reads a server, if there is one.
@@ -84,10 +81,7 @@ pub struct ServerItem<'a> {
 
 impl<'a> ServerItem<'a> {
     pub async fn new(target: &Target, id: &'a ServerId) -> anyhow::Result<Self> {
-        Ok(Self {
-            id,
-            servers: Servers::new(&Aws::new(target)).await?,
-        })
+        Ok(Self { id, servers: Servers::new(&Aws::new(target)).await? })
     }
 
     /// Reads it.
@@ -98,15 +92,9 @@ impl<'a> ServerItem<'a> {
 
     /// Reads the watchdog's rules, which stand in an item of its own; `None` if it has not written them.
     pub async fn rules(&self) -> anyhow::Result<Option<server::Rules>> {
-        let get = self
-            .servers
-            .client
-            .get_item()
-            .table_name(&self.servers.table);
-        let found = server::Memory::find(get)
-            .send()
-            .await
-            .map_err(explain_in(&self.servers.table))?;
+        let get = self.servers.client.get_item().table_name(&self.servers.table);
+        let found =
+            server::Memory::find(get).send().await.map_err(explain_in(&self.servers.table))?;
         let memory = found.item.as_ref().and_then(server::Memory::read);
         Ok(memory.and_then(|memory| memory.rules))
     }
@@ -116,11 +104,7 @@ impl<'a> ServerItem<'a> {
         &self,
         change: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
     ) -> anyhow::Result<()> {
-        let update = self
-            .servers
-            .client
-            .update_item()
-            .table_name(&self.servers.table);
+        let update = self.servers.client.update_item().table_name(&self.servers.table);
         let sent = change(update).send().await;
         sent.map_err(|error| match error.as_service_error() {
             Some(NotUpdated(_)) => missing(self.id),

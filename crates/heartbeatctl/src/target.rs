@@ -108,12 +108,7 @@ impl Target {
             .or_else(|| variable(name.variable).map(Source::Given))
             .or_else(|| variable("HEARTBEAT_STACK").map(Source::Stack));
         let Some(source) = source else {
-            let Name {
-                what,
-                flag,
-                variable,
-                ..
-            } = name;
+            let Name { what, flag, variable, .. } = name;
             bail!("the {what} is missing: pass --{flag} or --stack, or set {variable}");
         };
         Ok(source)

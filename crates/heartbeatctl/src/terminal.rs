@@ -38,10 +38,7 @@ pub fn columns() -> Option<usize> {
         return None;
     }
     let own = || terminal::size().ok().map(|(columns, _)| columns.into());
-    asked_columns()
-        .or_else(own)
-        .filter(|columns| *columns > 0)
-        .or(Some(USUAL_COLUMNS))
+    asked_columns().or_else(own).filter(|columns| *columns > 0).or(Some(USUAL_COLUMNS))
 }
 
 /// The width of a chart, which has one even without a terminal.

@@ -8,23 +8,10 @@ use tables::metric::{METRICS, Metric, Rule};
 /// The charts that every server has: a label, and the metrics in it.
 const CHARTS: [(&str, &[&Metric]); 5] = [
     ("CPU", &[CPU]),
-    (
-        "Load",
-        &[
-            Metric::named("load_1m"),
-            Metric::named("load_5m"),
-            Metric::named("load_15m"),
-        ],
-    ),
+    ("Load", &[Metric::named("load_1m"), Metric::named("load_5m"), Metric::named("load_15m")]),
     ("Memory", &[MEMORY]),
     ("Disk", &[DISK]),
-    (
-        "Network",
-        &[
-            Metric::named("network_rx_bytes"),
-            Metric::named("network_tx_bytes"),
-        ],
-    ),
+    ("Network", &[Metric::named("network_rx_bytes"), Metric::named("network_tx_bytes")]),
 ];
 
 /// What is said in words: beside a chart, above them all, or as a remark.
@@ -104,11 +91,7 @@ fn capitalized(label: &str) -> String {
 }
 
 fn memory(server: &Server) -> String {
-    let value = |metric| {
-        server
-            .value(metric)
-            .map(|megabytes| gigabytes(megabytes / 1024.0))
-    };
+    let value = |metric| server.value(metric).map(|megabytes| gigabytes(megabytes / 1024.0));
     match (value(MEMORY_USED), value(MEMORY_TOTAL)) {
         (Some(used), Some(total)) => format!("{used} of {total} used"),
         (None, Some(total)) => format!("{total} in all"),
@@ -123,9 +106,7 @@ fn disk(server: &Server) -> String {
     let disks = reading.and_then(|reading| reading.disks.as_ref());
     let shares = disks.into_iter().flatten();
     let shares = shares.map(|disk| format!("{} {:.0} %", disk.mount, disk.percent));
-    let free = server
-        .free_gb()
-        .map(|free| format!("{} free", gigabytes(free)));
+    let free = server.free_gb().map(|free| format!("{} free", gigabytes(free)));
     let words: Vec<_> = free.into_iter().chain(shares).collect();
     words.join(", ")
 }
@@ -160,10 +141,7 @@ mod tests {
             let labels = charts.iter().map(|chart| chart.label.clone());
             labels.collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(
-            labels(&charts(Reading::default())),
-            "CPU Load Memory Disk Network"
-        );
+        assert_eq!(labels(&charts(Reading::default())), "CPU Load Memory Disk Network");
         let all = charts(Reading {
             metrics: Metrics::from_fn(|metric| Some(metric.example)),
             ..Reading::default()
@@ -187,10 +165,7 @@ mod tests {
             "disk_used_gb" => Some(Number::Float(410.5)),
             _ => None,
         };
-        let disk = |mount: &str, percent| Disk {
-            mount: mount.to_owned(),
-            percent,
-        };
+        let disk = |mount: &str, percent| Disk { mount: mount.to_owned(), percent };
         let charts = charts(Reading {
             metrics: Metrics::from_fn(value),
             disks: Some(vec![disk("/data", 91.4), disk("/", 82.1)]),

@@ -34,9 +34,7 @@ impl Clock {
 
     /// How far this machine's clock is ahead of DynamoDB's, if that has to be said; negative if it is behind.
     pub fn error(&self) -> Option<TimeDelta> {
-        self.ahead()
-            .map(|ahead| -ahead)
-            .filter(|error| error.abs() > TOLERANCE)
+        self.ahead().map(|ahead| -ahead).filter(|error| error.abs() > TOLERANCE)
     }
 
     fn ahead(&self) -> Option<TimeDelta> {

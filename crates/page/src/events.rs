@@ -41,10 +41,7 @@ impl Events {
         {
             let page = page.map_err(explain_in(&tables.metrics))?;
             let now = tables.clock.now();
-            let events = page
-                .items()
-                .iter()
-                .filter_map(|item| Event::read(item, now));
+            let events = page.items().iter().filter_map(|item| Event::read(item, now));
             newest.extend(events.flat_map(|event| entries(&event, server)));
         }
         let is_cut = newest.len() > max;

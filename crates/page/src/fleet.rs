@@ -38,12 +38,7 @@ impl Fleet {
     /// # Errors
     /// If it cannot be read.
     pub async fn read(tables: &Tables, progress: impl Fn()) -> anyhow::Result<Self> {
-        let Tables {
-            client,
-            servers,
-            clock,
-            ..
-        } = tables;
+        let Tables { client, servers, clock, .. } = tables;
         let started = Instant::now();
         let request = client.scan().table_name(servers);
         let mut pages = scan(request).into_paginator().send();
@@ -71,12 +66,7 @@ impl Fleet {
         let judge = |stored| Server::new(stored, &rules, at);
         let mut servers: Vec<_> = stored.into_iter().map(judge).collect();
         servers.sort_by_cached_key(Server::rank);
-        Self {
-            servers,
-            at,
-            watchdog,
-            clock_error: None,
-        }
+        Self { servers, at, watchdog, clock_error: None }
     }
 
     /// The server with this id.
@@ -88,9 +78,7 @@ impl Fleet {
     /// The servers in which a search finds all its words, problems first.
     pub fn find(&self, search: &str) -> impl Iterator<Item = &Server> {
         let words: Vec<_> = search.split_whitespace().map(str::to_lowercase).collect();
-        self.servers
-            .iter()
-            .filter(move |server| server.has_words(&words))
+        self.servers.iter().filter(move |server| server.has_words(&words))
     }
 
     /// The servers for programs.
@@ -141,10 +129,7 @@ impl Fleet {
     }
 
     fn no_rules(&self) -> Option<String> {
-        let rules = self
-            .watchdog
-            .as_ref()
-            .and_then(|memory| memory.rules.as_ref());
+        let rules = self.watchdog.as_ref().and_then(|memory| memory.rules.as_ref());
         rules.is_none().then(|| NO_RULES.to_owned())
     }
 
@@ -153,8 +138,6 @@ impl Fleet {
         let is_ahead = error > TimeDelta::zero();
         let direction = if is_ahead { "ahead of" } else { "behind" };
         let by = rounded(error);
-        Some(format!(
-            "This machine's clock is {by} {direction} DynamoDB's, which is used here"
-        ))
+        Some(format!("This machine's clock is {by} {direction} DynamoDB's, which is used here"))
     }
 }

@@ -43,11 +43,8 @@ impl Period {
     /// # Errors
     /// If it ends before it starts.
     pub fn new(since: Moment, until: Option<Moment>, now: DateTime<Utc>) -> Result<Self, String> {
-        let period = Self {
-            since: since.at(now),
-            until: until.map_or(now, |until| until.at(now)),
-            now,
-        };
+        let period =
+            Self { since: since.at(now), until: until.map_or(now, |until| until.at(now)), now };
         if period.since >= period.until {
             return Err("the period ends before it starts".to_owned());
         }
@@ -110,10 +107,7 @@ impl Source {
         let add = |row| lock(&buckets).add(&row);
         let ahead = self.read(request, progress, &add).await?;
         let buckets = buckets.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Found {
-            found: buckets.finish(),
-            ahead,
-        })
+        Ok(Found { found: buckets.finish(), ahead })
     }
 
     /// Hands out the rows of a period, in any order, and returns how many lie in the future.
@@ -156,17 +150,12 @@ impl Source {
         add: &(impl Fn(Recorded) + Sync),
     ) -> anyhow::Result<()> {
         let query = self.client.query().table_name(&self.table);
-        let mut pages = Row::select(query, server_id, range, metrics)
-            .limit(MAX_PAGE)
-            .into_paginator()
-            .send();
+        let mut pages =
+            Row::select(query, server_id, range, metrics).limit(MAX_PAGE).into_paginator().send();
         while let Some(page) = pages.next().await {
             let page = page.map_err(explain_in(&self.table))?;
             progress(page.items().len());
-            page.items()
-                .iter()
-                .filter_map(|item| Row::read(item, now))
-                .for_each(add);
+            page.items().iter().filter_map(|item| Row::read(item, now)).for_each(add);
         }
         Ok(())
     }
@@ -195,15 +184,9 @@ fn ranges([since, until]: [DateTime<Utc>; 2]) -> Vec<[DateTime<Utc>; 2]> {
     let count = (length.num_seconds() / SHORTEST_RANGE.num_seconds())
         .clamp(1, 2 * CONCURRENCY as i64) as i32;
     let bound = |number: i32| {
-        if number == count {
-            until
-        } else {
-            since + length / count * number
-        }
+        if number == count { until } else { since + length / count * number }
     };
-    (0..count)
-        .map(|number| [bound(number), bound(number + 1)])
-        .collect()
+    (0..count).map(|number| [bound(number), bound(number + 1)]).collect()
 }
 
 #[cfg(test)]
@@ -213,13 +196,7 @@ mod tests {
     #[test]
     fn ranges_cover_a_period_without_a_gap_or_an_overlap() {
         let since: DateTime<Utc> = "2026-03-29T00:30:00.123456Z".parse().expect("a time");
-        for (seconds, count) in [
-            (1, 1),
-            (21_600, 1),
-            (43_200, 2),
-            (86_401, 4),
-            (2_592_000, 16),
-        ] {
+        for (seconds, count) in [(1, 1), (21_600, 1), (43_200, 2), (86_401, 4), (2_592_000, 16)] {
             let until = since + TimeDelta::seconds(seconds);
             let ranges = ranges([since, until]);
             assert_eq!(ranges.len(), count, "{seconds}");

@@ -70,11 +70,7 @@ impl Collector for LastReadings {
         )?;
         for metric in &METRICS {
             let (name, unit, divisor) = naming(metric);
-            let kind = if metric.is_counter {
-                MetricType::Counter
-            } else {
-                MetricType::Gauge
-            };
+            let kind = if metric.is_counter { MetricType::Counter } else { MetricType::Gauge };
             // Without its unit, because it is the base unit here.
             let description = metric.description.trim_end_matches('.').split(", ").next();
             let help = format!("{}, at the last heartbeat", description.unwrap_or_default());
@@ -105,11 +101,7 @@ fn naming(metric: &Metric) -> (String, Option<Unit>, f64) {
     // `_total` is for counters.
     let size = || label.replace("_total", "_size");
     match metric.unit {
-        Percent => (
-            format!("{label}_usage"),
-            Some(Unit::Other("ratio".to_owned())),
-            100.0,
-        ),
+        Percent => (format!("{label}_usage"), Some(Unit::Other("ratio".to_owned())), 100.0),
         Megabytes => (size(), Some(Unit::Bytes), 1.0 / 1_048_576.0),
         Gigabytes => (size(), Some(Unit::Bytes), 1.0 / 1_073_741_824.0),
         Bytes => (label, Some(Unit::Bytes), 1.0),

@@ -62,11 +62,7 @@ struct App {
 pub fn router(tables: Tables, options: Options) -> Router {
     let style = async || text("text/css", html::STYLE);
     let script = async || text("text/javascript", include_str!("app.js"));
-    let app = App {
-        scans: Scans::new(tables.clone()),
-        tables,
-        options,
-    };
+    let app = App { scans: Scans::new(tables.clone()), tables, options };
     Router::new()
         .route("/", get(fleet_page))
         .route("/fleet", get(fleet_part))
@@ -94,9 +90,7 @@ pub fn protected(router: Router) -> Router {
         .layer(map_response(async |mut response: Response| {
             for (name, value) in HEADERS {
                 let headers = response.headers_mut();
-                headers
-                    .entry(name)
-                    .or_insert(HeaderValue::from_static(value));
+                headers.entry(name).or_insert(HeaderValue::from_static(value));
             }
             response
         }))
@@ -105,9 +99,7 @@ pub fn protected(router: Router) -> Router {
 /// Whether a page of another site asks, other than by a link that somebody follows. What does not say who asks is no browser.
 fn is_of_another_site(headers: &HeaderMap) -> bool {
     let is = |name, value: &str| {
-        headers
-            .get(name)
-            .is_some_and(|sent| sent.as_bytes() == value.as_bytes())
+        headers.get(name).is_some_and(|sent| sent.as_bytes() == value.as_bytes())
     };
     let is_link = is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document");
     is("sec-fetch-site", "cross-site") && !is_link
@@ -126,10 +118,9 @@ enum Failure {
 impl Failure {
     fn parts(&self) -> (StatusCode, String) {
         match self {
-            Self::NotFound => (
-                StatusCode::NOT_FOUND,
-                "There is no such page or server.".to_owned(),
-            ),
+            Self::NotFound => {
+                (StatusCode::NOT_FOUND, "There is no such page or server.".to_owned())
+            }
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, reason.clone()),
             Self::Aws(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}")),
             Self::TooLarge(bytes) => {
@@ -168,10 +159,7 @@ fn text(kind: &'static str, body: impl IntoResponse) -> impl IntoResponse {
 
 /// The size of a body within Lambda's response, which is JSON: a string in which some characters need two, or base64.
 fn transport_size(body: &[u8]) -> usize {
-    let escaped = body
-        .iter()
-        .filter(|byte| matches!(byte, b'"' | b'\\' | b'\n'))
-        .count();
+    let escaped = body.iter().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n')).count();
     body.len() + escaped.max(body.len() / 3)
 }
 
@@ -213,11 +201,7 @@ struct Search {
 impl Search {
     /// How old the fleet may be in which it searches.
     const fn age(&self) -> Duration {
-        if self.search.is_empty() {
-            FRESH
-        } else {
-            SCRAPED
-        }
+        if self.search.is_empty() { FRESH } else { SCRAPED }
     }
 }
 
@@ -260,10 +244,7 @@ async fn servers_json(
     let answer = async {
         let fleet = app.fleet(query.age()).await?;
         let json = fleet.json(&query.search);
-        app.fitting(
-            "application/json",
-            json.map_err(|error| Failure::Aws(error.into()))?,
-        )
+        app.fitting("application/json", json.map_err(|error| Failure::Aws(error.into()))?)
     };
     answer.await.map_err(|failure: Failure| failure.json())
 }
@@ -335,15 +316,9 @@ impl App {
             .transpose()
             .map_err(bad("every"))?;
         let period = query.span.period("24h", self.tables.clock.now())?;
-        let source = Source {
-            client: self.tables.client.clone(),
-            table: self.tables.metrics.clone(),
-        };
-        let request = Request {
-            server,
-            metrics: METRICS.iter().collect(),
-            period,
-        };
+        let source =
+            Source { client: self.tables.client.clone(), table: self.tables.metrics.clone() };
+        let request = Request { server, metrics: METRICS.iter().collect(), period };
         let mut json = Vec::new();
         let (written, is_empty) = if let Some(every) = every {
             let found = source.buckets(&request, every, &|_| {}).await;
@@ -368,10 +343,7 @@ impl App {
 async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Response> {
     let answer = async {
         let encoded = openmetrics::encode(app.fleet(SCRAPED).await?);
-        app.fitting(
-            openmetrics::CONTENT_TYPE,
-            encoded.map_err(|error| Failure::Aws(error.into()))?,
-        )
+        app.fitting(openmetrics::CONTENT_TYPE, encoded.map_err(|error| Failure::Aws(error.into()))?)
     };
     answer.await.map_err(|failure: Failure| failure.text())
 }
@@ -393,17 +365,11 @@ mod tests {
             ("cross-site", "cors", "empty", true),
             ("cross-site", "", "", true),
         ] {
-            let headers = [
-                ("sec-fetch-site", site),
-                ("sec-fetch-mode", mode),
-                ("sec-fetch-dest", dest),
-            ];
+            let headers =
+                [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
             let sent = headers.into_iter().filter(|(_, value)| !value.is_empty());
             let map = sent.map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
             });
             let headers: HeaderMap = map.collect();
             assert_eq!(is_of_another_site(&headers), is_rejected, "{headers:?}");

@@ -49,10 +49,7 @@ enum Way {
 
 impl Scans {
     pub fn new(tables: Tables) -> Self {
-        Self {
-            tables,
-            state: Mutex::default(),
-        }
+        Self { tables, state: Mutex::default() }
     }
 
     /// The fleet, at most this old.
@@ -79,11 +76,7 @@ impl Scans {
         };
         let mut state = lock(&self.state);
         // Of two scans, the later one counts.
-        if state
-            .last
-            .as_ref()
-            .is_none_or(|(_, last)| last.at < fleet.at)
-        {
+        if state.last.as_ref().is_none_or(|(_, last)| last.at < fleet.at) {
             state.last = Some((Instant::now(), fleet.clone()));
         }
         Ok(fleet)
@@ -115,10 +108,7 @@ impl Scans {
             let fleet = Fleet::read(&tables, || *lock(&reported.0) = Instant::now()).await;
             fleet.map(Arc::new).map_err(Arc::new)
         };
-        Scan {
-            fleet: read.boxed().shared(),
-            progress,
-        }
+        Scan { fleet: read.boxed().shared(), progress }
     }
 }
 

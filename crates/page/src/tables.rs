@@ -16,11 +16,6 @@ impl Tables {
     #[must_use]
     pub fn new(client: &Client, servers: String, metrics: String) -> Self {
         let (client, clock) = Clock::of(client);
-        Self {
-            client,
-            servers,
-            metrics,
-            clock,
-        }
+        Self { client, servers, metrics, clock }
     }
 }

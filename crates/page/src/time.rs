@@ -55,19 +55,10 @@ pub fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(Moment::At(time.to_utc()));
     }
-    let formats = [
-        "%Y-%m-%dT%H:%M:%S%.f",
-        "%Y-%m-%dT%H:%M",
-        "%Y-%m-%d %H:%M:%S%.f",
-        "%Y-%m-%d %H:%M",
-    ];
-    let midnight = || {
-        Some(
-            NaiveDate::parse_from_str(text, "%Y-%m-%d")
-                .ok()?
-                .and_time(NaiveTime::MIN),
-        )
-    };
+    let formats =
+        ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"];
+    let midnight =
+        || Some(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_time(NaiveTime::MIN));
     formats
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
@@ -94,10 +85,8 @@ pub fn words_in_full(duration: TimeDelta) -> String {
 pub fn rounded(duration: TimeDelta) -> String {
     const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "min")];
     let seconds = duration.num_seconds().unsigned_abs();
-    let (unit, symbol) = UNITS
-        .into_iter()
-        .find(|(unit, _)| seconds * 10 >= unit * 19)
-        .unwrap_or((1, "s"));
+    let (unit, symbol) =
+        UNITS.into_iter().find(|(unit, _)| seconds * 10 >= unit * 19).unwrap_or((1, "s"));
     format!("{} {symbol}", (seconds + unit / 2) / unit)
 }
 
@@ -123,11 +112,7 @@ mod tests {
             ("2026-03-29T03:00:00+02:00", "2026-03-29T01:00:00Z"),
         ] {
             let expected: DateTime<Utc> = expected.parse().expect("a time");
-            assert_eq!(
-                moment(text).map(|moment| moment.at(now)),
-                Ok(expected),
-                "{text}"
-            );
+            assert_eq!(moment(text).map(|moment| moment.at(now)), Ok(expected), "{text}");
         }
         for text in ["", "yesterday", "2026-01-32", "-1h", "2026-01-18T25:00"] {
             assert!(moment(text).is_err(), "{text}");

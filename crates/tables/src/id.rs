@@ -44,11 +44,7 @@ impl ServerId {
             _ => '-',
         };
         let id: String = hostname.chars().take(Self::MAX_LENGTH).map(valid).collect();
-        Self(if id.is_empty() {
-            "unnamed".to_owned()
-        } else {
-            id
-        })
+        Self(if id.is_empty() { "unnamed".to_owned() } else { id })
     }
 
     #[must_use]
@@ -134,9 +130,6 @@ mod tests {
             let id = ServerId::from_hostname(text);
             assert_eq!(ServerId::new(id.as_str()), Ok(id), "{text:?}");
         }
-        assert_eq!(
-            ServerId::from_hostname("NAS.example").as_str(),
-            "nas-example"
-        );
+        assert_eq!(ServerId::from_hostname("NAS.example").as_str(), "nas-example");
     }
 }

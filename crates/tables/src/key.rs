@@ -56,14 +56,9 @@ impl StoredKey {
             let seconds = value.as_n().ok()?.parse().ok()?;
             DateTime::from_timestamp(seconds, 0)
         });
-        let is_read = [
-            (SERVER_ID, server_id.is_some()),
-            (EXPIRES_AT, expires_at.is_some()),
-        ];
+        let is_read = [(SERVER_ID, server_id.is_some()), (EXPIRES_AT, expires_at.is_some())];
         let unread = is_read.into_iter().filter(|(_, is_read)| !is_read);
-        let malformed = unread
-            .map(|(name, _)| name)
-            .filter(|name| item.contains_key(*name));
+        let malformed = unread.map(|(name, _)| name).filter(|name| item.contains_key(*name));
         Self {
             malformed: malformed.collect(),
             key_sha256: text(item, KEY_SHA256).unwrap_or_default(),
@@ -104,9 +99,8 @@ impl StoredKey {
             ("created_at", self.created_at.clone().map(S)),
             (EXPIRES_AT, expires_at),
         ];
-        let present = attributes
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let present =
+            attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
         put.set_item(Some(present.collect()))
             .condition_expression("attribute_not_exists(key_sha256)")
     }
@@ -168,11 +162,7 @@ mod tests {
             (format!("hb_0123abcd_{hex}"), false),
             (String::new(), false),
         ] {
-            assert_eq!(
-                has_format(presented.as_bytes()),
-                is_looked_up,
-                "{presented}"
-            );
+            assert_eq!(has_format(presented.as_bytes()), is_looked_up, "{presented}");
         }
     }
 }

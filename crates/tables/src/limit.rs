@@ -103,15 +103,9 @@ impl Limits {
     pub fn standard() -> Self {
         let disk = Entry {
             scope: Scope::One(Key::Metric(metric!("disk_percent"))),
-            limit: Some(Limit {
-                value: 90.0,
-                lasts: TimeDelta::zero(),
-            }),
+            limit: Some(Limit { value: 90.0, lasts: TimeDelta::zero() }),
         };
-        Self {
-            entries: vec![disk],
-            is_off: false,
-        }
+        Self { entries: vec![disk], is_off: false }
     }
 
     /// Parses the watchdog's list; empty and `none` switch everything off.
@@ -120,10 +114,7 @@ impl Limits {
     /// Returns the first invalid entry.
     pub fn parse(list: &str) -> Result<Self, InvalidLimit> {
         if list.is_empty() || list == "none" {
-            return Ok(Self {
-                entries: Vec::new(),
-                is_off: true,
-            });
+            return Ok(Self { entries: Vec::new(), is_off: true });
         }
         Self::parse_entries(list, |scope| !matches!(scope, Scope::One(Key::Metric(_))))
     }
@@ -145,14 +136,10 @@ impl Limits {
     ) -> Result<Self, InvalidLimit> {
         let mut limits = Self::default();
         for entry in list.split(',') {
-            let invalid = |reason| InvalidLimit {
-                entry: entry.to_owned(),
-                reason,
-            };
+            let invalid = |reason| InvalidLimit { entry: entry.to_owned(), reason };
             // The name of a file system may contain the sign.
-            let (name, limit) = entry
-                .rsplit_once('=')
-                .ok_or_else(|| invalid("it is not <metric>=<limit>"))?;
+            let (name, limit) =
+                entry.rsplit_once('=').ok_or_else(|| invalid("it is not <metric>=<limit>"))?;
             let scope = Scope::parse(name).ok_or_else(|| invalid("there is no such metric"))?;
             if limits.entries.iter().any(|known| known.scope == scope) {
                 return Err(invalid("it is named twice"));
@@ -171,9 +158,7 @@ impl Limits {
     fn entry(&self, own: Option<&Self>, is_it: impl Fn(&Scope) -> bool) -> Option<Option<Limit>> {
         let find = |list: &Self| {
             let mut entries = list.entries.iter();
-            entries
-                .find(|entry| is_it(&entry.scope))
-                .map(|entry| entry.limit)
+            entries.find(|entry| is_it(&entry.scope)).map(|entry| entry.limit)
         };
         own.and_then(find).or_else(|| find(self))
     }
@@ -238,10 +223,7 @@ impl Limits {
         let rest = self.entries.iter().filter(|entry| !is_named(entry));
         let mut entries: Vec<_> = rest.chain(&other.entries).cloned().collect();
         entries.sort_by(|one, other| one.scope.order(&other.scope));
-        Self {
-            entries,
-            is_off: self.is_off,
-        }
+        Self { entries, is_off: self.is_off }
     }
 }
 
@@ -253,11 +235,7 @@ impl Limit {
             None => (text, TimeDelta::zero()),
         };
         let is_plain = |byte: u8| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-');
-        let value = value
-            .bytes()
-            .all(is_plain)
-            .then(|| value.parse().ok())
-            .flatten();
+        let value = value.bytes().all(is_plain).then(|| value.parse().ok()).flatten();
         match value {
             None => Err("the limit is not a number"),
             // DynamoDB's smallest number.
@@ -279,8 +257,7 @@ fn parse_time(text: &str) -> Result<TimeDelta, &'static str> {
         let number: u32 = number.parse().ok().filter(|_| is_plain)?;
         Some(TimeDelta::seconds(i64::from(number) * seconds))
     });
-    read.filter(|time| (SHORTEST..=LONGEST).contains(time))
-        .ok_or(REASON)
+    read.filter(|time| (SHORTEST..=LONGEST).contains(time)).ok_or(REASON)
 }
 
 impl fmt::Display for Limit {
@@ -338,43 +315,22 @@ mod tests {
             ("disk", "\"disk\": it is not <metric>=<limit>"),
             ("disk_percent=90,", "\"\": it is not <metric>=<limit>"),
             ("disk=90", "\"disk=90\": there is no such metric"),
-            (
-                " disk_percent=90",
-                "\" disk_percent=90\": there is no such metric",
-            ),
-            (
-                "disk_percent=90,disk_percent=91",
-                "\"disk_percent=91\": it is named twice",
-            ),
-            (
-                "disk_percent=0",
-                "\"disk_percent=0\": the limit is not above 0",
-            ),
-            (
-                "disk_percent=-1",
-                "\"disk_percent=-1\": the limit is not above 0",
-            ),
-            (
-                "disk_percent=100.1",
-                "\"disk_percent=100.1\": the limit is above 100",
-            ),
+            (" disk_percent=90", "\" disk_percent=90\": there is no such metric"),
+            ("disk_percent=90,disk_percent=91", "\"disk_percent=91\": it is named twice"),
+            ("disk_percent=0", "\"disk_percent=0\": the limit is not above 0"),
+            ("disk_percent=-1", "\"disk_percent=-1\": the limit is not above 0"),
+            ("disk_percent=100.1", "\"disk_percent=100.1\": the limit is above 100"),
             ("load_1m=1e126", "\"load_1m=1e126\": the limit is too large"),
             ("load_1m=", "\"load_1m=\": the limit is not a number"),
             ("load_1m=inf", "\"load_1m=inf\": the limit is not a number"),
             ("load_1m=NaN", "\"load_1m=NaN\": the limit is not a number"),
             ("load_1m= 8", "\"load_1m= 8\": the limit is not a number"),
             ("load_1m=off", "\"load_1m=off\": the limit is not a number"),
-            (
-                "service:nginx=off,service:nginx=off",
-                "\"service:nginx=off\": it is named twice",
-            ),
+            ("service:nginx=off,service:nginx=off", "\"service:nginx=off\": it is named twice"),
             ("service=90", "\"service=90\": it can only be off"),
             ("duplicate=on", "\"duplicate=on\": it can only be off"),
             ("service:=off", "\"service:=off\": there is no such metric"),
-            (
-                "disk_percent:/a=101",
-                "\"disk_percent:/a=101\": the limit is above 100",
-            ),
+            ("disk_percent:/a=101", "\"disk_percent:/a=101\": the limit is above 100"),
         ] {
             let error = Limits::parse(list).map_err(|error| error.to_string());
             assert_eq!(error, Err(reason.to_owned()), "{list}");
@@ -469,9 +425,6 @@ mod tests {
         assert_eq!(applies("cpu_percent", Some(&own)), Some(95.0));
         assert_eq!(applies("load_1m", Some(&own)), Some(4.0));
         assert_eq!(applies("load_1m", None), None);
-        assert_eq!(
-            all.with(&own).to_string(),
-            "cpu_percent=95,disk_percent=off,load_1m=4"
-        );
+        assert_eq!(all.with(&own).to_string(), "cpu_percent=95,disk_percent=off,load_1m=4");
     }
 }

@@ -122,15 +122,7 @@ const fn gauge(
     description: &'static str,
     example: Number,
 ) -> Metric {
-    Metric {
-        name,
-        place: Place::Seed,
-        rule,
-        unit,
-        is_counter: false,
-        description,
-        example,
-    }
+    Metric { name, place: Place::Seed, rule, unit, is_counter: false, description, example }
 }
 
 const fn counter(
@@ -139,10 +131,7 @@ const fn counter(
     description: &'static str,
     example: u64,
 ) -> Metric {
-    Metric {
-        is_counter: true,
-        ..gauge(name, Rule::Count, unit, description, Whole(example))
-    }
+    Metric { is_counter: true, ..gauge(name, Rule::Count, unit, description, Whole(example)) }
 }
 
 impl Metric {
@@ -253,9 +242,7 @@ impl Metrics {
     /// The value of the metric with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Number> {
-        self.iter()
-            .find(|(metric, _)| metric.name == name)
-            .map(|(_, value)| value)
+        self.iter().find(|(metric, _)| metric.name == name).map(|(_, value)| value)
     }
 }
 

@@ -206,18 +206,13 @@ mod items {
         /// The same after it has been written.
         #[must_use]
         pub fn written(&self) -> Self {
-            Self {
-                entries: self.entries.clone(),
-                stored: self.value(),
-            }
+            Self { entries: self.entries.clone(), stored: self.value() }
         }
 
         #[must_use]
         pub fn get(&self, key: &Key) -> Option<&Problem> {
             let mut entries = self.entries.iter();
-            entries
-                .find(|(known, _)| known == key)
-                .map(|(_, problem)| problem)
+            entries.find(|(known, _)| known == key).map(|(_, problem)| problem)
         }
 
         /// The entries of which something is out, or may be.
@@ -269,9 +264,7 @@ mod items {
                 note,
             ];
             let members = members.into_iter().flatten();
-            M(members
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect())
+            M(members.map(|(name, value)| (name.to_owned(), value)).collect())
         }
     }
 }
@@ -295,15 +288,9 @@ mod tests {
             assert_eq!((key.kind(), key.name()), (kind, name), "{text}");
             assert_eq!(key.to_string(), text);
         }
-        for text in [
-            "",
-            "disk",
-            "disk_percent:",
-            "service",
-            "service:",
-            "cpu_percent:/",
-            "duplicate:web-1",
-        ] {
+        for text in
+            ["", "disk", "disk_percent:", "service", "service:", "cpu_percent:/", "duplicate:web-1"]
+        {
             assert_eq!(Key::parse(text), None, "{text}");
         }
     }
@@ -324,11 +311,7 @@ mod tests {
             let attribute = map([
                 (
                     "cpu_percent",
-                    map([
-                        ("since", time()),
-                        ("limit", N("90".to_owned())),
-                        ("rising", Bool(true)),
-                    ]),
+                    map([("since", time()), ("limit", N("90".to_owned())), ("rising", Bool(true))]),
                 ),
                 (
                     "disk_percent:/data",
@@ -340,30 +323,14 @@ mod tests {
                 ),
                 (
                     "service:nginx",
-                    map([
-                        ("since", time()),
-                        ("pending", Bool(true)),
-                        ("gone_since", time()),
-                    ]),
+                    map([("since", time()), ("pending", Bool(true)), ("gone_since", time())]),
                 ),
                 ("duplicate", map([("since", time())])),
             ]);
             let (problems, is_complete) = Problems::read(Some(&attribute));
             assert!(is_complete);
-            let keys: Vec<_> = problems
-                .entries
-                .iter()
-                .map(|(key, _)| key.to_string())
-                .collect();
-            assert_eq!(
-                keys,
-                [
-                    "cpu_percent",
-                    "disk_percent:/data",
-                    "service:nginx",
-                    "duplicate"
-                ]
-            );
+            let keys: Vec<_> = problems.entries.iter().map(|(key, _)| key.to_string()).collect();
+            assert_eq!(keys, ["cpu_percent", "disk_percent:/data", "service:nginx", "duplicate"]);
             assert_eq!(problems.announced().count(), 3);
             assert_eq!(problems.value(), Some(attribute.clone()));
             assert_eq!(problems.stored(), Some(&attribute));

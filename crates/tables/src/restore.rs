@@ -61,9 +61,8 @@ impl Table {
             _ => stored.clone(),
         };
         let missing = item.iter().filter(is_missing);
-        let mut attributes: Vec<_> = missing
-            .map(|(name, stored)| (name.clone(), value(name, stored)))
-            .collect();
+        let mut attributes: Vec<_> =
+            missing.map(|(name, stored)| (name.clone(), value(name, stored))).collect();
         attributes.sort_by(|(one, _), (other, _)| one.cmp(other));
         let restoration = Restoration {
             table: self,

@@ -54,8 +54,7 @@ impl Row {
         ] {
             item.insert(name.to_owned(), value);
         }
-        put.set_item(Some(item))
-            .condition_expression("attribute_not_exists(server_id)")
+        put.set_item(Some(item)).condition_expression("attribute_not_exists(server_id)")
     }
 
     /// Selects the rows of a server from a time on and before another, by its own clock, with these metrics only.

@@ -15,9 +15,7 @@ pub fn format(time: DateTime<Utc>) -> String {
 /// Reads a time. A person may have stored it in another form of RFC 3339.
 #[must_use]
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(text)
-        .ok()
-        .map(|time| time.to_utc())
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
 }
 
 /// A time that was read from a table. Conditions compare with the stored text.

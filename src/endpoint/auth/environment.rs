@@ -27,11 +27,7 @@ impl EnvironmentKeys {
         }
         let key =
             |(index, entry)| Key::parse(entry).ok_or(InvalidKeys::Malformed { entry: index + 1 });
-        list.split(',')
-            .enumerate()
-            .map(key)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        list.split(',').enumerate().map(key).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether the digest is among these. Takes the same time whichever digest matches, or if none does.
@@ -41,11 +37,7 @@ impl EnvironmentKeys {
 
     /// Whether a key with this digest may write for this server.
     pub(super) fn allows(&self, digest: &Digest, server_id: &ServerId) -> bool {
-        self.any(digest, |key| {
-            key.server_id
-                .as_ref()
-                .is_none_or(|bound| bound == server_id)
-        })
+        self.any(digest, |key| key.server_id.as_ref().is_none_or(|bound| bound == server_id))
     }
 
     /// Whether a key with this digest meets a condition. Always compares every key.
@@ -53,11 +45,7 @@ impl EnvironmentKeys {
         let matches = |key: &Key| {
             key.digest.as_slice().ct_eq(digest.as_ref()) & Choice::from(u8::from(condition(key)))
         };
-        self.0
-            .iter()
-            .map(matches)
-            .fold(Choice::from(0), |left, right| left | right)
-            .into()
+        self.0.iter().map(matches).fold(Choice::from(0), |left, right| left | right).into()
     }
 }
 
@@ -67,10 +55,7 @@ impl Key {
             Some((digest, server_id)) => (digest, Some(ServerId::new(server_id).ok()?)),
             None => (entry.trim(), None),
         };
-        let mut key = Self {
-            digest: [0; 32],
-            server_id,
-        };
+        let mut key = Self { digest: [0; 32], server_id };
         hex::decode_to_slice(digest, &mut key.digest).ok()?;
         Some(key)
     }
@@ -93,10 +78,7 @@ impl fmt::Display for InvalidKeys {
         match self {
             Self::Empty => f.write_str("it holds no digest"),
             Self::Malformed { entry } => {
-                write!(
-                    f,
-                    "entry {entry} is not 64 hex digits, alone or followed by :server_id"
-                )
+                write!(f, "entry {entry} is not 64 hex digits, alone or followed by :server_id")
             }
         }
     }

@@ -35,12 +35,7 @@ impl TableKeys {
     /// A table with this name. KnownKey keys are cached for `cache_for`; unknown keys are not cached.
     #[must_use]
     pub fn new(client: Client, name: String, cache_for: TimeDelta) -> Self {
-        Self {
-            client,
-            name,
-            cache_for,
-            known: Mutex::default(),
-        }
+        Self { client, name, cache_for, known: Mutex::default() }
     }
 
     /// Finds a key by its digest. Returns the only server that it may write for, and when the lookup started if there
@@ -77,11 +72,9 @@ impl TableKeys {
         let key = StoredKey::read(&item);
         match key.malformed.first() {
             Some(attribute) => Err(AuthError::Malformed(attribute)),
-            None => Ok(KnownKey {
-                server_id: key.server_id,
-                expires_at: key.expires_at,
-                read_at: now,
-            }),
+            None => {
+                Ok(KnownKey { server_id: key.server_id, expires_at: key.expires_at, read_at: now })
+            }
         }
     }
 

@@ -27,11 +27,7 @@ impl<T: Field> Field for Option<T> {
     const REQUIRED: bool = false;
 
     fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
-        if json.is_null() {
-            Some(None)
-        } else {
-            T::read(json, report).map(Some)
-        }
+        if json.is_null() { Some(None) } else { T::read(json, report).map(Some) }
     }
 
     fn absent(_: &mut Report) -> Option<Self> {
@@ -63,11 +59,7 @@ pub struct Report {
 
 impl Report {
     pub(super) fn new(root: &'static str) -> Self {
-        Self {
-            path: vec![root],
-            errors: Vec::new(),
-            invalid: None,
-        }
+        Self { path: vec![root], errors: Vec::new(), invalid: None }
     }
 
     /// Everything that is wrong, in the schema's order, or only [`Violation::JsonInvalid`].
@@ -109,8 +101,7 @@ impl Report {
 
     /// Records a violation in the field that is being read.
     pub(super) fn reject<T>(&mut self, violation: Violation) -> Option<T> {
-        self.errors
-            .push(FieldError::new(self.path.clone(), &violation));
+        self.errors.push(FieldError::new(self.path.clone(), &violation));
         None
     }
 
@@ -142,11 +133,7 @@ impl FieldError {
     }
 
     fn new(loc: Vec<&'static str>, violation: &Violation) -> Self {
-        Self {
-            code: violation.code(),
-            loc,
-            msg: violation.to_string(),
-        }
+        Self { code: violation.code(), loc, msg: violation.to_string() }
     }
 }
 
@@ -244,16 +231,12 @@ impl fmt::Display for Violation {
             Self::Missing => f.write_str("Field required"),
             Self::BoolType => f.write_str("Input should be a valid boolean"),
             Self::StringType => f.write_str("Input should be a valid string"),
-            Self::StringTooShort(min) => write!(
-                f,
-                "String should have at least {min} character{}",
-                plural(*min)
-            ),
-            Self::StringTooLong(max) => write!(
-                f,
-                "String should have at most {max} character{}",
-                plural(*max)
-            ),
+            Self::StringTooShort(min) => {
+                write!(f, "String should have at least {min} character{}", plural(*min))
+            }
+            Self::StringTooLong(max) => {
+                write!(f, "String should have at most {max} character{}", plural(*max))
+            }
             Self::StringPatternMismatch(pattern) => {
                 write!(f, "String should match pattern '{pattern}'")
             }

@@ -78,9 +78,7 @@ impl<'a> Json<'a> {
     /// Hands every element of an array to `each`; whether it is one.
     pub fn for_each(self, each: impl FnMut(Json<'a>)) -> bool {
         let elements = Elements(each, PhantomData);
-        Deserializer::from_str(self.0)
-            .deserialize_seq(elements)
-            .is_ok()
+        Deserializer::from_str(self.0).deserialize_seq(elements).is_ok()
     }
 }
 
@@ -88,9 +86,7 @@ impl<'a> Members<'a> {
     /// The member with this name.
     pub fn get(&self, name: &str) -> Option<Json<'a>> {
         let mut members = self.0.iter();
-        members
-            .find(|(known, _)| *known == name)
-            .map(|(_, json)| *json)
+        members.find(|(known, _)| *known == name).map(|(_, json)| *json)
     }
 }
 

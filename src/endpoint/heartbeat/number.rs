@@ -54,9 +54,8 @@ fn float(value: &Value<'_>, range: RangeInclusive<f64>) -> Result<f64, Violation
 /// Parses the number in a string. `nan` and `inf` are not numbers here.
 fn float_from_text(text: &str) -> Option<f64> {
     let text = text.trim();
-    let plain = text
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+    let plain =
+        text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
     if plain { text.parse().ok() } else { None }
 }
 
@@ -106,7 +105,5 @@ fn integer_from_text(text: &str) -> Result<u64, Violation> {
     if negative && digits.bytes().any(|digit| digit != b'0') {
         return Err(Violation::GreaterThanEqual);
     }
-    digits
-        .parse()
-        .map_err(|_| Violation::LessThanEqual(u64::MAX.to_string()))
+    digits.parse().map_err(|_| Violation::LessThanEqual(u64::MAX.to_string()))
 }

@@ -32,10 +32,7 @@ fn service(entry: Json<'_>) -> Option<Service> {
     let Ok(Value::String(status)) = members.get("status")?.value() else {
         return None;
     };
-    Some(Service {
-        status: ServiceStatus::parse(&status)?,
-        name: name(members.get("name")?)?,
-    })
+    Some(Service { status: ServiceStatus::parse(&status)?, name: name(members.get("name")?)? })
 }
 
 /// Keeps a service if it is among the first. Of two with one name, the worse one counts.
@@ -52,10 +49,7 @@ fn keep(services: &mut Services, service: Service) {
 
 /// Shortens the names. Two that become the same are one, the worse, and something was cut.
 fn shortened(services: Services) -> Services {
-    let mut short = Services {
-        is_cut: services.is_cut,
-        ..Services::default()
-    };
+    let mut short = Services { is_cut: services.is_cut, ..Services::default() };
     for service in services.not_running {
         let name = shorten(service.name, MAX_NAME);
         if short.not_running.iter().any(|known| known.name == name) {

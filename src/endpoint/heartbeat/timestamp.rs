@@ -33,10 +33,7 @@ fn from_text(text: &str) -> Result<DateTime<Utc>, Violation> {
         let time = DateTime::from_timestamp(read.timestamp_tz(), nanos);
         (read.date.year.into(), time)
     } else if let Ok(date) = speedate::Date::parse_str_rfc3339(text) {
-        (
-            date.year.into(),
-            DateTime::from_timestamp(date.timestamp(), 0),
-        )
+        (date.year.into(), DateTime::from_timestamp(date.timestamp(), 0))
     } else {
         let time = unix_time_from_text(text);
         (time.map_or(0, |time| time.year()), time)
@@ -64,17 +61,13 @@ fn from_number(number: &Number) -> Result<DateTime<Utc>, Violation> {
         (None, Some(float)) => float_unix_time(float),
         (None, None) => None,
     };
-    time.filter(|time| YEARS.contains(&time.year()))
-        .ok_or(Violation::DatetimeParsing)
+    time.filter(|time| YEARS.contains(&time.year())).ok_or(Violation::DatetimeParsing)
 }
 
 /// Reads a Unix time from a string that consists only of a decimal number.
 fn unix_time_from_text(text: &str) -> Option<DateTime<Utc>> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    if !unsigned
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.')
-    {
+    if !unsigned.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
         return None;
     }
     match text.parse::<i64>() {
@@ -93,9 +86,7 @@ fn unix_time(whole: i128, fraction: f64) -> Option<DateTime<Utc>> {
     let magnitude = (whole as f64 + fraction).abs();
     let micros_per_unit: u32 = if magnitude > 2e10 { 1_000 } else { 1_000_000 };
     let micros = (fraction * f64::from(micros_per_unit)).round() as i128;
-    let micros = whole
-        .checked_mul(micros_per_unit.into())?
-        .checked_add(micros)?;
+    let micros = whole.checked_mul(micros_per_unit.into())?.checked_add(micros)?;
     let time = DateTime::from_timestamp_micros(i64::try_from(micros).ok()?)?;
     (0..=9999).contains(&time.year()).then_some(time)
 }

@@ -23,11 +23,7 @@ const LIMITS: [&str; 4] = [
     "cpu_percent=90,duplicate=off,service=off",
     "none",
 ];
-const OWN: [&str; 3] = [
-    "none",
-    "disk_percent=80,service:b=off",
-    "load_5m=off,disk_percent:/=97",
-];
+const OWN: [&str; 3] = ["none", "disk_percent=80,service:b=off", "load_5m=off,disk_percent:/=97"];
 
 /// What is true of the server.
 #[derive(Clone)]
@@ -85,8 +81,7 @@ impl Truth {
             }
             8..11 => {
                 let name = SERVICES[random.usize(..SERVICES.len())];
-                self.services
-                    .insert(name, STATUSES[random.usize(..STATUSES.len())]);
+                self.services.insert(name, STATUSES[random.usize(..STATUSES.len())]);
             }
             11 => self.are_two = random.bool(),
             12 => self.lists = [random.u8(..4) > 0, random.u8(..4) > 0],
@@ -98,11 +93,7 @@ impl Truth {
     fn settle(&mut self) {
         let values = self.metrics.values_mut().chain(self.disks.values_mut());
         values.for_each(|value| {
-            let (full, scale) = if *value < 6.0 {
-                (99.0 / 20.0, 20.0)
-            } else {
-                (99.0, 1.0)
-            };
+            let (full, scale) = if *value < 6.0 { (99.0 / 20.0, 20.0) } else { (99.0, 1.0) };
             *value = if *value * scale > 90.0 { full } else { 1.0 };
         });
         self.is_alive = true;
@@ -137,10 +128,7 @@ impl Sent {
         not_running.sort();
         let is_cut = not_running.len() > 6;
         not_running.truncate(6);
-        let services = Services {
-            not_running,
-            is_cut,
-        };
+        let services = Services { not_running, is_cut };
         Self {
             at,
             metrics: Metrics::from_fn(|metric| {
@@ -251,10 +239,7 @@ impl World {
 
     fn limits(&self) -> (Limits, Limits) {
         let limits = Limits::parse(LIMITS[self.limits]).expect("limits");
-        (
-            limits,
-            Limits::parse_own(OWN[self.item.own]).expect("limits"),
-        )
+        (limits, Limits::parse_own(OWN[self.item.own]).expect("limits"))
     }
 
     fn happen(&mut self) {
@@ -352,11 +337,7 @@ impl World {
         let is_over = |value: f64, limit: f64, key: &Key| {
             let reached = entry(key).and_then(|problem| problem.limit);
             value
-                < if reached.is_none_or(|reached| reached == limit) {
-                    0.95 * limit
-                } else {
-                    limit
-                }
+                < if reached.is_none_or(|reached| reached == limit) { 0.95 * limit } else { limit }
         };
         let mut seen = Vec::new();
         for name in ["cpu_percent", DISK_PERCENT, "load_5m"] {
@@ -459,11 +440,7 @@ impl World {
         if words.is_empty() || steps_left <= 1 {
             return;
         }
-        let outcome = if is_bad && self.random.bool() {
-            self.random.u8(..3)
-        } else {
-            3
-        };
+        let outcome = if is_bad && self.random.bool() { self.random.u8(..3) } else { 3 };
         self.has_fault |= outcome < 3;
         let room = match outcome {
             0 => 0,
@@ -503,18 +480,12 @@ impl World {
     /// The subscriber is to take `disk_percent` for what it has become.
     fn hand_over(&mut self, sweep: &Sweep) {
         let whole = |problems: &Problems| {
-            problems
-                .entries
-                .iter()
-                .any(|(key, _)| key.to_string() == DISK_PERCENT)
+            problems.entries.iter().any(|(key, _)| key.to_string() == DISK_PERCENT)
         };
         let Some(ahead) = &sweep.judgement.ahead else {
             return;
         };
-        let has_words = sweep
-            .judgement
-            .words()
-            .any(|word| word.key.to_string() == DISK_PERCENT);
+        let has_words = sweep.judgement.words().any(|word| word.key.to_string() == DISK_PERCENT);
         if !whole(&sweep.judgement.known) || whole(ahead) || has_words {
             return;
         }
@@ -557,8 +528,7 @@ impl World {
                     && since(&self.high_since).is_none_or(|time| time < lasts)
                     && !self.has_fault
                 {
-                    self.broken
-                        .push(format!("{key} was announced too early at {at}"));
+                    self.broken.push(format!("{key} was announced too early at {at}"));
                 }
                 if !self.subscriber.open.insert(key.clone()) {
                     self.subscriber.repeated.push(key);
@@ -573,12 +543,10 @@ impl World {
                     End::Unwatched => false,
                 };
                 if too_early && is_metric && !self.has_fault {
-                    self.broken
-                        .push(format!("{key} ended too early at {at}: {end:?}"));
+                    self.broken.push(format!("{key} ended too early at {at}: {end:?}"));
                 }
                 if !self.subscriber.possible.contains(&key) {
-                    self.broken
-                        .push(format!("{key} ended at {at}, and was never said"));
+                    self.broken.push(format!("{key} ended at {at}, and was never said"));
                 }
                 if !self.subscriber.open.remove(&key) {
                     self.subscriber.repeated.push(format!("-{key}"));
@@ -645,10 +613,8 @@ impl World {
                 expected.insert(format!("{DISK_PERCENT}:{mount}"));
             }
         }
-        for Service { name, status } in sent
-            .services
-            .iter()
-            .flat_map(|services| &services.not_running)
+        for Service { name, status } in
+            sent.services.iter().flat_map(|services| &services.not_running)
         {
             if *status != ServiceStatus::Unknown && limits.watches_service(name, Some(&own)) {
                 expected.insert(format!("service:{name}"));
@@ -658,21 +624,16 @@ impl World {
             expected.insert("duplicate".to_owned());
         }
         let (problems, _) = Problems::read(self.item.problems.as_ref());
-        let entries: BTreeSet<_> = problems
-            .entries
-            .iter()
-            .map(|(key, _)| key.to_string())
-            .collect();
+        let entries: BTreeSet<_> =
+            problems.entries.iter().map(|(key, _)| key.to_string()).collect();
         let calm =
             |(_, problem): &(Key, Problem)| problem.stage == Stage::Said && problem.note.is_none();
         if !problems.entries.iter().all(calm) || entries != expected {
-            self.broken
-                .push(format!("the item holds {problems:?}, not {expected:?}"));
+            self.broken.push(format!("the item holds {problems:?}, not {expected:?}"));
         }
         if self.subscriber.open != expected {
             let open = &self.subscriber.open;
-            self.broken
-                .push(format!("the last words are {open:?}, not {expected:?}"));
+            self.broken.push(format!("the last words are {open:?}, not {expected:?}"));
         }
         if !self.has_fault && !self.subscriber.repeated.is_empty() {
             let repeated = &self.subscriber.repeated;
@@ -684,10 +645,8 @@ impl World {
 // C9.3 C9.4
 #[test]
 fn whatever_happens_the_last_word_is_true_and_nothing_ends_too_early() {
-    let seed = std::env::var("SEED").map_or_else(
-        |_| fastrand::u64(..),
-        |seed| seed.parse().expect("a number"),
-    );
+    let seed = std::env::var("SEED")
+        .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a number"));
     let runs = std::env::var("RUNS").map_or(80, |runs| runs.parse().expect("a number"));
     println!("SEED={seed}");
     let mut failed = 0;

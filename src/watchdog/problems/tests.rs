@@ -45,10 +45,9 @@ impl Server {
     }
 
     fn disks(&mut self, disks: &[(&str, f64)]) {
-        let disks = disks.iter().map(|(mount, percent)| Disk {
-            mount: (*mount).to_owned(),
-            percent: *percent,
-        });
+        let disks = disks
+            .iter()
+            .map(|(mount, percent)| Disk { mount: (*mount).to_owned(), percent: *percent });
         self.disks = Some(disks.collect());
     }
 
@@ -57,19 +56,14 @@ impl Server {
             status: ServiceStatus::parse(status).expect("a status"),
             name: (*name).to_owned(),
         });
-        self.services = Some(Services {
-            not_running: not_running.collect(),
-            is_cut: false,
-        });
+        self.services = Some(Services { not_running: not_running.collect(), is_cut: false });
     }
 
     /// Judges the server as of this minute, at which this reading was received.
     fn judge(&self, at: i64, received_at: i64) -> Option<Judgement> {
         let metrics = Metrics::from_fn(|metric| {
             let mut metrics = self.metrics.iter();
-            metrics
-                .find(|(name, _)| *name == metric.name)
-                .map(|(_, value)| Number::Float(*value))
+            metrics.find(|(name, _)| *name == metric.name).map(|(_, value)| Number::Float(*value))
         });
         let reading = Reading {
             received_at: minute(received_at),
@@ -116,43 +110,26 @@ const EVIDENCE: [(&str, Option<&str>, &str); 5] = [
 
 /// What the entry becomes if all goes well, and what is said.
 fn outcome(known: Option<(Stage, Option<Note>)>, evidence: &str, lasts: &str) -> String {
-    let (_, value, limits) = EVIDENCE
-        .into_iter()
-        .find(|(name, ..)| *name == evidence)
-        .expect("evidence");
+    let (_, value, limits) =
+        EVIDENCE.into_iter().find(|(name, ..)| *name == evidence).expect("evidence");
     let mut server = Server::new(&format!("{limits}{lasts}"));
     if let Some(value) = value {
         server.metric("disk_percent", value.parse().expect("a number"));
     }
     if let Some((stage, note)) = known {
-        let problem = Problem {
-            since: minute(0),
-            limit: Some(90.0),
-            stage,
-            note,
-        };
+        let problem = Problem { since: minute(0), limit: Some(90.0), stage, note };
         let key = Key::parse("disk_percent").expect("a key");
         server.problems = Problems::default().with(vec![(key, problem)]).written();
     }
     let before = server.entry("disk_percent").cloned();
     let judgement = server.judge(10, 10);
-    let ahead = judgement
-        .as_ref()
-        .and_then(|judgement| judgement.ahead.clone());
+    let ahead = judgement.as_ref().and_then(|judgement| judgement.ahead.clone());
     let said = server.sweep(10);
     let is_written_ahead = ahead.is_some_and(|ahead| {
-        ahead
-            .entries
-            .iter()
-            .any(|(_, problem)| problem.stage == Stage::Pending)
+        ahead.entries.iter().any(|(_, problem)| problem.stage == Stage::Pending)
     });
-    let is_pending = before
-        .as_ref()
-        .is_some_and(|before| before.stage == Stage::Pending);
-    assert!(
-        said.is_empty() || is_written_ahead || is_pending,
-        "what is said is written ahead"
-    );
+    let is_pending = before.as_ref().is_some_and(|before| before.stage == Stage::Pending);
+    assert!(said.is_empty() || is_written_ahead || is_pending, "what is said is written ahead");
     let said = said.first().map(|word| match word.end {
         None => "say",
         Some(End::Solved) => "solved",
@@ -177,20 +154,11 @@ fn outcome(known: Option<(Stage, Option<Note>)>, evidence: &str, lasts: &str) ->
     });
     let parts = [said.map(str::to_owned), entry];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    if parts.is_empty() {
-        "–".to_owned()
-    } else {
-        parts.join(", ")
-    }
+    if parts.is_empty() { "–".to_owned() } else { parts.join(", ") }
 }
 
 /// A row of the table: its name, the entry, the duration of the limit, and what follows from each evidence.
-type Row<'a> = (
-    &'a str,
-    Option<(Stage, Option<Note>)>,
-    &'a str,
-    [&'a str; 5],
-);
+type Row<'a> = (&'a str, Option<(Stage, Option<Note>)>, &'a str, [&'a str; 5]);
 
 // C9.3: the table, with a reading at minute 10.
 #[test]
@@ -216,11 +184,7 @@ fn every_cell_of_the_table_is_as_it_says() {
     ];
     for (name, known, lasts, cells) in rows {
         for ((evidence, ..), expected) in EVIDENCE.into_iter().zip(cells) {
-            assert_eq!(
-                outcome(known, evidence, lasts),
-                expected,
-                "{name}, {evidence}"
-            );
+            assert_eq!(outcome(known, evidence, lasts), expected, "{name}, {evidence}");
         }
     }
 }
@@ -251,11 +215,7 @@ fn what_is_written_ahead_survives_a_crash_at_any_step() {
     let judgement = server.judge(18, 18).expect("a judgement");
     server.problems = judgement.ahead.clone().expect("a write").written();
     server.metric("disk_percent", 95.0);
-    assert_eq!(
-        server.said(19),
-        ["disk_percent"],
-        "its end may have been published"
-    );
+    assert_eq!(server.said(19), ["disk_percent"], "its end may have been published");
 }
 
 // C8.6 C9.7: what was not said is not recorded.
@@ -264,9 +224,7 @@ fn what_was_not_said_is_said_by_the_next_sweep() {
     let mut server = Server::new("disk_percent=90");
     server.services(&[("cron", "failed"), ("nginx", "failed")]);
     let judgement = server.judge(0, 0).expect("a judgement");
-    server.problems = judgement
-        .after(|word| word.key == Key::Service("cron".to_owned()))
-        .written();
+    server.problems = judgement.after(|word| word.key == Key::Service("cron".to_owned())).written();
     assert_eq!(server.said(1), ["service:nginx"]);
     assert_eq!(server.said(2), [""; 0]);
 
@@ -274,9 +232,7 @@ fn what_was_not_said_is_said_by_the_next_sweep() {
     server.said(3);
     let judgement = server.judge(18, 18).expect("a judgement");
     assert_eq!(judgement.words().count(), 2);
-    server.problems = judgement
-        .after(|word| word.key == Key::Service("cron".to_owned()))
-        .written();
+    server.problems = judgement.after(|word| word.key == Key::Service("cron".to_owned())).written();
     assert_eq!(server.said(19), ["-service:nginx"]);
     assert_eq!(server.problems.entries, []);
 }
@@ -310,10 +266,7 @@ fn a_limit_that_has_to_last_counts_from_reading_to_reading() {
         assert_eq!(server.said(at), [""; 0], "{at}");
     }
     let words = server.sweep(10);
-    assert_eq!(
-        words.iter().map(|word| word.since).collect::<Vec<_>>(),
-        [minute(0)]
-    );
+    assert_eq!(words.iter().map(|word| word.since).collect::<Vec<_>>(), [minute(0)]);
     // A sweep without a new reading proves nothing.
     let mut server = Server::new("cpu_percent=90/10m");
     server.metric("cpu_percent", 95.0);
@@ -321,11 +274,7 @@ fn a_limit_that_has_to_last_counts_from_reading_to_reading() {
     assert_eq!(server.judge(9, 0), None);
     // Nor does one that judges another limit, if the limit changes.
     server.own("cpu_percent=94");
-    assert_eq!(
-        server.said(1),
-        ["cpu_percent"],
-        "it has no duration any more"
-    );
+    assert_eq!(server.said(1), ["cpu_percent"], "it has no duration any more");
 }
 
 // C9.3: while a server is not judged.
@@ -346,18 +295,9 @@ fn what_has_not_lasted_is_forgotten_while_a_server_is_not_judged() {
     // A reading that is not fresh says nothing about what a reading says, but a duplicate needs none.
     let judgement = server.judge(11, 0).expect("a judgement");
     let after = judgement.ahead.clone().expect("a write");
-    let keys: Vec<_> = after
-        .entries
-        .iter()
-        .map(|(key, _)| key.to_string())
-        .collect();
+    let keys: Vec<_> = after.entries.iter().map(|(key, _)| key.to_string()).collect();
     assert_eq!(keys, ["disk_percent", "duplicate"]);
-    assert_eq!(
-        server
-            .judge(10, 0)
-            .map(|judgement| judgement.words().count()),
-        None
-    );
+    assert_eq!(server.judge(10, 0).map(|judgement| judgement.words().count()), None);
 }
 
 // C9.3: services.
@@ -374,10 +314,7 @@ fn a_service_is_over_when_it_is_missing_from_a_whole_list() {
         ("x", "unknown"),
     ]);
     let words = server.sweep(0);
-    let said: Vec<_> = words
-        .iter()
-        .map(|word| (word.key.to_string(), word.value))
-        .collect();
+    let said: Vec<_> = words.iter().map(|word| (word.key.to_string(), word.value)).collect();
     let status = |status: &str| ServiceStatus::parse(status).map(Value::Status);
     assert_eq!(
         said,
@@ -388,33 +325,18 @@ fn a_service_is_over_when_it_is_missing_from_a_whole_list() {
     );
     let note = |server: &Server| server.entry("service:nginx").and_then(|entry| entry.note);
     for (services, is_cut, expected) in [
-        (
-            Some(&[("nginx", "unknown")][..]),
-            false,
-            Some(Note::Gone(minute(1))),
-        ),
+        (Some(&[("nginx", "unknown")][..]), false, Some(Note::Gone(minute(1)))),
         (Some(&[]), false, Some(Note::Better(minute(1)))),
         (Some(&[]), true, Some(Note::Gone(minute(1)))),
-        (
-            Some(&[("nginx", "running")]),
-            true,
-            Some(Note::Better(minute(1))),
-        ),
+        (Some(&[("nginx", "running")]), true, Some(Note::Better(minute(1)))),
         (None, false, Some(Note::Gone(minute(1)))),
         (Some(&[("nginx", "stopped")]), false, None),
     ] {
         server.services = None;
-        services
-            .into_iter()
-            .for_each(|services| server.services(services));
-        server
-            .services
-            .iter_mut()
-            .for_each(|services| services.is_cut = is_cut);
+        services.into_iter().for_each(|services| server.services(services));
+        server.services.iter_mut().for_each(|services| services.is_cut = is_cut);
         let judgement = server.judge(1, 1);
-        let entries = judgement
-            .as_ref()
-            .map(|judgement| judgement.after(|_| true));
+        let entries = judgement.as_ref().map(|judgement| judgement.after(|_| true));
         let after = Server {
             problems: entries.unwrap_or_else(|| server.problems.clone()),
             ..Server::new("none")
@@ -429,35 +351,22 @@ fn a_file_system_that_is_missing_from_the_three_fullest_is_no_fuller_than_the_le
     let mut server = Server::new("disk_percent=90,disk_percent:/backup=97");
     server.disks(&[("/data", 93.1), ("/backup", 96.0), ("/", 20.0)]);
     let words = server.sweep(0);
-    assert_eq!(
-        words.iter().map(in_short).collect::<Vec<_>>(),
-        ["disk_percent:/data"]
-    );
+    assert_eq!(words.iter().map(in_short).collect::<Vec<_>>(), ["disk_percent:/data"]);
     assert_eq!(words[0].value, Some(Value::Number(Number::Float(93.1))));
     assert_eq!(words[0].limit, Some(90.0));
     for (disks, expected) in [
-        (
-            &[("/a", 85.4), ("/b", 99.0), ("/", 99.0)][..],
-            Some(Note::Better(minute(1))),
-        ),
-        (
-            &[("/a", 85.5), ("/b", 99.0), ("/", 99.0)],
-            Some(Note::Gone(minute(1))),
-        ),
+        (&[("/a", 85.4), ("/b", 99.0), ("/", 99.0)][..], Some(Note::Better(minute(1)))),
+        (&[("/a", 85.5), ("/b", 99.0), ("/", 99.0)], Some(Note::Gone(minute(1)))),
         (&[("/a", 20.0), ("/", 20.0)], Some(Note::Gone(minute(1)))),
         (&[], Some(Note::Gone(minute(1)))),
         (&[("/data", 85.4)], Some(Note::Better(minute(1)))),
         (&[("/data", 85.5)], None),
     ] {
-        let mut server = Server {
-            problems: server.problems.clone(),
-            ..Server::new("disk_percent=90")
-        };
+        let mut server =
+            Server { problems: server.problems.clone(), ..Server::new("disk_percent=90") };
         server.disks(disks);
         server.said(1);
-        let note = server
-            .entry("disk_percent:/data")
-            .and_then(|entry| entry.note);
+        let note = server.entry("disk_percent:/data").and_then(|entry| entry.note);
         assert_eq!(note, expected, "{disks:?}");
     }
 }
@@ -471,10 +380,7 @@ fn disk_percent_is_judged_unless_its_file_system_is_listed() {
         (Some(&[("/", 20.0)]), &[]),
         (Some(&[("/", 95.0)]), &["disk_percent:/"]),
         (Some(&[("/data", 95.1)]), &["disk_percent:/data"]),
-        (
-            Some(&[("/data", 95.2)]),
-            &["disk_percent", "disk_percent:/data"],
-        ),
+        (Some(&[("/data", 95.2)]), &["disk_percent", "disk_percent:/data"]),
     ] {
         let mut server = Server::new("disk_percent=90");
         server.metric("disk_percent", 95.0);
@@ -514,9 +420,7 @@ fn the_entry_of_disk_percent_is_handed_over_without_a_word() {
     assert_eq!(server.said(12), [""; 0]);
     assert_eq!(server.problems.entries.len(), 1);
     assert_eq!(
-        server
-            .entry("disk_percent:/")
-            .map(|entry| (entry.since, entry.stage)),
+        server.entry("disk_percent:/").map(|entry| (entry.since, entry.stage)),
         Some((minute(0), Stage::Said))
     );
 }
@@ -538,10 +442,7 @@ fn two_senders_are_announced_once_their_return_has_been_renewed() {
     }
     server.duplicate_at = Some(10);
     let words = server.sweep(11);
-    assert_eq!(
-        words.iter().map(in_short).collect::<Vec<_>>(),
-        ["duplicate"]
-    );
+    assert_eq!(words.iter().map(in_short).collect::<Vec<_>>(), ["duplicate"]);
     assert_eq!((words[0].since, &words[0].value), (minute(0), &None));
     for at in 12..86 {
         assert_eq!(server.said(at), [""; 0], "{at}");
@@ -586,24 +487,14 @@ fn messages(limits: &str, metric: &'static str, minutes: i64, value: impl Fn(i64
 #[test]
 fn a_value_that_wavers_is_said_once() {
     let turns = |high, low| move |at: i64| if at % 2 == 0 { high } else { low };
-    assert_eq!(
-        messages("cpu_percent=90", "cpu_percent", 30, turns(95.0, 20.0)),
-        1
-    );
-    assert_eq!(
-        messages("cpu_percent=90/10m", "cpu_percent", 30, turns(95.0, 20.0)),
-        0
-    );
+    assert_eq!(messages("cpu_percent=90", "cpu_percent", 30, turns(95.0, 20.0)), 1);
+    assert_eq!(messages("cpu_percent=90/10m", "cpu_percent", 30, turns(95.0, 20.0)), 0);
     assert_eq!(messages("load_15m=4", "load_15m", 30, turns(4.1, 3.7)), 1);
     let fives = |at: i64| if at / 5 % 2 == 0 { 91.0 } else { 84.0 };
     assert_eq!(messages("disk_percent=90", "disk_percent", 60, fives), 1);
     for period in 2..=30 {
         let waver = |at: i64| {
-            if 2 * (at % period) < period {
-                95.0
-            } else {
-                20.0
-            }
+            if 2 * (at % period) < period { 95.0 } else { 20.0 }
         };
         let said = messages("cpu_percent=90", "cpu_percent", 24 * 60, waver);
         assert_eq!(said, 1, "a period of {period} minutes");
@@ -623,8 +514,5 @@ fn a_full_disk_that_vanishes_is_not_announced_as_solved() {
         assert_eq!(server.said(at), [""; 0], "{at}");
     }
     let words = server.sweep(1441);
-    assert_eq!(
-        (words.len(), words[0].end, &words[0].value),
-        (1, Some(End::Gone), &None)
-    );
+    assert_eq!((words.len(), words[0].end, &words[0].value), (1, Some(End::Gone), &None));
 }

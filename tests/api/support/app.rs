@@ -195,11 +195,7 @@ pub fn with(field: &str, value: Value) -> Value {
 }
 
 pub fn text(attribute: &AttributeValue) -> String {
-    attribute
-        .as_s()
-        .or_else(|_| attribute.as_n())
-        .unwrap()
-        .clone()
+    attribute.as_s().or_else(|_| attribute.as_n()).unwrap().clone()
 }
 
 /// The size of an item, as DynamoDB bills it: names and strings in UTF-8, a number one byte for two digits and one more, a
@@ -217,7 +213,5 @@ pub fn size(item: &Item) -> usize {
             other => panic!("{other:?}"),
         }
     }
-    item.iter()
-        .map(|(name, attribute)| name.len() + value(attribute))
-        .sum()
+    item.iter().map(|(name, attribute)| name.len() + value(attribute)).sum()
 }

@@ -17,10 +17,7 @@ impl Default for Log {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = heartbeat::log::subscriber(Level::DEBUG, move || writer.clone());
-        Self {
-            lines,
-            dispatch: subscriber.into(),
-        }
+        Self { lines, dispatch: subscriber.into() }
     }
 }
 
@@ -39,10 +36,7 @@ impl Log {
         for secret in [KEY, DIGEST, &key, &token, &body] {
             // A short text may be in the log by chance.
             let is_short = secret.len() <= 8;
-            assert!(
-                is_short || !log.contains(secret),
-                "{secret:?} is in the log: {log}"
-            );
+            assert!(is_short || !log.contains(secret), "{secret:?} is in the log: {log}");
         }
         answer
     }

@@ -24,10 +24,7 @@ struct Trouble {
 fn simulate(offsets: &[i64], trouble: &Trouble, until: i64) -> Vec<(usize, i64)> {
     let mut offline = Vec::new();
     let mut memory = stored_memory(&Memory::default());
-    for now in (0..until)
-        .step_by(60)
-        .filter(|now| !trouble.sweeps.contains(now))
-    {
+    for now in (0..until).step_by(60).filter(|now| !trouble.sweeps.contains(now)) {
         let mut review = Review::new(rules(600), None, at(now));
         review.add(&memory);
         for (number, offset) in offsets.iter().enumerate() {

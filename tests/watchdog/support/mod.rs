@@ -72,11 +72,7 @@ impl TestWatchdog {
         let mut settings = settings(&tables.servers, &topic.url);
         for (name, value) in changed {
             // The table has a name of its own for each test.
-            let value = if *value == OWN_METRICS {
-                &tables.metrics
-            } else {
-                *value
-            };
+            let value = if *value == OWN_METRICS { &tables.metrics } else { *value };
             settings.insert((*name).to_owned(), value.to_owned());
         }
         let config = read(&settings);
@@ -139,14 +135,9 @@ impl TestWatchdog {
 
     /// Sets or removes one attribute.
     pub async fn set(&self, server_id: &str, name: &str, value: Option<&str>) {
-        let update = self
-            .tables
-            .client
-            .update_item()
-            .table_name(&self.tables.servers);
-        let update = update
-            .key("server_id", text(server_id))
-            .expression_attribute_names("#name", name);
+        let update = self.tables.client.update_item().table_name(&self.tables.servers);
+        let update =
+            update.key("server_id", text(server_id)).expression_attribute_names("#name", name);
         let update = match value {
             Some(value) => update
                 .update_expression("SET #name = :value")
@@ -181,11 +172,7 @@ impl TestWatchdog {
 
 /// A state as [`TestWatchdog::state`] returns it.
 pub fn state(status: &str, since: Option<i64>, announced: Option<i64>) -> [Option<String>; 3] {
-    [
-        Some(status.to_owned()),
-        since.map(stored),
-        announced.map(stored),
-    ]
+    [Some(status.to_owned()), since.map(stored), announced.map(stored)]
 }
 
 /// The state of a server about whose absence something may have been published.
@@ -196,7 +183,5 @@ pub fn pending(status: &str, since: i64) -> [Option<String>; 3] {
 
 /// The lines with this message.
 pub fn lines<'a>(log: &'a [Value], message: &str) -> Vec<&'a Value> {
-    log.iter()
-        .filter(|line| line["message"] == message)
-        .collect()
+    log.iter().filter(|line| line["message"] == message).collect()
 }

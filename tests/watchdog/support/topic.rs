@@ -78,9 +78,8 @@ async fn publish(State(shared): State<Arc<Mutex<Shared>>>, body: String) -> Resp
         Behavior::Hangs => std::future::pending().await,
         Behavior::Accepts | Behavior::LosesAnswers | Behavior::AcceptsAndHangs => {}
     }
-    let parameters: HashMap<String, String> = form_urlencoded::parse(body.as_bytes())
-        .into_owned()
-        .collect();
+    let parameters: HashMap<String, String> =
+        form_urlencoded::parse(body.as_bytes()).into_owned().collect();
     let message: Value = serde_json::from_str(&parameters["Message"]).unwrap();
     shared.lock().unwrap().published.push(Published {
         default: serde_json::from_str(message["default"].as_str().unwrap()).unwrap(),

@@ -74,12 +74,7 @@ pub struct Past {
 impl History {
     pub fn as_json(&self) -> Value {
         let places = self.0.iter().map(|(place, past)| {
-            json!([
-                place.device,
-                place.mount_point,
-                past.was_writable,
-                past.errors
-            ])
+            json!([place.device, place.mount_point, past.was_writable, past.errors])
         });
         places.collect()
     }
@@ -87,14 +82,8 @@ impl History {
     pub fn parse(json: &Value) -> Option<Self> {
         let places = json.as_array()?.iter().map(|place| {
             let text = |index: usize| place[index].as_str().map(str::to_owned);
-            let past = Past {
-                was_writable: place[2].as_bool()?,
-                errors: place[3].as_u64(),
-            };
-            let place = Place {
-                device: text(0)?,
-                mount_point: text(1)?,
-            };
+            let past = Past { was_writable: place[2].as_bool()?, errors: place[3].as_u64() };
+            let place = Place { device: text(0)?, mount_point: text(1)? };
             Some((place, past))
         });
         places.collect::<Option<_>>().map(Self)
@@ -107,30 +96,17 @@ mod tests {
 
     #[test]
     fn what_only_the_superuser_may_use_is_not_used() {
-        let usage = Usage {
-            total: 100,
-            used: 13,
-            available: 82,
-        };
+        let usage = Usage { total: 100, used: 13, available: 82 };
         assert_eq!(usage.percent().map(f64::round), Some(14.0));
-        let empty = Usage {
-            total: 0,
-            used: 0,
-            available: 0,
-        };
+        let empty = Usage { total: 0, used: 0, available: 0 };
         assert_eq!(empty.percent(), None);
     }
 
     #[test]
     fn a_history_survives_as_json() {
-        let place = |device: &str| Place {
-            device: device.to_owned(),
-            mount_point: "/data".to_owned(),
-        };
-        let past = |was_writable, errors| Past {
-            was_writable,
-            errors,
-        };
+        let place =
+            |device: &str| Place { device: device.to_owned(), mount_point: "/data".to_owned() };
+        let past = |was_writable, errors| Past { was_writable, errors };
         let history = History(HashMap::from([
             (place("8:1"), past(true, None)),
             (place("8:2"), past(false, Some(3))),

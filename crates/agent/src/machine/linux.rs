@@ -44,9 +44,7 @@ impl System {
     pub fn read(&mut self, readings: &mut Readings) {
         let mounts = mount::read();
         readings.cpu(one_line(self.cpu.percent()));
-        readings.memory(one_line(memory::read(
-            mounts.as_deref().unwrap_or_default(),
-        )));
+        readings.memory(one_line(memory::read(mounts.as_deref().unwrap_or_default())));
         readings.load(one_line(load::average()));
         readings.uptime(one_line(load::uptime()));
         readings.network(one_line(network::read()));

@@ -15,11 +15,7 @@ pub struct System {
 
 impl System {
     pub fn new(disks: Vec<OsString>, _services: Vec<String>) -> Self {
-        Self {
-            chosen: disks,
-            history: History::default(),
-            system: None,
-        }
+        Self { chosen: disks, history: History::default(), system: None }
     }
 
     pub fn read(&mut self, readings: &mut Readings) {
@@ -51,19 +47,14 @@ impl System {
         readings.network(networks.map(|networks| {
             let outside = || networks.iter().filter(|(name, _)| !name.starts_with("lo"));
             let received = outside().map(|(_, network)| network.total_received()).sum();
-            let sent = outside()
-                .map(|(_, network)| network.total_transmitted())
-                .sum();
+            let sent = outside().map(|(_, network)| network.total_transmitted()).sum();
             (received, sent)
         }));
         match Disks::new_with_refreshed_list() {
             Err(reason) => readings.problems.push(Problem::not_read("disk", reason)),
             Ok(disks) => {
                 let file_systems = disks.iter().filter(|disk| {
-                    let is_chosen = self
-                        .chosen
-                        .iter()
-                        .any(|chosen| disk.mount_point() == chosen);
+                    let is_chosen = self.chosen.iter().any(|chosen| disk.mount_point() == chosen);
                     (is_chosen || self.chosen.is_empty()) && !disk.is_read_only()
                 });
                 let file_systems = file_systems.map(|disk| FileSystem {

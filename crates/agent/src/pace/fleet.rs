@@ -114,10 +114,7 @@ fn after_outage(agents: u32, time: Duration) -> Outcome {
         });
         queue.push(Reverse((start, number)));
     }
-    let mut throttle = Throttle {
-        tokens: BURST,
-        filled: Duration::ZERO,
-    };
+    let mut throttle = Throttle { tokens: BURST, filled: Duration::ZERO };
     let end = INTERVAL + time;
     let (mut attempts, mut throttled) = (0, 0);
     while let Some(Reverse((now, number))) = queue.pop().filter(|Reverse((now, _))| *now < end) {
@@ -139,10 +136,7 @@ fn after_outage(agents: u32, time: Duration) -> Outcome {
     Outcome {
         silent: fleet.iter().filter(|agent| agent.was_silent).count(),
         throttled: percent(throttled, attempts),
-        kept: percent(
-            fleet.iter().map(|agent| agent.kept).sum(),
-            agents * (KEPT + 1),
-        ),
+        kept: percent(fleet.iter().map(|agent| agent.kept).sum(), agents * (KEPT + 1)),
     }
 }
 
@@ -151,11 +145,7 @@ fn after_outage(agents: u32, time: Duration) -> Outcome {
 #[test]
 fn a_fleet_of_forty_servers_for_each_request_per_second_outlives_an_outage() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let expected = Outcome {
-        silent: 0,
-        throttled: 53,
-        kept: 75,
-    };
+    let expected = Outcome { silent: 0, throttled: 53, kept: 75 };
     assert_eq!(after_outage(8000, minutes(30)), expected);
     let crowded = after_outage(10_000, minutes(10));
     assert!(crowded.silent < 10, "{crowded:?}");

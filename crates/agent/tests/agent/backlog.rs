@@ -24,9 +24,7 @@ fn is_backlog(heartbeat: &Received) -> bool {
 fn be_away(endpoint: &Endpoint, heartbeats: usize) -> Vec<Received> {
     let measured = || {
         let received = endpoint.received();
-        let keys = received
-            .iter()
-            .map(|heartbeat| heartbeat.idempotency_key.clone());
+        let keys = received.iter().map(|heartbeat| heartbeat.idempotency_key.clone());
         keys.collect::<HashSet<_>>().len()
     };
     wait_until("heartbeats", || measured() > heartbeats);
@@ -35,9 +33,7 @@ fn be_away(endpoint: &Endpoint, heartbeats: usize) -> Vec<Received> {
     let last = received.last().unwrap().idempotency_key.clone();
     // The last one may still get through.
     let failed = received.into_iter();
-    failed
-        .filter(|heartbeat| heartbeat.idempotency_key != last)
-        .collect()
+    failed.filter(|heartbeat| heartbeat.idempotency_key != last).collect()
 }
 
 fn start_while_away(arguments: &[&str], script: Vec<Step>) -> (Endpoint, Child) {
@@ -66,26 +62,12 @@ fn a_backlog_follows_the_live_heartbeat() {
         let taken = |heartbeat: &Received| heartbeat.body["timestamp"].as_str().unwrap().to_owned();
         assert!(taken(kept) < taken(next), "oldest first");
         let pause = next.at - kept.at;
-        assert!(
-            pause >= Duration::from_millis(490),
-            "at most two per second: {pause:?}"
-        );
-        let original = failed
-            .iter()
-            .find(|failed| failed.idempotency_key == kept.idempotency_key);
-        let mut body = original
-            .expect("the id of the attempts that failed")
-            .body
-            .clone();
+        assert!(pause >= Duration::from_millis(490), "at most two per second: {pause:?}");
+        let original = failed.iter().find(|failed| failed.idempotency_key == kept.idempotency_key);
+        let mut body = original.expect("the id of the attempts that failed").body.clone();
         body["backlog"] = true.into();
         // Only the metrics are of a moment that has passed.
-        for present in [
-            "agent_version",
-            "boot_id",
-            "filesystems",
-            "server_guid",
-            "services",
-        ] {
+        for present in ["agent_version", "boot_id", "filesystems", "server_guid", "services"] {
             body.as_object_mut().unwrap().remove(present);
         }
         assert_eq!(kept.body, body);
@@ -101,9 +83,7 @@ fn a_slow_backlog_does_not_delay_a_live_heartbeat() {
     let failed = be_away(&endpoint, 4).len();
     let live = || {
         let received = endpoint.received().into_iter().skip(failed + 1);
-        received
-            .filter(|heartbeat| !is_backlog(heartbeat))
-            .collect::<Vec<_>>()
+        received.filter(|heartbeat| !is_backlog(heartbeat)).collect::<Vec<_>>()
     };
     wait_until("live heartbeats", || live().len() >= 6);
     stop(child);
@@ -125,14 +105,7 @@ fn live_between(received: &[Received], from: usize, to: usize) -> usize {
 #[test]
 fn a_heartbeat_of_the_backlog_is_dropped_if_it_is_rejected_and_waits_for_the_next_live_one_otherwise()
  {
-    let cases = [
-        (413, true),
-        (415, true),
-        (422, true),
-        (401, false),
-        (429, false),
-        (500, false),
-    ];
+    let cases = [(413, true), (415, true), (422, true), (401, false), (429, false), (500, false)];
     let started = cases.map(|(code, is_dropped)| {
         let (endpoint, child) = start_while_away(&[], vec![]);
         *endpoint.backlog_step.lock().unwrap() = Some(status(code));
@@ -177,10 +150,7 @@ fn a_backlog_waits_until_a_live_heartbeat_is_accepted_at_its_first_attempt() {
     let received = endpoint.received();
     let first = received.iter().position(is_backlog).unwrap();
     let live = received[first - 1].idempotency_key.clone();
-    let attempts_of_it = received
-        .iter()
-        .filter(|one| one.idempotency_key == live)
-        .count();
+    let attempts_of_it = received.iter().filter(|one| one.idempotency_key == live).count();
     assert_eq!(attempts_of_it, 1);
     let last_failed = &received[failed - 1].idempotency_key;
     assert_ne!(live, *last_failed, "it needed another attempt");
@@ -200,10 +170,7 @@ fn an_answer_that_is_not_about_this_heartbeat_keeps_it() {
         stop(child);
         let received = endpoint.received();
         let first = &received[0].idempotency_key;
-        let position = received
-            .iter()
-            .skip(1)
-            .position(|one| one.idempotency_key == *first);
+        let position = received.iter().skip(1).position(|one| one.idempotency_key == *first);
         let again = &received[position.unwrap() + 1];
         assert!(is_backlog(again), "{code}: no other attempt in that minute");
     }

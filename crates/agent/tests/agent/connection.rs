@@ -57,9 +57,7 @@ impl SecureEndpoint {
                 let (config, received) = (config.clone(), received.clone());
                 thread::spawn(move || {
                     let tls = ServerConnection::new(config).unwrap();
-                    serve(StreamOwned::new(tls, peer.unwrap()), &received, &|_, _| {
-                        status(200)
-                    });
+                    serve(StreamOwned::new(tls, peer.unwrap()), &received, &|_, _| status(200));
                 });
             }
         });
@@ -79,16 +77,10 @@ impl SecureEndpoint {
 
 /// The store of a machine that trusts another authority.
 fn other_authority() -> String {
-    let file = format!(
-        "{}/other-{:?}.pem",
-        env!("CARGO_TARGET_TMPDIR"),
-        thread::current().id()
-    );
+    let file = format!("{}/other-{:?}.pem", env!("CARGO_TARGET_TMPDIR"), thread::current().id());
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params
-        .distinguished_name
-        .push(rcgen::DnType::CommonName, "another authority");
+    params.distinguished_name.push(rcgen::DnType::CommonName, "another authority");
     let key = KeyPair::generate().unwrap();
     fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
     file
@@ -119,24 +111,14 @@ fn an_untrusted_certificate_is_said_at_once_and_not_retried() {
 #[test]
 fn a_ca_file_that_cannot_be_used_is_said_at_once() {
     let endpoint = SecureEndpoint::start("unusable");
-    for (content, reason) in [
-        (None, "cannot be read"),
-        (Some("nothing"), "holds no certificate"),
-    ] {
-        let file = format!(
-            "{}/unusable-{}.pem",
-            env!("CARGO_TARGET_TMPDIR"),
-            content.is_some()
-        );
+    for (content, reason) in [(None, "cannot be read"), (Some("nothing"), "holds no certificate")] {
+        let file = format!("{}/unusable-{}.pem", env!("CARGO_TARGET_TMPDIR"), content.is_some());
         if let Some(content) = content {
             fs::write(&file, content).unwrap();
         }
         let run = run(endpoint.agent().args(["--ca-file", &file]));
         assert_eq!(run.code, 1);
-        assert!(
-            run.stderr.contains(&file) && run.stderr.contains(reason),
-            "{run:?}"
-        );
+        assert!(run.stderr.contains(&file) && run.stderr.contains(reason), "{run:?}");
     }
 }
 
@@ -216,11 +198,7 @@ fn each_scheme_has_its_own_proxy() {
         (false, "HTTP_PROXY", Some(no_proxy), false),
     ] {
         let (url, asked) = proxy();
-        let mut agent = if is_secure {
-            secure.agent()
-        } else {
-            plain.agent()
-        };
+        let mut agent = if is_secure { secure.agent() } else { plain.agent() };
         if is_secure {
             agent.args(["--ca-file", &secure.authority]);
         } else {
@@ -252,10 +230,7 @@ fn a_proxy_that_cannot_be_used_stops_the_start_and_is_named() {
             let run = run(endpoint.agent().args(once).env("HTTP_PROXY", proxy));
             assert_eq!(run.code, 1, "{run:?}");
             let told = format!("error: {reason}");
-            assert!(
-                run.stderr.starts_with(&told) && !run.stderr.contains("secret"),
-                "{run:?}"
-            );
+            assert!(run.stderr.starts_with(&told) && !run.stderr.contains("secret"), "{run:?}");
         }
         let mut exempt = endpoint.agent();
         exempt.arg("--once").env("HTTP_PROXY", proxy);
@@ -273,13 +248,9 @@ fn an_address_of_ipv6_is_exempt_in_each_of_its_forms() {
     let endpoint = Endpoint::start_on(listener, vec![]);
     assert!(endpoint.url.starts_with("http://[::1]:"));
     let (url, asked) = proxy();
-    for (exempt, is_used) in [
-        ("::1", false),
-        ("[::1]", false),
-        ("0:0:0:0:0:0:0:1", false),
-        ("*", false),
-        ("::2", true),
-    ] {
+    for (exempt, is_used) in
+        [("::1", false), ("[::1]", false), ("0:0:0:0:0:0:0:1", false), ("*", false), ("::2", true)]
+    {
         asked.lock().unwrap().clear();
         let mut agent = endpoint.agent();
         agent.arg("--once").env("HTTP_PROXY", &url);
@@ -295,8 +266,7 @@ fn an_empty_name_of_a_store_is_an_absent_one() {
     let run = run(endpoint.agent().env("SSL_CERT_FILE", ""));
     // This machine's own authorities are there, and none of them is that of the endpoint.
     assert!(
-        run.stderr
-            .contains("comes from an authority that this machine does not trust"),
+        run.stderr.contains("comes from an authority that this machine does not trust"),
         "{run:?}"
     );
 }
@@ -316,14 +286,10 @@ fn a_rejection_says_what_to_change_once() {
     dev::command::wait_until("heartbeats", || endpoint.received().len() >= 8);
     let run = stop(child);
     let said: Vec<_> = run.stderr.lines().map(|line| &line[..23]).collect();
-    let expected = [
-        "heartbeat not sent: 401",
-        "heartbeat not sent: 403",
-        "heartbeat not sent: 401",
-    ];
+    let expected =
+        ["heartbeat not sent: 401", "heartbeat not sent: 403", "heartbeat not sent: 401"];
     assert_eq!(said, expected, "{run:?}");
     assert!(
-        run.stderr
-            .contains("the key is unknown, expired or revoked: give this server a new one")
+        run.stderr.contains("the key is unknown, expired or revoked: give this server a new one")
     );
 }

@@ -14,9 +14,7 @@ fn printed(agent: &mut Command) -> (Value, String) {
 }
 
 fn is_full(metrics: &Value) -> bool {
-    metrics["disk_percent"]
-        .as_f64()
-        .is_some_and(|percent| percent > 98.0)
+    metrics["disk_percent"].as_f64().is_some_and(|percent| percent > 98.0)
 }
 
 /// An agent that goes on, in a machine.
@@ -81,12 +79,8 @@ fn readable_by_all(machine: &Machine) -> String {
     "/mnt/agent".to_owned()
 }
 
-const MAY_SEARCH: [&str; 4] = [
-    "--inh-caps",
-    "+dac_read_search",
-    "--ambient-caps",
-    "+dac_read_search",
-];
+const MAY_SEARCH: [&str; 4] =
+    ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"];
 
 #[test]
 fn a_disk_below_a_private_folder_is_unknown_unless_the_agent_may_search_it() {
@@ -139,10 +133,7 @@ fn a_disk_below_a_private_folder_is_unknown_unless_the_agent_may_search_it() {
     stop(child);
     let expected = ("0000000000000004".to_owned(), "0".repeat(16));
     assert!(capabilities.len() >= 2, "{capabilities:?}");
-    assert!(
-        capabilities.iter().all(|own| *own == expected),
-        "{capabilities:?}"
-    );
+    assert!(capabilities.iter().all(|own| *own == expected), "{capabilities:?}");
 }
 
 fn entries(reading: &Value, name: &str) -> Vec<Value> {
@@ -160,10 +151,7 @@ fn each_file_system_is_listed_as_df_shows_it() {
     let [entry] = &entries(&reading, "/disk")[..] else {
         panic!("{reading}");
     };
-    let df = output_of(
-        &machine,
-        "df -B1 --output=source,fstype,size,used,avail disk | tail -1",
-    );
+    let df = output_of(&machine, "df -B1 --output=source,fstype,size,used,avail disk | tail -1");
     let columns: Vec<_> = df.split_whitespace().collect();
     let number = |name: &str| entry[name].to_string();
     assert_eq!(entry["device"], columns[0]);
@@ -200,11 +188,7 @@ fn inodes_that_are_fuller_than_the_space_are_listed_as_df_shows_them() {
         .filter(|entry| entry.get("used_bytes").is_some())
         .map(|entry| entry["percent"].as_f64().unwrap())
         .max_by(f64::total_cmp);
-    assert_eq!(
-        reading["metrics"]["disk_percent"].as_f64(),
-        fullest,
-        "of the space"
-    );
+    assert_eq!(reading["metrics"]["disk_percent"].as_f64(), fullest, "of the space");
 }
 
 // Since Linux 6.12, ext4 that has shut itself down does not show `ro`.

@@ -8,11 +8,7 @@ use std::process::Stdio;
 use std::sync::atomic::Ordering;
 
 fn full_disk() -> Stdio {
-    File::options()
-        .write(true)
-        .open("/dev/full")
-        .unwrap()
-        .into()
+    File::options().write(true).open("/dev/full").unwrap().into()
 }
 
 /// A pipe with no room for another byte, and its other end, which nobody reads.
@@ -30,10 +26,7 @@ fn an_agent_goes_on_although_no_message_can_be_printed() {
         let endpoint = Endpoint::start(vec![status(422), status(401), status(403)]);
         endpoint.is_down.store(true, Ordering::SeqCst);
         let mut agent = endpoint.agent();
-        agent
-            .args(["--interval", "1", "--disk", "/nowhere"])
-            .stdout(full_disk())
-            .stderr(stderr);
+        agent.args(["--interval", "1", "--disk", "/nowhere"]).stdout(full_disk()).stderr(stderr);
         (endpoint, agent.spawn().unwrap())
     });
     for (endpoint, mut child) in started {

@@ -42,9 +42,7 @@ impl Machine {
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         let id = self.holder.id().to_string();
-        command
-            .args(["--target", &id, "--mount", "--"])
-            .arg(program);
+        command.args(["--target", &id, "--mount", "--"]).arg(program);
         command.current_dir("/").stdin(Stdio::null());
         command
     }

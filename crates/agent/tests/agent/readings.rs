@@ -16,22 +16,15 @@ fn printed(arguments: &[&str]) -> (Value, String) {
 fn near(read: &Value, expected: f64, tolerance: f64, what: &str) {
     let read = read.as_f64().unwrap_or_else(|| panic!("{what} is missing"));
     let difference = (read - expected).abs();
-    assert!(
-        difference <= tolerance,
-        "{what}: {read} instead of {expected}"
-    );
+    assert!(difference <= tolerance, "{what}: {read} instead of {expected}");
 }
 
 /// The numbers in the line of a table that ends with this.
 fn numbers(table: &str, last: &str) -> Vec<f64> {
     let mut lines = table.lines();
-    let line = lines
-        .find(|line| line.split_whitespace().next_back() == Some(last))
-        .unwrap();
+    let line = lines.find(|line| line.split_whitespace().next_back() == Some(last)).unwrap();
     let words = line.split_whitespace();
-    words
-        .filter_map(|word| word.trim_end_matches('%').parse().ok())
-        .collect()
+    words.filter_map(|word| word.trim_end_matches('%').parse().ok()).collect()
 }
 
 /// `df -P` rounds the percentage up; sizes are those of the same moment, give or take what other programs write.
@@ -45,18 +38,8 @@ fn a_disk_agrees_with_df() {
     };
     let metrics = &reading["metrics"];
     near(&metrics["disk_percent"], percent - 0.5, 1.0, "disk_percent");
-    near(
-        &metrics["disk_total_gb"],
-        total / 1048576.0,
-        0.01,
-        "disk_total_gb",
-    );
-    near(
-        &metrics["disk_used_gb"],
-        used / 1048576.0,
-        0.5,
-        "disk_used_gb",
-    );
+    near(&metrics["disk_total_gb"], total / 1048576.0, 0.01, "disk_total_gb");
+    near(&metrics["disk_used_gb"], used / 1048576.0, 0.5, "disk_used_gb");
 }
 
 /// Memory within 2 % of the total, because other programs go on.
@@ -68,54 +51,24 @@ fn memory_load_and_uptime_agree_with_the_machines_tools() {
     if has("free") {
         let free = output("free", &["-b"]);
         let line = free.lines().find(|line| line.starts_with("Mem:")).unwrap();
-        let columns: Vec<f64> = line
-            .split_whitespace()
-            .skip(1)
-            .map(|word| word.parse().unwrap())
-            .collect();
+        let columns: Vec<f64> =
+            line.split_whitespace().skip(1).map(|word| word.parse().unwrap()).collect();
         let (total, available) = (columns[0], columns[5]);
-        near(
-            &metrics["memory_total_mb"],
-            total / 1048576.0,
-            1.0,
-            "memory_total_mb",
-        );
+        near(&metrics["memory_total_mb"], total / 1048576.0, 1.0, "memory_total_mb");
         let used = (total - available) / 1048576.0;
-        near(
-            &metrics["memory_used_mb"],
-            used,
-            total / 1048576.0 / 50.0,
-            "memory_used_mb",
-        );
-        near(
-            &metrics["memory_percent"],
-            100.0 - available / total * 100.0,
-            2.0,
-            "memory_percent",
-        );
+        near(&metrics["memory_used_mb"], used, total / 1048576.0 / 50.0, "memory_used_mb");
+        near(&metrics["memory_percent"], 100.0 - available / total * 100.0, 2.0, "memory_percent");
     }
     let load = fs::read_to_string("/proc/loadavg").unwrap();
-    let load: Vec<f64> = load
-        .split(' ')
-        .take(3)
-        .map(|word| word.parse().unwrap())
-        .collect();
+    let load: Vec<f64> = load.split(' ').take(3).map(|word| word.parse().unwrap()).collect();
     for (name, expected) in ["load_1m", "load_5m", "load_15m"].into_iter().zip(load) {
         near(&metrics[name], expected, 0.5, name);
     }
     if has("uptime") {
         let since = output("uptime", &["-s"]);
         let now = output("date", &["+%s"]).trim().parse::<f64>().unwrap();
-        let started = output("date", &["-d", since.trim(), "+%s"])
-            .trim()
-            .parse::<f64>()
-            .unwrap();
-        near(
-            &metrics["uptime_seconds"],
-            now - started,
-            3.0,
-            "uptime_seconds",
-        );
+        let started = output("date", &["-d", since.trim(), "+%s"]).trim().parse::<f64>().unwrap();
+        near(&metrics["uptime_seconds"], now - started, 3.0, "uptime_seconds");
     }
     let kernel = output("uname", &["-r"]);
     assert_eq!(reading["os_info"]["kernel"], kernel.trim());
@@ -128,25 +81,16 @@ fn memory_load_and_uptime_agree_with_the_machines_tools() {
 fn network_counters_are_those_of_the_kernel() {
     let sums = || {
         let table = fs::read_to_string("/proc/net/dev").unwrap();
-        let interfaces: Vec<_> = table
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .collect();
+        let interfaces: Vec<_> = table.lines().filter_map(|line| line.split_once(':')).collect();
         let is_physical =
             |name: &str| fs::exists(format!("/sys/class/net/{}/device", name.trim())).unwrap();
         let has_physical = interfaces.iter().any(|(name, _)| is_physical(name));
-        let counted = interfaces.iter().filter(|(name, _)| {
-            if has_physical {
-                is_physical(name)
-            } else {
-                name.trim() != "lo"
-            }
-        });
+        let counted = interfaces
+            .iter()
+            .filter(|(name, _)| if has_physical { is_physical(name) } else { name.trim() != "lo" });
         counted.fold((0, 0), |(received, sent), (_, counters)| {
-            let counters: Vec<u64> = counters
-                .split_whitespace()
-                .map(|word| word.parse().unwrap())
-                .collect();
+            let counters: Vec<u64> =
+                counters.split_whitespace().map(|word| word.parse().unwrap()).collect();
             (received + counters[0], sent + counters[8])
         })
     };
@@ -166,10 +110,7 @@ fn network_counters_are_those_of_the_kernel() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_busy_processor_is_seen() {
-    let mut busy = Command::new("sh")
-        .args(["-c", "while :; do :; done"])
-        .spawn()
-        .unwrap();
+    let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
     let (reading, _) = printed(&[]);
     busy.kill().unwrap();
     busy.wait().unwrap();
@@ -203,10 +144,7 @@ fn what_cannot_be_read_is_absent_and_said() {
     }
     for (file, absent) in [
         ("/proc/loadavg", &["load_1m", "load_5m", "load_15m"][..]),
-        (
-            "/proc/meminfo",
-            &["memory_percent", "memory_total_mb", "memory_used_mb"],
-        ),
+        ("/proc/meminfo", &["memory_percent", "memory_total_mb", "memory_used_mb"]),
         ("/proc/stat", &["cpu_percent"]),
         ("/proc/uptime", &["uptime_seconds"]),
     ] {
@@ -228,10 +166,7 @@ fn what_cannot_be_read_is_absent_and_said() {
 fn a_disk_that_is_not_there_is_said() {
     let (reading, problems) = printed(&["--disk", "/nowhere"]);
     assert!(reading["metrics"].get("disk_percent").is_none());
-    assert_eq!(
-        problems,
-        "not read: disk /nowhere: no file system is mounted there\n"
-    );
+    assert_eq!(problems, "not read: disk /nowhere: no file system is mounted there\n");
 }
 
 /// A FUSE mount, until this is dropped.
@@ -248,10 +183,7 @@ impl FuseMount {
         }
         let point = format!("{}/{name}", env!("CARGO_TARGET_TMPDIR"));
         fs::create_dir_all(&point).unwrap();
-        let server = Command::new("bindfs")
-            .args(["-f", "/etc", &point])
-            .spawn()
-            .unwrap();
+        let server = Command::new("bindfs").args(["-f", "/etc", &point]).spawn().unwrap();
         let mount = Self { server, point };
         let is_mounted = || {
             let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -263,13 +195,7 @@ impl FuseMount {
 
     fn signal(&self, signal: &str) {
         let id = self.server.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", signal, &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
     }
 }
 
@@ -316,20 +242,12 @@ fn a_hung_mount_delays_no_heartbeat() {
     // Heartbeat after heartbeat: one warning, and one thread that waits.
     let endpoint = crate::support::Endpoint::start(vec![]);
     let mut agent = endpoint.agent();
-    agent
-        .args(["--interval", "2", "--disk", hung])
-        .stderr(Stdio::piped());
+    agent.args(["--interval", "2", "--disk", hung]).stderr(Stdio::piped());
     let child = agent.spawn().unwrap();
     dev::command::wait_until("heartbeats", || endpoint.received().len() >= 3);
-    let threads = fs::read_dir(format!("/proc/{}/task", child.id()))
-        .unwrap()
-        .count();
+    let threads = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().count();
     let ended = stop(child);
-    assert_eq!(
-        ended.stderr.matches("does not answer").count(),
-        1,
-        "{ended:?}"
-    );
+    assert_eq!(ended.stderr.matches("does not answer").count(), 1, "{ended:?}");
     // The agent itself, the one that waits for signals, and the one that waits for the mount.
     assert!(threads <= 3, "{threads} threads");
     for heartbeat in endpoint.received() {

@@ -41,10 +41,7 @@ fn the_cache_of_zfs_is_available_but_not_in_a_container() {
             return;
         };
         let (metrics, said) = printed(&machine);
-        assert_eq!(
-            metrics["memory_percent"], percent,
-            "{name}: {metrics} {said}"
-        );
+        assert_eq!(metrics["memory_percent"], percent, "{name}: {metrics} {said}");
     }
 }
 
@@ -105,10 +102,7 @@ fn counters_of_the_processors_that_jump_are_left_out_for_that_heartbeat() {
         return;
     };
     let write = |ticks: &str| {
-        let (new, file) = (
-            machine.folder.join("proc/new"),
-            machine.folder.join("proc/stat"),
-        );
+        let (new, file) = (machine.folder.join("proc/new"), machine.folder.join("proc/stat"));
         fs::write(&new, format!("cpu  {ticks} 0 0\ncpu0 {ticks} 0 0\n")).unwrap();
         fs::rename(new, file).unwrap();
     };

@@ -25,11 +25,7 @@ fn transient_failures_are_retried_with_the_same_idempotency_key() {
     let mut agent = endpoint.agent();
     agent.args(["--once", "--server-id", "web-1"]);
     let run = run(&mut agent);
-    assert_eq!(
-        (run.code, &*run.stdout),
-        (0, "{\"status\":\"ok\"}\n"),
-        "{run:?}"
-    );
+    assert_eq!((run.code, &*run.stdout), (0, "{\"status\":\"ok\"}\n"), "{run:?}");
     assert!(started.elapsed() >= Duration::from_secs(1), "Retry-After");
     let received = endpoint.received();
     assert_eq!(received.len(), 8);
@@ -39,12 +35,7 @@ fn transient_failures_are_retried_with_the_same_idempotency_key() {
         assert_eq!(heartbeat.body, received[0].body);
     }
     assert_eq!(received[0].body["server_id"], "web-1");
-    assert!(
-        received[0].body["metrics"]["memory_total_mb"]
-            .as_u64()
-            .unwrap()
-            > 0
-    );
+    assert!(received[0].body["metrics"]["memory_total_mb"].as_u64().unwrap() > 0);
 }
 
 #[test]
@@ -53,11 +44,7 @@ fn any_other_answer_ends_the_attempts() {
         let endpoint = Endpoint::start(vec![status(code)]);
         let run = run(endpoint.agent().arg("--once"));
         assert_eq!((run.code, endpoint.received().len()), (1, 1), "{run:?}");
-        let answer = if code == 204 {
-            ""
-        } else {
-            r#" {"detail":"why"}"#
-        };
+        let answer = if code == 204 { "" } else { r#" {"detail":"why"}"# };
         let told = format!("error: heartbeat not sent: {code}{answer}");
         assert!(run.stderr.starts_with(&told), "{run:?}");
         let has_advice = [401, 403, 413, 422].contains(&code);
@@ -69,12 +56,9 @@ fn any_other_answer_ends_the_attempts() {
 #[test]
 fn a_heartbeat_is_given_up_when_the_next_one_is_due() {
     let in_a_minute = chrono::Utc::now() + chrono::TimeDelta::minutes(1);
-    for retry_after in [
-        "60",
-        "18446744073709551615",
-        "99999999999999999999999",
-        &in_a_minute.to_rfc2822(),
-    ] {
+    for retry_after in
+        ["60", "18446744073709551615", "99999999999999999999999", &in_a_minute.to_rfc2822()]
+    {
         let headers = format!("retry-after: {retry_after}\r\n");
         let endpoint = Endpoint::start(vec![answer(503, &headers)]);
         let run = run(endpoint.agent().args(["--once", "--interval", "5"]));
@@ -88,10 +72,7 @@ fn a_heartbeat_is_given_up_when_the_next_one_is_due() {
 
 #[test]
 fn an_unreachable_endpoint_is_reported_in_one_line() {
-    let closed = TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
     let url = format!("http://{closed}");
     let run = run(agent()
         .args(["--once", "--interval", "4", "--url", &url])
@@ -119,28 +100,14 @@ fn the_key_comes_from_a_file_the_environment_or_a_credential() {
     };
     assert_eq!(run(agent().args(["--api-key-file", &file])).code, 0);
     assert_eq!(run(agent().env("CREDENTIALS_DIRECTORY", folder)).code, 0);
-    assert_eq!(
-        run(agent().env("HEARTBEAT_API_KEY", "key-of-environment")).code,
-        0
-    );
-    let keys: Vec<_> = endpoint
-        .received()
-        .into_iter()
-        .map(|heartbeat| heartbeat.key)
-        .collect();
+    assert_eq!(run(agent().env("HEARTBEAT_API_KEY", "key-of-environment")).code, 0);
+    let keys: Vec<_> = endpoint.received().into_iter().map(|heartbeat| heartbeat.key).collect();
     assert_eq!(keys, ["key-of-file", "key-of-file", "key-of-environment"]);
     let none = run(&mut agent());
     assert_eq!(none.code, 1);
-    assert!(
-        none.stderr
-            .starts_with("error: no API key: pass --api-key-file"),
-        "{none:?}"
-    );
+    assert!(none.stderr.starts_with("error: no API key: pass --api-key-file"), "{none:?}");
     let missing = run(agent().args(["--api-key-file", "/nowhere"]));
-    assert!(
-        missing.stderr.starts_with("error: /nowhere cannot be read"),
-        "{missing:?}"
-    );
+    assert!(missing.stderr.starts_with("error: /nowhere cannot be read"), "{missing:?}");
 }
 
 #[test]
@@ -176,11 +143,7 @@ fn a_redirect_is_not_followed() {
         let endpoint = Endpoint::start(vec![answer(code, &headers)]);
         let run = run(endpoint.agent().arg("--once"));
         assert_eq!((run.code, endpoint.received().len()), (1, 1), "{run:?}");
-        assert!(
-            run.stderr
-                .starts_with(&format!("error: heartbeat not sent: {code} ")),
-            "{run:?}"
-        );
+        assert!(run.stderr.starts_with(&format!("error: heartbeat not sent: {code} ")), "{run:?}");
         assert_eq!(other.connections.load(Ordering::SeqCst), 0, "{code}");
     }
 }
@@ -227,10 +190,7 @@ fn an_invalid_url_or_key_is_reported_at_once() {
         let run = run(endpoint.agent().arg("--once").env("HEARTBEAT_API_KEY", key));
         assert_eq!(
             (run.code, &*run.stderr),
-            (
-                1,
-                "error: the API key contains characters that no key has\n"
-            )
+            (1, "error: the API key contains characters that no key has\n")
         );
     }
     assert_eq!(endpoint.connections.load(Ordering::SeqCst), 0);
@@ -239,17 +199,11 @@ fn an_invalid_url_or_key_is_reported_at_once() {
 // The key would travel in clear.
 #[test]
 fn http_is_for_this_machine_only() {
-    for host in [
-        "example.com",
-        "192.0.2.1",
-        "[2001:db8::1]",
-        "localhost.example.com",
-        "127.0.0.1.nip.io",
-    ] {
+    for host in
+        ["example.com", "192.0.2.1", "[2001:db8::1]", "localhost.example.com", "127.0.0.1.nip.io"]
+    {
         let url = format!("http://{host}:9/api/v1/agents/heartbeat");
-        let run = run(agent()
-            .args(["--once", "--url", &url])
-            .env("HEARTBEAT_API_KEY", "k"));
+        let run = run(agent().args(["--once", "--url", &url]).env("HEARTBEAT_API_KEY", "k"));
         let told = format!("error: {url:?}: http is for this machine only: it must be https\n");
         assert_eq!((run.code, run.stderr), (1, told));
     }
@@ -258,10 +212,7 @@ fn http_is_for_this_machine_only() {
         let run = run(agent()
             .args(["--once", "--interval", "1", "--url", &url])
             .env("HEARTBEAT_API_KEY", "k"));
-        assert!(
-            run.stderr.starts_with("error: heartbeat not sent: "),
-            "{host}: {run:?}"
-        );
+        assert!(run.stderr.starts_with("error: heartbeat not sent: "), "{host}: {run:?}");
     }
 }
 
@@ -294,15 +245,8 @@ fn an_empty_variable_is_an_absent_one() {
         .agent()
         .args(["--once", "--interval", "1"])
         .envs([("HEARTBEAT_API_KEY", ""), ("CREDENTIALS_DIRECTORY", "")]));
-    assert!(
-        no_key.stderr.starts_with("error: no API key: "),
-        "{no_key:?}"
-    );
-    assert_eq!(
-        run(agent().args(["--interval", "", "--print"])).code,
-        2,
-        "an empty flag is not"
-    );
+    assert!(no_key.stderr.starts_with("error: no API key: "), "{no_key:?}");
+    assert_eq!(run(agent().args(["--interval", "", "--print"])).code, 2, "an empty flag is not");
 }
 
 #[test]
@@ -318,10 +262,7 @@ fn the_first_heartbeat_is_sent_at_a_random_second_of_the_interval() {
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(endpoint.connections.load(Ordering::SeqCst), 0);
     let run = stop(child);
-    assert_eq!(
-        (run.code, run.stdout, run.stderr),
-        (0, "".into(), "".into())
-    );
+    assert_eq!((run.code, run.stdout, run.stderr), (0, "".into(), "".into()));
 }
 
 #[test]

@@ -2,10 +2,7 @@
 
 use std::process::{Command, Output};
 
-const UNIT: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/debian/heartbeat-agent.service"
-);
+const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/debian/heartbeat-agent.service");
 
 /// What systemd says about a unit file with a drop-in, if it is installed.
 fn verify(name: &str, unit: &str, drop_in: &str) -> Option<Output> {
@@ -17,9 +14,7 @@ fn verify(name: &str, unit: &str, drop_in: &str) -> Option<Output> {
     std::fs::write(&copy, unit.replace("/usr/bin/heartbeat-agent", program)).unwrap();
     std::fs::create_dir_all(format!("{copy}.d")).unwrap();
     std::fs::write(format!("{copy}.d/override.conf"), drop_in).unwrap();
-    let verified = Command::new("systemd-analyze")
-        .args(["verify", "--man=no", &copy])
-        .output();
+    let verified = Command::new("systemd-analyze").args(["verify", "--man=no", &copy]).output();
     if verified.is_err() {
         eprintln!("skipped: systemd-analyze is not installed");
     }
@@ -62,17 +57,8 @@ fn the_drop_in_of_the_documentation_is_valid() {
 fn the_agent_is_no_more_exposed_than_before() {
     let exposure = |threshold: &str| {
         let mut command = Command::new("systemd-analyze");
-        command.args([
-            "security",
-            "--offline=yes",
-            "--no-pager",
-            "--threshold",
-            threshold,
-        ]);
-        command
-            .arg(UNIT)
-            .output()
-            .map(|output| output.status.success())
+        command.args(["security", "--offline=yes", "--no-pager", "--threshold", threshold]);
+        command.arg(UNIT).output().map(|output| output.status.success())
     };
     match (exposure("17"), exposure("10")) {
         (Ok(true), Ok(false)) => {}
@@ -82,10 +68,7 @@ fn the_agent_is_no_more_exposed_than_before() {
 }
 
 fn check_unit(kind: &str) -> String {
-    let file = format!(
-        "{}/debian/heartbeat-check@.{kind}",
-        env!("CARGO_MANIFEST_DIR")
-    );
+    let file = format!("{}/debian/heartbeat-check@.{kind}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(file).unwrap()
 }
 
@@ -103,10 +86,7 @@ fn the_units_of_a_check_are_valid() {
     ] {
         if let Some(Output { status, stderr, .. }) = verify(name, &unit, "") {
             let warnings = String::from_utf8_lossy(&stderr);
-            assert!(
-                status.success() && warnings.is_empty(),
-                "{name}: {warnings}"
-            );
+            assert!(status.success() && warnings.is_empty(), "{name}: {warnings}");
         }
     }
     let agent = std::fs::read_to_string(UNIT).unwrap();
@@ -118,12 +98,10 @@ fn a_typo_in_a_unit_file_or_a_drop_in_is_noticed() {
     let unit = std::fs::read_to_string(UNIT).unwrap();
     let mutated = unit.replace("ProtectClock=", "ProtectClok=");
     let drop_in = drop_in().replace("AmbientCapabilities=", "AmbentCapabilities=");
-    for (number, (unit, drop_in, typo)) in [
-        (mutated, String::new(), "ProtectClok"),
-        (unit, drop_in, "AmbentCapabilities"),
-    ]
-    .into_iter()
-    .enumerate()
+    for (number, (unit, drop_in, typo)) in
+        [(mutated, String::new(), "ProtectClok"), (unit, drop_in, "AmbentCapabilities")]
+            .into_iter()
+            .enumerate()
     {
         if let Some(verified) = verify(&format!("with-a-typo-{number}.service"), &unit, &drop_in) {
             let warnings = String::from_utf8_lossy(&verified.stderr);

@@ -44,9 +44,7 @@ fn be_away(endpoint: &Endpoint, folder: &Path) -> HashSet<String> {
     endpoint.is_down.store(true, Ordering::SeqCst);
     let before = keys(&endpoint.received()).len();
     let child = start(endpoint, folder);
-    wait_until("heartbeats", || {
-        keys(&endpoint.received()).len() >= before + 3
-    });
+    wait_until("heartbeats", || keys(&endpoint.received()).len() >= before + 3);
     let Run { code, stderr, .. } = stop(child);
     assert_eq!(code, 0, "{stderr}");
     endpoint.is_down.store(false, Ordering::SeqCst);
@@ -55,9 +53,7 @@ fn be_away(endpoint: &Endpoint, folder: &Path) -> HashSet<String> {
 
 fn kept(endpoint: &Endpoint) -> Vec<Received> {
     let received = endpoint.received().into_iter();
-    received
-        .filter(|heartbeat| heartbeat.body["backlog"] == true)
-        .collect()
+    received.filter(|heartbeat| heartbeat.body["backlog"] == true).collect()
 }
 
 // With the one that was being sent when the agent was told to stop.

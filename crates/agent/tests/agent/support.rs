@@ -32,11 +32,7 @@ pub fn has(program: &str) -> bool {
 
 /// What a program prints; it must succeed.
 pub fn output(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .env("LC_ALL", "C")
-        .output()
-        .unwrap();
+    let output = Command::new(program).args(arguments).env("LC_ALL", "C").output().unwrap();
     assert!(output.status.success(), "{program}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -69,11 +65,7 @@ pub fn status(status: u16) -> Step {
 }
 
 pub fn answer(status: u16, headers: &str) -> Step {
-    let body = if status == 200 {
-        r#"{"status":"ok"}"#
-    } else {
-        r#"{"detail":"why"}"#
-    };
+    let body = if status == 200 { r#"{"status":"ok"}"# } else { r#"{"detail":"why"}"# };
     Step::Answer(status, headers.to_owned(), body)
 }
 
@@ -114,12 +106,7 @@ impl Endpoint {
             match backlog_step.filter(|_| is_backlog) {
                 _ if is_down.load(Ordering::SeqCst) => status(503),
                 Some(step) => step,
-                None => script
-                    .lock()
-                    .unwrap()
-                    .get(number)
-                    .cloned()
-                    .unwrap_or(status(200)),
+                None => script.lock().unwrap().get(number).cloned().unwrap_or(status(200)),
             }
         });
         std::thread::spawn(move || {
@@ -143,9 +130,7 @@ impl Endpoint {
 
     pub fn agent(&self) -> Command {
         let mut command = agent();
-        command
-            .args(["--url", &self.url])
-            .env("HEARTBEAT_API_KEY", "key-1");
+        command.args(["--url", &self.url]).env("HEARTBEAT_API_KEY", "key-1");
         command
     }
 }

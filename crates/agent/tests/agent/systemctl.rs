@@ -20,9 +20,7 @@ fn with_systemctl(name: &str, script: &str) -> Command {
     fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).unwrap();
     fs::rename(new, file).unwrap();
     let mut agent = agent();
-    agent
-        .arg("--print")
-        .env("PATH", format!("{folder}:/usr/bin:/bin"));
+    agent.arg("--print").env("PATH", format!("{folder}:/usr/bin:/bin"));
     agent
 }
 
@@ -71,9 +69,7 @@ fn services(run: &Run) -> Vec<(String, String)> {
     let reading = run.json();
     let services = reading["services"].as_array().unwrap().iter();
     let text = |service: &Value, name: &str| service[name].as_str().unwrap().to_owned();
-    services
-        .map(|service| (text(service, "name"), text(service, "status")))
-        .collect()
+    services.map(|service| (text(service, "name"), text(service, "status"))).collect()
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -83,12 +79,8 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[test]
 fn failed_units_and_named_ones_are_reported() {
-    let failed = [
-        ("postfix", "failed"),
-        ("backup", "failed"),
-        ("app", "failed"),
-        ("data.mount", "failed"),
-    ];
+    let failed =
+        [("postfix", "failed"), ("backup", "failed"), ("app", "failed"), ("data.mount", "failed")];
     let all = run(&mut with_systemctl("failed", SYSTEMD));
     assert_eq!(services(&all), pairs(&failed), "{all:?}");
     assert_eq!(all.stderr, "");
@@ -100,11 +92,7 @@ fn failed_units_and_named_ones_are_reported() {
         ("backup.timer", "running"),
         ("nothing", "unknown"),
     ];
-    let rest = [
-        ("postfix", "failed"),
-        ("backup", "failed"),
-        ("data.mount", "failed"),
-    ];
+    let rest = [("postfix", "failed"), ("backup", "failed"), ("data.mount", "failed")];
     let expected = pairs(&[&named[..], &rest].concat());
     let mut by_flag = with_systemctl("by-flag", SYSTEMD);
     for name in ["nginx", "app.service", "cron", "backup.timer", "nothing"] {
@@ -112,10 +100,7 @@ fn failed_units_and_named_ones_are_reported() {
     }
     assert_eq!(services(&run(&mut by_flag)), expected);
     let mut by_variable = with_systemctl("by-variable", SYSTEMD);
-    by_variable.env(
-        "HEARTBEAT_SERVICES",
-        " nginx app\tcron.service\nbackup.timer  nothing ",
-    );
+    by_variable.env("HEARTBEAT_SERVICES", " nginx app\tcron.service\nbackup.timer  nothing ");
     assert_eq!(services(&run(&mut by_variable)), expected);
 
     // A oneshot that ended well has done what it should.
@@ -136,28 +121,12 @@ fn a_machine_on_which_all_is_well_says_so() {
 #[test]
 fn what_systemd_does_not_answer_is_unknown_and_in_time() {
     for (name, script, reason) in [
-        (
-            "no-bus",
-            "echo 'Failed to connect to bus' >&2; exit 1",
-            "systemctl cannot ask systemd",
-        ),
+        ("no-bus", "echo 'Failed to connect to bus' >&2; exit 1", "systemctl cannot ask systemd"),
         ("killed", "kill -9 $$", "systemctl cannot ask systemd"),
         ("hangs", "sleep 60", "systemctl does not answer"),
-        (
-            "hangs-with-a-child",
-            "sleep 60 & exit 0",
-            "systemctl does not answer",
-        ),
-        (
-            "ignores-the-end",
-            "exec >&-; sleep 60",
-            "systemctl does not answer",
-        ),
-        (
-            "prints-without-end",
-            "while :; do echo nginx; done",
-            "systemctl does not answer",
-        ),
+        ("hangs-with-a-child", "sleep 60 & exit 0", "systemctl does not answer"),
+        ("ignores-the-end", "exec >&-; sleep 60", "systemctl does not answer"),
+        ("prints-without-end", "while :; do echo nginx; done", "systemctl does not answer"),
     ] {
         let started = Instant::now();
         let mut agent = with_systemctl(name, script);
@@ -166,22 +135,12 @@ fn what_systemd_does_not_answer_is_unknown_and_in_time() {
         assert!(time < Duration::from_secs(8), "{name}: {time:?}");
         let unknown = |service: &str| json!({ "name": service, "status": "unknown", "status_reason": reason });
         let reading = run.json();
-        assert_eq!(
-            reading["services"],
-            json!([unknown("nginx"), unknown("cron")]),
-            "{name}"
-        );
+        assert_eq!(reading["services"], json!([unknown("nginx"), unknown("cron")]), "{name}");
         assert!(reading["metrics"]["memory_percent"].is_number());
-        assert_eq!(
-            run.stderr,
-            format!("not read: services: {reason}\n"),
-            "{name}"
-        );
+        assert_eq!(run.stderr, format!("not read: services: {reason}\n"), "{name}");
     }
     let mut nowhere = agent();
-    nowhere
-        .args(["--print", "--service", "nginx"])
-        .env("PATH", "/nowhere");
+    nowhere.args(["--print", "--service", "nginx"]).env("PATH", "/nowhere");
     let nowhere = run(&mut nowhere);
     assert_eq!(services(&nowhere), pairs(&[("nginx", "unknown")]));
     let said = "not read: services: systemctl is not installed\n";
@@ -194,14 +153,9 @@ fn systemctl_gets_no_key() {
     let folder = format!("{}/environment", env!("CARGO_TARGET_TMPDIR"));
     let _ = fs::remove_file(&folder);
     let mut agent = with_systemctl("environment", &format!("env > '{folder}'"));
-    run(agent
-        .env("HEARTBEAT_API_KEY", "secret")
-        .env("CREDENTIALS_DIRECTORY", "/secret"));
+    run(agent.env("HEARTBEAT_API_KEY", "secret").env("CREDENTIALS_DIRECTORY", "/secret"));
     let environment = fs::read_to_string(folder).unwrap();
-    assert!(
-        environment.contains("LC_ALL=C") && !environment.contains("secret"),
-        "{environment}"
-    );
+    assert!(environment.contains("LC_ALL=C") && !environment.contains("secret"), "{environment}");
 }
 
 /// The first process is not systemd here: no list of services, and no complaint.
@@ -238,10 +192,7 @@ fn the_machine_is_named_as_systemd_hashes_its_id() {
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     assert_eq!(reading["boot_id"], boot_id.trim());
     if has("systemd-id128") {
-        let id = output(
-            "systemd-id128",
-            &["machine-id", &format!("--app-specific={APPLICATION}")],
-        );
+        let id = output("systemd-id128", &["machine-id", &format!("--app-specific={APPLICATION}")]);
         assert_eq!(reading["server_guid"], id.trim());
     }
 }

@@ -45,12 +45,7 @@ struct Arguments {
     /// Seconds between two heartbeats of a server.
     #[arg(long, default_value_t = 10)]
     every: u64,
-    #[arg(
-        long,
-        env = "HEARTBEAT_API_KEY",
-        default_value = "",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "HEARTBEAT_API_KEY", default_value = "", hide_env_values = true)]
     api_key: String,
     /// Only this server.
     #[arg(long)]
@@ -124,18 +119,7 @@ const fn machine(
     network: f64,
     habit: Habit,
 ) -> Machine {
-    Machine {
-        name,
-        os,
-        cores,
-        cpu,
-        memory_gb,
-        memory_percent,
-        disk_gb,
-        disk,
-        network,
-        habit,
-    }
+    Machine { name, os, cores, cpu, memory_gb, memory_percent, disk_gb, disk, network, habit }
 }
 
 #[tokio::main]
@@ -143,9 +127,7 @@ async fn main() {
     let arguments = Arguments::parse();
     let client = dev::dynamodb::client(&arguments.aws_endpoint_url_dynamodb, &arguments.aws_region);
     // Whole minutes, so that running it again replaces rows.
-    let now = Utc::now()
-        .duration_trunc(TimeDelta::minutes(1))
-        .expect("a minute");
+    let now = Utc::now().duration_trunc(TimeDelta::minutes(1)).expect("a minute");
     dev::template::create(&client, "ServersTable", &arguments.servers_table).await;
     dev::template::create(&client, "MetricsTable", &arguments.metrics_table).await;
     let asked = |machine: &&Machine| {
@@ -273,10 +255,7 @@ async fn live(fleet: Vec<(&Machine, Metrics)>, url: &Uri, key: &str, every: u64)
                 .header("X-API-Key", key)
                 .body(Full::from(heartbeat.to_string()))
                 .expect("a request");
-            let status = client
-                .request(request)
-                .await
-                .map(|response| response.status());
+            let status = client.request(request).await.map(|response| response.status());
             if !status.as_ref().is_ok_and(StatusCode::is_success) {
                 let _ = writeln!(io::stderr(), "{}: {status:?}", machine.name);
             }
@@ -341,35 +320,22 @@ impl Machine {
                 (metric!("cpu_percent"), rounded(cpu.clamp(0.0, 100.0))),
                 (metric!("memory_percent"), rounded(memory)),
                 (metric!("memory_total_mb"), whole(self.memory_gb * 1_024.0)),
-                (
-                    metric!("memory_used_mb"),
-                    whole(self.memory_gb * 10.24 * memory),
-                ),
+                (metric!("memory_used_mb"), whole(self.memory_gb * 10.24 * memory)),
                 (metric!("disk_percent"), rounded(disk)),
                 (metric!("disk_total_gb"), rounded(self.disk_gb)),
-                (
-                    metric!("disk_used_gb"),
-                    rounded(self.disk_gb * disk / 100.0),
-                ),
+                (metric!("disk_used_gb"), rounded(self.disk_gb * disk / 100.0)),
                 (metric!("network_rx_bytes"), whole(received)),
                 (metric!("network_tx_bytes"), whole(sent)),
                 (metric!("load_1m"), rounded(load[0])),
                 (metric!("load_5m"), rounded(load[1])),
                 (metric!("load_15m"), rounded(load[2])),
-                (
-                    metric!("uptime_seconds"),
-                    Number::Whole(((booted - ago).max(0) * 60) as u64),
-                ),
+                (metric!("uptime_seconds"), Number::Whole(((booted - ago).max(0) * 60) as u64)),
             ]);
             let ahead = match self.habit {
                 Habit::Clock(minutes) => TimeDelta::minutes(minutes),
                 _ => TimeDelta::zero(),
             };
-            rows.push(Row {
-                timestamp: received_at + ahead,
-                received_at,
-                metrics,
-            });
+            rows.push(Row { timestamp: received_at + ahead, received_at, metrics });
         }
         rows
     }
@@ -424,18 +390,11 @@ async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&R
 async fn sweep(client: &Client, table: &str) {
     let memory = Memory {
         swept_at: Some(Utc::now()),
-        rules: Some(Rules {
-            offline_after: TimeDelta::minutes(15),
-            ..Rules::default()
-        }),
+        rules: Some(Rules { offline_after: TimeDelta::minutes(15), ..Rules::default() }),
         ..Memory::default()
     };
     let update = client.update_item().table_name(table);
-    memory
-        .write(update)
-        .send()
-        .await
-        .expect("the watchdog's item");
+    memory.write(update).send().await.expect("the watchdog's item");
 }
 
 async fn append(client: &Client, table: &str, machine: &Machine, rows: &[Row]) {
@@ -447,17 +406,12 @@ async fn append(client: &Client, table: &str, machine: &Machine, rows: &[Row]) {
             let put = put.build().expect("an item");
             WriteRequest::builder().put_request(put).build()
         });
-        client
-            .batch_write_item()
-            .request_items(table, requests.collect())
-            .send()
+        client.batch_write_item().request_items(table, requests.collect()).send()
     });
     stream::iter(batches)
         .for_each_concurrent(CONCURRENCY, async |batch| {
             let answer = batch.await.expect("a batch");
-            let left = answer
-                .unprocessed_items()
-                .is_none_or(|left| left.is_empty());
+            let left = answer.unprocessed_items().is_none_or(|left| left.is_empty());
             assert!(left, "DynamoDB has not taken every row");
         })
         .await;

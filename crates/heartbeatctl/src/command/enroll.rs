@@ -55,14 +55,8 @@ pub struct Command {
 /// A URL that the agent's settings can hold.
 fn url(text: &str) -> Result<String, &'static str> {
     let is_url = text.starts_with("https://") || text.starts_with("http://");
-    let is_plain = text
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && !b"'\"\\`".contains(&byte));
-    if is_url && is_plain {
-        Ok(text.to_owned())
-    } else {
-        Err("it is not a URL")
-    }
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"'\"\\`".contains(&byte));
+    if is_url && is_plain { Ok(text.to_owned()) } else { Err("it is not a URL") }
 }
 
 impl Command {
@@ -78,10 +72,7 @@ impl Command {
             None => url(&aws.name(&URL).await?)
                 .map_err(|reason| anyhow::anyhow!("the URL of the endpoint: {reason}"))?,
         };
-        let keys = KeysTable {
-            name: aws.name(&KEYS).await?,
-            client: aws.dynamodb().await?,
-        };
+        let keys = KeysTable { name: aws.name(&KEYS).await?, client: aws.dynamodb().await? };
         let servers = Servers::new(&aws).await?;
         let mut failed = Vec::new();
         for host in &self.hosts {
@@ -109,10 +100,9 @@ impl Command {
         match (failed.len(), self.hosts.len()) {
             (0, _) => Ok(()),
             (1, 1) => bail!("{} is not enrolled", failed[0]),
-            (count, all) => bail!(
-                "{count} of {all} machines are not enrolled: {}",
-                failed.join(", ")
-            ),
+            (count, all) => {
+                bail!("{count} of {all} machines are not enrolled: {}", failed.join(", "))
+            }
         }
     }
 }

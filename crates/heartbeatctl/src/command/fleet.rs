@@ -41,10 +41,7 @@ impl Command {
             bail!(clap::Error::raw(ErrorKind::ArgumentConflict, conflict));
         }
         let is_terminal = io::stdout().is_terminal();
-        ensure!(
-            self.watch.is_none() || is_terminal,
-            "--watch needs a terminal"
-        );
+        ensure!(self.watch.is_none() || is_terminal, "--watch needs a terminal");
         ensure!(
             self.watch.is_none() || !is_dumb(),
             "--watch draws over what it has drawn, which this terminal (TERM=dumb) cannot"
@@ -62,11 +59,7 @@ impl Command {
         if target.json {
             return Ok(print(&fleet.json("")?)?);
         }
-        let sparklines = if is_terminal {
-            view.sparklines(&fleet).await?
-        } else {
-            Vec::new()
-        };
+        let sparklines = if is_terminal { view.sparklines(&fleet).await? } else { Vec::new() };
         Ok(print(&paint(&fleet, &sparklines))?)
     }
 }
@@ -84,9 +77,7 @@ impl View {
         let rows = size().map_or(24, |(_, rows)| usize::from(rows));
         let seen = rows.saturating_sub(table::HEADER_ROWS);
         let shown = &fleet.servers[..seen.min(fleet.servers.len())];
-        let Tables {
-            client, metrics, ..
-        } = &self.0;
+        let Tables { client, metrics, .. } = &self.0;
         Sparkline::read_all(client, metrics, shown, fleet.at).await
     }
 

@@ -81,10 +81,7 @@ impl Command {
         let is_for_programs = self.csv || target.json;
         if self.every.is_some() && !is_for_programs {
             let missing = "the argument '--every' needs '--csv' or '--json'\n";
-            bail!(clap::Error::raw(
-                ErrorKind::MissingRequiredArgument,
-                missing
-            ));
+            bail!(clap::Error::raw(ErrorKind::MissingRequiredArgument, missing));
         }
         let period =
             Period::new(self.since, self.until, Utc::now()).map_err(|reason| anyhow!(reason))?;
@@ -93,20 +90,11 @@ impl Command {
             (true, true) => ALL.iter().collect(),
             (true, false) => SHOWN.to_vec(),
         };
-        let request = Request {
-            server: self.server,
-            metrics,
-            period,
-        };
-        let Request {
-            server, metrics, ..
-        } = &request;
+        let request = Request { server: self.server, metrics, period };
+        let Request { server, metrics, .. } = &request;
 
         let aws = Aws::new(target);
-        let source = Source {
-            client: aws.dynamodb().await?,
-            table: aws.name(&METRICS).await?,
-        };
+        let source = Source { client: aws.dynamodb().await?, table: aws.name(&METRICS).await? };
         let (sender, receiver) = watch::channel(0);
         let progress = |rows| sender.send_modify(|sum| *sum += rows);
         let reading = async {
@@ -132,15 +120,8 @@ impl Command {
         if measured.is_empty() {
             let servers = aws.name(&SERVERS).await?;
             let get = aws.dynamodb().await?.get_item().table_name(&servers);
-            let found = server::find(get, server)
-                .send()
-                .await
-                .map_err(explain_in(&servers))?;
-            ensure!(
-                found.item.is_some(),
-                "there is no server {}, and no rows of it",
-                server
-            );
+            let found = server::find(get, server).send().await.map_err(explain_in(&servers))?;
+            ensure!(found.item.is_some(), "there is no server {}, and no rows of it", server);
             eprintln!(
                 "{} has no rows from {} to {}.",
                 server,
@@ -175,9 +156,7 @@ fn draw(
     if rows.is_empty() {
         return Ok(());
     }
-    let charts = metrics
-        .iter()
-        .map(|metric| chart::draw(rows, metric, period, chart_columns()));
+    let charts = metrics.iter().map(|metric| chart::draw(rows, metric, period, chart_columns()));
     Ok(print(&charts.collect::<Vec<_>>().join("\n\n"))?)
 }
 

@@ -35,10 +35,7 @@ enum Action {
 impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
         let aws = Aws::new(target);
-        let table = KeysTable {
-            name: aws.name(&KEYS).await?,
-            client: aws.dynamodb().await?,
-        };
+        let table = KeysTable { name: aws.name(&KEYS).await?, client: aws.dynamodb().await? };
         match self.action {
             Action::Add(add) => add.run(&table, target.json).await,
             Action::List(list) => list.run(&table, target.json).await,

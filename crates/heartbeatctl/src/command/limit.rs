@@ -52,8 +52,7 @@ impl Command {
         };
         if self.default || self.limits.is_some() {
             let stored = (!own.is_empty()).then_some(&own);
-            item.update(|update| server::limit(update, server, stored))
-                .await?;
+            item.update(|update| server::limit(update, server, stored)).await?;
         }
         let rules = item.rules().await?;
         if rules.is_none() {

@@ -70,19 +70,13 @@ impl Command {
             table.load_style(NOTHING);
             table.set_header(["PROTOCOL", "ENDPOINT", "STATE"]);
             for subscription in &subscriptions {
-                let Subscription {
-                    protocol,
-                    endpoint,
-                    state,
-                } = subscription;
+                let Subscription { protocol, endpoint, state } = subscription;
                 table.add_row([&printable(protocol), &printable(endpoint), *state]);
             }
             print(&table.trim_fmt())?;
         }
-        let confirmed = subscriptions
-            .iter()
-            .filter(|subscription| subscription.state == "confirmed")
-            .count();
+        let confirmed =
+            subscriptions.iter().filter(|subscription| subscription.state == "confirmed").count();
         if confirmed == 0 {
             bail!("the test is published, but nobody receives it: no subscription is confirmed");
         }
@@ -98,16 +92,10 @@ async fn subscriptions(
     sns: &aws_sdk_sns::Client,
     topic: &str,
 ) -> anyhow::Result<Vec<Subscription>> {
-    let mut pages = sns
-        .list_subscriptions_by_topic()
-        .topic_arn(topic)
-        .into_paginator()
-        .send();
+    let mut pages = sns.list_subscriptions_by_topic().topic_arn(topic).into_paginator().send();
     let mut subscriptions = Vec::new();
     while let Some(page) = pages.next().await {
-        let page = page
-            .map_err(explain)
-            .context("the subscriptions cannot be listed")?;
+        let page = page.map_err(explain).context("the subscriptions cannot be listed")?;
         subscriptions.extend(page.subscriptions().iter().map(|subscription| {
             let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
             Subscription {

@@ -45,16 +45,12 @@ pub struct Command {
 impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
         let aws = Aws::new(target);
-        let keys = KeysTable {
-            name: aws.name(&KEYS).await?,
-            client: aws.dynamodb().await?,
-        };
+        let keys = KeysTable { name: aws.name(&KEYS).await?, client: aws.dynamodb().await? };
         let servers = Servers::new(&aws).await?;
         let retired = match (&self.server, self.silent_for) {
             (Some(server), _) => self.one(server, &keys, &servers).await?,
             (None, silent_for) => {
-                self.silent(silent_for.unwrap_or_default(), &keys, &servers)
-                    .await?
+                self.silent(silent_for.unwrap_or_default(), &keys, &servers).await?
             }
         };
         if target.json {
@@ -75,13 +71,12 @@ impl Command {
             item.is_some() || !own_keys.is_empty() || self.ssh.is_some(),
             "there is no server {server}, and no key for it"
         );
-        let agent = self.ssh.as_ref().map_or(String::new(), |host| {
-            format!("remove the agent from {host}, ")
-        });
-        let question = format!(
-            "Retire {server}: {agent}revoke {} key(s), and forget it?",
-            own_keys.len()
-        );
+        let agent = self
+            .ssh
+            .as_ref()
+            .map_or(String::new(), |host| format!("remove the agent from {host}, "));
+        let question =
+            format!("Retire {server}: {agent}revoke {} key(s), and forget it?", own_keys.len());
         confirm(&question, self.yes)?;
         if let Some(host) = &self.ssh {
             let removed = remove_agent(host.clone(), server).await;
@@ -126,10 +121,7 @@ impl Command {
             eprintln!("  {}  {hostname}  silent for {ago}", server.server_id);
         }
         confirm(
-            &format!(
-                "Forget these {} servers, and revoke their own keys?",
-                silent.len()
-            ),
+            &format!("Forget these {} servers, and revoke their own keys?", silent.len()),
             self.yes,
         )?;
         let all_keys = keys.all().await?;
@@ -141,10 +133,7 @@ impl Command {
                 continue;
             }
             let is_own = |id: &ServerId| id.as_str() == server.server_id;
-            for key in all_keys
-                .iter()
-                .filter(|key| key.server_id.as_ref().is_some_and(is_own))
-            {
+            for key in all_keys.iter().filter(|key| key.server_id.as_ref().is_some_and(is_own)) {
                 keys.delete(key).await?;
             }
             retired.push(server.server_id);

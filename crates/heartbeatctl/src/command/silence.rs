@@ -56,10 +56,7 @@ impl Command {
             .await?;
         let silenced_until = until.map(format);
         if target.json {
-            let told = Silenced {
-                server_id: server.as_str(),
-                silenced_until,
-            };
+            let told = Silenced { server_id: server.as_str(), silenced_until };
             return Ok(print(&serde_json::to_string(&told)?)?);
         }
         match silenced_until {

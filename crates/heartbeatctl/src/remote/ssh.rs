@@ -53,9 +53,7 @@ impl Host {
                 .map_or(authority, |(host, _)| host)
         });
         let authority = authority.unwrap_or(&self.0);
-        let name = authority
-            .rsplit_once('@')
-            .map_or(authority, |(_, name)| name);
+        let name = authority.rsplit_once('@').map_or(authority, |(_, name)| name);
         let address = name.trim_start_matches('[').trim_end_matches(']');
         let is_address = address.parse::<std::net::IpAddr>().is_ok();
         (!is_address).then(|| ServerId::from_hostname(name))
@@ -72,9 +70,7 @@ pub struct Ended {
 impl Ended {
     /// Whether it is unknown what the command did.
     pub fn is_lost(&self) -> bool {
-        self.status
-            .code()
-            .is_none_or(|code| code == CONNECTION_FAILED)
+        self.status.code().is_none_or(|code| code == CONNECTION_FAILED)
     }
 
     /// Its output.
@@ -85,12 +81,7 @@ impl Ended {
         if self.status.success() {
             return Ok(self.stdout);
         }
-        let said = self
-            .stderr
-            .lines()
-            .rev()
-            .map(str::trim)
-            .find(|line| !line.is_empty());
+        let said = self.stderr.lines().rev().map(str::trim).find(|line| !line.is_empty());
         let said = said.map_or_else(|| self.status.to_string(), str::to_owned);
         if self.is_lost() {
             Err(anyhow!("ssh cannot connect: {said}"))
@@ -121,9 +112,7 @@ impl Connection {
     /// Runs a command, with this on its standard input.
     pub async fn run(&self, command: &str, input: &[u8]) -> anyhow::Result<Ended> {
         let mut ssh = self.ssh(&[], command);
-        ssh.stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = ssh.spawn().context("ssh cannot be started")?;
         let stdin = child.stdin.take();
         let write = async move {
@@ -173,12 +162,8 @@ impl Drop for Connection {
         path.push(self.folder.join("socket"));
         if self.folder.join("socket").exists() {
             let mut ssh = process::Command::new("ssh");
-            ssh.arg("-o")
-                .arg(path)
-                .args(["-O", "exit", "--", &self.host.0]);
-            ssh.stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
+            ssh.arg("-o").arg(path).args(["-O", "exit", "--", &self.host.0]);
+            ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             let _ = ssh.status();
         }
         let _ = fs::remove_dir_all(&self.folder);
@@ -189,10 +174,7 @@ fn nonce() -> anyhow::Result<u64> {
     use ring::rand::{SecureRandom, SystemRandom};
     let mut bytes = [0; 8];
     let filled = SystemRandom::new().fill(&mut bytes);
-    ensure!(
-        filled.is_ok(),
-        "the system's random number generator failed"
-    );
+    ensure!(filled.is_ok(), "the system's random number generator failed");
     Ok(u64::from_le_bytes(bytes))
 }
 
@@ -210,11 +192,7 @@ mod tests {
             ("ssh://[2001:db8::1]:22", None),
         ] {
             let host: Host = host.parse().expect("a host");
-            assert_eq!(
-                host.server_id().map(|id| id.to_string()).as_deref(),
-                id,
-                "{host}"
-            );
+            assert_eq!(host.server_id().map(|id| id.to_string()).as_deref(), id, "{host}");
         }
         for wrong in ["", "-oProxyCommand=x", "web 1", "web\n1"] {
             assert!(wrong.parse::<Host>().is_err(), "{wrong:?}");

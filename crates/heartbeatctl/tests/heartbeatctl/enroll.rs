@@ -21,10 +21,8 @@ async fn enroll(place: &Place, machines: &Machines, arguments: &[&str]) -> Run {
 /// The digests of the keys in the table.
 async fn keys(place: &Place) -> Vec<String> {
     let items = place.items(&place.keys).await;
-    let mut digests: Vec<_> = items
-        .iter()
-        .map(|item| item["key_sha256"].as_s().unwrap().clone())
-        .collect();
+    let mut digests: Vec<_> =
+        items.iter().map(|item| item["key_sha256"].as_s().unwrap().clone()).collect();
     digests.sort();
     digests
 }
@@ -49,43 +47,27 @@ async fn a_machine_is_enrolled_and_its_first_heartbeat_is_shown() {
         ("etc/heartbeat/agent.env", 0o640),
         ("etc/heartbeat/api-key", 0o600),
     ] {
-        let found = fs::metadata(machine.join(file))
-            .unwrap()
-            .permissions()
-            .mode();
+        let found = fs::metadata(machine.join(file)).unwrap().permissions().mode();
         assert_eq!(found & 0o777, mode, "{file}");
     }
     assert_eq!(
-        fs::metadata(machine.join("etc/heartbeat"))
-            .unwrap()
-            .permissions()
-            .mode()
-            & 0o777,
+        fs::metadata(machine.join("etc/heartbeat")).unwrap().permissions().mode() & 0o777,
         0o755
     );
     let settings = machine.read("etc/heartbeat/agent.env");
     assert!(
-        settings.ends_with(&format!(
-            "\nHEARTBEAT_URL={URL}\nHEARTBEAT_SERVER_ID=web-1\n"
-        )),
+        settings.ends_with(&format!("\nHEARTBEAT_URL={URL}\nHEARTBEAT_SERVER_ID=web-1\n")),
         "{settings}"
     );
     let unit = machine.read("etc/systemd/system/heartbeat-agent.service");
-    assert!(
-        unit.contains("ExecStart=/usr/local/bin/heartbeat-agent "),
-        "{unit}"
-    );
+    assert!(unit.contains("ExecStart=/usr/local/bin/heartbeat-agent "), "{unit}");
     let key = machine.read("etc/heartbeat/api-key");
     assert_eq!(keys(&place).await, [digest(&key)]);
     let items = place.items(&place.keys).await;
     assert_eq!(items[0]["server_id"], text("web-1"));
     assert_eq!(
         machine.systemctl(),
-        [
-            "daemon-reload",
-            "enable heartbeat-agent",
-            "restart heartbeat-agent"
-        ]
+        ["daemon-reload", "enable heartbeat-agent", "restart heartbeat-agent"]
     );
     for step in [
         "installed the program",
@@ -93,17 +75,11 @@ async fn a_machine_is_enrolled_and_its_first_heartbeat_is_shown() {
         "started",
         "heard from web-1 after",
     ] {
-        assert!(
-            run.stderr.contains(&format!("✓ root@web-1: {step}")),
-            "{step}: {run:?}"
-        );
+        assert!(run.stderr.contains(&format!("✓ root@web-1: {step}")), "{step}: {run:?}");
     }
     assert!(run.stderr.contains("cpu 23.5%"), "{run:?}");
     // Decision 19: the key is in its file and nowhere else, and nothing that was copied is left.
-    assert_eq!(
-        machines.files_with(&key),
-        [machine.join("etc/heartbeat/api-key")]
-    );
+    assert_eq!(machines.files_with(&key), [machine.join("etc/heartbeat/api-key")]);
     assert!(!format!("{run:?}").contains(&key));
     assert_eq!(machine.list("tmp"), [] as [String; 0]);
     assert!(
@@ -131,19 +107,13 @@ async fn a_second_run_repairs_and_revokes_the_old_key() {
     let run = enroll(&place, &machines, &["--ssh", "web-1", "--json"]).await;
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(
-        (
-            &run.json()["server_id"],
-            &run.json()["metrics"]["cpu_percent"]
-        ),
+        (&run.json()["server_id"], &run.json()["metrics"]["cpu_percent"]),
         (&"web-1".into(), &23.5.into())
     );
     let second = machine.read("etc/heartbeat/api-key");
     assert_ne!(first, second);
     assert_eq!(keys(&place).await, [digest(&second)]);
-    assert!(
-        run.stderr.contains("revoked 1 older key(s) of web-1"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("revoked 1 older key(s) of web-1"), "{run:?}");
     assert_eq!(
         machine.read("etc/heartbeat/agent.env"),
         format!("HEARTBEAT_INTERVAL=30\n{settings}")
@@ -173,17 +143,8 @@ async fn after_a_lost_connection_no_key_is_left_behind_unnoticed() {
         let Some(machines) = Machines::new(&["web-1"]) else {
             return;
         };
-        assert_eq!(
-            enroll(&place, &machines, &["a", "--ssh", "web-1"])
-                .await
-                .code,
-            0
-        );
-        machines
-            .commands()
-            .iter()
-            .filter(|line| line.contains(" -- "))
-            .count()
+        assert_eq!(enroll(&place, &machines, &["a", "--ssh", "web-1"]).await.code, 0);
+        machines.commands().iter().filter(|line| line.contains(" -- ")).count()
     };
     assert!(all >= 5, "{all} commands");
     for call in 1..=all {
@@ -247,14 +208,8 @@ async fn a_step_that_fails_leaves_the_old_key_in_force() {
     let key = machine.read("etc/heartbeat/api-key");
     for (program, what) in [
         ("mktemp", "exit 1"),
-        (
-            "systemctl",
-            "[ $1 != enable ] || { echo no enabling >&2; exit 1; }",
-        ),
-        (
-            "systemctl",
-            "[ $1 != daemon-reload ] || { echo no reload >&2; exit 1; }",
-        ),
+        ("systemctl", "[ $1 != enable ] || { echo no enabling >&2; exit 1; }"),
+        ("systemctl", "[ $1 != daemon-reload ] || { echo no reload >&2; exit 1; }"),
         ("chmod", "exit 1"),
     ] {
         machine.program(program, what);
@@ -263,11 +218,7 @@ async fn a_step_that_fails_leaves_the_old_key_in_force() {
         assert_eq!(run.code, 1, "{program}: {run:?}");
         assert_eq!(machine.read("etc/heartbeat/api-key"), key, "{program}");
         assert_eq!(keys(&place).await, [digest(&key)], "{program}: {run:?}");
-        assert_eq!(
-            machine.list("etc/heartbeat"),
-            ["agent.env", "api-key"],
-            "{program}"
-        );
+        assert_eq!(machine.list("etc/heartbeat"), ["agent.env", "api-key"], "{program}");
         assert_eq!(machine.list("tmp"), [] as [String; 0], "{program}");
     }
 }
@@ -278,10 +229,7 @@ async fn a_first_enrolment_that_fails_leaves_no_key() {
         return;
     };
     let machine = machines.get("web-1");
-    machine.program(
-        "systemctl",
-        "[ $1 != restart ] || { echo 'Unit is broken' >&2; exit 1; }",
-    );
+    machine.program("systemctl", "[ $1 != restart ] || { echo 'Unit is broken' >&2; exit 1; }");
     let run = enroll(&place, &machines, &["--ssh", "web-1"]).await;
     assert_eq!(run.code, 1, "{run:?}");
     assert!(
@@ -297,22 +245,14 @@ async fn a_missing_heartbeat_is_said_with_what_to_do() {
     let (place, Some(machines)) = (Place::new().await, Machines::new(&["web-1"])) else {
         return;
     };
-    machines.get("web-1").program(
-        "systemctl",
-        "[ $1 != status ] || echo 'code=exited, status=1'",
-    );
+    machines.get("web-1").program("systemctl", "[ $1 != status ] || echo 'code=exited, status=1'");
     let release = machines.release();
-    let arguments = [
-        "enroll", "--url", URL, "--agent", &release, "--ssh", "web-1", "--wait", "2s",
-    ];
+    let arguments = ["enroll", "--url", URL, "--agent", &release, "--ssh", "web-1", "--wait", "2s"];
     let run = dev::command::run(&mut machines.tool(&place, &arguments));
     assert_eq!(run.code, 1, "{run:?}");
-    for words in [
-        "no heartbeat within 2s",
-        "journalctl",
-        "status=1",
-        "heartbeatctl keys revoke --digest",
-    ] {
+    for words in
+        ["no heartbeat within 2s", "journalctl", "status=1", "heartbeatctl keys revoke --digest"]
+    {
         assert!(run.stderr.contains(words), "{words}: {run:?}");
     }
 }
@@ -324,21 +264,9 @@ async fn what_does_not_work_is_said_before_anything_is_copied() {
     };
     let machine = machines.get("web-1");
     for (program, says, reason) in [
-        (
-            "getconf",
-            "case $1 in LONG_BIT) echo 64;; *) exit 1;; esac",
-            "",
-        ),
-        (
-            "getconf",
-            "case $1 in LONG_BIT) echo 32;; *) echo glibc 2.36;; esac",
-            "32-bit",
-        ),
-        (
-            "uname",
-            "case $1 in -m) echo riscv64;; -s) echo Linux;; *) echo web-1;; esac",
-            "riscv64",
-        ),
+        ("getconf", "case $1 in LONG_BIT) echo 64;; *) exit 1;; esac", ""),
+        ("getconf", "case $1 in LONG_BIT) echo 32;; *) echo glibc 2.36;; esac", "32-bit"),
+        ("uname", "case $1 in -m) echo riscv64;; -s) echo Linux;; *) echo web-1;; esac", "riscv64"),
         ("systemctl", "exit 1", "no systemd"),
     ] {
         if reason.is_empty() {
@@ -353,12 +281,7 @@ async fn what_does_not_work_is_said_before_anything_is_copied() {
         assert_eq!(machine.list("tmp"), [] as [String; 0], "{reason}");
     }
     assert_eq!(keys(&place).await, [] as [String; 0]);
-    assert!(
-        machines
-            .commands()
-            .iter()
-            .all(|line| !line.contains("mktemp"))
-    );
+    assert!(machines.commands().iter().all(|line| !line.contains("mktemp")));
 }
 
 #[tokio::test]
@@ -366,22 +289,11 @@ async fn of_three_machines_the_one_that_is_down_is_named() {
     let (place, Some(machines)) = (Place::new().await, Machines::new(&["a", "c"])) else {
         return;
     };
-    let run = enroll(
-        &place,
-        &machines,
-        &["--ssh", "root@a", "--ssh", "root@b", "--ssh", "root@c"],
-    )
-    .await;
+    let run =
+        enroll(&place, &machines, &["--ssh", "root@a", "--ssh", "root@b", "--ssh", "root@c"]).await;
     assert_eq!(run.code, 1, "{run:?}");
-    assert!(
-        run.stderr.contains("✗ root@b: ssh cannot connect: "),
-        "{run:?}"
-    );
-    assert!(
-        run.stderr
-            .ends_with("error: 1 of 3 machines are not enrolled: root@b\n"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("✗ root@b: ssh cannot connect: "), "{run:?}");
+    assert!(run.stderr.ends_with("error: 1 of 3 machines are not enrolled: root@b\n"), "{run:?}");
     assert_eq!(keys(&place).await.len(), 2);
     for name in ["a", "c"] {
         assert!(
@@ -409,15 +321,9 @@ async fn a_user_who_is_not_root_runs_one_script_with_sudo() {
     let log = machine.read("run/sudo.log");
     assert_eq!(log.lines().count(), 1, "{log}");
     let key = machine.read("etc/heartbeat/api-key");
-    assert_eq!(
-        machines.files_with(&key),
-        [machine.join("etc/heartbeat/api-key")]
-    );
-    let on_terminal: Vec<_> = machines
-        .commands()
-        .into_iter()
-        .filter(|line| line.contains(" -t -- "))
-        .collect();
+    assert_eq!(machines.files_with(&key), [machine.join("etc/heartbeat/api-key")]);
+    let on_terminal: Vec<_> =
+        machines.commands().into_iter().filter(|line| line.contains(" -t -- ")).collect();
     assert_eq!(on_terminal.len(), 1, "{on_terminal:?}");
     assert!(on_terminal[0].contains("sudo sh /tmp/"), "{on_terminal:?}");
 
@@ -449,10 +355,7 @@ async fn an_id_that_another_machine_uses_needs_replace() {
     put_server(&place, "web-1", "online", 60).await;
     let run = enroll(&place, &machines, &["web-1", "--ssh", "new"]).await;
     assert_eq!(run.code, 1, "{run:?}");
-    assert!(
-        run.stderr.contains("web-1 was heard") && run.stderr.contains("--replace"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("web-1 was heard") && run.stderr.contains("--replace"), "{run:?}");
     assert_eq!(keys(&place).await, [] as [String; 0]);
     let machine = machines.get("new");
     assert_eq!(machine.list("tmp"), [] as [String; 0]);
@@ -476,30 +379,16 @@ async fn a_server_is_retired() {
         &mut machines.tool(&place, &["retire", "web-2", "--ssh", "web-1", "--yes"]),
     );
     assert_eq!(other.code, 1, "{other:?}");
-    assert!(
-        other
-            .stderr
-            .contains("the agent that is installed is web-1"),
-        "{other:?}"
-    );
+    assert!(other.stderr.contains("the agent that is installed is web-1"), "{other:?}");
     assert!(machine.join("etc/heartbeat/api-key").exists());
 
     let run = dev::command::run(&mut machines.tool(&place, &["retire", "web-1", "--ssh", "web-1"]));
     assert_eq!(run.code, 1, "without an answer: {run:?}");
-    let run = dev::command::run(&mut machines.tool(
-        &place,
-        &["retire", "web-1", "--ssh", "web-1", "--yes", "--json"],
-    ));
-    assert_eq!(
-        (run.code, run.json()),
-        (0, serde_json::json!(["web-1"])),
-        "{run:?}"
+    let run = dev::command::run(
+        &mut machines.tool(&place, &["retire", "web-1", "--ssh", "web-1", "--yes", "--json"]),
     );
-    assert!(
-        machine
-            .systemctl()
-            .contains(&"disable --now heartbeat-agent".to_owned())
-    );
+    assert_eq!((run.code, run.json()), (0, serde_json::json!(["web-1"])), "{run:?}");
+    assert!(machine.systemctl().contains(&"disable --now heartbeat-agent".to_owned()));
     for folder in ["etc/systemd/system", "etc/heartbeat", "tmp"] {
         assert_eq!(machine.list(folder), [] as [String; 0], "{folder}");
     }
@@ -508,10 +397,7 @@ async fn a_server_is_retired() {
     assert_eq!(place.items(&place.servers).await, []);
     let again = dev::command::run(&mut machines.tool(&place, &["retire", "web-1", "--yes"]));
     assert_eq!(again.code, 1);
-    assert!(
-        again.stderr.contains("there is no server web-1"),
-        "{again:?}"
-    );
+    assert!(again.stderr.contains("there is no server web-1"), "{again:?}");
 }
 
 #[tokio::test]
@@ -538,33 +424,20 @@ async fn servers_that_have_been_silent_for_long_are_retired_together() {
         assert_eq!(place.run(&["keys", "add", server]).code, 0);
     }
     let silent = |arguments: &[&str]| {
-        let run = dev::command::run(&mut machines.tool(
-            &place,
-            &[&["retire", "--silent-for", "30d"], arguments].concat(),
-        ));
+        let run = dev::command::run(
+            &mut machines.tool(&place, &[&["retire", "--silent-for", "30d"], arguments].concat()),
+        );
         (run.code, run)
     };
     let (code, run) = silent(&[]);
     assert_eq!(code, 1, "without an answer: {run:?}");
     let listed: Vec<_> = run.stderr.lines().take(2).collect();
-    assert!(
-        listed[0].contains("older") && listed[1].contains("old"),
-        "{run:?}"
-    );
+    assert!(listed[0].contains("older") && listed[1].contains("old"), "{run:?}");
     assert_eq!(place.items(&place.servers).await.len(), 3);
     let (code, run) = silent(&["--yes", "--json"]);
-    assert_eq!(
-        (code, run.json()),
-        (0, serde_json::json!(["older", "old"])),
-        "{run:?}"
-    );
+    assert_eq!((code, run.json()), (0, serde_json::json!(["older", "old"])), "{run:?}");
     let left = place.items(&place.servers).await;
     assert_eq!((left.len(), &left[0]["server_id"]), (1, &text("new")));
     assert_eq!(keys(&place).await.len(), 1);
-    assert!(
-        silent(&["--yes"])
-            .1
-            .stderr
-            .contains("No server has been silent")
-    );
+    assert!(silent(&["--yes"]).1.stderr.contains("No server has been silent"));
 }

@@ -18,9 +18,7 @@ fn listener(answer: &'static str) -> (String, Arc<Mutex<Vec<String>>>) {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut line = String::new();
-            BufReader::new(stream.try_clone().unwrap())
-                .read_line(&mut line)
-                .unwrap();
+            BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
             shared.lock().unwrap().push(line.trim().to_owned());
             let _ = stream.write_all(answer.as_bytes());
         }
@@ -83,20 +81,11 @@ async fn a_proxy_is_used_as_by_the_aws_cli() {
     put_server(&place, "web-1", "online", 5).await;
     let fleet = |no_proxy: &str| {
         let mut tool = place.tool();
-        tool.env("HTTP_PROXY", format!("http://{proxy}"))
-            .env("NO_PROXY", no_proxy)
-            .arg("fleet");
+        tool.env("HTTP_PROXY", format!("http://{proxy}")).env("NO_PROXY", no_proxy).arg("fleet");
         run(&mut tool).code
     };
     assert_eq!(fleet("example.com"), 1);
-    assert!(
-        lines
-            .lock()
-            .unwrap()
-            .last()
-            .unwrap()
-            .starts_with("POST http://")
-    );
+    assert!(lines.lock().unwrap().last().unwrap().starts_with("POST http://"));
     let count = lines.lock().unwrap().len();
     assert_eq!(fleet("example.com,127.0.0.1,localhost"), 0);
     assert_eq!(lines.lock().unwrap().len(), count);
@@ -112,11 +101,7 @@ fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
         .arg("fleet");
     let run = run(&mut tool);
     assert_eq!(run.code, 1);
-    assert!(
-        run.stderr
-            .contains("https_proxy: a proxy with the scheme socks5"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("https_proxy: a proxy with the scheme socks5"), "{run:?}");
     assert!(!run.stderr.contains("secret"), "{run:?}");
 }
 
@@ -127,11 +112,7 @@ async fn on_terminal(place: &Place, environment: &[(&str, &str)]) -> String {
     let terminal = Terminal::new();
     let mut tool = place.tool();
     tool.envs(environment.iter().copied()).arg("fleet");
-    let mut child = tool
-        .stdout(terminal.stream())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = tool.stdout(terminal.stream()).stderr(Stdio::null()).spawn().unwrap();
     assert!(child.wait().unwrap().success());
     wait_until("the table is drawn", || {
         let output = terminal.output();
@@ -149,27 +130,16 @@ async fn a_terminal_is_filled_and_a_pipe_gets_everything() {
     assert!(piped.contains(&format!("{LONG} online")), "{piped}");
 
     let plain = [("TERM", "dumb")];
-    for (columns, expected) in [
-        (None, 80),
-        (Some("40"), 40),
-        (Some("none"), 80),
-        (Some("250"), 250),
-    ] {
+    for (columns, expected) in
+        [(None, 80), (Some("40"), 40), (Some("none"), 80), (Some("250"), 250)]
+    {
         let columns = columns.map(|columns| ("COLUMNS", columns));
         let environment: Vec<_> = plain.into_iter().chain(columns).collect();
         let shown = on_terminal(&place, &environment).await;
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
-        let widest = shown
-            .lines()
-            .map(|line| line.trim_end().chars().count())
-            .max()
-            .unwrap();
+        let widest = shown.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
         assert!(widest <= expected, "{columns:?}: {shown}");
-        assert_eq!(
-            shown.contains(LONG),
-            expected == 250,
-            "{columns:?}: {shown}"
-        );
+        assert_eq!(shown.contains(LONG), expected == 250, "{columns:?}: {shown}");
     }
     let coloured = on_terminal(&place, &[("TERM", "xterm")]).await;
     assert!(coloured.contains('\u{1b}'), "{coloured:?}");
@@ -198,9 +168,5 @@ async fn ages_are_by_the_clock_of_dynamodb() {
     let run = run(&mut tool);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.stdout.starts_with("1 server, 0 offline\n"), "{run:?}");
-    assert!(
-        run.stdout
-            .contains("This machine's clock is 10 min ahead of DynamoDB's"),
-        "{run:?}"
-    );
+    assert!(run.stdout.contains("This machine's clock is 10 min ahead of DynamoDB's"), "{run:?}");
 }

@@ -46,23 +46,13 @@ async fn events_are_said_in_words_newest_last() {
         2026-01-18 10:03:01 UTC  3 entries did not fit into this message\n\
         2026-01-18 11:03:01 UTC  web-1 is back: was silent since 2026-01-18 10:00:00 UTC, away for at most 1 h 0 min\n";
     assert_eq!(told, expected);
-    assert_eq!(
-        place
-            .run(&["events", "--since", "9d"])
-            .stdout
-            .lines()
-            .count(),
-        7
-    );
+    assert_eq!(place.run(&["events", "--since", "9d"]).stdout.lines().count(), 7);
 
     let of_one = place.run(&["events", "web-1", "--json"]).json();
     assert_eq!(of_one.as_array().unwrap().len(), 2);
     assert_eq!(of_one[0]["problems"], json!([]));
     assert_eq!(of_one[0]["offline"][0]["server_id"], "web-1");
-    assert_eq!(
-        of_one[1]["back"][0]["returned_at"],
-        "2026-01-18T11:00:00.000000Z"
-    );
+    assert_eq!(of_one[1]["back"][0]["returned_at"], "2026-01-18T11:00:00.000000Z");
 
     let nothing = place.run(&["events", "web-2"]);
     assert_eq!(

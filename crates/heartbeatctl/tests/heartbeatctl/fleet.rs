@@ -11,10 +11,7 @@ use std::process::Stdio;
 /// Stores a row of metrics that was sent so many seconds ago.
 async fn put_metrics(place: &Place, id: &str, ago: i64, metrics: &[(&str, &str)]) {
     let recorded_at = format!("{}#{id}", stored(ago));
-    let mut row = vec![
-        ("server_id", text("web-1")),
-        ("recorded_at", text(&recorded_at)),
-    ];
+    let mut row = vec![("server_id", text("web-1")), ("recorded_at", text(&recorded_at))];
     let number = |value: &str| AttributeValue::N(value.to_owned());
     row.extend(metrics.iter().map(|(name, value)| (*name, number(value))));
     place.put(&place.metrics, row).await;
@@ -31,15 +28,10 @@ async fn the_fleet_shows_what_the_watchdog_knows() {
     assert_eq!(run.code, 0, "{run:?}");
     let lines: Vec<_> = run.stdout.lines().collect();
     assert_eq!(lines[0], "3 servers, 2 offline, 1 silenced");
-    for (line, server, status) in [
-        (3, "marked", "offline"),
-        (4, "late", "offline"),
-        (5, "well", "online"),
-    ] {
-        assert!(
-            lines[line].starts_with(server) && lines[line].contains(status),
-            "{run:?}"
-        );
+    for (line, server, status) in
+        [(3, "marked", "offline"), (4, "late", "offline"), (5, "well", "online")]
+    {
+        assert!(lines[line].starts_with(server) && lines[line].contains(status), "{run:?}");
     }
     assert!(run.stdout.contains("late is silenced until "), "{run:?}");
 
@@ -54,13 +46,8 @@ async fn the_fleet_shows_what_the_watchdog_knows() {
 async fn put_reading(place: &Place, server: &str, ago: i64, ahead: i64, metrics: &[(&str, &str)]) {
     let number = |value: &str| AttributeValue::N(value.to_owned());
     let metrics = metrics.iter().map(|(name, value)| (*name, number(value)));
-    let times = [
-        ("timestamp", text(&stored(ago - ahead))),
-        ("received_at", text(&stored(ago))),
-    ];
-    let reading = metrics
-        .chain(times)
-        .map(|(name, value)| (name.to_owned(), value));
+    let times = [("timestamp", text(&stored(ago - ahead))), ("received_at", text(&stored(ago)))];
+    let reading = metrics.chain(times).map(|(name, value)| (name.to_owned(), value));
     let attributes = [
         ("status", text("online")),
         ("last_seen", text(&stored(ago))),
@@ -121,10 +108,7 @@ async fn on_a_terminal(place: &Place) -> (String, Vec<String>) {
         output.contains("CPU 1H") && output.ends_with('\n')
     });
     let requests = proxy.take_requests().into_iter();
-    (
-        terminal.output(),
-        requests.map(|(operation, _)| operation).collect(),
-    )
+    (terminal.output(), requests.map(|(operation, _)| operation).collect())
 }
 
 #[tokio::test]
@@ -137,27 +121,12 @@ async fn a_sparkline_shows_the_last_hour_whatever_the_future_holds() {
     put_metrics(&place, "d", 5, &[("cpu_percent", "12.5")]).await;
     // A year ahead, more rows than a view reads.
     for row in 0..501 {
-        put_metrics(
-            &place,
-            &format!("{row}"),
-            -31_536_000,
-            &[("cpu_percent", "99")],
-        )
-        .await;
+        put_metrics(&place, &format!("{row}"), -31_536_000, &[("cpu_percent", "99")]).await;
     }
     let (table, _) = on_a_terminal(&place).await;
     let row = table.lines().find(|line| line.contains("web-1")).unwrap();
-    assert_eq!(
-        row.chars()
-            .filter(|column| "▁▂▃▄▅▆▇█".contains(*column))
-            .count(),
-        2,
-        "{table}"
-    );
-    assert!(
-        row.contains('█') && row.trim_end().ends_with('▂'),
-        "{table}"
-    );
+    assert_eq!(row.chars().filter(|column| "▁▂▃▄▅▆▇█".contains(*column)).count(), 2, "{table}");
+    assert!(row.contains('█') && row.trim_end().ends_with('▂'), "{table}");
 }
 
 #[tokio::test]
@@ -177,12 +146,7 @@ async fn a_view_reads_the_newest_rows_only() {
 #[tokio::test]
 async fn a_wrong_clock_is_shown() {
     let place = Place::new().await;
-    for (server, ahead) in [
-        ("ahead", 3 * 3600),
-        ("behind", -120),
-        ("right", 59),
-        ("late", -58),
-    ] {
+    for (server, ahead) in [("ahead", 3 * 3600), ("behind", -120), ("right", 59), ("late", -58)] {
         put_reading(&place, server, 5, ahead, &[("cpu_percent", "7")]).await;
     }
     place
@@ -198,28 +162,15 @@ async fn a_wrong_clock_is_shown() {
     let fleet = place.run(&["fleet", "--json"]).json();
     let errors = fleet.as_array().unwrap().iter().map(|server| {
         assert_eq!(server["cpu_percent"], 7.0, "{server}");
-        (
-            server["server_id"].as_str().unwrap(),
-            server["clock_error_seconds"].as_i64(),
-        )
+        (server["server_id"].as_str().unwrap(), server["clock_error_seconds"].as_i64())
     });
     let errors: Vec<_> = errors.collect();
-    let expected = [
-        ("ahead", Some(10_800)),
-        ("behind", Some(-120)),
-        ("late", None),
-        ("right", None),
-    ];
+    let expected =
+        [("ahead", Some(10_800)), ("behind", Some(-120)), ("late", None), ("right", None)];
     assert_eq!(errors, expected);
     let table = place.run(&["fleet"]).stdout;
-    let notes: Vec<_> = table
-        .lines()
-        .filter(|line| line.contains("clock"))
-        .collect();
-    assert_eq!(
-        notes,
-        ["ahead: clock 3 h ahead", "behind: clock 2 min behind"]
-    );
+    let notes: Vec<_> = table.lines().filter(|line| line.contains("clock")).collect();
+    assert_eq!(notes, ["ahead: clock 3 h ahead", "behind: clock 2 min behind"]);
 }
 
 // C8.1 C8.5 C8.12 C9.3: what the watchdog has stored.
@@ -227,17 +178,9 @@ async fn a_wrong_clock_is_shown() {
 async fn the_fleet_shows_what_the_watchdog_has_stored() {
     let place = Place::new().await;
     let number = |value: &str| AttributeValue::N(value.to_owned());
-    let entry = [
-        ("since".to_owned(), text(&stored(60))),
-        ("limit".to_owned(), number("90")),
-    ];
+    let entry = [("since".to_owned(), text(&stored(60))), ("limit".to_owned(), number("90"))];
     let problems = [("disk_percent".to_owned(), AttributeValue::M(entry.into()))];
-    let online = |ago| {
-        vec![
-            ("status", text("online")),
-            ("last_seen", text(&stored(ago))),
-        ]
-    };
+    let online = |ago| vec![("status", text("online")), ("last_seen", text(&stored(ago)))];
     let own_threshold = |ago, seconds| {
         let mut attributes = online(ago);
         attributes.push(("offline_after", number(seconds)));
@@ -258,16 +201,12 @@ async fn the_fleet_shows_what_the_watchdog_has_stored() {
     ] {
         place.put_server(server, attributes).await;
     }
-    place
-        .put_server("#watchdog", [("swept_at", text(&stored(240)))])
-        .await;
+    place.put_server("#watchdog", [("swept_at", text(&stored(240)))]).await;
     let fleet = place.run(&["fleet", "--json"]).json();
-    let statuses = fleet.as_array().unwrap().iter().map(|server| {
-        (
-            server["server_id"].as_str().unwrap(),
-            server["status"].as_str().unwrap(),
-        )
-    });
+    let statuses =
+        fleet.as_array().unwrap().iter().map(|server| {
+            (server["server_id"].as_str().unwrap(), server["status"].as_str().unwrap())
+        });
     let expected = [
         ("quick", "offline"),
         ("full", "online"),
@@ -290,9 +229,7 @@ async fn the_fleet_shows_what_the_watchdog_has_stored() {
         assert!(table.contains(note), "{note}: {table}");
     }
     assert!(!table.contains("#watchdog"), "{table}");
-    place
-        .put_server("#watchdog", [("swept_at", text(&stored(170)))])
-        .await;
+    place.put_server("#watchdog", [("swept_at", text(&stored(170)))]).await;
     let table = place.run(&["fleet"]).stdout;
     assert!(!table.contains("last sweep"), "{table}");
 }
@@ -353,18 +290,12 @@ async fn a_large_fleet_is_one_scan() {
     let proxy = Proxy::start(&dynamodb::URL);
     for arguments in [&["fleet"][..], &["fleet", "--json"]] {
         let mut tool = place.tool();
-        tool.env("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)
-            .args(arguments);
-        let printed = tokio::task::spawn_blocking(move || tool.output().unwrap())
-            .await
-            .unwrap();
+        tool.env("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url).args(arguments);
+        let printed = tokio::task::spawn_blocking(move || tool.output().unwrap()).await.unwrap();
         let printed = String::from_utf8(printed.stdout).unwrap();
         assert_eq!(printed.matches("web-4999").count(), 1);
         let requests = proxy.take_requests();
-        assert!(
-            requests.iter().all(|(operation, _)| operation == "Scan"),
-            "{requests:?}"
-        );
+        assert!(requests.iter().all(|(operation, _)| operation == "Scan"), "{requests:?}");
         // An item has 300 to 600 bytes; a page has 1 MiB.
         assert!((1..=4).contains(&requests.len()), "{requests:?}");
     }
@@ -384,10 +315,7 @@ async fn sparklines_are_read_for_the_servers_that_fit() {
 #[tokio::test]
 async fn watch_needs_a_terminal() {
     let run = Place::new().await.run(&["fleet", "--watch"]);
-    assert_eq!(
-        (run.code, &*run.stderr),
-        (1, "error: --watch needs a terminal\n")
-    );
+    assert_eq!((run.code, &*run.stderr), (1, "error: --watch needs a terminal\n"));
 }
 
 #[tokio::test]
@@ -404,10 +332,7 @@ async fn watch_survives_failures_and_restores_the_screen() {
         .stderr(Stdio::piped());
     let child = tool.spawn().unwrap();
     wait_until("a first frame", || terminal.output().contains("web-1"));
-    assert!(
-        terminal.output().contains("\u{1b}[?1049h"),
-        "another screen"
-    );
+    assert!(terminal.output().contains("\u{1b}[?1049h"), "another screen");
 
     let denied = Fault::Reject(400, "AccessDeniedException");
     proxy.rule(move |call| matches!(call, Call::Scan).then_some(denied));
@@ -418,16 +343,11 @@ async fn watch_survives_failures_and_restores_the_screen() {
     });
     proxy.heal();
     put_server(&place, "web-2", "online", 5).await;
-    wait_until("a frame after the error", || {
-        terminal.output().contains("web-2")
-    });
+    wait_until("a frame after the error", || terminal.output().contains("web-2"));
 
     terminate(&child);
     let ended = child.wait_with_output().unwrap();
-    assert!(
-        ended.status.success() && ended.stderr.is_empty(),
-        "{ended:?}"
-    );
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
     wait_until("the screen is restored", || {
         terminal.output().ends_with("\u{1b}[?25h\u{1b}[?1049l")
     });
@@ -438,9 +358,7 @@ async fn watch_reports_a_first_read_that_fails() {
     let place = Place::new().await;
     let terminal = Terminal::new();
     let mut tool = place.tool();
-    let tool = tool
-        .env("SERVERS_TABLE", "nowhere")
-        .args(["fleet", "--watch"]);
+    let tool = tool.env("SERVERS_TABLE", "nowhere").args(["fleet", "--watch"]);
     let tool = tool.stdout(terminal.stream()).stderr(Stdio::piped());
     let ended = tool.spawn().unwrap().wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(1));

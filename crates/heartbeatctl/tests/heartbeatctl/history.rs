@@ -32,17 +32,13 @@ async fn put_until(
         ("expires_at", number(&expires.timestamp().to_string())),
     ];
     let metrics = metrics.iter().map(|(name, value)| (*name, number(value)));
-    place
-        .put(&place.metrics, row.into_iter().chain(metrics))
-        .await;
+    place.put(&place.metrics, row.into_iter().chain(metrics)).await;
 }
 
 fn csv(text: &str) -> Vec<HashMap<&str, &str>> {
     let mut lines = text.lines();
     let names: Vec<_> = lines.next().unwrap().split(',').collect();
-    lines
-        .map(|line| names.iter().copied().zip(line.split(',')).collect())
-        .collect()
+    lines.map(|line| names.iter().copied().zip(line.split(',')).collect()).collect()
 }
 
 #[tokio::test]
@@ -93,9 +89,7 @@ async fn csv_and_json_are_what_was_stored_oldest_first() {
     }
     // The start is included, and the end is not.
     let [first, second] = [&expected[0].0, &expected[1].0];
-    let one = [
-        "history", "web-1", "--csv", "--since", first, "--until", second,
-    ];
+    let one = ["history", "web-1", "--csv", "--since", first, "--until", second];
     assert_eq!(csv(&place.run(&one).stdout).len(), 1);
 }
 
@@ -111,18 +105,12 @@ async fn buckets_equal_a_plain_calculation() {
             continue;
         }
         let value = (minute * 37 % 101) as f64 / 2.0;
-        counter = if minute == 50 {
-            17
-        } else {
-            counter + minute as u64 * 600
-        };
+        counter = if minute == 50 { 17 } else { counter + minute as u64 * 600 };
         let time = start + TimeDelta::minutes(minute);
         cpu.push((time, value));
         bytes.push((time, counter));
-        let metrics = [
-            ("cpu_percent", value.to_string()),
-            ("network_tx_bytes", counter.to_string()),
-        ];
+        let metrics =
+            [("cpu_percent", value.to_string()), ("network_tx_bytes", counter.to_string())];
         put(&place, time, &metrics).await;
     }
     let rates = bytes.windows(2).filter_map(|pair| {
@@ -132,39 +120,19 @@ async fn buckets_equal_a_plain_calculation() {
     });
     let rates: Vec<_> = rates.collect();
     let summary = |points: &[(DateTime<Utc>, f64)], from: DateTime<Utc>| {
-        let inside = points
-            .iter()
-            .filter(|(time, _)| (from..from + TimeDelta::minutes(15)).contains(time));
+        let inside =
+            points.iter().filter(|(time, _)| (from..from + TimeDelta::minutes(15)).contains(time));
         let values: Vec<_> = inside.map(|(_, value)| *value).collect();
         let sum: f64 = values.iter().sum();
         let min = values.iter().copied().reduce(f64::min)?;
-        Some([
-            min,
-            sum / values.len() as f64,
-            values.iter().copied().reduce(f64::max)?,
-        ])
+        Some([min, sum / values.len() as f64, values.iter().copied().reduce(f64::max)?])
     };
-    let period = [
-        "--since",
-        "2026-01-17",
-        "--until",
-        "2026-01-19",
-        "--every",
-        "15m",
-    ];
-    let json = place
-        .run(&[&["history", "web-1", "--json"], &period[..]].concat())
-        .json();
+    let period = ["--since", "2026-01-17", "--until", "2026-01-19", "--every", "15m"];
+    let json = place.run(&[&["history", "web-1", "--json"], &period[..]].concat()).json();
     let buckets = json.as_array().unwrap();
     // The first ends at midnight.
-    let times: Vec<_> = buckets
-        .iter()
-        .map(|bucket| bucket["time"].as_str().unwrap())
-        .collect();
-    assert_eq!(
-        times[..2],
-        ["2026-01-17T23:45:00.000000Z", "2026-01-18T00:00:00.000000Z"]
-    );
+    let times: Vec<_> = buckets.iter().map(|bucket| bucket["time"].as_str().unwrap()).collect();
+    assert_eq!(times[..2], ["2026-01-17T23:45:00.000000Z", "2026-01-18T00:00:00.000000Z"]);
     assert_eq!(times.len(), 5);
     let close = |given: &Value, expected: f64| {
         (given.as_f64().unwrap() - expected).abs() < 1e-9 * expected.max(1.0)
@@ -175,21 +143,14 @@ async fn buckets_equal_a_plain_calculation() {
         let from = at(bucket["time"].as_str().unwrap());
         for (name, points) in [("cpu_percent", &cpu), ("network_tx_bytes", &rates)] {
             let expected = summary(points, from);
-            assert_eq!(
-                bucket.get(name).is_some(),
-                expected.is_some(),
-                "{name} {from}"
-            );
+            assert_eq!(bucket.get(name).is_some(), expected.is_some(), "{name} {from}");
             for (index, part) in ["min", "mean", "max"].into_iter().enumerate() {
                 let cell = row[&*format!("{name}_{part}")];
                 let Some(expected) = expected else {
                     assert_eq!(cell, "");
                     continue;
                 };
-                assert!(
-                    close(&bucket[name][part], expected[index]),
-                    "{name} {part} {from}"
-                );
+                assert!(close(&bucket[name][part], expected[index]), "{name} {part} {from}");
                 assert!(close(&json!(cell.parse::<f64>().unwrap()), expected[index]));
             }
         }
@@ -207,16 +168,8 @@ async fn buckets_equal_a_plain_calculation() {
         "1d",
     ];
     let days = place.run(&days).json();
-    let days: Vec<_> = days
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|day| day["time"].clone())
-        .collect();
-    assert_eq!(
-        days,
-        ["2026-01-17T00:00:00.000000Z", "2026-01-18T00:00:00.000000Z"]
-    );
+    let days: Vec<_> = days.as_array().unwrap().iter().map(|day| day["time"].clone()).collect();
+    assert_eq!(days, ["2026-01-17T00:00:00.000000Z", "2026-01-18T00:00:00.000000Z"]);
 }
 
 #[tokio::test]
@@ -227,13 +180,7 @@ async fn expired_rows_and_rows_in_the_future_are_left_out() {
     for minutes in [3, 2, 1] {
         put(&place, now - TimeDelta::minutes(minutes), &metrics).await;
     }
-    put_until(
-        &place,
-        now - TimeDelta::minutes(4),
-        &metrics,
-        now - TimeDelta::seconds(1),
-    )
-    .await;
+    put_until(&place, now - TimeDelta::minutes(4), &metrics, now - TimeDelta::seconds(1)).await;
     // A clock that is a little ahead is shown.
     put(&place, now + TimeDelta::minutes(2), &metrics).await;
     for ahead in [TimeDelta::hours(1), TimeDelta::days(30_000)] {
@@ -241,10 +188,7 @@ async fn expired_rows_and_rows_in_the_future_are_left_out() {
     }
     let run = place.run(&["history", "web-1", "--csv"]);
     assert_eq!(csv(&run.stdout).len(), 4, "{run:?}");
-    assert!(
-        run.stderr.starts_with("2 rows lie in the future"),
-        "{run:?}"
-    );
+    assert!(run.stderr.starts_with("2 rows lie in the future"), "{run:?}");
     // A period in the past says nothing about the future.
     let run = place.run(&["history", "web-1", "--csv", "--until", "90s"]);
     assert_eq!((csv(&run.stdout).len(), &*run.stderr), (2, ""), "{run:?}");
@@ -270,14 +214,9 @@ async fn charts_fill_the_terminal() {
         .wait()
         .unwrap();
     assert!(status.success());
-    wait_until("the charts", || {
-        terminal.output().contains("network_tx_bytes")
-    });
+    wait_until("the charts", || terminal.output().contains("network_tx_bytes"));
     let output = terminal.output();
-    let lines: Vec<_> = output
-        .lines()
-        .map(|line| line.trim_end_matches('\r'))
-        .collect();
+    let lines: Vec<_> = output.lines().map(|line| line.trim_end_matches('\r')).collect();
     assert!(lines[0].starts_with("cpu_percent  min 0 % ("), "{output}");
     assert!(lines[0].contains("max 59 % ("), "{output}");
     let widest = lines.iter().map(|line| line.chars().count()).max();
@@ -301,10 +240,7 @@ async fn what_is_missing_is_said() {
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("there is no server web-2"), "{run:?}");
     for (arguments, reason) in [
-        (
-            &["--since", "1h", "--until", "2h"][..],
-            "ends before it starts",
-        ),
+        (&["--since", "1h", "--until", "2h"][..], "ends before it starts"),
         (&["--since", "soon"], "neither a duration"),
         (&["--metric", "cpu"], "it is none of cpu_percent"),
         (&["--every", "5m"], "needs '--csv' or '--json'"),
@@ -315,10 +251,8 @@ async fn what_is_missing_is_said() {
         assert!(run.code != 0 && run.stderr.contains(reason), "{run:?}");
     }
     // A row that a person has made.
-    let row = [
-        ("server_id", text("web-1")),
-        ("recorded_at", text(&format!("{}#by-hand", stored(60)))),
-    ];
+    let row =
+        [("server_id", text("web-1")), ("recorded_at", text(&format!("{}#by-hand", stored(60))))];
     place.put(&place.metrics, row).await;
     let rows = place.run(&["history", "web-1", "--json"]).json();
     assert!(rows[0]["timestamp"].is_string() && rows[0].get("received_at").is_none());

@@ -32,13 +32,7 @@ async fn digests(place: &Place) -> Vec<String> {
     let items = place.items(&place.keys).await;
     let mut digests: Vec<_> = items
         .iter()
-        .map(|item| {
-            item["key_sha256"]
-                .as_s()
-                .unwrap()
-                .trim_end_matches('0')
-                .to_owned()
-        })
+        .map(|item| item["key_sha256"].as_s().unwrap().trim_end_matches('0').to_owned())
         .collect();
     digests.sort_unstable();
     digests
@@ -52,19 +46,10 @@ async fn a_new_key_is_printed_once_and_only_its_digest_is_stored() {
     let key = run.stdout.strip_suffix('\n').unwrap();
     let secret = key.strip_prefix("hb_").unwrap();
     assert_eq!(secret.len(), 43);
-    assert!(
-        secret
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    );
-    let [item] = &place.items(&place.keys).await[..] else {
-        panic!("one key")
-    };
+    assert!(secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
+    let [item] = &place.items(&place.keys).await[..] else { panic!("one key") };
     assert_eq!(item["key_sha256"], text(&digest_of(key)));
-    assert_eq!(
-        (&item["server_id"], &item["label"]),
-        (&text("web-1"), &text("first"))
-    );
+    assert_eq!((&item["server_id"], &item["label"]), (&text("web-1"), &text("first")));
     let created = item["created_at"].as_s().unwrap();
     assert!(created.ends_with('Z') && created.len() == 27, "{created}");
     assert_eq!(item.len(), 4, "{item:?}");
@@ -74,9 +59,7 @@ async fn a_new_key_is_printed_once_and_only_its_digest_is_stored() {
 #[tokio::test]
 async fn a_shared_key_has_no_server_and_a_key_may_expire() {
     let place = Place::new().await;
-    let made = place
-        .run(&["keys", "add", "--shared", "--expires", "90d", "--json"])
-        .json();
+    let made = place.run(&["keys", "add", "--shared", "--expires", "90d", "--json"]).json();
     let item = &place.items(&place.keys).await[0];
     assert!(!item.contains_key("server_id"));
     let expires_at: i64 = item["expires_at"].as_n().unwrap().parse().unwrap();
@@ -99,28 +82,13 @@ async fn a_shared_key_has_no_server_and_a_key_may_expire() {
 #[tokio::test]
 async fn keys_are_listed_without_the_key() {
     let place = Place::new().await;
-    let key = place
-        .run(&["keys", "add", "web-1", "--label", "a\u{1b}\u{202e}b"])
-        .stdout;
-    put(
-        &place,
-        "abcdef0123456789",
-        None,
-        None,
-        Some(Utc::now().timestamp() - 100),
-    )
-    .await;
+    let key = place.run(&["keys", "add", "web-1", "--label", "a\u{1b}\u{202e}b"]).stdout;
+    put(&place, "abcdef0123456789", None, None, Some(Utc::now().timestamp() - 100)).await;
     let run = place.run(&["keys", "list"]);
     let lines: Vec<_> = run.stdout.lines().collect();
     assert!(lines[0].starts_with("SERVER"), "{run:?}");
-    assert!(
-        lines[1].starts_with("every server") && lines[1].contains("1m ago"),
-        "{run:?}"
-    );
-    assert!(
-        lines[1].contains("abcdef012345") && !lines[1].contains("abcdef0123456"),
-        "{run:?}"
-    );
+    assert!(lines[1].starts_with("every server") && lines[1].contains("1m ago"), "{run:?}");
+    assert!(lines[1].contains("abcdef012345") && !lines[1].contains("abcdef0123456"), "{run:?}");
     assert!(
         lines[2].contains("web-1")
             && lines[2].contains("a\u{fffd}\u{fffd}b")
@@ -144,20 +112,12 @@ async fn keys_are_revoked_by_server_label_or_digest() {
     put(&place, "b1", Some("web-2"), Some("two"), None).await;
     put(&place, "c1", None, None, None).await;
     for (arguments, code, left) in [
-        (
-            &["--digest", "a", "--yes"][..],
-            1,
-            &["a1", "a2", "b1", "c1"][..],
-        ),
+        (&["--digest", "a", "--yes"][..], 1, &["a1", "a2", "b1", "c1"][..]),
         (&["--label", "two", "--yes"], 1, &["a1", "a2", "b1", "c1"]),
         (&["web-3", "--yes"], 1, &["a1", "a2", "b1", "c1"]),
         (&["web-1"], 1, &["a1", "a2", "b1", "c1"]),
         (&[], 2, &["a1", "a2", "b1", "c1"]),
-        (
-            &["web-2", "--label", "two", "--yes"],
-            0,
-            &["a1", "a2", "c1"],
-        ),
+        (&["web-2", "--label", "two", "--yes"], 0, &["a1", "a2", "c1"]),
         (&["--digest", "C1", "--yes"], 0, &["a1", "a2"]),
         (&["web-1", "--yes"], 0, &[]),
     ] {
@@ -170,10 +130,7 @@ async fn keys_are_revoked_by_server_label_or_digest() {
     put(&ambiguous, "a1", Some("web-1"), None, None).await;
     put(&ambiguous, "a2", Some("web-2"), None, None).await;
     let run = ambiguous.run(&["keys", "revoke", "--digest", "a", "--yes"]);
-    assert!(
-        run.stderr.contains("several keys match") && run.stderr.contains("web-2"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("several keys match") && run.stderr.contains("web-2"), "{run:?}");
     let run = ambiguous.run(&["keys", "revoke", "web-1"]);
     assert!(run.stderr.contains("pass --yes"), "{run:?}");
 }
@@ -192,10 +149,7 @@ async fn a_key_is_revoked_after_confirmation() {
         let tool = tool.args(["keys", "revoke", "web-1"]);
         let run = run_with_input(tool, answer);
         assert_eq!((run.code, &*run.stdout), (code, ""), "{answer:?}: {run:?}");
-        assert!(
-            run.stderr.contains("Revoke a10000000000 (web-1)? [y/N]"),
-            "{run:?}"
-        );
+        assert!(run.stderr.contains("Revoke a10000000000 (web-1)? [y/N]"), "{run:?}");
         assert!(run.stderr.contains(said), "{answer:?}: {run:?}");
         assert_eq!(digests(&place).await.len(), left, "{answer:?}");
     }
@@ -212,31 +166,19 @@ async fn a_rotation_adds_a_key_and_lets_the_old_ones_expire() {
     let run = place.run(&["keys", "rotate", "web-1", "--grace", "2h"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(
-        run.stderr
-            .contains("have cached one accept it for up to KEY_CACHE_SECONDS longer"),
+        run.stderr.contains("have cached one accept it for up to KEY_CACHE_SECONDS longer"),
         "{run:?}"
     );
     let items = place.items(&place.keys).await;
     let expiry = |digest: &str| -> Option<i64> {
-        let item = items
-            .iter()
-            .find(|item| item["key_sha256"].as_s().unwrap().starts_with(digest));
-        item.unwrap()
-            .get("expires_at")
-            .map(|at| at.as_n().unwrap().parse().unwrap())
+        let item = items.iter().find(|item| item["key_sha256"].as_s().unwrap().starts_with(digest));
+        item.unwrap().get("expires_at").map(|at| at.as_n().unwrap().parse().unwrap())
     };
     let grace = now + 7200;
     for digest in ["a1", "a3"] {
-        assert!(
-            (grace..grace + 60).contains(&expiry(digest).unwrap()),
-            "{digest}"
-        );
+        assert!((grace..grace + 60).contains(&expiry(digest).unwrap()), "{digest}");
     }
-    assert_eq!(
-        expiry("a2"),
-        Some(now + 60),
-        "never later than it would have"
-    );
+    assert_eq!(expiry("a2"), Some(now + 60), "never later than it would have");
     assert_eq!(expiry("b1"), None);
     assert_eq!(expiry(&digest_of(run.stdout.trim())), None);
     assert_eq!(items.len(), 5);
@@ -256,10 +198,7 @@ async fn a_rotation_without_grace_says_when_the_old_keys_expire() {
     let age = Utc::now().timestamp() - expiry;
     assert!((0..60).contains(&age), "{age}");
     let items = place.items(&place.keys).await;
-    let expiries: Vec<_> = items
-        .iter()
-        .filter_map(|item| item.get("expires_at"))
-        .collect();
+    let expiries: Vec<_> = items.iter().filter_map(|item| item.get("expires_at")).collect();
     assert_eq!(expiries, [&AttributeValue::N(expiry.to_string())]);
     let added = place.run(&["keys", "add", "web-1", "--json"]).json();
     assert_eq!(added.get("old_keys_expire_at"), None);
@@ -278,14 +217,8 @@ async fn a_rotation_says_which_old_keys_do_not_expire() {
     assert_eq!(run.code, 1, "{run:?}");
     let digests = digests(&place).await;
     let new_digest = digest_of(run.stdout.trim());
-    assert!(
-        digests.contains(&new_digest.trim_end_matches('0').to_owned()),
-        "{run:?}"
-    );
-    for part in [
-        "the new key is stored and valid",
-        "a10000000000 (web-1): AccessDeniedException",
-    ] {
+    assert!(digests.contains(&new_digest.trim_end_matches('0').to_owned()), "{run:?}");
+    for part in ["the new key is stored and valid", "a10000000000 (web-1): AccessDeniedException"] {
         assert!(run.stderr.contains(part), "{part}: {run:?}");
     }
     assert!(!run.stderr.contains("The old keys expire"), "{run:?}");
@@ -358,10 +291,7 @@ async fn malformed_items_are_listed_as_malformed() {
         assert_eq!(key.get("malformed"), expected.as_ref(), "{key}");
     }
     let asked = place.run(&["keys", "revoke", "--digest", "a1"]);
-    assert!(
-        asked.stderr.starts_with("Revoke a10000000000 (malformed)?"),
-        "{asked:?}"
-    );
+    assert!(asked.stderr.starts_with("Revoke a10000000000 (malformed)?"), "{asked:?}");
 }
 
 // C2.8: the others are written, and no line is repeated: it may hold a key.

@@ -80,19 +80,12 @@ impl Machines {
         let folder = self.0.join("release");
         if !folder.exists() {
             fs::create_dir(&folder).unwrap();
-            program(
-                &folder.join("heartbeat-agent"),
-                "#!/bin/sh\necho heartbeat-agent 0.1.0\n",
-            );
+            program(&folder.join("heartbeat-agent"), "#!/bin/sh\necho heartbeat-agent 0.1.0\n");
             for processor in ["arm64", "x86_64"] {
                 let archive =
                     folder.join(format!("heartbeat-agent-0.1.0-linux-{processor}.tar.gz"));
                 let mut tar = Command::new("tar");
-                tar.arg("-C")
-                    .arg(&folder)
-                    .arg("-czf")
-                    .arg(archive)
-                    .arg("heartbeat-agent");
+                tar.arg("-C").arg(&folder).arg("-czf").arg(archive).arg("heartbeat-agent");
                 assert!(tar.status().unwrap().success());
             }
         }
@@ -103,19 +96,13 @@ impl Machines {
     pub fn tool(&self, place: &Place, arguments: &[&str]) -> Command {
         let mut tool = place.tool();
         let path = format!("{}:/usr/bin:/bin", self.0.join("bin").display());
-        tool.args(arguments)
-            .env("PATH", path)
-            .env("MACHINES", &self.0);
+        tool.args(arguments).env("PATH", path).env("MACHINES", &self.0);
         tool
     }
 
     /// Runs the tool, while every agent that is started sends a heartbeat.
     pub async fn heard(&self, place: &Place, mut tool: Command) -> Run {
-        let child = tool
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let ended =
             tokio::task::spawn_blocking(move || Run::from(child.wait_with_output().unwrap()));
         while !ended.is_finished() {
@@ -198,9 +185,8 @@ impl Machine {
     /// The names in a folder, or none if it does not exist.
     pub fn list(&self, path: &str) -> Vec<String> {
         let entries = fs::read_dir(self.join(path)).into_iter().flatten();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
     }
@@ -227,10 +213,7 @@ impl Machine {
             }
         }
         self.program("systemctl", ":");
-        self.program(
-            "getconf",
-            "case $1 in LONG_BIT) echo 64;; *) echo glibc 2.36;; esac",
-        );
+        self.program("getconf", "case $1 in LONG_BIT) echo 64;; *) echo glibc 2.36;; esac");
     }
 }
 

@@ -17,9 +17,7 @@ fn strings<'a>(
 }
 
 fn item(attributes: &[(&str, &str)]) -> Item {
-    strings(attributes)
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    strings(attributes).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 const OLD: [(&str, &str); 9] = [
@@ -41,9 +39,7 @@ async fn servers_are_shown_first_and_then_copied() {
         restored.put_server(server, strings(&OLD)).await;
     }
     restored.put_server("bare", strings(&[])).await;
-    restored
-        .put_server("#watchdog", strings(&[("swept_at", "2026-02")]))
-        .await;
+    restored.put_server("#watchdog", strings(&[("swept_at", "2026-02")])).await;
     let newer = [
         ("registered_at", "2026-03"),
         ("registration_id", "second"),
@@ -62,17 +58,8 @@ async fn servers_are_shown_first_and_then_copied() {
             "attributes": ["last_seen", "rack", "registered_at", "registration_id", "status"],
         },
     ]);
-    let show = [
-        "restore",
-        "servers",
-        &restored.servers,
-        "--without",
-        "retired",
-    ];
-    assert_eq!(
-        place.run(&[&show[..], &["--json"]].concat()).json(),
-        expected
-    );
+    let show = ["restore", "servers", &restored.servers, "--without", "retired"];
+    assert_eq!(place.run(&[&show[..], &["--json"]].concat()).json(), expected);
     let table = place.run(&show);
     let lines: Vec<_> = table.stdout.lines().map(str::trim_end).collect();
     assert_eq!(
@@ -83,10 +70,7 @@ async fn servers_are_shown_first_and_then_copied() {
             "gone    yes      last_seen, rack, registered_at, registration_id, status",
         ]
     );
-    assert!(
-        table.stderr.starts_with("2 would be copied to "),
-        "{table:?}"
-    );
+    assert!(table.stderr.starts_with("2 would be copied to "), "{table:?}");
     assert_eq!(place.items(&place.servers).await, before);
 
     let run = place.run(&[&show[..], &["--copy"]].concat());
@@ -108,10 +92,7 @@ async fn servers_are_shown_first_and_then_copied() {
     gone.extend(item(&[("server_id", "gone"), ("status", "online")]));
     assert_eq!(place.server("gone").await, Some(gone));
     // Nothing is left but what was left out.
-    assert_eq!(
-        place.run(&[&show[..], &["--json"]].concat()).json(),
-        json!([])
-    );
+    assert_eq!(place.run(&[&show[..], &["--json"]].concat()).json(), json!([]));
 }
 
 #[tokio::test]
@@ -125,10 +106,7 @@ async fn a_revoked_key_can_be_left_out() {
     let keys = ["restore", "keys", &restored.keys, "--copy"];
     let run = place.run(&[&keys[..], &["--without", "4C88", "--without", "ab13"]].concat());
     assert_eq!(run.code, 1, "a misspelt digest copies nothing: {run:?}");
-    assert!(
-        run.stderr.contains("has no ab13 that could be left out"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("has no ab13 that could be left out"), "{run:?}");
     assert_eq!(place.items(&place.keys).await, []);
     let run = place.run(&[&keys[..], &["--without", "4C88"]].concat());
     assert_eq!(run.code, 0, "{run:?}");
@@ -140,8 +118,5 @@ async fn a_revoked_key_can_be_left_out() {
 #[tokio::test]
 async fn a_table_that_is_not_restored_yet_is_named() {
     let run = Place::new().await.run(&["restore", "servers", "nowhere"]);
-    assert_eq!(
-        (run.code, &*run.stderr),
-        (1, "error: there is no table nowhere in this region\n")
-    );
+    assert_eq!((run.code, &*run.stderr), (1, "error: there is no table nowhere in this region\n"));
 }

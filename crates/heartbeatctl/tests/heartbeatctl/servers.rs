@@ -12,16 +12,10 @@ async fn a_server_is_silenced_for_a_time() {
     put_server(&place, "web-1", "online", 0).await;
     let run = place.run(&["silence", "web-1", "2h"]);
     assert_eq!((run.code, &*run.stdout), (0, ""), "{run:?}");
-    let until = place.items(&place.servers).await[0]["silenced_until"]
-        .as_s()
-        .unwrap()
-        .clone();
+    let until = place.items(&place.servers).await[0]["silenced_until"].as_s().unwrap().clone();
     assert!(run.stderr.contains(&until), "{run:?}");
     let left = until.parse::<DateTime<Utc>>().unwrap() - Utc::now();
-    assert!(
-        left > TimeDelta::minutes(119) && left <= TimeDelta::hours(2),
-        "{left}"
-    );
+    assert!(left > TimeDelta::minutes(119) && left <= TimeDelta::hours(2), "{left}");
     assert_eq!(until.len(), "2026-01-18T10:30:00.000000Z".len());
 
     let run = place.run(&["--json", "silence", "web-1", "off"]);
@@ -41,18 +35,10 @@ async fn a_server_gets_a_threshold_of_its_own() {
     let place = Place::new().await;
     put_server(&place, "web-1", "online", 0).await;
     for (arguments, seconds, told) in [
-        (
-            &["--within", "15m"][..],
-            Some("900"),
-            "web-1 is late after 15m without a heartbeat.\n",
-        ),
+        (&["--within", "15m"][..], Some("900"), "web-1 is late after 15m without a heartbeat.\n"),
         (&["--within", "1year"], None, ""),
         (&["--never"], Some("0"), "web-1 is never late.\n"),
-        (
-            &["--default"],
-            None,
-            "web-1 is late when the watchdog's settings say so.\n",
-        ),
+        (&["--default"], None, "web-1 is late when the watchdog's settings say so.\n"),
     ] {
         let run = place.run(&[&["expect", "web-1"], arguments].concat());
         if told.is_empty() {
@@ -61,36 +47,16 @@ async fn a_server_gets_a_threshold_of_its_own() {
         }
         assert_eq!((run.code, &*run.stderr), (0, told), "{run:?}");
         let seconds = seconds.map(|seconds| AttributeValue::N(seconds.into()));
-        assert_eq!(
-            attribute(&place, "offline_after").await,
-            seconds,
-            "{arguments:?}"
-        );
+        assert_eq!(attribute(&place, "offline_after").await, seconds, "{arguments:?}");
     }
-    let json = place
-        .run(&["--json", "expect", "web-1", "--within", "365days"])
-        .json();
-    assert_eq!(
-        json,
-        json!({ "server_id": "web-1", "offline_after": 31_536_000 })
-    );
-    for wrong in [
-        &[][..],
-        &["--never", "--default"],
-        &["--within", "0s"],
-        &["--within", "1500ms"],
-    ] {
-        assert_eq!(
-            place.run(&[&["expect", "web-1"], wrong].concat()).code,
-            2,
-            "{wrong:?}"
-        );
+    let json = place.run(&["--json", "expect", "web-1", "--within", "365days"]).json();
+    assert_eq!(json, json!({ "server_id": "web-1", "offline_after": 31_536_000 }));
+    for wrong in [&[][..], &["--never", "--default"], &["--within", "0s"], &["--within", "1500ms"]]
+    {
+        assert_eq!(place.run(&[&["expect", "web-1"], wrong].concat()).code, 2, "{wrong:?}");
     }
     let help = place.run(&["expect", "--help"]).stdout;
-    assert!(
-        help.contains("Twice the agent's interval is the least that is safe"),
-        "{help}"
-    );
+    assert!(help.contains("Twice the agent's interval is the least that is safe"), "{help}");
 }
 
 // C9.6
@@ -100,21 +66,9 @@ async fn a_server_gets_limits_of_its_own() {
     put_server(&place, "web-1", "online", 0).await;
     for (arguments, stored, applies) in [
         (&[][..], None, "disk_percent=90"),
-        (
-            &["disk_percent=97"],
-            Some("disk_percent=97"),
-            "disk_percent=97",
-        ),
-        (
-            &["load_5m=16"],
-            Some("disk_percent=97,load_5m=16"),
-            "disk_percent=97,load_5m=16",
-        ),
-        (
-            &["disk_percent=off"],
-            Some("disk_percent=off,load_5m=16"),
-            "disk_percent=off,load_5m=16",
-        ),
+        (&["disk_percent=97"], Some("disk_percent=97"), "disk_percent=97"),
+        (&["load_5m=16"], Some("disk_percent=97,load_5m=16"), "disk_percent=97,load_5m=16"),
+        (&["disk_percent=off"], Some("disk_percent=off,load_5m=16"), "disk_percent=off,load_5m=16"),
         (
             &["disk_percent:/backup=97/1h,service:cups=off,duplicate=off"],
             Some(
@@ -125,35 +79,18 @@ async fn a_server_gets_limits_of_its_own() {
         (&["--default"], None, "disk_percent=90"),
     ] {
         let run = place.run(&[&["limit", "web-1"], arguments].concat());
-        assert_eq!(
-            (run.code, run.stdout),
-            (0, format!("web-1: {applies}\n")),
-            "{arguments:?}"
-        );
-        assert_eq!(
-            attribute(&place, "limits").await,
-            stored.map(text),
-            "{arguments:?}"
-        );
+        assert_eq!((run.code, run.stdout), (0, format!("web-1: {applies}\n")), "{arguments:?}");
+        assert_eq!(attribute(&place, "limits").await, stored.map(text), "{arguments:?}");
     }
     // C8.12
-    let watchdog = [
-        ("offline_after", AttributeValue::N("180".into())),
-        ("limits", text("cpu_percent=95")),
-    ];
+    let watchdog =
+        [("offline_after", AttributeValue::N("180".into())), ("limits", text("cpu_percent=95"))];
     place.put_server("#watchdog", watchdog).await;
     let run = place.run(&["limit", "web-1"]);
-    assert_eq!(
-        (&*run.stdout, &*run.stderr),
-        ("web-1: cpu_percent=95\n", "")
-    );
-    place
-        .put_server("#watchdog", [("limits", text("none"))])
-        .await;
+    assert_eq!((&*run.stdout, &*run.stderr), ("web-1: cpu_percent=95\n", ""));
+    place.put_server("#watchdog", [("limits", text("none"))]).await;
 
-    let json = place
-        .run(&["--json", "limit", "web-1", "disk_percent=off"])
-        .json();
+    let json = place.run(&["--json", "limit", "web-1", "disk_percent=off"]).json();
     let expected = json!({ "server_id": "web-1", "limits": "disk_percent=off", "applies": "disk_percent=off" });
     assert_eq!(json, expected);
     let run = place.run(&["limit", "web-1", "disk=97"]);
@@ -176,10 +113,7 @@ async fn no_command_creates_a_server() {
     ] {
         let run = place.run(arguments);
         assert_eq!(run.code, 1, "{arguments:?}");
-        assert_eq!(
-            run.stderr, "error: there is no server web-1\n",
-            "{arguments:?}"
-        );
+        assert_eq!(run.stderr, "error: there is no server web-1\n", "{arguments:?}");
     }
     assert_eq!(place.items(&place.servers).await, []);
 }
@@ -193,17 +127,11 @@ async fn a_server_is_forgotten() {
     }
     for (arguments, stdout) in [
         (&["forget", "web-1"][..], String::new()),
-        (
-            &["forget", "web-2", "--yes", "--json"],
-            format!("{}\n", json!({ "server_id": "web-2" })),
-        ),
+        (&["forget", "web-2", "--yes", "--json"], format!("{}\n", json!({ "server_id": "web-2" }))),
     ] {
         let run = place.run(arguments);
         assert_eq!((run.code, &run.stdout), (0, &stdout), "{run:?}");
-        assert!(
-            run.stderr.contains("its next heartbeat registers it again"),
-            "{run:?}"
-        );
+        assert!(run.stderr.contains("its next heartbeat registers it again"), "{run:?}");
     }
     let left = place.items(&place.servers).await;
     assert_eq!((left.len(), &left[0]["server_id"]), (1, &text("web-3")));

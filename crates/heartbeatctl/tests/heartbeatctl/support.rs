@@ -46,12 +46,7 @@ impl Terminal {
         let keyboard = openpt(flags).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: 80,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&keyboard, size).unwrap();
         let device = ptsname(&keyboard, Vec::new()).unwrap();
         let keyboard = File::from(keyboard);
@@ -69,11 +64,7 @@ impl Terminal {
                 shared.lock().unwrap().push_str(&text);
             }
         });
-        Self {
-            keyboard,
-            device,
-            output,
-        }
+        Self { keyboard, device, output }
     }
 
     fn open(device: &str) -> File {
@@ -120,11 +111,8 @@ pub fn stored(ago: i64) -> String {
 /// Stores a server that was last seen so many seconds ago.
 pub async fn put_server(place: &Place, server: &str, status: &str, ago: i64) {
     let seen = stored(ago);
-    let mut attributes = vec![
-        ("server_id", text(server)),
-        ("status", text(status)),
-        ("last_seen", text(&seen)),
-    ];
+    let mut attributes =
+        vec![("server_id", text(server)), ("status", text(status)), ("last_seen", text(&seen))];
     if status == "offline" {
         attributes.push(("offline_since", text(&seen)));
     }

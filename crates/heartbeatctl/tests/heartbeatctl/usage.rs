@@ -6,15 +6,8 @@ use crate::support::{Place, closed_pipe, run, tool};
 fn the_help_names_exit_codes_and_variables() {
     let help = run(tool().arg("--help")).stdout;
     assert!(help.contains("Exit codes: 0"));
-    for variable in [
-        "HEARTBEAT_STACK",
-        "SERVERS_TABLE",
-        "METRICS_TABLE",
-        "KEYS_TABLE",
-    ] {
-        let line = help
-            .lines()
-            .find(|line| line.contains(&format!("{variable}]")));
+    for variable in ["HEARTBEAT_STACK", "SERVERS_TABLE", "METRICS_TABLE", "KEYS_TABLE"] {
+        let line = help.lines().find(|line| line.contains(&format!("{variable}]")));
         assert!(line.is_some(), "{variable}: {help}");
     }
 }
@@ -22,12 +15,7 @@ fn the_help_names_exit_codes_and_variables() {
 // The disk of the log is full, or nobody reads it any more.
 #[test]
 fn an_error_that_cannot_be_printed_is_still_an_exit_code() {
-    let full = || {
-        std::fs::File::options()
-            .write(true)
-            .open("/dev/full")
-            .unwrap()
-    };
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
     let mut fleet = tool();
     let failed = fleet.arg("fleet").stderr(full()).status().unwrap();
     assert_eq!(failed.code(), Some(1));
@@ -56,11 +44,8 @@ fn wrong_usage_is_exit_code_2() {
 
 #[test]
 fn errors_name_what_is_missing() {
-    let aws = [
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ACCESS_KEY_ID", "a"),
-        ("AWS_SECRET_ACCESS_KEY", "b"),
-    ];
+    let aws =
+        [("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b")];
     let nameless = run(tool().envs(aws).args(["keys", "list"]));
     assert_eq!(nameless.code, 1);
     assert_eq!(
@@ -68,41 +53,20 @@ fn errors_name_what_is_missing() {
         "error: the name of the keys table is missing: pass --keys-table or --stack, or set KEYS_TABLE\n"
     );
     let no_credentials =
-        run(tool()
-            .env("AWS_REGION", "us-east-1")
-            .args(["--keys-table", "keys", "keys", "list"]));
+        run(tool().env("AWS_REGION", "us-east-1").args(["--keys-table", "keys", "keys", "list"]));
     assert_eq!(no_credentials.code, 1);
-    assert!(
-        no_credentials
-            .stderr
-            .starts_with("error: no AWS credentials"),
-        "{no_credentials:?}"
-    );
+    assert!(no_credentials.stderr.starts_with("error: no AWS credentials"), "{no_credentials:?}");
     assert_eq!(no_credentials.stdout, "");
     let no_region =
-        run(tool()
-            .envs(aws[1..].iter().copied())
-            .args(["--keys-table", "keys", "keys", "list"]));
+        run(tool().envs(aws[1..].iter().copied()).args(["--keys-table", "keys", "keys", "list"]));
     assert_eq!(no_region.code, 1);
-    assert!(
-        no_region.stderr.starts_with("error: no AWS region"),
-        "{no_region:?}"
-    );
+    assert!(no_region.stderr.starts_with("error: no AWS region"), "{no_region:?}");
     let nowhere =
-        run(tool()
-            .envs(aws[1..].iter().copied())
-            .args(["--stack", "heartbeat", "keys", "list"]));
-    assert_eq!(
-        nowhere.stderr.split(": ").nth(2),
-        Some("no AWS region"),
-        "{nowhere:?}"
-    );
+        run(tool().envs(aws[1..].iter().copied()).args(["--stack", "heartbeat", "keys", "list"]));
+    assert_eq!(nowhere.stderr.split(": ").nth(2), Some("no AWS region"), "{nowhere:?}");
     for run in [no_credentials, no_region, nowhere] {
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
-        assert!(
-            !run.stderr.contains(['{', '\u{fffd}']),
-            "plain text: {run:?}"
-        );
+        assert!(!run.stderr.contains(['{', '\u{fffd}']), "plain text: {run:?}");
     }
 }
 
@@ -131,16 +95,10 @@ async fn flags_precede_the_environment_and_names_precede_the_stack() {
         "--stack precedes all variables: {by_stack:?}"
     );
     let by_variable = tool(&[("HEARTBEAT_STACK", "two")], &["fleet"]);
-    assert_eq!(
-        by_variable.code, 0,
-        "a name's variable precedes HEARTBEAT_STACK: {by_variable:?}"
-    );
+    assert_eq!(by_variable.code, 0, "a name's variable precedes HEARTBEAT_STACK: {by_variable:?}");
     let variables = [("HEARTBEAT_STACK", "two"), ("SERVERS_TABLE", "")];
     let by_last = tool(&variables, &["fleet"]);
-    assert!(
-        by_last.stderr.starts_with(&unreadable("two")),
-        "{by_last:?}"
-    );
+    assert!(by_last.stderr.starts_with(&unreadable("two")), "{by_last:?}");
 }
 
 #[tokio::test]

@@ -77,9 +77,9 @@ impl fmt::Display for Remark<'_> {
                     Key::Duplicate => return write!(f, "two senders use this name since {since}"),
                 };
                 write!(f, "{thing} is high since {since}")?;
-                problem.limit.map_or(Ok(()), |limit| {
-                    write!(f, ", limit {}", quantity(metric, limit))
-                })
+                problem
+                    .limit
+                    .map_or(Ok(()), |limit| write!(f, ", limit {}", quantity(metric, limit)))
             }
             Self::Back(at) => write!(f, "back since {}, not announced yet", to_the_minute(*at)),
             Self::Silenced(until) => write!(f, "silenced until {}", to_the_minute(*until)),

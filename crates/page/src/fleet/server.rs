@@ -67,11 +67,7 @@ impl Server {
     /// The status to show: [`Status::Offline`] also if no watchdog has marked it.
     #[must_use]
     pub const fn status(&self) -> Status {
-        if self.is_online {
-            Status::Online
-        } else {
-            Status::Offline
-        }
+        if self.is_online { Status::Online } else { Status::Offline }
     }
 
     /// The value of a metric in the last reading.
@@ -113,14 +109,8 @@ impl Server {
         if words.is_empty() {
             return true;
         }
-        let Os {
-            distribution,
-            version,
-            ..
-        } = &self.stored.os;
-        let names = [&self.stored.hostname, distribution, version]
-            .into_iter()
-            .flatten();
+        let Os { distribution, version, .. } = &self.stored.os;
+        let names = [&self.stored.hostname, distribution, version].into_iter().flatten();
         let mut text: Vec<_> = names.cloned().collect();
         text.extend([self.id().to_owned(), self.status().as_str().to_owned()]);
         text.extend(self.remarks().map(|remark| remark.to_string()));
@@ -142,12 +132,7 @@ impl Server {
         let gone = (!self.is_online).then(|| self.last_seen());
         let is_high = self.stored.problems.announced().next().is_some()
             || METRICS.iter().any(|metric| self.is_high(metric));
-        (
-            self.is_online,
-            Reverse(gone),
-            !is_high,
-            self.id().to_owned(),
-        )
+        (self.is_online, Reverse(gone), !is_high, self.id().to_owned())
     }
 }
 
@@ -205,17 +190,11 @@ fn rfc3339(time: DateTime<Utc>) -> String {
 
 /// A reading as JSON: when it was taken and received, and its metrics.
 fn reading(reading: &Reading) -> Map<String, Value> {
-    let times = [
-        ("timestamp", reading.timestamp),
-        ("received_at", reading.received_at),
-    ];
-    let present_times = times
-        .into_iter()
-        .filter_map(|(name, at)| Some((name.to_owned(), json!(format(at?)))));
-    let metrics = reading
-        .metrics
-        .iter()
-        .map(|(metric, value)| (metric.name.to_owned(), number(value)));
+    let times = [("timestamp", reading.timestamp), ("received_at", reading.received_at)];
+    let present_times =
+        times.into_iter().filter_map(|(name, at)| Some((name.to_owned(), json!(format(at?)))));
+    let metrics =
+        reading.metrics.iter().map(|(metric, value)| (metric.name.to_owned(), number(value)));
     present_times.chain(metrics).collect()
 }
 
@@ -238,10 +217,7 @@ mod tests {
             server_id: name.to_owned(),
             status: Some(status),
             last_seen,
-            reading: Some(Reading {
-                metrics: Metrics::from_fn(value),
-                ..Reading::default()
-            }),
+            reading: Some(Reading { metrics: Metrics::from_fn(value), ..Reading::default() }),
             ..Default::default()
         }
     }
@@ -308,11 +284,8 @@ mod tests {
             let is_problem = |server: &&Server| {
                 !server.is_online || METRICS.iter().any(|metric| server.is_high(metric))
             };
-            let problems = fleet
-                .servers
-                .iter()
-                .filter(is_problem)
-                .map(|server| server.id().to_owned());
+            let problems =
+                fleet.servers.iter().filter(is_problem).map(|server| server.id().to_owned());
             (problems.collect::<Vec<_>>(), fleet.warning())
         };
         let by_default = Some(NO_RULES.to_owned());
@@ -323,10 +296,7 @@ mod tests {
             limits: Limits::parse("disk_percent=80").expect("limits"),
             ..Rules::default()
         };
-        let watchdog = Memory {
-            rules: Some(rules),
-            ..Memory::default()
-        };
+        let watchdog = Memory { rules: Some(rules), ..Memory::default() };
         let expected = ["quiet", "full"].map(str::to_owned).to_vec();
         assert_eq!(problems(Some(watchdog)), (expected, None));
     }

@@ -42,13 +42,9 @@ pub fn json_of_rows(
     metrics: &[&'static Metric],
 ) -> io::Result<()> {
     array(out, rows, |row| {
-        let times = [
-            ("timestamp", Some(row.timestamp)),
-            ("received_at", row.received_at),
-        ];
-        let present_times = times
-            .into_iter()
-            .filter_map(|(name, time)| Some((name, Field::Time(format(time?)))));
+        let times = [("timestamp", Some(row.timestamp)), ("received_at", row.received_at)];
+        let present_times =
+            times.into_iter().filter_map(|(name, time)| Some((name, Field::Time(format(time?)))));
         let values = metrics.iter().filter_map(|metric| {
             let value = row.metrics.value(metric)?;
             Some((metric.name, Field::Value(number(value))))

@@ -66,9 +66,7 @@ pub fn points(rows: &[Recorded], metric: &Metric, gap: TimeDelta) -> Vec<Point> 
         let readings = values.map(|(row, value)| Reading::new(row, value));
         return rates(readings.collect(), gap);
     }
-    values
-        .map(|(row, value)| (row.timestamp, value.as_f64()))
-        .collect()
+    values.map(|(row, value)| (row.timestamp, value.as_f64())).collect()
 }
 
 /// A reading of a counter.
@@ -96,11 +94,8 @@ fn rates(mut readings: Vec<Reading>, gap: TimeDelta) -> Vec<Point> {
     let rates = readings.windows(2).filter_map(|pair| {
         let [first, second] = [pair[0], pair[1]];
         // What was kept may have been sent newest first.
-        let [before, after] = if first.timestamp <= second.timestamp {
-            [first, second]
-        } else {
-            [second, first]
-        };
+        let [before, after] =
+            if first.timestamp <= second.timestamp { [first, second] } else { [second, first] };
         let length = after.timestamp - before.timestamp;
         let growth = match (before.value, after.value) {
             // Exact, however large.
@@ -173,12 +168,7 @@ impl Buckets {
         let start = time.timestamp_millis().div_euclid(self.every) * self.every;
         let sums = self.sums.entry(start);
         let sums = sums.or_insert_with(|| vec![None; self.metrics.len()]);
-        let sum = sums[index].get_or_insert(Sum {
-            min: value,
-            max: value,
-            sum: 0.0,
-            count: 0,
-        });
+        let sum = sums[index].get_or_insert(Sum { min: value, max: value, sum: 0.0, count: 0 });
         sum.min = sum.min.min(value);
         sum.max = sum.max.max(value);
         sum.sum += value;
@@ -194,11 +184,8 @@ impl Buckets {
                 self.add_point(index, point);
             }
         }
-        let summary = |sum: Sum| Summary {
-            min: sum.min,
-            mean: sum.sum / f64::from(sum.count),
-            max: sum.max,
-        };
+        let summary =
+            |sum: Sum| Summary { min: sum.min, mean: sum.sum / f64::from(sum.count), max: sum.max };
         let buckets = self.sums.into_iter().filter_map(|(start, sums)| {
             Some(Bucket {
                 time: DateTime::from_timestamp_millis(start)?,
@@ -233,10 +220,7 @@ mod tests {
         let rows = rows(values, "network_rx_bytes");
         let metric = Metric::find("network_rx_bytes").expect("a metric");
         let points = points(&rows, metric, gap(&rows));
-        points
-            .into_iter()
-            .map(|(time, rate)| ((time - at(0)).num_seconds(), rate))
-            .collect()
+        points.into_iter().map(|(time, rate)| ((time - at(0)).num_seconds(), rate)).collect()
     }
 
     #[test]
@@ -301,18 +285,13 @@ mod tests {
 
     #[test]
     fn buckets_start_at_multiples_and_keep_the_peak() {
-        let rows = rows(
-            &[(0, 1), (60, 99), (120, 2), (86_400 * 2, 7)],
-            "cpu_percent",
-        );
+        let rows = rows(&[(0, 1), (60, 99), (120, 2), (86_400 * 2, 7)], "cpu_percent");
         let metrics = ["cpu_percent", "load_1m"].map(|name| Metric::find(name).expect("a metric"));
         let mut collected = Buckets::new(&metrics, TimeDelta::days(1));
         rows.iter().for_each(|row| collected.add(row));
         let buckets = collected.finish();
         // 10:30 on 18 January.
-        let [first, second] = &buckets[..] else {
-            panic!("{buckets:?}")
-        };
+        let [first, second] = &buckets[..] else { panic!("{buckets:?}") };
         assert_eq!(first.time.to_rfc3339(), "2026-01-18T00:00:00+00:00");
         assert_eq!(second.time.to_rfc3339(), "2026-01-20T00:00:00+00:00");
         let summary = first.metrics[0].expect("values");

@@ -99,52 +99,31 @@ impl Attribute {
     }
 
     const fn reserved(self) -> Self {
-        Self {
-            is_reserved: true,
-            ..self
-        }
+        Self { is_reserved: true, ..self }
     }
 
     const fn for_operators(self) -> Self {
-        Self {
-            readers: Readers::Operators,
-            ..self
-        }
+        Self { readers: Readers::Operators, ..self }
     }
 
     const fn for_heartbeats(self) -> Self {
-        Self {
-            readers: Readers::Heartbeats,
-            ..self
-        }
+        Self { readers: Readers::Heartbeats, ..self }
     }
 
     const fn restored_as_online(self) -> Self {
-        Self {
-            restored: Restored::AsOnline,
-            ..self
-        }
+        Self { restored: Restored::AsOnline, ..self }
     }
 
     const fn always_restored(self) -> Self {
-        Self {
-            restored: Restored::Always,
-            ..self
-        }
+        Self { restored: Restored::Always, ..self }
     }
 
     const fn never_restored(self) -> Self {
-        Self {
-            restored: Restored::Never,
-            ..self
-        }
+        Self { restored: Restored::Never, ..self }
     }
 
     const fn of_the_watchdog(self) -> Self {
-        Self {
-            is_in_watchdogs_item_only: true,
-            ..self
-        }
+        Self { is_in_watchdogs_item_only: true, ..self }
     }
 
     #[must_use]
@@ -179,9 +158,7 @@ impl Attribute {
 /// How the attribute with this name is restored, also one that a person has added.
 pub(crate) fn restored(name: &str) -> Restored {
     let mut attributes = ATTRIBUTES.iter();
-    attributes
-        .find(|known| known.name == name)
-        .map_or(Restored::IfAbsent, |known| known.restored)
+    attributes.find(|known| known.name == name).map_or(Restored::IfAbsent, |known| known.restored)
 }
 
 /// Reads what [`Server::read`](super::Server::read) and [`Memory::read`](super::Memory::read) read, for the fleet.
@@ -206,8 +183,7 @@ fn project(scan: ScanFluentBuilder, is_read: impl Fn(Readers) -> bool) -> ScanFl
         attribute.write(&mut expression)
     });
     let names = reserved.collect();
-    scan.set_expression_attribute_names(Some(names))
-        .projection_expression(expression)
+    scan.set_expression_attribute_names(Some(names)).projection_expression(expression)
 }
 
 #[cfg(test)]
@@ -231,19 +207,14 @@ mod tests {
             PROBLEMS => M(Item::from([(
                 "disk_percent".to_owned(),
                 M(Item::from([
-                    (
-                        "since".to_owned(),
-                        S("2026-01-18T10:30:00.000000Z".to_owned()),
-                    ),
+                    ("since".to_owned(), S("2026-01-18T10:30:00.000000Z".to_owned())),
                     ("limit".to_owned(), N("90".to_owned())),
                 ])),
             )])),
             attribute => S(attribute.name.to_owned()),
         };
         let attributes = ATTRIBUTES.iter();
-        attributes
-            .map(|attribute| (attribute.name.to_owned(), value(*attribute)))
-            .collect()
+        attributes.map(|attribute| (attribute.name.to_owned(), value(*attribute))).collect()
     }
 
     fn without(item: &Item, is_left_out: impl Fn(Attribute) -> bool) -> Item {
@@ -264,17 +235,9 @@ mod tests {
             let is_this = |other| other == *attribute;
             let is_missed = Server::read(&without(&item, is_this)).as_ref() != Some(&server);
             let is_scanned = attribute.readers != Readers::Heartbeats;
-            assert_eq!(
-                is_missed,
-                is_scanned && attribute.is_of_a_server(),
-                "{attribute:?}"
-            );
+            assert_eq!(is_missed, is_scanned && attribute.is_of_a_server(), "{attribute:?}");
             if !attribute.is_of_a_server() {
-                assert_ne!(
-                    Memory::read(&without(&own, is_this)),
-                    memory,
-                    "{attribute:?}"
-                );
+                assert_ne!(Memory::read(&without(&own, is_this)), memory, "{attribute:?}");
             }
         }
 
@@ -282,11 +245,7 @@ mod tests {
         assert_eq!(Server::read(&without(&item, fleet)), Some(server.clone()));
         assert_eq!(Memory::read(&without(&own, fleet)), memory);
         let sweep = |known: Attribute| known.readers != Readers::Everyone;
-        let unread = Server {
-            os: Os::default(),
-            agent_version: None,
-            ..server
-        };
+        let unread = Server { os: Os::default(), agent_version: None, ..server };
         assert_eq!(Server::read(&without(&item, sweep)), Some(unread));
         assert_eq!(Memory::read(&without(&own, sweep)), memory);
     }

@@ -44,10 +44,7 @@ impl Upsert<'_> {
             .set(LAST_SEEN, now.clone())
             .set_if_absent(REGISTERED_AT, now)
             .set_if_absent(REGISTRATION_ID, S(self.id.as_str().to_owned()))
-            .put(
-                AGENT_VERSION,
-                self.agent_version.map(|version| S(version.to_owned())),
-            )
+            .put(AGENT_VERSION, self.agent_version.map(|version| S(version.to_owned())))
             .set_from(M3, M2, ":m1")
             .set_from(M2, M1, ":m1")
             .set(M1, S(self.fingerprint.to_owned()))
@@ -89,11 +86,7 @@ const NOTED_FOR: TimeDelta = TimeDelta::minutes(5);
 pub fn is_unnoted_return(before: &Item, fingerprint: &str, now: DateTime<Utc>) -> bool {
     let is_this = |mark: Attribute| mark.text(before).is_some_and(|text| text == fingerprint);
     let has_returned = M1.of(before).is_some() && !is_this(M1) && (is_this(M2) || is_this(M3));
-    let noted_at = || {
-        DUPLICATE_AT
-            .text(before)
-            .and_then(|text| time::parse(&text))
-    };
+    let noted_at = || DUPLICATE_AT.text(before).and_then(|text| time::parse(&text));
     has_returned && noted_at().is_none_or(|at| (now - at).abs() >= NOTED_FOR)
 }
 
@@ -104,10 +97,7 @@ pub fn note_duplicate(
     server_id: &ServerId,
     now: DateTime<Utc>,
 ) -> UpdateItemFluentBuilder {
-    Update::of(server_id.as_str())
-        .set(DUPLICATE_AT, S(time::format(now)))
-        .if_exists()
-        .apply(update)
+    Update::of(server_id.as_str()).set(DUPLICATE_AT, S(time::format(now))).if_exists().apply(update)
 }
 
 #[cfg(test)]
@@ -165,11 +155,7 @@ mod tests {
         for (senders, first, most) in [
             (vec![(one, 0, 60), (other, 30, 60)], 60, 330),
             (vec![(one, 0, 60), (other, 1, 60)], 60, 330),
-            (
-                vec![(one, 0, 60), (other, 20, 60), (third, 40, 60)],
-                60,
-                330,
-            ),
+            (vec![(one, 0, 60), (other, 20, 60), (third, 40, 60)], 60, 330),
             (vec![(one, 0, 60), (other, 90, 1_800)], 120, 1_800),
             (vec![(one, 0, 60), (other, 50, 55)], 120, 400),
         ] {

@@ -95,19 +95,14 @@ impl Reading {
         let time = |at: Option<DateTime<Utc>>| at.map(|at| S(time::format(at)));
         let disks = self.disks.as_ref().map(|disks| {
             let percent = |disk: &Disk| N(Number::Float(disk.percent).to_string());
-            M(disks
-                .iter()
-                .map(|disk| (disk.mount.clone(), percent(disk)))
-                .collect())
+            M(disks.iter().map(|disk| (disk.mount.clone(), percent(disk))).collect())
         });
         let services = self.services.as_ref();
         let is_cut = services.is_some_and(|services| services.is_cut);
         let services = services.map(|services| {
             let status = |service: &Service| S(service.status.as_str().to_owned());
             let services = services.not_running.iter();
-            M(services
-                .map(|service| (service.name.clone(), status(service)))
-                .collect())
+            M(services.map(|service| (service.name.clone(), status(service))).collect())
         });
         let beside = [
             (TIMESTAMP, time(self.timestamp)),
@@ -124,10 +119,7 @@ impl Reading {
 
 fn read_disks(map: &Item) -> Vec<Disk> {
     let disk = |(mount, percent): (&String, &AttributeValue)| {
-        Some(Disk {
-            mount: mount.clone(),
-            percent: Number::parse(percent.as_n().ok()?)?.as_f64(),
-        })
+        Some(Disk { mount: mount.clone(), percent: Number::parse(percent.as_n().ok()?)?.as_f64() })
     };
     let mut disks: Vec<_> = map.iter().filter_map(disk).collect();
     disks.sort_by(Disk::order);
@@ -136,10 +128,7 @@ fn read_disks(map: &Item) -> Vec<Disk> {
 
 fn read_services(map: &Item) -> Vec<Service> {
     let service = |(name, status): (&String, &AttributeValue)| {
-        Some(Service {
-            status: ServiceStatus::parse(status.as_s().ok()?)?,
-            name: name.clone(),
-        })
+        Some(Service { status: ServiceStatus::parse(status.as_s().ok()?)?, name: name.clone() })
     };
     let mut services: Vec<_> = map.iter().filter_map(service).collect();
     services.sort_unstable();
@@ -156,29 +145,15 @@ impl Server {
     /// Reads an item; `None` if its id is not that of a server.
     #[must_use]
     pub fn read(item: &Item) -> Option<Self> {
-        let server_id = SERVER_ID
-            .text(item)
-            .filter(|id| ServerId::new(id).is_ok())?;
+        let server_id = SERVER_ID.text(item).filter(|id| ServerId::new(id).is_ok())?;
         let mut is_malformed = false;
         let mut time = |attribute: Attribute| {
             let stored = attribute.text(item).and_then(time::Stored::read);
             is_malformed |= stored.is_none() && attribute.of(item).is_some();
             stored
         };
-        let [
-            last_seen,
-            offline_since,
-            returned_at,
-            silenced_until,
-            duplicate_at,
-        ] = [
-            LAST_SEEN,
-            OFFLINE_SINCE,
-            RETURNED_AT,
-            SILENCED_UNTIL,
-            DUPLICATE_AT,
-        ]
-        .map(&mut time);
+        let [last_seen, offline_since, returned_at, silenced_until, duplicate_at] =
+            [LAST_SEEN, OFFLINE_SINCE, RETURNED_AT, SILENCED_UNTIL, DUPLICATE_AT].map(&mut time);
         let status = STATUS.of(item).and_then(|status| status.as_s().ok());
         let mut statuses = Status::ALL.into_iter();
         let offline_after = OFFLINE_AFTER.of(item).map(|value| {
@@ -186,9 +161,7 @@ impl Server {
             let is_valid = (0..=MAX_OFFLINE_AFTER).contains(&seconds);
             is_valid.then(|| TimeDelta::seconds(seconds))
         });
-        let limits = LIMITS
-            .of(item)
-            .map(|value| Limits::parse_own(value.as_s().ok()?).ok());
+        let limits = LIMITS.of(item).map(|value| Limits::parse_own(value.as_s().ok()?).ok());
         let (problems, is_complete) = Problems::read(PROBLEMS.of(item));
         is_malformed |= offline_after == Some(None) || limits == Some(None) || !is_complete;
         Some(Self {
@@ -197,9 +170,7 @@ impl Server {
             status: status.and_then(|text| statuses.find(|status| status.as_str() == text)),
             last_seen,
             offline_since,
-            announced: ANNOUNCED
-                .of(item)
-                .map(|_| ANNOUNCED.text(item).unwrap_or_default()),
+            announced: ANNOUNCED.of(item).map(|_| ANNOUNCED.text(item).unwrap_or_default()),
             returned_at,
             silenced_until: silenced_until.map(|until| until.time),
             os: Os {

@@ -145,9 +145,7 @@ impl Memory {
         update: UpdateItemFluentBuilder,
         at: DateTime<Utc>,
     ) -> UpdateItemFluentBuilder {
-        Update::of(WATCHDOG)
-            .set(DIGEST_AT, S(time::format(at)))
-            .apply(update)
+        Update::of(WATCHDOG).set(DIGEST_AT, S(time::format(at))).apply(update)
     }
 }
 
@@ -162,19 +160,14 @@ mod tests {
         let rules = |attributes: &[(&str, AttributeValue)]| {
             let id = [(SERVER_ID.name(), S(WATCHDOG.to_owned()))];
             let attributes = attributes.iter().cloned().chain(id);
-            let item: Item = attributes
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect();
+            let item: Item = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
             Memory::read(&item).expect("the watchdog's item").rules
         };
         let number = |seconds: &str| N(seconds.to_owned());
         let default = Rules::default();
         assert_eq!(rules(&[]), None);
         assert_eq!(rules(&[("swept_at", S(time::LATEST.to_owned()))]), None);
-        assert_eq!(
-            rules(&[("offline_after", number("180"))]),
-            Some(default.clone())
-        );
+        assert_eq!(rules(&[("offline_after", number("180"))]), Some(default.clone()));
         let slow = Rules {
             offline_after: TimeDelta::seconds(900),
             hold: TimeDelta::seconds(1800),
@@ -187,10 +180,7 @@ mod tests {
             ("back_after", number("-1")),
             ("limits", S("none".to_owned())),
         ];
-        let no_limits = Rules {
-            limits: Limits::parse("none").expect("limits"),
-            ..default
-        };
+        let no_limits = Rules { limits: Limits::parse("none").expect("limits"), ..default };
         assert_eq!(rules(&attributes), Some(no_limits));
     }
 }

@@ -74,8 +74,5 @@ fn put(
     attribute: Attribute,
     value: Option<AttributeValue>,
 ) -> UpdateItemFluentBuilder {
-    Update::of(server_id.as_str())
-        .put(attribute, value)
-        .if_exists()
-        .apply(update)
+    Update::of(server_id.as_str()).put(attribute, value).if_exists().apply(update)
 }

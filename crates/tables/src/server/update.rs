@@ -66,8 +66,7 @@ impl Update {
 
     pub fn remove(mut self, attribute: Attribute) -> Self {
         let is_first = self.remove.is_empty();
-        self.remove
-            .push_str(if is_first { " REMOVE " } else { ", " });
+        self.remove.push_str(if is_first { " REMOVE " } else { ", " });
         self.names.extend(attribute.write(&mut self.remove));
         self
     }

@@ -46,9 +46,7 @@ impl Server {
     /// and still going on, or still over.
     #[must_use]
     pub fn write_ahead(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
-        self.in_this_absence()
-            .set(ANNOUNCED, S(PENDING.to_owned()))
-            .apply(update)
+        self.in_this_absence().set(ANNOUNCED, S(PENDING.to_owned())).apply(update)
     }
 
     /// Records that an absence was announced, on condition that no other one has begun.
@@ -64,9 +62,7 @@ impl Server {
     /// Notes when the server was first found online again.
     #[must_use]
     pub fn note_return(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
-        self.in_this_absence()
-            .set(RETURNED_AT, stored(&self.returned_at))
-            .apply(update)
+        self.in_this_absence().set(RETURNED_AT, stored(&self.returned_at)).apply(update)
     }
 
     /// Removes an ended absence from the item, on condition that no other one has begun.
@@ -105,7 +101,5 @@ impl Server {
 }
 
 fn stored(time: &Option<time::Stored>) -> AttributeValue {
-    S(time
-        .as_ref()
-        .map_or_else(String::new, |time| time.text.clone()))
+    S(time.as_ref().map_or_else(String::new, |time| time.text.clone()))
 }

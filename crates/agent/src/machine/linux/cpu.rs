@@ -60,10 +60,10 @@ impl Times {
             *ticks = word;
         }
         let processors = lines(stat).filter(|line| line.starts_with("cpu")).count() - 1;
-        ticks.iter().any(|ticks| *ticks > 0).then_some(Self {
-            ticks,
-            processors: processors.max(1),
-        })
+        ticks
+            .iter()
+            .any(|ticks| *ticks > 0)
+            .then_some(Self { ticks, processors: processors.max(1) })
     }
 
     /// The share of the time that was not idle. Where a machine is moved to another host, its counters may jump: what
@@ -81,10 +81,7 @@ impl Times {
         let per_second = rustix::param::clock_ticks_per_second() as f64;
         let possible = (2 * elapsed + SLACK).as_secs_f64() * per_second * self.processors as f64;
         anyhow::ensure!(total > 0, "/proc/stat has not changed");
-        anyhow::ensure!(
-            total as f64 <= possible,
-            "a counter of /proc/stat jumped ahead"
-        );
+        anyhow::ensure!(total as f64 <= possible, "a counter of /proc/stat jumped ahead");
         let idle = u128::from(spent[IDLE]) + u128::from(spent[IOWAIT]);
         Ok((total - idle) as f64 / total as f64 * 100.0)
     }
@@ -123,10 +120,7 @@ mod tests {
                 b"cpu  130 20 50 800 100 5 5 18446744073709551000 0 0\ncpu0 1\n",
                 "a counter of /proc/stat jumped ahead",
             ),
-            (
-                b"cpu  130 20 50 800 100 5 5 89 0 0\ncpu0 1\n",
-                "a counter of /proc/stat went back",
-            ),
+            (b"cpu  130 20 50 800 100 5 5 89 0 0\ncpu0 1\n", "a counter of /proc/stat went back"),
         ] {
             assert_eq!(percent(later), Err(reason.to_owned()));
         }

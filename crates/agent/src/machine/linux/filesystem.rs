@@ -30,10 +30,7 @@ struct Group<'a> {
 
 impl FileSystems {
     pub fn new(chosen: Vec<OsString>) -> Self {
-        Self {
-            chosen,
-            mounts: Mounts::default(),
-        }
+        Self { chosen, mounts: Mounts::default() }
     }
 
     /// Each file system, of all mounts of this process; notes what it has seen of them.
@@ -43,42 +40,27 @@ impl FileSystems {
         let groups = groups(&visible, &failures, &self.chosen);
         let all = groups.iter().flat_map(|group| &group.mounts);
         let answers = self.mounts.ask(all.map(|mount| &*mount.point));
-        let mut file_systems: Vec<_> = groups
-            .into_iter()
-            .map(|group| file_system(group, &answers))
-            .collect();
+        let mut file_systems: Vec<_> =
+            groups.into_iter().map(|group| file_system(group, &answers)).collect();
         let is_missing =
             |point: &&OsString| !visible.iter().any(|mount| mount.point == point.as_bytes());
-        file_systems.extend(
-            self.chosen
-                .iter()
-                .filter(is_missing)
-                .map(|point| FileSystem {
-                    mount_point: point.to_string_lossy().into_owned(),
-                    device: String::new(),
-                    kind: String::new(),
-                    inodes: None,
-                    condition: Condition::Unknown("no file system is mounted there".to_owned()),
-                }),
-        );
+        file_systems.extend(self.chosen.iter().filter(is_missing).map(|point| FileSystem {
+            mount_point: point.to_string_lossy().into_owned(),
+            device: String::new(),
+            kind: String::new(),
+            inodes: None,
+            condition: Condition::Unknown("no file system is mounted there".to_owned()),
+        }));
         file_systems
     }
 }
 
 fn file_system(group: Group, answers: &HashMap<&[u8], Result<Used, String>>) -> FileSystem {
     let no_answer = || Err("it could not be asked".to_owned());
-    let answer = |mount: &&Mount| {
-        answers
-            .get(&*mount.point)
-            .cloned()
-            .unwrap_or_else(no_answer)
-    };
+    let answer = |mount: &&Mount| answers.get(&*mount.point).cloned().unwrap_or_else(no_answer);
     let used: Result<Vec<Used>, String> = group.mounts.iter().map(answer).collect();
     let first = group.mounts[0];
-    let inodes = used
-        .as_ref()
-        .ok()
-        .and_then(|used| used.first()?.inodes.percent());
+    let inodes = used.as_ref().ok().and_then(|used| used.first()?.inodes.percent());
     let usage = used.map(|used| together(used.into_iter().map(|used| used.space).collect()));
     FileSystem {
         mount_point: first.name(),
@@ -139,10 +121,7 @@ fn groups<'a>(
             None if !chosen.is_empty() || devices.insert(&mount.device) => vec![mount],
             None => continue,
         };
-        groups.push(Group {
-            failure: failures.get(&*mount.point).cloned(),
-            mounts,
-        });
+        groups.push(Group { failure: failures.get(&*mount.point).cloned(), mounts });
     }
     groups
 }
@@ -151,9 +130,7 @@ fn groups<'a>(
 fn datasets<'a>(visible: &[&'a Mount], wanted: &[u8]) -> Vec<&'a Mount> {
     let mut seen = HashSet::new();
     let visible = visible.iter().copied();
-    visible
-        .filter(|mount| pool(mount) == Some(wanted) && seen.insert(&mount.device))
-        .collect()
+    visible.filter(|mount| pool(mount) == Some(wanted) && seen.insert(&mount.device)).collect()
 }
 
 /// What datasets of one pool use together: what they refer to, over that plus the largest available.
@@ -162,16 +139,8 @@ fn together(usages: Vec<Usage>) -> Usage {
         return usage;
     }
     let used = usages.iter().map(|usage| usage.used).sum();
-    let available = usages
-        .iter()
-        .map(|usage| usage.available)
-        .max()
-        .unwrap_or(0);
-    Usage {
-        total: used + available,
-        used,
-        available,
-    }
+    let available = usages.iter().map(|usage| usage.available).max().unwrap_or(0);
+    Usage { total: used + available, used, available }
 }
 
 /// Why a file system has failed, by mount point; and what there is to remember.
@@ -183,10 +152,7 @@ fn failures<'a>(
     let mut failures = HashMap::new();
     let mut now = HashMap::new();
     for mount in visible.iter().copied().filter(|mount| is_local(mount)) {
-        let place = Place {
-            device: mount.device.clone(),
-            mount_point: mount.name(),
-        };
+        let place = Place { device: mount.device.clone(), mount_point: mount.name() };
         let past = history.0.get(&place).copied().unwrap_or_default();
         let errors = errors(mount);
         let is_shut = mount.has_option("emergency_ro") || mount.has_option("shutdown");
@@ -206,9 +172,7 @@ fn failures<'a>(
         }
         let present = Past {
             was_writable: past.was_writable || !(is_shut || mount.has_option("ro")),
-            errors: past
-                .errors
-                .map_or(errors, |before| errors.map(|errors| errors.min(before))),
+            errors: past.errors.map_or(errors, |before| errors.map(|errors| errors.min(before))),
         };
         now.insert(place, present);
     }
@@ -281,17 +245,11 @@ mod tests {
 
     #[test]
     fn the_datasets_of_a_pool_count_together() {
-        let rpool = ["/", "/rpool", "/srv/data", "/rpool/ROOT"]
-            .map(str::to_owned)
-            .to_vec();
+        let rpool = ["/", "/rpool", "/srv/data", "/rpool/ROOT"].map(str::to_owned).to_vec();
         let tank = vec!["/tank".to_owned()];
         assert_eq!(reported(POOL, &[]), [rpool.clone(), tank]);
         assert_eq!(reported(POOL, &["/rpool/ROOT"]), [rpool]);
-        let usage = |used, available| Usage {
-            total: used + available,
-            used,
-            available,
-        };
+        let usage = |used, available| Usage { total: used + available, used, available };
         let datasets: Vec<_> = (0..20).map(|_| usage(45, 100)).collect();
         let pool = together(datasets);
         assert_eq!(pool, usage(900, 100));

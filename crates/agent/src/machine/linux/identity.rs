@@ -35,9 +35,7 @@ pub fn identity() -> (Option<String>, Value) {
 /// The machine's id, which is confidential, hashed for this application: as `systemd-id128 machine-id --app-specific` does.
 pub fn guid() -> Option<String> {
     let id = fs::read_to_string("/etc/machine-id").ok()?;
-    let id = u128::from_str_radix(id.trim(), 16)
-        .ok()
-        .filter(|_| id.trim().len() == 32)?;
+    let id = u128::from_str_radix(id.trim(), 16).ok().filter(|_| id.trim().len() == 32)?;
     let key = hmac::Key::new(hmac::HMAC_SHA256, &id.to_be_bytes());
     let hash = hmac::sign(&key, &APPLICATION);
     let first: [u8; 16] = hash.as_ref().first_chunk().copied()?;

@@ -13,18 +13,11 @@ pub fn read() -> anyhow::Result<(u64, u64)> {
     let interfaces: Vec<_> = lines.filter_map(interface).collect();
     let has_physical = interfaces.iter().any(|(name, ..)| is_physical(name));
     let counted = interfaces.iter().filter(|(name, ..)| {
-        if has_physical {
-            is_physical(name) && !is_part_of_another(name)
-        } else {
-            *name != "lo"
-        }
+        if has_physical { is_physical(name) && !is_part_of_another(name) } else { *name != "lo" }
     });
     let sums = counted.fold(None, |sums, (_, received, sent)| {
         let (all_received, all_sent): (u64, u64) = sums.unwrap_or_default();
-        Some((
-            all_received.wrapping_add(*received),
-            all_sent.wrapping_add(*sent),
-        ))
+        Some((all_received.wrapping_add(*received), all_sent.wrapping_add(*sent)))
     });
     sums.context("there is no interface besides lo")
 }

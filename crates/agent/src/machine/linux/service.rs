@@ -58,10 +58,7 @@ impl Services {
         };
         let problem = failed.as_ref().err().or(named.as_ref().err()).cloned();
         let unknown = |reason: &String| {
-            units
-                .iter()
-                .map(|unit| service(unit, Status::Unknown, Some(reason)))
-                .collect()
+            units.iter().map(|unit| service(unit, Status::Unknown, Some(reason))).collect()
         };
         let mut services = named.unwrap_or_else(|reason| unknown(&reason));
         for unit in failed.iter().flatten() {
@@ -86,20 +83,12 @@ const FAILED: [&str; 5] = [
     "--no-legend",
     "--full",
 ];
-const SHOW: [&str; 3] = [
-    "show",
-    "--property=Names,Type,ActiveState,SubState,Result",
-    "--",
-];
+const SHOW: [&str; 3] = ["show", "--property=Names,Type,ActiveState,SubState,Result", "--"];
 
 /// The unit that a name means: `.service` may be left out.
 fn unit(name: &str) -> String {
     let has_suffix = SUFFIXES.iter().any(|suffix| name.ends_with(suffix));
-    if has_suffix {
-        name.to_owned()
-    } else {
-        format!("{name}.service")
-    }
+    if has_suffix { name.to_owned() } else { format!("{name}.service") }
 }
 
 fn service(unit: &str, status: Status, reason: Option<&String>) -> Service {
@@ -126,21 +115,14 @@ fn named(shown: &str, units: &[String]) -> Vec<Service> {
     });
     let blocks: Vec<_> = blocks.collect();
     let is_of = |unit: &str, block: &HashMap<&str, &str>| {
-        let mut names = block
-            .get("Names")
-            .into_iter()
-            .flat_map(|names| names.split(' '));
+        let mut names = block.get("Names").into_iter().flat_map(|names| names.split(' '));
         names.any(|name| name == unit)
     };
     let read = |unit: &String| {
         let status = blocks.iter().find(|block| is_of(unit, block)).map(status);
         match status {
             Some(status) => service(unit, status, None),
-            None => service(
-                unit,
-                Status::Unknown,
-                Some(&"systemd does not know it".to_owned()),
-            ),
+            None => service(unit, Status::Unknown, Some(&"systemd does not know it".to_owned())),
         }
     };
     units.iter().map(read).collect()
@@ -177,9 +159,7 @@ fn ask(arguments: &[&str], units: &[String], deadline: Instant) -> Result<String
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    let mut child = command
-        .spawn()
-        .map_err(|reason| format!("systemctl: {reason}"))?;
+    let mut child = command.spawn().map_err(|reason| format!("systemctl: {reason}"))?;
     let printed = output(&mut child, deadline);
     if printed.is_none() {
         let _ = child.kill();
@@ -242,10 +222,7 @@ data.mount                 loaded failed     failed       /data
     #[test]
     fn each_state_of_a_unit_is_one_of_four() {
         for (shown, expected) in [
-            (
-                "Type=simple\nActiveState=active\nSubState=running\nResult=success",
-                Status::Running,
-            ),
+            ("Type=simple\nActiveState=active\nSubState=running\nResult=success", Status::Running),
             (
                 "Type=notify\nActiveState=reloading\nSubState=reload\nResult=success",
                 Status::Running,
@@ -258,35 +235,17 @@ data.mount                 loaded failed     failed       /data
                 "Type=simple\nActiveState=activating\nSubState=auto-restart\nResult=exit-code",
                 Status::Failed,
             ),
-            (
-                "Type=simple\nActiveState=failed\nSubState=failed\nResult=exit-code",
-                Status::Failed,
-            ),
-            (
-                "Type=simple\nActiveState=inactive\nSubState=dead\nResult=success",
-                Status::Stopped,
-            ),
-            (
-                "Type=oneshot\nActiveState=inactive\nSubState=dead\nResult=success",
-                Status::Running,
-            ),
-            (
-                "Type=oneshot\nActiveState=failed\nSubState=failed\nResult=timeout",
-                Status::Failed,
-            ),
-            (
-                "Type=oneshot\nActiveState=active\nSubState=exited\nResult=success",
-                Status::Running,
-            ),
+            ("Type=simple\nActiveState=failed\nSubState=failed\nResult=exit-code", Status::Failed),
+            ("Type=simple\nActiveState=inactive\nSubState=dead\nResult=success", Status::Stopped),
+            ("Type=oneshot\nActiveState=inactive\nSubState=dead\nResult=success", Status::Running),
+            ("Type=oneshot\nActiveState=failed\nSubState=failed\nResult=timeout", Status::Failed),
+            ("Type=oneshot\nActiveState=active\nSubState=exited\nResult=success", Status::Running),
             (
                 "Type=simple\nActiveState=deactivating\nSubState=stop-sigterm\nResult=success",
                 Status::Stopped,
             ),
             ("ActiveState=inactive\nSubState=dead", Status::Stopped),
-            (
-                "ActiveState=active\nSubState=listening\nResult=success",
-                Status::Running,
-            ),
+            ("ActiveState=active\nSubState=listening\nResult=success", Status::Running),
             ("", Status::Unknown),
         ] {
             let shown = format!(

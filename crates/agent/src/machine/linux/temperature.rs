@@ -17,9 +17,7 @@ pub fn read() -> Option<f64> {
 fn hottest(class: &Path) -> Option<f64> {
     let sensors = entries(&class.join("hwmon"), "hwmon").filter(|sensor| {
         let name = fs::read(sensor.join("name")).unwrap_or_default();
-        PROCESSORS
-            .iter()
-            .any(|known| known.as_bytes() == name.trim_ascii())
+        PROCESSORS.iter().any(|known| known.as_bytes() == name.trim_ascii())
     });
     let inputs = sensors.flat_map(|sensor| entries(&sensor, "temp"));
     let inputs = inputs.filter(|file| file.to_string_lossy().ends_with("_input"));
@@ -36,9 +34,7 @@ fn entries(folder: &Path, beginning: &'static str) -> impl Iterator<Item = PathB
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(move |entry| {
         let name = entry.file_name();
-        let is_wanted = name
-            .to_str()
-            .is_some_and(|name| name.starts_with(beginning));
+        let is_wanted = name.to_str().is_some_and(|name| name.starts_with(beginning));
         is_wanted.then(|| entry.path())
     })
 }
@@ -107,10 +103,7 @@ mod tests {
             ),
             (
                 "disks-only",
-                &[
-                    ("hwmon/hwmon0/name", "drivetemp\n"),
-                    ("hwmon/hwmon0/temp1_input", "44000\n"),
-                ],
+                &[("hwmon/hwmon0/name", "drivetemp\n"), ("hwmon/hwmon0/temp1_input", "44000\n")],
                 None,
             ),
             ("container", &[], None),

@@ -134,14 +134,8 @@ impl Function {
             .collect();
         let expires_at = (received_at + RETENTION).timestamp();
         item.extend([
-            (
-                "server_id".to_owned(),
-                json!({ "S": heartbeat["server_id"] }),
-            ),
-            (
-                "recorded_at".to_owned(),
-                json!({ "S": format!("{timestamp}#{id}") }),
-            ),
+            ("server_id".to_owned(), json!({ "S": heartbeat["server_id"] })),
+            ("recorded_at".to_owned(), json!({ "S": format!("{timestamp}#{id}") })),
             ("timestamp".to_owned(), json!({ "S": timestamp })),
             ("received_at".to_owned(), json!({ "S": text(received_at) })),
             ("expires_at".to_owned(), number(&expires_at.into())),
@@ -199,11 +193,7 @@ impl Connection {
         let stream = tls.connect(name, tcp).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        Ok(Self {
-            url: uri.to_string(),
-            host: authority.to_string(),
-            sender: Mutex::new(sender),
-        })
+        Ok(Self { url: uri.to_string(), host: authority.to_string(), sender: Mutex::new(sender) })
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes)> {

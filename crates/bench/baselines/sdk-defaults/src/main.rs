@@ -10,9 +10,6 @@ async fn main() -> Result<(), Error> {
     let config = Config::read(environment)?;
     let sdk = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let client = aws_sdk_dynamodb::Client::new(&sdk);
-    let clients = Clients {
-        servers: client.clone(),
-        metrics: client,
-    };
+    let clients = Clients { servers: client.clone(), metrics: client };
     lambda_runtime::run_concurrent(endpoint::function(config, clients)).await
 }

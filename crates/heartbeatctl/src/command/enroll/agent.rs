@@ -47,10 +47,7 @@ fn archive(folder: &Path, processor: &str) -> anyhow::Result<Option<PathBuf>> {
         .collect();
     archives.sort();
     let own = format!("{PROGRAM}-{}{suffix}", env!("CARGO_PKG_VERSION"));
-    let chosen = archives
-        .iter()
-        .find(|name| **name == own)
-        .or(archives.last());
+    let chosen = archives.iter().find(|name| **name == own).or(archives.last());
     Ok(chosen.map(|name| folder.join(name)))
 }
 

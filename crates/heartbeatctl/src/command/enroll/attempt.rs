@@ -46,15 +46,7 @@ impl<'a> Attempt<'a> {
         keys: &'a KeysTable,
         servers: &'a Servers,
     ) -> Self {
-        Self {
-            command,
-            url,
-            keys,
-            servers,
-            key: None,
-            is_key_out: false,
-            is_done: false,
-        }
+        Self { command, url, keys, servers, key: None, is_key_out: false, is_done: false }
     }
 
     /// Enrolls a machine; returns what `--json` prints.
@@ -76,26 +68,18 @@ impl<'a> Attempt<'a> {
         let program = match (machine.has_package, &machine.processor) {
             (true, _) => None,
             (false, Ok(processor)) => Some(agent::read(self.command.agent.as_deref(), *processor)?),
-            (false, Err(processor)) => bail!(
-                "there is no agent for the processor {}",
-                printable(processor)
-            ),
+            (false, Err(processor)) => {
+                bail!("there is no agent for the processor {}", printable(processor))
+            }
         };
         let server = self.command.server.clone().or_else(|| host.server_id());
         let server = server.unwrap_or_else(|| ServerId::from_hostname(&machine.hostname));
         let before = self.servers.find(&server).await?;
         let must_be_installed = self.check_id(&server, before.as_ref(), &machine)?;
-        let what = if machine.has_package {
-            "the package is installed"
-        } else {
-            "no package"
-        };
+        let what = if machine.has_package { "the package is installed" } else { "no package" };
         tick(
             host,
-            &format!(
-                "{} is reachable, {what}; it becomes {server}",
-                printable(&machine.hostname)
-            ),
+            &format!("{} is reachable, {what}; it becomes {server}", printable(&machine.hostname)),
         );
 
         let order = Order {
@@ -105,30 +89,22 @@ impl<'a> Attempt<'a> {
             must_be_installed,
         };
         let folder = Folder::for_enrollment(&connection, machine.is_root, &order).await?;
-        let installed = self
-            .install(&folder, machine.is_root, &server, program)
-            .await;
+        let installed = self.install(&folder, machine.is_root, &server, program).await;
         if installed.is_err() {
             folder.remove().await;
         }
         let old_keys = installed?;
 
-        let reading = self
-            .first_heartbeat(&connection, &server, &machine, before.as_ref())
-            .await?;
+        let reading = self.first_heartbeat(&connection, &server, &machine, before.as_ref()).await?;
         for key in &old_keys {
             self.keys.delete(key).await?;
         }
         if !old_keys.is_empty() {
-            tick(
-                host,
-                &format!("revoked {} older key(s) of {server}", old_keys.len()),
-            );
+            tick(host, &format!("revoked {} older key(s) of {server}", old_keys.len()));
         }
         let values = reading.iter().flat_map(|reading| reading.metrics.iter());
-        let values: serde_json::Map<_, _> = values
-            .map(|(metric, value)| (metric.name.to_owned(), json!(value.as_f64())))
-            .collect();
+        let values: serde_json::Map<_, _> =
+            values.map(|(metric, value)| (metric.name.to_owned(), json!(value.as_f64()))).collect();
         Ok(json!({ "server_id": server.as_str(), "host": host.to_string(), "metrics": values }))
     }
 
@@ -171,12 +147,7 @@ impl<'a> Attempt<'a> {
             prepared.output()?;
         }
         let old_keys = self.keys.of_server(server).await?;
-        let key = New::make(
-            Some(server.clone()),
-            Some("enrolled".to_owned()),
-            None,
-            Utc::now(),
-        )?;
+        let key = New::make(Some(server.clone()), Some("enrolled".to_owned()), None, Utc::now())?;
         self.keys.put(&key.stored).await?;
         let secret = key.secret().as_bytes().to_vec();
         self.key = Some(key.stored);
@@ -229,9 +200,8 @@ impl<'a> Attempt<'a> {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        let status = connection
-            .run("systemctl status --no-pager --lines=5 heartbeat-agent", b"")
-            .await;
+        let status =
+            connection.run("systemctl status --no-pager --lines=5 heartbeat-agent", b"").await;
         if let Ok(status) = status {
             show(&status.stdout);
         }
@@ -257,9 +227,7 @@ impl<'a> Attempt<'a> {
             ];
         }
         match self.keys.delete(&key).await {
-            Ok(()) => vec![format!(
-                "The key that was made for it ({digest}) is revoked."
-            )],
+            Ok(()) => vec![format!("The key that was made for it ({digest}) is revoked.")],
             Err(error) => vec![
                 format!(
                     "The key that was made for it cannot be revoked: {}",
@@ -284,16 +252,8 @@ fn show(said: &str) {
 
 fn shown(reading: &Reading) -> String {
     let values = SHOWN.iter().filter_map(|wanted| {
-        let (metric, value) = reading
-            .metrics
-            .iter()
-            .find(|(metric, _)| metric == wanted)?;
-        Some(format!(
-            "{} {}{}",
-            metric.label(),
-            value.as_f64(),
-            metric.unit.symbol()
-        ))
+        let (metric, value) = reading.metrics.iter().find(|(metric, _)| metric == wanted)?;
+        Some(format!("{} {}{}", metric.label(), value.as_f64(), metric.unit.symbol()))
     });
     values.collect::<Vec<_>>().join(", ")
 }

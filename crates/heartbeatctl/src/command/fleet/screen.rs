@@ -19,12 +19,7 @@ impl Screen {
     pub fn draw(&mut self, text: &str) -> io::Result<()> {
         let rows = size().map_or(usize::MAX, |(_, rows)| rows.into());
         for (row, line) in (0..).zip(text.lines().take(rows)) {
-            queue!(
-                self.0,
-                MoveTo(0, row),
-                style::Print(line),
-                Clear(ClearType::UntilNewLine)
-            )?;
+            queue!(self.0, MoveTo(0, row), style::Print(line), Clear(ClearType::UntilNewLine))?;
         }
         queue!(self.0, Clear(ClearType::FromCursorDown))?;
         self.0.flush()

@@ -79,9 +79,7 @@ impl Sparkline {
             minutes[range].iter().copied().flatten().reduce(f64::max)
         };
         let level = |percent: f64| LEVELS[((percent / 100.0 * 8.0) as usize).min(7)];
-        (0..width)
-            .map(|column| peak(column).map_or(' ', level))
-            .collect()
+        (0..width).map(|column| peak(column).map_or(' ', level)).collect()
     }
 }
 

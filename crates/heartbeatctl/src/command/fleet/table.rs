@@ -55,17 +55,11 @@ pub fn paint(
     }
     let warning = fleet.warning().unwrap_or_default();
     let head = [fleet.summary(), warning].map(|line| cut(&line, columns));
-    let notes: Vec<_> = fleet
-        .servers
-        .iter()
-        .flat_map(notes)
-        .map(|note| cut(&note, columns))
-        .collect();
+    let notes: Vec<_> =
+        fleet.servers.iter().flat_map(notes).map(|note| cut(&note, columns)).collect();
     let space = (!notes.is_empty()).then(String::new);
-    let lines: Vec<_> = (head.into_iter().chain([table.trim_fmt()]))
-        .chain(space)
-        .chain(notes)
-        .collect();
+    let lines: Vec<_> =
+        (head.into_iter().chain([table.trim_fmt()])).chain(space).chain(notes).collect();
     lines.join("\n")
 }
 
@@ -73,11 +67,7 @@ pub fn paint(
 fn notes(server: &Server) -> impl Iterator<Item = String> {
     let id = printable(server.id());
     server.remarks().map(move |remark| {
-        let verb = if matches!(remark, Remark::Silenced(_)) {
-            " is"
-        } else {
-            ":"
-        };
+        let verb = if matches!(remark, Remark::Silenced(_)) { " is" } else { ":" };
         format!("{id}{verb} {}", printable(&remark.to_string()))
     })
 }
@@ -110,11 +100,7 @@ impl Layout {
     fn of(fleet: &Fleet, columns: Option<usize>) -> Self {
         let now = fleet.at;
         let longest = |least: usize, text: &dyn Fn(&Server) -> String| {
-            fleet
-                .servers
-                .iter()
-                .map(|server| text(server).chars().count())
-                .fold(least, usize::max)
+            fleet.servers.iter().map(|server| text(server).chars().count()).fold(least, usize::max)
         };
         let name = longest(6, &|server| server.id().to_owned());
         let full_seen = longest(4, &|server| seen(server, now, AGO));
@@ -189,18 +175,13 @@ impl Layout {
     }
 
     fn header(&self) -> Row {
-        let titles = [
-            "SERVER", "STATUS", "SEEN", "OS", "CPU %", "MEM %", "DISK %", "LOAD", "UP", "CPU 1H",
-        ];
+        let titles =
+            ["SERVER", "STATUS", "SEEN", "OS", "CPU %", "MEM %", "DISK %", "LOAD", "UP", "CPU 1H"];
         line(titles.map(|title| Cell::new(title).add_attribute(Attribute::Bold)))
     }
 
     fn row(&self, server: &Server, sparkline: Option<&Sparkline>, now: DateTime<Utc>) -> Row {
-        let colour = if server.is_online {
-            Color::Green
-        } else {
-            Color::Red
-        };
+        let colour = if server.is_online { Color::Green } else { Color::Red };
         let last_hour = sparkline.map_or_else(String::new, |line| line.draw(self.sparkline));
         let cells = [
             Cell::new(printable(server.id())).add_attribute(Attribute::Bold),
@@ -215,13 +196,11 @@ impl Layout {
             Cell::new(last_hour).fg(Color::Cyan),
         ];
         // The metrics of an offline server are out of date.
-        line(cells.map(|cell| {
-            if server.is_online {
-                cell
-            } else {
-                cell.add_attribute(Attribute::Dim)
-            }
-        }))
+        line(cells.map(
+            |cell| {
+                if server.is_online { cell } else { cell.add_attribute(Attribute::Dim) }
+            },
+        ))
     }
 
     /// A share of a whole, as a bar and a number.
@@ -264,11 +243,7 @@ fn os(server: &Server, full: bool) -> String {
         })
         .filter(|part| !part.is_empty())
         .collect();
-    if parts.is_empty() {
-        UNKNOWN.into()
-    } else {
-        printable(&parts.join(" "))
-    }
+    if parts.is_empty() { UNKNOWN.into() } else { printable(&parts.join(" ")) }
 }
 
 /// The load in at most five characters.
@@ -314,13 +289,9 @@ mod tests {
 
     #[test]
     fn bars_match_the_percentage() {
-        for (percent, expected) in [
-            (0.0, "────"),
-            (12.5, "╸───"),
-            (50.0, "━━──"),
-            (99.0, "━━━━"),
-            (250.0, "━━━━"),
-        ] {
+        for (percent, expected) in
+            [(0.0, "────"), (12.5, "╸───"), (50.0, "━━──"), (99.0, "━━━━"), (250.0, "━━━━")]
+        {
             assert_eq!(bar(percent, 4), expected, "{percent}");
         }
     }
@@ -350,33 +321,19 @@ mod tests {
         })
     }
 
-    const BUSY: [(&Metric, f64); 5] = [
-        (CPU, 100.0),
-        (MEMORY, 67.2),
-        (DISK, 9.9),
-        (LOAD, 12.3),
-        (UPTIME, 1_100_000.0),
-    ];
+    const BUSY: [(&Metric, f64); 5] =
+        [(CPU, 100.0), (MEMORY, 67.2), (DISK, 9.9), (LOAD, 12.3), (UPTIME, 1_100_000.0)];
 
     /// One that is busy, and one of which nothing is known.
     fn servers() -> [StoredServer; 2] {
-        let busy = StoredServer {
-            reading: reading(&BUSY),
-            ..online()
-        };
-        let unknown = StoredServer {
-            server_id: "nas".into(),
-            ..StoredServer::default()
-        };
+        let busy = StoredServer { reading: reading(&BUSY), ..online() };
+        let unknown = StoredServer { server_id: "nas".into(), ..StoredServer::default() };
         [busy, unknown]
     }
 
     fn fleet(servers: impl Into<Vec<StoredServer>>) -> Fleet {
         let now = NOW.parse().expect("a time");
-        let watchdog = Some(Memory {
-            rules: Some(Rules::default()),
-            ..Memory::default()
-        });
+        let watchdog = Some(Memory { rules: Some(Rules::default()), ..Memory::default() });
         Fleet::new(servers.into(), watchdog, now)
     }
 
@@ -408,10 +365,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
             ..online()
         };
         let painted = painted(
-            [
-                extreme("first", "0001-01-01T00:00:00Z"),
-                extreme("second", "2025-02-01T00:00:00Z"),
-            ],
+            [extreme("first", "0001-01-01T00:00:00Z"), extreme("second", "2025-02-01T00:00:00Z")],
             80,
         );
         let rows: Vec<_> = painted.lines().skip(HEADER_ROWS).collect();
@@ -428,10 +382,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     fn loads_and_uptimes_are_short() {
         let shown = |metric, value: Option<f64>, show: &dyn Fn(&Server) -> String| {
             let reading = value.and_then(|value| reading(&[(metric, value)]));
-            let server = StoredServer {
-                reading,
-                ..online()
-            };
+            let server = StoredServer { reading, ..online() };
             show(&fleet([server]).servers[0])
         };
         for (value, expected) in [
@@ -461,14 +412,8 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
         let mut servers = servers();
         servers[1].silenced_until = "2026-01-18T12:00:00Z".parse().ok();
         let painted = painted(servers, 80);
-        assert!(
-            painted.starts_with("2 servers, 1 offline, 1 silenced\n"),
-            "{painted}"
-        );
-        assert!(
-            painted.ends_with("\n\nnas is silenced until 2026-01-18 12:00 UTC"),
-            "{painted}"
-        );
+        assert!(painted.starts_with("2 servers, 1 offline, 1 silenced\n"), "{painted}");
+        assert!(painted.ends_with("\n\nnas is silenced until 2026-01-18 12:00 UTC"), "{painted}");
     }
 
     #[test]
@@ -476,14 +421,8 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
         let painted = painted(servers(), 200);
         let widths = painted.lines().map(|line| line.chars().count());
         assert_eq!(widths.max(), Some(200));
-        assert!(
-            painted.contains("a-name-that-is-longer-than-a-narrow-column"),
-            "{painted}"
-        );
-        assert!(
-            painted.contains("Debian GNU/Linux 12 (bookworm)"),
-            "{painted}"
-        );
+        assert!(painted.contains("a-name-that-is-longer-than-a-narrow-column"), "{painted}");
+        assert!(painted.contains("Debian GNU/Linux 12 (bookworm)"), "{painted}");
     }
 
     // C13.12
@@ -505,14 +444,8 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     #[test]
     fn nothing_is_cut_without_a_terminal() {
         let painted = paint(&fleet(servers()), &[], None, false);
-        assert!(
-            painted.contains("a-name-that-is-longer-than-a-narrow-column online"),
-            "{painted}"
-        );
-        assert!(
-            painted.contains("Debian GNU/Linux 12 (bookworm)"),
-            "{painted}"
-        );
+        assert!(painted.contains("a-name-that-is-longer-than-a-narrow-column online"), "{painted}");
+        assert!(painted.contains("Debian GNU/Linux 12 (bookworm)"), "{painted}");
     }
 
     #[test]

@@ -27,18 +27,12 @@ pub fn draw(
         let column = (position * width as f64).clamp(0.0, (width - 1) as f64) as usize;
         values[column].push(*value);
     }
-    let columns: Vec<_> = values
-        .iter()
-        .map(|values| (!values.is_empty()).then(|| Summary::of(values)))
-        .collect();
+    let columns: Vec<_> =
+        values.iter().map(|values| (!values.is_empty()).then(|| Summary::of(values))).collect();
     let Some(extremes) = extremes(&points) else {
         return format!("{}: no values", metric.name);
     };
-    let top = if metric.rule == Rule::Percent {
-        100.0
-    } else {
-        round_up(extremes.1.1)
-    };
+    let top = if metric.rule == Rule::Percent { 100.0 } else { round_up(extremes.1.1) };
     let bottom = match extremes.0.1 {
         below if below < 0.0 => -round_up(-below),
         _ => 0.0,
@@ -50,14 +44,8 @@ pub fn draw(
             0 => short(bottom, ""),
             _ => String::new(),
         };
-        let cells = columns
-            .iter()
-            .map(|column| cell(column.as_ref(), [bottom, top], row));
-        lines.push(
-            format!("{label:>AXIS$}┤{}", cells.collect::<String>())
-                .trim_end()
-                .to_owned(),
-        );
+        let cells = columns.iter().map(|column| cell(column.as_ref(), [bottom, top], row));
+        lines.push(format!("{label:>AXIS$}┤{}", cells.collect::<String>()).trim_end().to_owned());
     }
     lines.push(times(since, until, width));
     lines.join("\n")
@@ -106,16 +94,9 @@ fn times(since: DateTime<Utc>, until: DateTime<Utc>, width: usize) -> String {
     if spare < 4 {
         return format!("{pad}{start}");
     }
-    let left = " ".repeat(
-        (width / 2)
-            .saturating_sub(start.len() + middle.len() / 2)
-            .max(1),
-    );
+    let left = " ".repeat((width / 2).saturating_sub(start.len() + middle.len() / 2).max(1));
     let right = width.saturating_sub(start.len() + left.len() + middle.len() + end.len());
-    format!(
-        "{pad}{start}{left}{middle}{}{end}",
-        " ".repeat(right.max(1))
-    )
+    format!("{pad}{start}{left}{middle}{}{end}", " ".repeat(right.max(1)))
 }
 
 /// The next number of the form 1, 2, 2.5 or 5 times a power of ten.
@@ -124,9 +105,7 @@ fn round_up(value: f64) -> f64 {
         return 1.0;
     }
     let power = 10_f64.powf(value.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0]
-        .into_iter()
-        .find(|step| value <= step * power * 1.000_001);
+    let step = [1.0, 2.0, 2.5, 5.0].into_iter().find(|step| value <= step * power * 1.000_001);
     step.unwrap_or(10.0) * power
 }
 
@@ -136,10 +115,7 @@ fn short(value: f64, unit: &str) -> String {
     if value >= 1e15 {
         return format!("{value:.1e} {unit}").trim_end().to_owned();
     }
-    let (size, prefix) = PREFIXES
-        .into_iter()
-        .find(|(size, _)| value >= *size)
-        .unwrap_or((1.0, ""));
+    let (size, prefix) = PREFIXES.into_iter().find(|(size, _)| value >= *size).unwrap_or((1.0, ""));
     let scaled = value / size;
     let rounded = if scaled < 10.0 {
         (scaled * 100.0).round() / 100.0
@@ -192,14 +168,11 @@ cpu_percent  min 0 % (01-18 00:00)  max 100 % (01-18 00:04)
     fn a_chart_of_values_below_zero_begins_below_zero() {
         let since: DateTime<Utc> = "2026-01-18T00:00:00Z".parse().expect("a time");
         let temperature = metric!("temperature_celsius");
-        let rows = [-10.0, 0.0, 10.0]
-            .iter()
-            .zip(0..)
-            .map(|(value, minute)| Recorded {
-                timestamp: since + TimeDelta::minutes(minute * 2),
-                received_at: None,
-                metrics: Metrics::from_iter([(temperature, Number::Float(*value))]),
-            });
+        let rows = [-10.0, 0.0, 10.0].iter().zip(0..).map(|(value, minute)| Recorded {
+            timestamp: since + TimeDelta::minutes(minute * 2),
+            received_at: None,
+            metrics: Metrics::from_iter([(temperature, Number::Float(*value))]),
+        });
         let rows: Vec<_> = rows.collect();
         let expected = "\
 temperature_celsius  min -10 °C (01-18 00:00)  max 10 °C (01-18 00:04)
@@ -237,10 +210,7 @@ temperature_celsius  min -10 °C (01-18 00:00)  max 10 °C (01-18 00:04)
             (f64::MAX, f64::INFINITY),
         ] {
             let rounded = round_up(value);
-            assert!(
-                (rounded - expected).abs() < 1e-9 || value == f64::MAX,
-                "{value}: {rounded}"
-            );
+            assert!((rounded - expected).abs() < 1e-9 || value == f64::MAX, "{value}: {rounded}");
         }
     }
 }

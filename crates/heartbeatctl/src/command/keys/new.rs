@@ -43,11 +43,7 @@ impl New {
             expires_at: expires.map(|expires| now + expires),
             malformed: Vec::new(),
         });
-        Ok(Self {
-            key,
-            stored,
-            old_keys_expire_at: None,
-        })
+        Ok(Self { key, stored, old_keys_expire_at: None })
     }
 
     /// The key itself, which goes nowhere but to the agent.
@@ -57,11 +53,8 @@ impl New {
 
     /// Prints the key after it was stored. A key that nobody has read is of no use, but it is valid.
     pub fn print(&self, json: bool) -> anyhow::Result<()> {
-        let printed = if json {
-            print_all(&serde_json::to_string(self)?)
-        } else {
-            print_all(&self.key)
-        };
+        let printed =
+            if json { print_all(&serde_json::to_string(self)?) } else { print_all(&self.key) };
         printed.map_err(|error| {
             let digest = self.stored.short_digest();
             anyhow!(

@@ -44,22 +44,13 @@ impl Revoke {
         keys.retain(|key| {
             (self.server.is_none() || self.server == key.server_id)
                 && (self.label.is_none() || self.label == key.label)
-                && self
-                    .digest
-                    .as_ref()
-                    .is_none_or(|prefix| key.key_sha256.starts_with(prefix))
+                && self.digest.as_ref().is_none_or(|prefix| key.key_sha256.starts_with(prefix))
         });
-        ensure!(
-            !keys.is_empty(),
-            "there is no such key; `keys list` shows them all"
-        );
+        ensure!(!keys.is_empty(), "there is no such key; `keys list` shows them all");
         let descriptions: Vec<_> = keys.iter().map(Listed::describe).collect();
         let names = descriptions.join(", ");
         let expects_one = self.label.is_some() || self.digest.is_some();
-        ensure!(
-            !expects_one || keys.len() == 1,
-            "several keys match: {names}"
-        );
+        ensure!(!expects_one || keys.len() == 1, "several keys match: {names}");
         confirm(&format!("Revoke {names}?"), self.yes)?;
         for key in &keys {
             table.delete(key).await?;

@@ -21,15 +21,10 @@ impl Guard {
             _ => host,
         };
         let address = without_port.trim_start_matches('[').trim_end_matches(']');
-        let is_address = address
-            .parse()
-            .is_ok_and(|address: IpAddr| address.is_loopback());
+        let is_address = address.parse().is_ok_and(|address: IpAddr| address.is_loopback());
         is_address
             || without_port.eq_ignore_ascii_case("localhost")
-            || self
-                .hosts
-                .iter()
-                .any(|name| name.eq_ignore_ascii_case(without_port))
+            || self.hosts.iter().any(|name| name.eq_ignore_ascii_case(without_port))
     }
 
     /// The answer to a request that is rejected.
@@ -63,9 +58,7 @@ mod tests {
     // C13.6
     #[test]
     fn only_our_own_names_are_accepted() {
-        let guard = Guard {
-            hosts: vec!["fleet.example.com".to_owned()],
-        };
+        let guard = Guard { hosts: vec!["fleet.example.com".to_owned()] };
         for host in [
             "localhost",
             "LOCALHOST:8787",
