@@ -74,7 +74,9 @@ impl AwsConfig {
     ///
     /// # Errors
     /// Returns the first setting that is missing or invalid.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSetting> {
+    pub fn from_variables(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidSetting> {
         let settings = Settings(variable);
         let aws = Self {
             region: settings.required("AWS_REGION")?,

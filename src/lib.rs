@@ -1,5 +1,5 @@
-//! AWS Lambda functions around DynamoDB: `heartbeat` records what servers send, `watchdog` announces when one falls
-//! silent, `notify` passes announcements on to chats and phones, and `page` shows the fleet. The map of the modules is in `docs/design.md`.
+//! AWS Lambda functions around DynamoDB: `heartbeat` records what servers send, `watchdog` announces when one is
+//! offline, `notify` passes announcements on to chats and phones, and `page` shows the fleet. The map of the modules is in `docs/design.md`.
 
 pub mod aws;
 pub mod deadline;

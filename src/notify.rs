@@ -8,12 +8,12 @@
 
 mod config;
 mod delivery;
-mod notice;
+mod message;
 mod service;
 mod text;
 
 pub use self::config::{Config, Webhook};
-pub use self::delivery::Courier;
+pub use self::delivery::Dispatcher;
 pub use self::service::{SERVICES, Service};
 
 use serde::Deserialize;
@@ -24,7 +24,7 @@ pub const DEFAULT_TIME: Duration = Duration::from_secs(145);
 
 /// The event with which SNS invokes a function.
 #[derive(Debug, Deserialize)]
-pub struct Event {
+pub struct SnsEvent {
     #[serde(rename = "Records")]
     pub records: Vec<Record>,
 }
@@ -33,12 +33,12 @@ pub struct Event {
 #[derive(Debug, Deserialize)]
 pub struct Record {
     #[serde(rename = "Sns")]
-    pub message: Notification,
+    pub message: SnsMessage,
 }
 
 /// A message as SNS delivers it.
 #[derive(Debug, Deserialize)]
-pub struct Notification {
+pub struct SnsMessage {
     #[serde(rename = "Subject")]
     pub subject: Option<String>,
     /// Of a message with `MessageStructure: json`, this is `default`.

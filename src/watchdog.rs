@@ -1,4 +1,4 @@
-//! Announces when a server falls silent and when it is back (C8), its problems (C9), and once a day what is still wrong, or
+//! Announces when a server is offline and when it is back (C8), its problems (C9), and once a day what is still wrong, or
 //! that all is well (C10).
 //!
 //! A sweep compares the servers table with what has been announced, and announces the difference. All of its state
@@ -21,10 +21,10 @@ mod problems;
 mod review;
 mod sweep;
 
-pub use self::announcement::{Announcement, Subject};
+pub use self::announcement::{Planned, SnsMessage};
 pub use self::config::{Config, EventsConfig};
 pub use self::digest::{Digest, Schedule};
-pub use self::problems::{End, Judged, Judgement, Word};
+pub use self::problems::{End, Judgement, ProblemAnnouncement, ProblemUpdate};
 pub use self::review::{Decision, Review};
 pub use self::sweep::{SweepError, Watchdog};
 

@@ -490,7 +490,7 @@ def next_steps(environment, outputs, is_new):
 
 
 def who_hears(environment, topic, address):
-    """What is missing until somebody hears of alarms and silent servers; `address` is what the stack had before."""
+    """What is missing until somebody hears of alarms and offline servers; `address` is what the stack had before."""
     listed = environment.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     pending = [each["Endpoint"] for each in listed if each["SubscriptionArn"] == "PendingConfirmation"]
     steps = []
@@ -502,7 +502,7 @@ def who_hears(environment, topic, address):
             f"--notification-endpoint {address}"
         ]
     elif not listed:
-        steps += ["Nobody hears of alarms and silent servers yet:", '  make deploy SET="AlarmEmail=me@example.org"']
+        steps += ["Nobody hears of alarms and offline servers yet:", '  make deploy SET="AlarmEmail=me@example.org"']
     if pending:
         steps += [f"Follow the link in the mail to {', '.join(pending)}; before that, no other is sent."]
     return steps

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Shows everything on this machine alone, without AWS: `make try`.
 
-A demo fleet with a day of history, which goes on living: a server falls silent, another's disk fills up, a third flaps,
+A demo fleet with a day of history, which goes on living: a server goes offline, another's disk fills up, a third flaps,
 and a service fails. The functions run as in `make run`, the page shows the fleet, and what the watchdog announces is
 printed. Everything is quicker than in earnest: heartbeats and sweeps every ten seconds, and a server is offline after a
 minute. Ctrl-C stops it, and nothing is kept. WEB_PORT sets another port for the page.
@@ -25,7 +25,7 @@ Look at the fleet:
   http://127.0.0.1:{WEB_PORT}
   make fleet
 
-Within three minutes: build-1 falls silent, mail's service postfix fails, media's disk fills up, and edge-oslo flaps.
+Within three minutes: build-1 goes offline, mail's service postfix fails, media's disk fills up, and edge-oslo flaps.
 What is announced appears here{{phone}}. Ctrl-C stops it.
 """
 

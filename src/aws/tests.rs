@@ -58,7 +58,7 @@ async fn an_explicit_default_port_is_not_signed() {
             ("AWS_ENDPOINT_URL_DYNAMODB", url),
         ]);
         let setting = |name: &str| settings.get(name).map(|value| (*value).to_owned());
-        let config = AwsConfig::read(setting).expect("a configuration");
+        let config = AwsConfig::from_variables(setting).expect("a configuration");
         let recorder = Recorder::default();
         let client = dynamodb_over(&config, SharedHttpConnector::new(recorder.clone()));
         let sent = client.list_tables().send().await;

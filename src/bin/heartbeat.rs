@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     log::init(log::level(environment))?;
-    let config = Config::read(environment)?;
+    let config = Config::from_variables(environment)?;
     let (clients, warm_up) = aws::clients(&config.aws)?;
     warm_up.run().await;
     let function = endpoint::function(config, clients);

@@ -1,7 +1,7 @@
 //! The function that passes announcements on to chats and phones: its cold start.
 
 use heartbeat::deadline::time_budget;
-use heartbeat::notify::{Config, Courier, DEFAULT_TIME, Event};
+use heartbeat::notify::{Config, DEFAULT_TIME, Dispatcher, SnsEvent};
 use heartbeat::settings::environment;
 use heartbeat::{VERSION, log};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -16,15 +16,16 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     log::init(log::level(environment))?;
-    let config = Config::read(environment)?;
-    let courier = Arc::new(Courier::new(config)?);
+    let config = Config::from_variables(environment)?;
+    let dispatcher = Arc::new(Dispatcher::new(config)?);
     tracing::info!(version = VERSION, "started");
-    lambda_runtime::run_concurrent(service_fn(move |event| deliver(courier.clone(), event))).await
+    lambda_runtime::run_concurrent(service_fn(move |event| deliver(dispatcher.clone(), event)))
+        .await
 }
 
-async fn deliver(courier: Arc<Courier>, event: LambdaEvent<Event>) -> Result<(), Error> {
+async fn deliver(dispatcher: Arc<Dispatcher>, event: LambdaEvent<SnsEvent>) -> Result<(), Error> {
     let time_left = time_budget(event.context.deadline(), SystemTime::now(), DEFAULT_TIME);
     let deadline = Instant::now() + time_left;
     let request_id = &event.context.request_id;
-    Ok(courier.deliver(&event.payload, deadline, request_id).await?)
+    Ok(dispatcher.deliver(&event.payload, deadline, request_id).await?)
 }

@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     log::init(log::level(environment))?;
-    let config = Config::read(environment)?;
+    let config = Config::from_variables(environment)?;
     let function = page::function(config)?;
     tracing::info!(version = VERSION, "started");
     lambda_runtime::run_concurrent(function).await

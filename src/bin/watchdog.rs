@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     log::init(log::level(environment))?;
-    let config = Config::read(environment)?;
+    let config = Config::from_variables(environment)?;
     let dynamodb = aws::dynamodb(&config.aws)?;
     let sns = aws::sns(&config.aws, config.sns_endpoint_url.as_deref())?;
     let watchdog = Arc::new(Watchdog::new(config, dynamodb, sns)?);

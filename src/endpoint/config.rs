@@ -34,7 +34,9 @@ impl Config {
     ///
     /// # Errors
     /// Returns the first setting that is missing or invalid.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSetting> {
+    pub fn from_variables(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidSetting> {
         let settings = Settings(&variable);
         let keys_table = settings.optional("KEYS_TABLE");
         let keys = match settings.optional("API_KEY_SHA256") {
@@ -56,7 +58,7 @@ impl Config {
             servers_table: settings.required("SERVERS_TABLE")?,
             metrics_table: settings.required("METRICS_TABLE")?,
             retention: TimeDelta::days(settings.positive("METRICS_RETENTION_DAYS", 30)?.into()),
-            aws: AwsConfig::read(&variable)?,
+            aws: AwsConfig::from_variables(&variable)?,
         })
     }
 }

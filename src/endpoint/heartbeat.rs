@@ -106,10 +106,10 @@ impl OsInfo {
 /// not JSON.
 pub fn parse(body: &[u8]) -> Result<Heartbeat, Vec<FieldError>> {
     let mut report = Report::new("body");
-    read(body, &mut report).ok_or_else(|| report.errors())
+    parse_body(body, &mut report).ok_or_else(|| report.errors())
 }
 
-fn read(body: &[u8], report: &mut Report) -> Option<Heartbeat> {
+fn parse_body(body: &[u8], report: &mut Report) -> Option<Heartbeat> {
     let text = report.valid(encoding::decode(body))?;
     let names = Heartbeat::MEMBERS.iter().copied();
     let members = report.members(Json::new(&text), names.chain(metrics::in_body()))?;
@@ -121,7 +121,7 @@ fn read(body: &[u8], report: &mut Report) -> Option<Heartbeat> {
 }
 
 impl Field for bool {
-    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+    fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
         report.value(json, |value| match value {
             Value::Bool(bit) => Ok(*bit),
             _ => Err(Violation::BoolType),

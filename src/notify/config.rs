@@ -43,7 +43,9 @@ impl Config {
     /// # Errors
     /// If `WEBHOOK_URLS` is missing, or one of its entries cannot be used, whose position the error names; or if `PAGE_URL` is
     /// invalid.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSetting> {
+    pub fn from_variables(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidSetting> {
         const NAME: &str = "WEBHOOK_URLS";
         let settings = Settings(variable);
         let setting = settings.required(NAME)?;

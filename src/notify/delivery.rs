@@ -1,9 +1,9 @@
 //! Delivers to all webhooks at the same time, and retries what may still succeed.
 
 use super::config::{Config, Webhook};
-use super::notice::Notice;
+use super::message::ChatMessage;
 use super::service::{self, Service};
-use super::{Event, Notification};
+use super::{SnsEvent, SnsMessage};
 use crate::webhook::{self, HttpClient};
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -25,7 +25,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const MAX_RESPONSE: usize = 64 * 1024;
 
 /// Delivers messages to webhooks.
-pub struct Courier {
+pub struct Dispatcher {
     webhooks: Vec<Webhook>,
     page_url: Option<String>,
     http: HttpClient,
@@ -58,7 +58,7 @@ impl Reason {
     }
 }
 
-impl Courier {
+impl Dispatcher {
     /// Trusts the authorities that Mozilla trusts.
     ///
     /// # Errors
@@ -73,13 +73,13 @@ impl Courier {
     /// If a webhook did not get them all.
     pub async fn deliver(
         &self,
-        event: &Event,
+        event: &SnsEvent,
         deadline: Instant,
         request_id: &str,
     ) -> Result<(), Undelivered> {
-        let notifications = event.records.iter().map(|record| &record.message);
-        let messages: Vec<_> = notifications
-            .map(|message| (message, Notice::read(message, self.page_url.as_deref())))
+        let received = event.records.iter().map(|record| &record.message);
+        let messages: Vec<_> = received
+            .map(|received| (received, ChatMessage::new(received, self.page_url.as_deref())))
             .collect();
         let webhooks = self.webhooks.iter().enumerate();
         let deliveries = webhooks.map(async |(index, webhook)| {
@@ -109,11 +109,11 @@ impl Courier {
     async fn deliver_to(
         &self,
         webhook: &Webhook,
-        messages: &[(&Notification, Notice)],
+        messages: &[(&SnsMessage, ChatMessage)],
         deadline: Instant,
     ) -> Result<(), Reason> {
-        for (message, notice) in messages {
-            let request = (webhook.service.request)(notice, &message.text);
+        for (received, message) in messages {
+            let request = (webhook.service.request)(message, &received.text);
             self.send(webhook, &request, deadline).await?;
         }
         Ok(())

@@ -6,7 +6,7 @@ mod ntfy;
 mod slack;
 mod telegram;
 
-use super::notice::Notice;
+use super::message::ChatMessage;
 use lambda_http::http::Uri;
 use serde_json::Value;
 use std::fmt;
@@ -22,7 +22,7 @@ pub struct Service {
     /// What is wrong with a URL, which is https.
     pub check: fn(&Uri) -> Result<(), &'static str>,
     /// Makes its request from a message: in words, and as it came.
-    pub request: fn(&Notice, &str) -> Request,
+    pub request: fn(&ChatMessage, &str) -> Request,
     /// A JSON pointer to the seconds for which it wants to be left alone, in its response.
     pub retry_after: &'static str,
 }

@@ -1,6 +1,6 @@
-//! A notice as the text of a chat: its escapes, and its limit on length.
+//! A message as a chat's text: its escapes, and its limit on length.
 
-use super::notice::{Line, Notice};
+use super::message::{ChatMessage, Line};
 use announcement::{Part, Tone};
 
 /// Characters that are kept free for "and 37 more".
@@ -26,29 +26,30 @@ pub fn utf_16(text: &str) -> usize {
 
 impl Style {
     /// As many lines as there is room for.
-    pub fn text(&self, notice: &Notice) -> String {
+    pub fn text(&self, message: &ChatMessage) -> String {
         let mut lines = Vec::new();
-        let says_it_all = matches!(notice.lines[..], [Line::Server { .. }]) && notice.omitted == 0;
+        let says_it_all =
+            matches!(message.lines[..], [Line::Server { .. }]) && message.omitted == 0;
         if self.is_everything && !says_it_all {
-            let title = (self.words)(&without_mentions(&notice.title));
-            lines.push(format!("{} {title}", emoji(notice.tone)));
+            let title = (self.words)(&without_mentions(&message.title));
+            lines.push(format!("{} {title}", emoji(message.tone)));
         }
-        let time = notice.time.as_deref().map(self.words);
+        let time = message.time.as_deref().map(self.words);
         // Nothing in it means anything to a service (`PAGE_URL`).
-        let link = notice.link.clone().filter(|_| self.is_everything);
+        let link = message.link.clone().filter(|_| self.is_everything);
         let end: Vec<_> = time.into_iter().chain(link).collect();
         let for_end: usize = end.iter().map(|line| (self.measure)(line) + 1).sum();
         let room = self.limit - FOR_OMITTED - for_end;
         let mut used: usize = lines.iter().map(|line| (self.measure)(line) + 1).sum();
         let mut shown = 0;
-        for entry in &notice.lines {
-            let mut line = self.line(entry, usize::MAX);
+        for said in &message.lines {
+            let mut line = self.line(said, usize::MAX);
             if shown == 0 {
                 // A message has at least one line, even if only a part of it.
                 let mut kept = 4_096;
                 while used + (self.measure)(&line) > room && kept > 0 {
                     kept = kept * 3 / 4;
-                    line = self.line(entry, kept);
+                    line = self.line(said, kept);
                 }
             }
             if used + (self.measure)(&line) > room {
@@ -58,13 +59,13 @@ impl Style {
             lines.push(line);
             shown += 1;
         }
-        let omitted = notice.lines.len() - shown + notice.omitted;
+        let omitted = message.lines.len() - shown + message.omitted;
         if omitted > 0 {
             lines.push(format!("… and {omitted} more"));
         }
         if lines.is_empty() {
             // No message is empty.
-            lines.push((self.words)(&without_mentions(&notice.title)));
+            lines.push((self.words)(&without_mentions(&message.title)));
         }
         lines.extend(end);
         lines.join("\n")

@@ -31,7 +31,9 @@ impl Config {
     ///
     /// # Errors
     /// Returns the first setting that is missing or invalid.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSetting> {
+    pub fn from_variables(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidSetting> {
         const PASSWORD: &str = "PAGE_PASSWORD_SHA256";
         let settings = Settings(&variable);
         let digest = settings.required(PASSWORD)?;
@@ -42,7 +44,7 @@ impl Config {
             password: PasswordDigest(password),
             servers_table: settings.required("SERVERS_TABLE")?,
             metrics_table: settings.required("METRICS_TABLE")?,
-            aws: AwsConfig::read(&variable)?,
+            aws: AwsConfig::from_variables(&variable)?,
         })
     }
 }

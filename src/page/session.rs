@@ -30,7 +30,7 @@ const COOKIE: &str = "__Host-heartbeat";
 const MAX_FORM: usize = 4_096;
 
 /// What tells the right password and valid sessions.
-struct Door {
+struct Access {
     password: PasswordDigest,
     key: hmac::Key,
     /// The policy of the form, which allows its own style.
@@ -39,19 +39,19 @@ struct Door {
 
 /// The same router for those who have signed in. Others get a form.
 pub fn guarded(router: Router, password: PasswordDigest) -> Router {
-    let door = Arc::new(Door::new(password));
-    router.layer(from_fn_with_state(door, pass))
+    let access = Arc::new(Access::new(password));
+    router.layer(from_fn_with_state(access, pass))
 }
 
-async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+async fn pass(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let now = Utc::now();
     match *request.method() {
-        Method::POST if path == "/login" => door.sign_in(request, now).await,
-        Method::GET | Method::HEAD if door.is_open(request.headers(), now) => {
+        Method::POST if path == "/login" => access.sign_in(request, now).await,
+        Method::GET | Method::HEAD if access.is_open(request.headers(), now) => {
             next.run(request).await
         }
-        Method::GET | Method::HEAD => door.ask(&path),
+        Method::GET | Method::HEAD => access.ask(&path),
         _ => {
             let allowed = [(header::ALLOW, "GET, HEAD")];
             (StatusCode::METHOD_NOT_ALLOWED, allowed).into_response()
@@ -59,7 +59,7 @@ async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Re
     }
 }
 
-impl Door {
+impl Access {
     fn new(password: PasswordDigest) -> Self {
         let style = STANDARD.encode(digest(&SHA256, page::STYLE.as_bytes()));
         let policy = format!(
@@ -95,7 +95,7 @@ impl Door {
             .any(|session| self.is_session(session, now))
     }
 
-    /// A session is `<expiry>.<HMAC>`: when it ends, in epoch seconds, and that this door gave it.
+    /// A session is `<expiry>.<HMAC>`: when it ends, in epoch seconds, and that this access gave it.
     fn is_session(&self, session: &str, now: DateTime<Utc>) -> bool {
         let Some((expiry, signature)) = session.split_once('.') else {
             return false;
@@ -185,17 +185,17 @@ fn basic_password(authorization: &HeaderValue) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn door(password: &str) -> Door {
+    fn access(password: &str) -> Access {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest(&SHA256, password.as_bytes()).as_ref());
-        Door::new(PasswordDigest(bytes))
+        Access::new(PasswordDigest(bytes))
     }
 
     // C13.4
     #[test]
     fn a_session_lasts_30_days_and_ends_with_the_password() {
         let now = DateTime::from_timestamp(1_768_732_200, 0).unwrap();
-        let session = door("right").session(now);
+        let session = access("right").session(now);
         let day = TimeDelta::days(1);
         for (password, time, is_valid) in [
             ("right", now, true),
@@ -203,7 +203,7 @@ mod tests {
             ("right", now + day * 30, false),
             ("another", now, false),
         ] {
-            assert_eq!(door(password).is_session(&session, time), is_valid, "{password} {time}");
+            assert_eq!(access(password).is_session(&session, time), is_valid, "{password} {time}");
         }
     }
 
@@ -211,8 +211,8 @@ mod tests {
     #[test]
     fn nothing_but_an_own_session_is_one() {
         let now = DateTime::from_timestamp(1_768_732_200, 0).unwrap();
-        let door = door("right");
-        let session = door.session(now);
+        let access = access("right");
+        let session = access.session(now);
         let (expiry, signature) = session.split_once('.').unwrap();
         let later = expiry.parse::<i64>().unwrap() + 1;
         for forged in [
@@ -225,7 +225,7 @@ mod tests {
             format!("{expiry}.{}", "0".repeat(64)),
             format!(" {session}"),
         ] {
-            assert!(!door.is_session(&forged, now), "{forged}");
+            assert!(!access.is_session(&forged, now), "{forged}");
         }
         let headers = |cookie: &str| {
             HeaderMap::from_iter([(header::COOKIE, HeaderValue::try_from(cookie).unwrap())])
@@ -236,7 +236,7 @@ mod tests {
             (format!("{COOKIE}2={session}"), false),
             (format!("a={session}"), false),
         ] {
-            assert_eq!(door.is_open(&headers(&cookie), now), is_open, "{cookie}");
+            assert_eq!(access.is_open(&headers(&cookie), now), is_open, "{cookie}");
         }
     }
 
@@ -258,7 +258,7 @@ mod tests {
             ("Basic !".to_owned(), false),
             ("right".to_owned(), false),
         ] {
-            assert_eq!(door("right").is_open(&headers(&value), now), is_open, "{value}");
+            assert_eq!(access("right").is_open(&headers(&value), now), is_open, "{value}");
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::digest::Digest;
 use super::entry;
-use super::problems::{Judged, Word};
+use super::problems::{ProblemAnnouncement, ProblemUpdate};
 use announcement::words::{plural, unlinked};
-use announcement::{Entry, Kind, Message, Occasion, Part};
+use announcement::{Announcement, Kind, Message, Occasion, Part};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::fmt::Write;
@@ -14,26 +14,26 @@ use tables::time;
 /// The maximum size of a message, below SNS's limit of 256 KiB, bytes.
 const MAX_BYTES: usize = 250 * 1024;
 
-/// Bytes reserved for everything except the entries.
+/// Bytes reserved for everything except the announcements.
 const FRAME_BYTES: usize = 1024;
 
 /// The longest subject that SNS accepts, characters.
 const MAX_SUBJECT: usize = 99;
 
-/// Something to say.
+/// An announcement that a sweep plans.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Subject<'a> {
+pub enum Planned<'a> {
     /// A server that went offline.
     Offline(&'a Server),
     /// A server whose return has lasted.
     Back(&'a Server),
     /// A problem of a server, or its end.
-    Problem(&'a Judged, &'a Word),
+    Problem(&'a ProblemUpdate, &'a ProblemAnnouncement),
 }
 
 /// A message in SNS's envelope.
 #[derive(Debug, PartialEq)]
-pub struct Announcement {
+pub struct SnsMessage {
     /// The subject of the email, and the text message: at most 99 ASCII characters.
     pub subject: String,
     /// The message for programs, as JSON.
@@ -42,60 +42,61 @@ pub struct Announcement {
     pub email: String,
     /// What it is about, by which a subscription can filter.
     kinds: Vec<&'static str>,
-    /// For each entry, whether there was room for it.
+    /// For each announcement, whether there was room for it.
     named: Vec<bool>,
 }
 
 /// A message as far as it fits.
-struct Fitting {
+struct Fitted {
     message: Message,
-    /// The lines of the email, for each entry.
+    /// The lines of the email, for each announcement.
     lines: Vec<String>,
-    /// For each entry of the whole message, whether it is in this one.
+    /// For each announcement of the whole message, whether it is in this one.
     named: Vec<bool>,
 }
 
-impl Subject<'_> {
-    fn entry(self) -> Entry {
+impl Planned<'_> {
+    fn announcement(self) -> Announcement {
         match self {
-            Self::Offline(server) => Entry::Offline(entry::absence(server)),
-            Self::Back(server) => Entry::Back(entry::end(server)),
-            Self::Problem(judged, word) => entry::problem(&judged.server, word),
+            Self::Offline(server) => Announcement::Offline(entry::absence(server)),
+            Self::Back(server) => Announcement::Back(entry::end(server)),
+            Self::Problem(update, announcement) => entry::problem(&update.server, announcement),
         }
     }
 }
 
-impl Announcement {
+impl SnsMessage {
     /// Builds the message of a sweep at this time, with a link to the page; `None` if there is nothing to announce.
     #[must_use]
     pub fn new(
-        subjects: &[Subject<'_>],
+        planned: &[Planned<'_>],
         time: DateTime<Utc>,
         page_url: Option<&str>,
     ) -> Option<Self> {
-        let entries: Vec<_> = subjects.iter().map(|subject| subject.entry()).collect();
-        (!entries.is_empty()).then(|| Self::of(Occasion::Change, entries, time, page_url))
+        let announcements: Vec<_> = planned.iter().map(|planned| planned.announcement()).collect();
+        (!announcements.is_empty())
+            .then(|| Self::of(Occasion::Change, announcements, time, page_url))
     }
 
     /// Builds the message of the day; `None` if there is nothing to say.
     #[must_use]
     pub fn digest(digest: &Digest, time: DateTime<Utc>, page_url: Option<&str>) -> Option<Self> {
-        let entries = digest.entries.clone();
+        let announcements = digest.announcements.clone();
         let fleet = digest.fleet();
-        let is_needed = !entries.is_empty() || fleet.is_some();
-        is_needed.then(|| Self::of(Occasion::Digest(fleet), entries, time, page_url))
+        let is_needed = !announcements.is_empty() || fleet.is_some();
+        is_needed.then(|| Self::of(Occasion::Digest(fleet), announcements, time, page_url))
     }
 
     fn of(
         occasion: Occasion,
-        entries: Vec<Entry>,
+        announcements: Vec<Announcement>,
         time: DateTime<Utc>,
         page_url: Option<&str>,
     ) -> Self {
-        let whole = Message { occasion, time: Some(time::format(time)), entries, omitted: 0 };
+        let whole = Message { occasion, time: Some(time::format(time)), announcements, omitted: 0 };
         let subject = subject(&whole, time);
         let counts = whole.counts();
-        let Fitting { message, lines, named } = fit(whole, time);
+        let Fitted { message, lines, named } = fit(whole, time);
         Self {
             subject,
             default: json!(message).to_string(),
@@ -110,16 +111,16 @@ impl Announcement {
         }
     }
 
-    /// Those of the subjects for which there was room.
+    /// Those announcements for which there was room.
     #[must_use]
-    pub fn named<'a>(&self, subjects: &[Subject<'a>]) -> Vec<Subject<'a>> {
-        let subjects = subjects.iter().zip(&self.named);
-        subjects.filter(|(_, is_named)| **is_named).map(|(subject, _)| *subject).collect()
+    pub fn named<'a>(&self, planned: &[Planned<'a>]) -> Vec<Planned<'a>> {
+        let planned = planned.iter().zip(&self.named);
+        planned.filter(|(_, is_named)| **is_named).map(|(planned, _)| *planned).collect()
     }
 
     /// The message in the format of SNS's `MessageStructure: json`.
     #[must_use]
-    pub fn message(&self) -> String {
+    pub fn json(&self) -> String {
         json!({ "default": self.default, "email": self.email, "sms": self.subject }).to_string()
     }
 
@@ -130,11 +131,11 @@ impl Announcement {
     }
 }
 
-/// A message of one entry is named after it, if SNS accepts that.
+/// A message of one announcement is named after it, if SNS accepts that.
 fn subject(message: &Message, time: DateTime<Utc>) -> String {
     let is_printable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-    let alone = match (&message.occasion, &message.entries[..]) {
-        (Occasion::Change, [entry]) => Some(entry.say(Some(time)).subject),
+    let alone = match (&message.occasion, &message.announcements[..]) {
+        (Occasion::Change, [announcement]) => Some(announcement.say(Some(time)).subject),
         _ => None,
     };
     alone
@@ -142,33 +143,33 @@ fn subject(message: &Message, time: DateTime<Utc>) -> String {
         .unwrap_or_else(|| message.title())
 }
 
-/// Keeps as many entries as there is room for.
-fn fit(whole: Message, time: DateTime<Utc>) -> Fitting {
+/// Keeps as many announcements as there is room for.
+fn fit(whole: Message, time: DateTime<Utc>) -> Fitted {
     let fleet: usize = whole.fleet().map(escaped_bytes).sum();
     let mut bytes_left = (MAX_BYTES - FRAME_BYTES).saturating_sub(2 * fleet);
-    let (mut entries, mut lines, mut named) = (Vec::new(), Vec::new(), Vec::new());
-    for entry in whole.entries {
-        let sentence = entry.say(Some(time));
-        let detail: String = sentence.detail.iter().map(plain).collect();
-        let said = format!("{}\n  {detail}\n", unlinked(&sentence.name));
+    let (mut announcements, mut lines, mut named) = (Vec::new(), Vec::new(), Vec::new());
+    for announcement in whole.announcements {
+        let wording = announcement.say(Some(time));
+        let detail: String = wording.detail.iter().map(plain).collect();
+        let said = format!("{}\n  {detail}\n", unlinked(&wording.name));
         // The JSON for programs is escaped, because it is itself a string in the message.
-        let bytes = escaped_bytes(&json!(entry).to_string()) + escaped_bytes(&said);
+        let bytes = escaped_bytes(&json!(announcement).to_string()) + escaped_bytes(&said);
         let rest = bytes_left.checked_sub(bytes);
         named.push(rest.is_some());
         if let Some(rest) = rest {
             bytes_left = rest;
-            entries.push(entry);
+            announcements.push(announcement);
             lines.push(said);
         }
     }
-    Fitting {
-        message: Message { omitted: named.len() - entries.len(), entries, ..whole },
+    Fitted {
+        message: Message { omitted: named.len() - announcements.len(), announcements, ..whole },
         lines,
         named,
     }
 }
 
-/// A part of a sentence, in an email.
+/// A part of a wording, in an email.
 fn plain(part: &Part) -> String {
     match part {
         Part::Words(words) => words.clone(),
@@ -180,7 +181,7 @@ fn escaped_bytes(text: &str) -> usize {
     json!(text).to_string().len()
 }
 
-/// The entries in words, under a heading for each kind.
+/// The announcements in words, under a heading for each kind.
 fn email(
     message: &Message,
     counts: &[(Kind, usize)],
@@ -196,8 +197,8 @@ fn email(
         }
     }
     for (kind, count) in counts {
-        let entries = message.entries.iter().zip(lines);
-        let of_kind = entries.filter(|(entry, _)| entry.kind() == *kind);
+        let announcements = message.announcements.iter().zip(lines);
+        let of_kind = announcements.filter(|(announcement, _)| announcement.kind() == *kind);
         let lines: String = of_kind.map(|(_, lines)| lines.as_str()).collect();
         let _ = writeln!(email, "{}:\n\n{lines}", kind.count(*count));
     }
@@ -213,5 +214,5 @@ fn email(
 
 /// The first line of a digest.
 fn heading(message: &Message) -> String {
-    if message.entries.is_empty() { message.title() } else { "Still wrong:".to_owned() }
+    if message.announcements.is_empty() { message.title() } else { "Still wrong:".to_owned() }
 }

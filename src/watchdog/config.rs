@@ -45,7 +45,9 @@ impl Config {
     ///
     /// # Errors
     /// Returns the first setting that is missing or invalid.
-    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidSetting> {
+    pub fn from_variables(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, InvalidSetting> {
         let settings = Settings(&variable);
         let topic_arn = settings.optional("ALERT_TOPIC_ARN");
         if topic_arn.as_ref().is_some_and(|arn| !is_topic(arn)) {
@@ -82,7 +84,7 @@ impl Config {
                 .map_err(|error| InvalidSetting::new("PING_URL", error))?,
             page_url: settings.page_url()?,
             sns_endpoint_url: settings.url("AWS_ENDPOINT_URL_SNS")?,
-            aws: AwsConfig::read(&variable)?,
+            aws: AwsConfig::from_variables(&variable)?,
         })
     }
 }

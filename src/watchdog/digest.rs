@@ -3,7 +3,7 @@
 use super::entry::{absence, problem};
 use super::problems::{self, Facts};
 use announcement::words::plural;
-use announcement::{Entry, Fleet};
+use announcement::{Announcement, Fleet};
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use std::collections::BTreeSet;
 use tables::server::{Server, Status};
@@ -30,15 +30,15 @@ pub struct Digest {
     /// Whether it is sent if nothing is wrong.
     is_always: bool,
     /// Servers that are offline, and the problems of the others.
-    pub entries: Vec<Entry>,
+    pub announcements: Vec<Announcement>,
     /// The number of servers that are well.
     well: usize,
     /// For each reason not to be, the number of servers that are not.
     unwell: [usize; Reason::ALL.len()],
-    reboots: Named,
-    updates: Named,
-    without_reading: Named,
-    unknown_services: Named,
+    reboots: ServerList,
+    updates: ServerList,
+    without_reading: ServerList,
+    unknown_services: ServerList,
 }
 
 /// Why a server is not well: what applies first.
@@ -55,7 +55,7 @@ enum Reason {
 
 /// Some servers by name, and how many there are.
 #[derive(Debug, Default, PartialEq)]
-struct Named {
+struct ServerList {
     first: BTreeSet<String>,
     count: usize,
 }
@@ -100,13 +100,13 @@ impl Digest {
     pub fn new(is_always: bool) -> Self {
         Self {
             is_always,
-            entries: Vec::new(),
+            announcements: Vec::new(),
             well: 0,
             unwell: [0; Reason::ALL.len()],
-            reboots: Named::default(),
-            updates: Named::default(),
-            without_reading: Named::default(),
-            unknown_services: Named::default(),
+            reboots: ServerList::default(),
+            updates: ServerList::default(),
+            without_reading: ServerList::default(),
+            unknown_services: ServerList::default(),
         }
     }
 
@@ -117,7 +117,7 @@ impl Digest {
             None => Some(Reason::NoStatus),
             Some(Status::Offline) => {
                 if server.is_announced() || is_late {
-                    self.entries.push(Entry::Offline(absence(server)));
+                    self.announcements.push(Announcement::Offline(absence(server)));
                 }
                 Some(Reason::Offline)
             }
@@ -130,9 +130,9 @@ impl Digest {
     }
 
     fn add_online(&mut self, server: &Server, is_late: bool) -> Option<Reason> {
-        let before = self.entries.len();
+        let before = self.announcements.len();
         let words = problems::announced(server);
-        self.entries.extend(words.map(|word| problem(server, &word)));
+        self.announcements.extend(words.map(|announcement| problem(server, &announcement)));
         let facts = Facts::of(server);
         let reading = facts.and_then(|facts| facts.reading);
         let number = |metric: &Metric| {
@@ -159,7 +159,7 @@ impl Digest {
         }
         let reasons = [
             (is_late || facts.is_none(), Reason::Late),
-            (self.entries.len() > before, Reason::Problem),
+            (self.announcements.len() > before, Reason::Problem),
             (reading.is_none(), Reason::NoReading),
             (is_unknown, Reason::UnknownService),
         ];
@@ -202,7 +202,7 @@ impl Digest {
     }
 }
 
-impl Named {
+impl ServerList {
     fn add(&mut self, name: String) {
         self.count += 1;
         self.first.insert(name);

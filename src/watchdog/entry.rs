@@ -1,7 +1,7 @@
-//! What is said of a server, as an entry of the message or of the digest.
+//! What is said of a server, as an announcement.
 
-use super::problems::{Value, Word};
-use announcement::{Absence, Entry, Problem, Return, Solved};
+use super::problems::{ProblemAnnouncement, Value};
+use announcement::{Absence, Announcement, Problem, Return, Solved};
 use serde_json::json;
 use tables::Number;
 use tables::server::Server;
@@ -25,25 +25,25 @@ pub fn end(server: &Server) -> Return {
     }
 }
 
-pub fn problem(server: &Server, word: &Word) -> Entry {
-    let value = word.value.map(|value| match value {
+pub fn problem(server: &Server, announcement: &ProblemAnnouncement) -> Announcement {
+    let value = announcement.value.map(|value| match value {
         Value::Number(Number::Float(float)) => json!(float),
         Value::Number(Number::Whole(whole)) => json!(whole),
         Value::Status(status) => json!(status.as_str()),
     });
-    let name = word.key.name().unwrap_or(&server.server_id);
+    let name = announcement.key.name().unwrap_or(&server.server_id);
     let problem = Problem {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
-        kind: word.key.kind().as_str().to_owned(),
+        kind: announcement.key.kind().as_str().to_owned(),
         name: name.to_owned(),
         value,
-        limit: word.limit.map(|limit| json!(limit)),
-        since: Some(time::format(word.since)),
+        limit: announcement.limit.map(|limit| json!(limit)),
+        since: Some(time::format(announcement.since)),
     };
-    match word.end {
-        None => Entry::Problem(problem),
-        Some(end) => Entry::Solved(Solved { problem, end: end.as_str().to_owned() }),
+    match announcement.end {
+        None => Announcement::Problem(problem),
+        Some(end) => Announcement::Solved(Solved { problem, end: end.as_str().to_owned() }),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a sweep writes and says, step by step (C8.5, C9.7): what it writes ahead, what it may publish once that is done, and
 //! what it records once that is published. Pure.
 
-use super::announcement::Subject;
-use super::problems::{Judged, Word};
+use super::announcement::Planned;
+use super::problems::{ProblemAnnouncement, ProblemUpdate};
 use super::review::Decision;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use chrono::{DateTime, Utc};
@@ -15,15 +15,15 @@ pub enum Write<'a> {
     /// Before anything is published.
     MarkOffline(&'a Server),
     AbsenceAhead(&'a Server),
-    ProblemsAhead(&'a Judged),
+    ProblemsAhead(&'a ProblemUpdate),
     NoteReturn(&'a Server),
     /// After it was.
     RecordAbsence(&'a Server),
     EndAbsence(&'a Server),
     /// With what was said.
-    RecordProblems(&'a Judged, Vec<&'a Word>),
+    RecordProblems(&'a ProblemUpdate, Vec<&'a ProblemAnnouncement>),
     /// Whether it was or not.
-    NoteProblems(&'a Judged),
+    NoteProblems(&'a ProblemUpdate),
 }
 
 impl<'a> Write<'a> {
@@ -34,29 +34,29 @@ impl<'a> Write<'a> {
             | Self::NoteReturn(server)
             | Self::RecordAbsence(server)
             | Self::EndAbsence(server) => server,
-            Self::ProblemsAhead(judged)
-            | Self::RecordProblems(judged, _)
-            | Self::NoteProblems(judged) => &judged.server,
+            Self::ProblemsAhead(update)
+            | Self::RecordProblems(update, _)
+            | Self::NoteProblems(update) => &update.server,
         }
     }
 
     /// Completes a request.
-    pub fn apply(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+    pub fn apply(&self, request: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
         match self {
-            Self::MarkOffline(server) => server.mark_offline(update),
-            Self::AbsenceAhead(server) => server.write_ahead(update),
-            Self::NoteReturn(server) => server.note_return(update),
-            Self::RecordAbsence(server) => server.record_announced(update),
-            Self::EndAbsence(server) => server.end_absence(update),
-            Self::ProblemsAhead(judged) | Self::NoteProblems(judged) => {
-                let ahead = judged.judgement.ahead.as_ref();
-                let problems = ahead.unwrap_or(&judged.server.problems);
-                judged.server.write_problems(update, problems)
+            Self::MarkOffline(server) => server.mark_offline(request),
+            Self::AbsenceAhead(server) => server.write_ahead(request),
+            Self::NoteReturn(server) => server.note_return(request),
+            Self::RecordAbsence(server) => server.record_announced(request),
+            Self::EndAbsence(server) => server.end_absence(request),
+            Self::ProblemsAhead(update) | Self::NoteProblems(update) => {
+                let ahead = update.judgement.ahead.as_ref();
+                let problems = ahead.unwrap_or(&update.server.problems);
+                update.server.write_problems(request, problems)
             }
-            Self::RecordProblems(judged, said) => {
-                let is_said = |word: &Word| said.contains(&word);
-                let after = judged.judgement.after(is_said);
-                judged.server.write_problems(update, &after)
+            Self::RecordProblems(update, said) => {
+                let is_said = |announcement: &ProblemAnnouncement| said.contains(&announcement);
+                let after = update.judgement.after(is_said);
+                update.server.write_problems(request, &after)
             }
         }
     }
@@ -83,13 +83,13 @@ impl<'a> Plan<'a> {
         let ended = decision.back.iter().filter(|server| !server.is_pending());
         let absences = begun.chain(ended).map(Write::AbsenceAhead);
         let problems = decision.problems.iter();
-        let changed = problems.filter(|judged| judged.has_words() && has_changed(judged));
+        let changed = problems.filter(|update| update.has_announcements() && has_changed(update));
         let notes = decision.returning.iter().map(Write::NoteReturn);
         marks.chain(absences).chain(changed.map(Write::ProblemsAhead)).chain(notes).collect()
     }
 
     /// What may be published: everything that has been written ahead, by one of these writes or by an earlier sweep.
-    pub fn publishable(&self, written: &[Write<'a>]) -> Vec<Subject<'a>> {
+    pub fn publishable(&self, written: &[Write<'a>]) -> Vec<Planned<'a>> {
         let decision = self.decision;
         let ids = written.iter().map(|write| &write.server().server_id);
         let written: HashSet<_> = ids.collect();
@@ -105,23 +105,25 @@ impl<'a> Plan<'a> {
         let (begun, ended): (Vec<_>, Vec<_>) = decision
             .problems
             .iter()
-            .filter(|judged| !has_changed(judged) || is_written(&judged.server))
-            .flat_map(|judged| judged.judgement.words().map(move |word| (judged, word)))
-            .partition(|(_, word)| word.end.is_none());
+            .filter(|update| !has_changed(update) || is_written(&update.server))
+            .flat_map(|update| {
+                update.judgement.announcements().map(move |announcement| (update, announcement))
+            })
+            .partition(|(_, announcement)| announcement.end.is_none());
         let problems = begun.into_iter().chain(ended);
-        (marked.chain(unannounced).map(Subject::Offline))
-            .chain(back.map(Subject::Back))
-            .chain(problems.map(|(judged, word)| Subject::Problem(judged, word)))
+        (marked.chain(unannounced).map(Planned::Offline))
+            .chain(back.map(Planned::Back))
+            .chain(problems.map(|(update, announcement)| Planned::Problem(update, announcement)))
             .collect()
     }
 
     /// What has to be written once this was published, if it was; and what nothing is said about: absences that ended, and
     /// the notes on problems.
-    pub fn records(&self, said: Option<&[Subject<'a>]>) -> Vec<Write<'a>> {
+    pub fn records(&self, said: Option<&[Planned<'a>]>) -> Vec<Write<'a>> {
         let records = said.map(records_of);
         let forgotten = self.decision.forgotten.iter().map(Write::EndAbsence);
         let problems = self.decision.problems.iter();
-        let quiet = problems.filter(|judged| !judged.has_words() && has_changed(judged));
+        let quiet = problems.filter(|update| !update.has_announcements() && has_changed(update));
         (records.into_iter().flatten())
             .chain(forgotten)
             .chain(quiet.map(Write::NoteProblems))
@@ -129,23 +131,25 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn has_changed(judged: &Judged) -> bool {
-    judged.judgement.ahead.is_some()
+fn has_changed(update: &ProblemUpdate) -> bool {
+    update.judgement.ahead.is_some()
 }
 
-fn records_of<'a>(said: &[Subject<'a>]) -> Vec<Write<'a>> {
+fn records_of<'a>(said: &[Planned<'a>]) -> Vec<Write<'a>> {
     let mut records = Vec::new();
-    // The words about a server are recorded by one write.
+    // The announcements about a server are recorded by one write.
     let mut places = HashMap::new();
-    for subject in said {
-        match *subject {
-            Subject::Offline(server) => records.push(Write::RecordAbsence(server)),
-            Subject::Back(server) => records.push(Write::EndAbsence(server)),
-            Subject::Problem(judged, word) => {
-                let place = *places.entry(&judged.server.server_id).or_insert(records.len());
+    for announcement in said {
+        match *announcement {
+            Planned::Offline(server) => records.push(Write::RecordAbsence(server)),
+            Planned::Back(server) => records.push(Write::EndAbsence(server)),
+            Planned::Problem(update, announcement) => {
+                let place = *places.entry(&update.server.server_id).or_insert(records.len());
                 match records.get_mut(place) {
-                    Some(Write::RecordProblems(_, words)) => words.push(word),
-                    _ => records.push(Write::RecordProblems(judged, vec![word])),
+                    Some(Write::RecordProblems(_, announcements)) => {
+                        announcements.push(announcement)
+                    }
+                    _ => records.push(Write::RecordProblems(update, vec![announcement])),
                 }
             }
         }
@@ -170,12 +174,13 @@ impl Changes {
             match write {
                 Write::MarkOffline(_) => changes.offline += 1,
                 Write::EndAbsence(_) => changes.back += 1,
-                Write::ProblemsAhead(judged) => {
-                    let new = judged.judgement.words().filter(|word| word.is_new);
+                Write::ProblemsAhead(update) => {
+                    let new =
+                        update.judgement.announcements().filter(|announcement| announcement.is_new);
                     changes.problems += new.count();
                 }
                 Write::RecordProblems(_, said) => {
-                    let ended = said.iter().filter(|word| word.end.is_some());
+                    let ended = said.iter().filter(|announcement| announcement.end.is_some());
                     changes.solved += ended.count();
                 }
                 Write::AbsenceAhead(_)
@@ -206,7 +211,7 @@ mod tests {
     fn absent(server_id: &str, announced: Option<&str>) -> Server {
         Server {
             server_id: server_id.to_owned(),
-            offline_since: Stored::read(MINUTE.to_owned()),
+            offline_since: Stored::parse(MINUTE.to_owned()),
             announced: announced.map(str::to_owned),
             ..Server::default()
         }
@@ -218,7 +223,7 @@ mod tests {
     }
 
     /// What is to be said about a server's disk.
-    fn disk(server_id: &str, percent: f64, problems: Problems) -> Judged {
+    fn disk(server_id: &str, percent: f64, problems: Problems) -> ProblemUpdate {
         let reading = Reading {
             metrics: Metrics::from_iter([(metric!("disk_percent"), Number::Float(percent))]),
             received_at: Some(now()),
@@ -227,18 +232,18 @@ mod tests {
         let server = Server {
             server_id: server_id.to_owned(),
             status: Some(Status::Online),
-            last_seen: Stored::read(MINUTE.to_owned()),
+            last_seen: Stored::parse(MINUTE.to_owned()),
             reading: Some(reading),
             problems,
             ..Server::default()
         };
-        Judged::new(server, &Limits::standard()).expect("something to say")
+        ProblemUpdate::new(server, &Limits::standard()).expect("something to say")
     }
 
     /// The problems of which the first has been said, and has this note.
     fn said_with(problems: &Problems, note: Option<Note>) -> Problems {
         let mut entries = problems.entries.clone();
-        entries[0].1.stage = Stage::Said;
+        entries[0].1.stage = Stage::Firing;
         entries[0].1.note = note;
         problems.with(entries).written()
     }
@@ -254,14 +259,14 @@ mod tests {
     }
 
     /// The servers of everything that may be published, by list.
-    fn said(subjects: &[Subject<'_>]) -> [Vec<String>; 4] {
+    fn said(planned: &[Planned<'_>]) -> [Vec<String>; 4] {
         let mut lists = [const { Vec::new() }; 4];
-        for subject in subjects {
-            let (list, server) = match subject {
-                Subject::Offline(server) => (0, *server),
-                Subject::Back(server) => (1, *server),
-                Subject::Problem(judged, word) => {
-                    (2 + usize::from(word.end.is_some()), &judged.server)
+        for announcement in planned {
+            let (list, server) = match announcement {
+                Planned::Offline(server) => (0, *server),
+                Planned::Back(server) => (1, *server),
+                Planned::Problem(update, announcement) => {
+                    (2 + usize::from(announcement.end.is_some()), &update.server)
                 }
             };
             lists[list].push(server.server_id.clone());
@@ -273,7 +278,7 @@ mod tests {
     fn decision() -> Decision {
         let full = disk("full", 93.0, Problems::default());
         let pending = full.judgement.ahead.clone().expect("a write").written();
-        let hour_ago = Some(Note::Better(now() - chrono::TimeDelta::hours(1)));
+        let hour_ago = Some(Note::Resolving(now() - chrono::TimeDelta::hours(1)));
         let was_full = disk("emptied", 20.0, said_with(&pending, hour_ago));
         let emptying = disk("emptying", 20.0, said_with(&pending, None));
         let told_late = disk("still-full", 93.0, pending);

@@ -79,19 +79,19 @@ struct Step {
     key: Key,
     /// The entry before anything is published; `None` removes it.
     ahead: Option<Problem>,
-    word: Option<Word>,
+    announcement: Option<ProblemAnnouncement>,
 }
 
 /// A server with what is to be written and said about its problems.
 #[derive(Debug, PartialEq)]
-pub struct Judged {
+pub struct ProblemUpdate {
     pub server: Server,
     pub judgement: Judgement,
 }
 
 /// What is to be said about a problem.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Word {
+pub struct ProblemAnnouncement {
     pub key: Key,
     /// `None` if it goes on.
     pub end: Option<End>,
@@ -134,7 +134,7 @@ pub enum Value {
 
 /// What a reading says of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Evidence {
+enum Level {
     /// It is there.
     High,
     /// It is neither there nor over.
@@ -147,10 +147,10 @@ enum Evidence {
     Unwatched,
 }
 
-/// The evidence for or against one problem, and the rule for it.
+/// The level for or against one problem, and the rule for it.
 #[derive(Debug, Clone, Copy)]
 struct Finding {
-    evidence: Evidence,
+    level: Level,
     /// When it was made.
     at: DateTime<Utc>,
     /// When the problem was last there, if it is.
@@ -161,9 +161,9 @@ struct Finding {
 }
 
 /// What an item says of the problems that have been announced, or may have been.
-pub fn announced(server: &Server) -> impl Iterator<Item = Word> {
+pub fn announced(server: &Server) -> impl Iterator<Item = ProblemAnnouncement> {
     let reading = server.reading.as_ref().and_then(Reading::of);
-    server.problems.announced().map(move |(key, problem)| Word {
+    server.problems.announced().map(move |(key, problem)| ProblemAnnouncement {
         key: key.clone(),
         end: None,
         value: reading.and_then(|reading| reading.of_problem(key)),
@@ -173,7 +173,7 @@ pub fn announced(server: &Server) -> impl Iterator<Item = Word> {
     })
 }
 
-impl Judged {
+impl ProblemUpdate {
     /// Judges a server that is online and not late, by these limits or its own; `None` if there is nothing to write or to
     /// say.
     #[must_use]
@@ -194,8 +194,8 @@ impl Judged {
 
     /// Whether something is to be said about it.
     #[must_use]
-    pub fn has_words(&self) -> bool {
-        self.judgement.words().next().is_some()
+    pub fn has_announcements(&self) -> bool {
+        self.judgement.announcements().next().is_some()
     }
 }
 
@@ -208,8 +208,8 @@ impl Judgement {
         limits: &Limits,
         own: Option<&Limits>,
     ) -> Option<Self> {
-        let court = Court { facts, limits, own };
-        let high = court.high();
+        let evaluation = Evaluation { facts, limits, own };
+        let high = evaluation.high();
         if known.entries.is_empty() && high.is_empty() {
             return None;
         }
@@ -217,7 +217,7 @@ impl Judgement {
             .reading
             .map_or_else(|| known.entries.clone(), |reading| reading.hand_over(known))
             .into_iter()
-            .map(|(key, problem)| court.judge(key, Some(problem)))
+            .map(|(key, problem)| evaluation.judge(key, Some(problem)))
             .collect();
         let is_known = |key: &Key| steps.iter().any(|step| step.key == *key);
         let new: Vec<_> = high.into_iter().filter(|key| !is_known(key)).collect();
@@ -225,7 +225,7 @@ impl Judgement {
         let room = MAX_PROBLEMS.saturating_sub(kept);
         let waiting = new.len().saturating_sub(room);
         let begun = new.into_iter().take(room);
-        steps.extend(begun.map(|key| court.judge(key, None)));
+        steps.extend(begun.map(|key| evaluation.judge(key, None)));
         steps.sort_by(|one, other| one.key.order(&other.key));
         Self::of(known, steps, waiting)
     }
@@ -252,25 +252,25 @@ impl Judgement {
             steps,
             waiting,
         };
-        let is_needed = judgement.ahead.is_some() || judgement.words().next().is_some();
+        let is_needed = judgement.ahead.is_some() || judgement.announcements().next().is_some();
         (is_needed || waiting > 0).then_some(judgement)
     }
 
     /// What there is to say.
-    pub fn words(&self) -> impl Iterator<Item = &Word> {
-        self.steps.iter().filter_map(|step| step.word.as_ref())
+    pub fn announcements(&self) -> impl Iterator<Item = &ProblemAnnouncement> {
+        self.steps.iter().filter_map(|step| step.announcement.as_ref())
     }
 
     /// What the item has to hold after these words have been published.
     #[must_use]
-    pub fn after(&self, is_said: impl Fn(&Word) -> bool) -> Problems {
+    pub fn after(&self, is_said: impl Fn(&ProblemAnnouncement) -> bool) -> Problems {
         let steps = self.steps.iter();
         let entries = steps.filter_map(|step| {
             let problem = step.ahead.clone()?;
-            let said = step.word.as_ref().filter(|word| is_said(word));
-            let problem = match said.map(|word| word.end) {
+            let said = step.announcement.as_ref().filter(|announcement| is_said(announcement));
+            let problem = match said.map(|announcement| announcement.end) {
                 None => problem,
-                Some(None) => Problem { stage: Stage::Said, ..problem },
+                Some(None) => Problem { stage: Stage::Firing, ..problem },
                 Some(Some(_)) => return None,
             };
             Some((step.key.clone(), problem))
@@ -353,10 +353,10 @@ impl<'a> Reading<'a> {
         let Some((_, problem)) = whole.map(|whole| entries.remove(whole)) else {
             return entries;
         };
-        let heir = Key::Disk(mount.to_owned());
-        match entries.iter_mut().find(|(key, _)| *key == heir) {
-            None => entries.push((heir, problem)),
-            Some((_, known)) if known.stage == Stage::Rising => *known = problem,
+        let target = Key::Disk(mount.to_owned());
+        match entries.iter_mut().find(|(key, _)| *key == target) {
+            None => entries.push((target, problem)),
+            Some((_, known)) if known.stage == Stage::NotLasted => *known = problem,
             Some(_) => {}
         }
         entries
@@ -373,16 +373,16 @@ impl<'a> Reading<'a> {
     }
 
     /// What it says of a file system with this limit.
-    fn weigh_disk(&self, mount: &str, limit: f64, known: Option<f64>) -> Evidence {
+    fn disk_level(&self, mount: &str, limit: f64, known: Option<f64>) -> Level {
         if let Some(value) = self.disk(mount) {
-            return weigh(value, limit, known);
+            return level_of(value, limit, known);
         }
         // Whatever is not among the fullest is less full than the least of them.
         let disks = self.disks.filter(|disks| disks.len() >= LISTED_DISKS);
         let least = disks.and_then(|disks| disks.iter().map(|disk| disk.percent).reduce(f64::min));
-        match least.map(|least| weigh(least, limit, known)) {
-            Some(Evidence::Low) => Evidence::Low,
-            _ => Evidence::Unknown,
+        match least.map(|least| level_of(least, limit, known)) {
+            Some(Level::Low) => Level::Low,
+            _ => Level::Unknown,
         }
     }
 
@@ -399,15 +399,15 @@ impl<'a> Reading<'a> {
         }
     }
 
-    fn weigh_service(&self, name: &str) -> Evidence {
+    fn service_level(&self, name: &str) -> Level {
         let Some(services) = self.services else {
-            return Evidence::Unknown;
+            return Level::Unknown;
         };
         match self.status(name) {
-            Some(ServiceStatus::Failed | ServiceStatus::Stopped) => Evidence::High,
-            Some(ServiceStatus::Unknown) => Evidence::Unknown,
-            None if services.is_cut => Evidence::Unknown,
-            Some(ServiceStatus::Running) | None => Evidence::Low,
+            Some(ServiceStatus::Failed | ServiceStatus::Stopped) => Level::High,
+            Some(ServiceStatus::Unknown) => Level::Unknown,
+            None if services.is_cut => Level::Unknown,
+            Some(ServiceStatus::Running) | None => Level::Low,
         }
     }
 }
@@ -418,24 +418,24 @@ const fn is_down(status: ServiceStatus) -> bool {
 }
 
 /// What a value says of a limit, given the limit that was reached. Below a limit that has changed, it is over at once.
-fn weigh(value: f64, limit: f64, known: Option<f64>) -> Evidence {
+fn level_of(value: f64, limit: f64, known: Option<f64>) -> Level {
     let has_changed = known.is_some_and(|known| known != limit);
     let end = if has_changed { limit } else { END * limit };
     match value {
-        value if value >= limit => Evidence::High,
-        value if value < end => Evidence::Low,
-        _ => Evidence::Middle,
+        value if value >= limit => Level::High,
+        value if value < end => Level::Low,
+        _ => Level::Middle,
     }
 }
 
 /// The facts and the rules of a judgement.
-struct Court<'a> {
+struct Evaluation<'a> {
     facts: &'a Facts<'a>,
     limits: &'a Limits,
     own: Option<&'a Limits>,
 }
 
-impl Court<'_> {
+impl Evaluation<'_> {
     /// Everything that is at its limit, failed, stopped or duplicate.
     fn high(&self) -> Vec<Key> {
         let mut high = Vec::new();
@@ -474,9 +474,9 @@ impl Court<'_> {
                 None => Step::remove(key),
             };
         };
-        let is_new = known.as_ref().is_none_or(|known| known.stage == Stage::Rising);
+        let is_new = known.as_ref().is_none_or(|known| known.stage == Stage::NotLasted);
         let (ahead, said) = advance(known, &finding);
-        let word = said.zip(ahead.as_ref()).map(|(end, problem)| Word {
+        let announcement = said.zip(ahead.as_ref()).map(|(end, problem)| ProblemAnnouncement {
             end,
             value: self.value(&key),
             limit: problem.limit,
@@ -484,31 +484,30 @@ impl Court<'_> {
             is_new,
             key: key.clone(),
         });
-        Step { key, ahead, word }
+        Step { key, ahead, announcement }
     }
 
     /// What there is for or against a problem; `None` without a fresh reading.
     fn find(&self, key: &Key, known: Option<&Problem>) -> Option<Finding> {
         let facts = self.facts;
-        let (evidence, limit, times, lasts) = match key {
+        let (level, limit, times, lasts) = match key {
             Key::Duplicate => {
-                let evidence = match (self.limits.watches_duplicate(self.own), facts.is_duplicate())
-                {
-                    (false, _) => Evidence::Unwatched,
-                    (true, true) => Evidence::High,
-                    (true, false) => Evidence::Low,
+                let level = match (self.limits.watches_duplicate(self.own), facts.is_duplicate()) {
+                    (false, _) => Level::Unwatched,
+                    (true, true) => Level::High,
+                    (true, false) => Level::Low,
                 };
                 let high_at = facts.duplicate_at.unwrap_or(facts.seen);
-                (evidence, None, (facts.seen, high_at), DUPLICATE_LASTS)
+                (level, None, (facts.seen, high_at), DUPLICATE_LASTS)
             }
             Key::Service(name) => {
                 let reading = facts.reading?;
-                let evidence = match self.limits.watches_service(name, self.own) {
-                    true => reading.weigh_service(name),
-                    false => Evidence::Unwatched,
+                let level = match self.limits.watches_service(name, self.own) {
+                    true => reading.service_level(name),
+                    false => Level::Unwatched,
                 };
                 let at = reading.received_at;
-                (evidence, None, (at, at), TimeDelta::zero())
+                (level, None, (at, at), TimeDelta::zero())
             }
             Key::Metric(_) | Key::Disk(_) => {
                 let reading = facts.reading?;
@@ -519,18 +518,18 @@ impl Court<'_> {
                     Key::Service(_) | Key::Duplicate => None,
                 };
                 let reached = known.and_then(|known| known.limit);
-                let evidence = limit.map_or(Evidence::Unwatched, |limit| match key {
-                    Key::Disk(mount) => reading.weigh_disk(mount, limit.value, reached),
+                let level = limit.map_or(Level::Unwatched, |limit| match key {
+                    Key::Disk(mount) => reading.disk_level(mount, limit.value, reached),
                     _ => key
                         .name()
                         .and_then(|name| reading.value(name))
-                        .map_or(Evidence::Unknown, |value| weigh(value, limit.value, reached)),
+                        .map_or(Level::Unknown, |value| level_of(value, limit.value, reached)),
                 });
                 let lasts = limit.map_or(TimeDelta::zero(), |limit| limit.lasts);
-                (evidence, limit.map(|limit| limit.value), (at, at), lasts)
+                (level, limit.map(|limit| limit.value), (at, at), lasts)
             }
         };
-        Some(Finding { evidence, at: times.0, high_at: times.1, limit, lasts })
+        Some(Finding { level, at: times.0, high_at: times.1, limit, lasts })
     }
 
     fn value(&self, key: &Key) -> Option<Value> {
@@ -540,14 +539,14 @@ impl Court<'_> {
 
 impl Step {
     fn remove(key: Key) -> Self {
-        Self { key, ahead: None, word: None }
+        Self { key, ahead: None, announcement: None }
     }
 
     fn unjudged(key: Key, problem: Problem) -> Self {
         Self {
             key,
-            ahead: Some(problem).filter(|problem| problem.stage != Stage::Rising),
-            word: None,
+            ahead: Some(problem).filter(|problem| problem.stage != Stage::NotLasted),
+            announcement: None,
         }
     }
 }
@@ -555,25 +554,25 @@ impl Step {
 /// One step in the life of a problem (C9.2): its entry before anything is published, and what is then to be published: that
 /// it goes on (`None`), or its end.
 fn advance(known: Option<Problem>, finding: &Finding) -> (Option<Problem>, Option<Option<End>>) {
-    use Evidence::{High, Low, Middle, Unknown, Unwatched};
+    use Level::{High, Low, Middle, Unknown, Unwatched};
 
     let Finding { at, high_at, lasts, .. } = *finding;
-    let rising = |since| {
-        let problem = Problem { since, limit: finding.limit, stage: Stage::Rising, note: None };
+    let begun = |since| {
+        let problem = Problem { since, limit: finding.limit, stage: Stage::NotLasted, note: None };
         if high_at - since < lasts {
             return (Some(problem), None);
         }
-        let stage = Stage::Pending;
+        let stage = Stage::Publishing;
         (Some(Problem { stage, ..problem }), Some(None))
     };
     let Some(problem) = known else {
-        return match finding.evidence {
-            High => rising(high_at),
+        return match finding.level {
+            High => begun(high_at),
             Middle | Low | Unknown | Unwatched => (None, None),
         };
     };
     let ended = |problem: Problem, end| {
-        let stage = Stage::Pending;
+        let stage = Stage::Publishing;
         (Some(Problem { stage, ..problem }), Some(Some(end)))
     };
     let noted = |problem: Problem, note| {
@@ -582,29 +581,29 @@ fn advance(known: Option<Problem>, finding: &Finding) -> (Option<Problem>, Optio
     };
     // A note from the future is none.
     let note = problem.note.filter(|note| match note {
-        Note::Better(since) | Note::Gone(since) => *since <= at,
+        Note::Resolving(since) | Note::NoData(since) => *since <= at,
     });
-    match (problem.stage, finding.evidence, note) {
-        (Stage::Rising, High, _) => rising(problem.since.min(high_at)),
-        (Stage::Rising, ..) => (None, None),
+    match (problem.stage, finding.level, note) {
+        (Stage::NotLasted, High, _) => begun(problem.since.min(high_at)),
+        (Stage::NotLasted, ..) => (None, None),
         (_, Unwatched, _) => ended(problem, End::Unwatched),
         (stage, High | Middle, _) => {
-            let limit = match finding.evidence {
+            let limit = match finding.level {
                 High => finding.limit,
                 _ => problem.limit,
             };
             let problem = Problem { limit, note: None, ..problem };
-            (Some(problem), (stage == Stage::Pending).then_some(None))
+            (Some(problem), (stage == Stage::Publishing).then_some(None))
         }
-        (_, Low, Some(Note::Better(since))) if at - since >= lasts.max(END_LASTS) => {
+        (_, Low, Some(Note::Resolving(since))) if at - since >= lasts.max(END_LASTS) => {
             ended(problem, End::Solved)
         }
-        (_, Low, Some(Note::Better(_))) => (Some(problem), None),
-        (_, Low, _) => noted(problem, Note::Better(at)),
-        (_, Unknown, Some(Note::Gone(since))) if at - since >= GONE_LASTS => {
+        (_, Low, Some(Note::Resolving(_))) => (Some(problem), None),
+        (_, Low, _) => noted(problem, Note::Resolving(at)),
+        (_, Unknown, Some(Note::NoData(since))) if at - since >= GONE_LASTS => {
             ended(problem, End::Gone)
         }
-        (_, Unknown, Some(Note::Gone(_))) => (Some(problem), None),
-        (_, Unknown, _) => noted(problem, Note::Gone(at)),
+        (_, Unknown, Some(Note::NoData(_))) => (Some(problem), None),
+        (_, Unknown, _) => noted(problem, Note::NoData(at)),
     }
 }

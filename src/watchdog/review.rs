@@ -1,7 +1,7 @@
 //! The decisions of a sweep, based only on the items and a time.
 
 use super::digest::{Digest, Schedule};
-use super::problems::Judged;
+use super::problems::ProblemUpdate;
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::Item;
 use tables::server::{Gap, Memory, Rules, Server, Status};
@@ -23,9 +23,9 @@ pub struct Review {
     time: DateTime<Utc>,
     memory: Memory,
     decision: Decision,
-    /// Servers that are late unless a gap explains their silence.
-    silent: Vec<Server>,
-    /// Of each online server that is not silenced and counts for the rule of mass silence only if a gap is not the reason:
+    /// Servers that are late unless a gap explains why they were not heard.
+    maybe_late: Vec<Server>,
+    /// Of each online server that is not silenced and counts for the rule of mass absence only if a gap is not the reason:
     /// `last_seen` and threshold.
     doubtful: Vec<(DateTime<Utc>, TimeDelta)>,
     overdue: usize,
@@ -48,8 +48,8 @@ pub struct Decision {
     /// Items with an attribute that cannot be read.
     pub malformed: usize,
     /// Whether so many servers are overdue at once that a fault on our own path is the more likely cause.
-    pub is_mass_silence: bool,
-    /// Whether late servers are held, in a mass silence or shortly after it.
+    pub is_mass_absence: bool,
+    /// Whether late servers are held, in a mass absence or shortly after it.
     pub is_holding: bool,
     /// The gap that this sweep found.
     pub new_gap: Option<Gap>,
@@ -66,7 +66,7 @@ pub struct Decision {
     /// Servers whose return has lasted, and about whose absence nothing was said; its record is removed.
     pub forgotten: Vec<Server>,
     /// Servers about whose problems there is something to write or to say.
-    pub problems: Vec<Judged>,
+    pub problems: Vec<ProblemUpdate>,
     /// How many problems wait, because the items of their servers have no room for them.
     pub waiting: usize,
     /// What the message of the day says, if it is due.
@@ -86,7 +86,7 @@ impl Review {
             time,
             memory: Memory::default(),
             decision: Decision::default(),
-            silent: Vec::new(),
+            maybe_late: Vec::new(),
             doubtful: Vec::new(),
             overdue: 0,
             overdue_or_heard: 0,
@@ -96,10 +96,10 @@ impl Review {
 
     /// Adds an item of the servers table.
     pub fn add(&mut self, item: &Item) {
-        if let Some(memory) = Memory::read(item) {
+        if let Some(memory) = Memory::from_item(item) {
             self.memory = memory;
         }
-        let Some(server) = Server::read(item) else {
+        let Some(server) = Server::from_item(item) else {
             return;
         };
         self.decision.servers += 1;
@@ -121,18 +121,18 @@ impl Review {
             (Status::Online, None) => self.add_to_digest(&server, false),
             (Status::Online, Some(seen)) => {
                 let seen = seen.time;
-                let silence = self.time - seen;
+                let age = self.time - seen;
                 let threshold = self.threshold(&server);
                 if !server.is_silenced(self.time) {
-                    let is_overdue = is_late(silence * 2, threshold);
-                    if is_overdue || silence * 2 > self.rules.offline_after {
+                    let is_overdue = is_late(age * 2, threshold);
+                    if is_overdue || age * 2 > self.rules.offline_after {
                         self.doubtful.push((seen, threshold));
                     } else {
                         self.overdue_or_heard += 1;
                     }
                 }
-                if is_late(silence, threshold) {
-                    self.silent.push(server);
+                if is_late(age, threshold) {
+                    self.maybe_late.push(server);
                 } else {
                     self.judge(server);
                 }
@@ -146,13 +146,13 @@ impl Review {
         let (Some(seen), Some(_)) = (&server.last_seen, &server.offline_since) else {
             if server.is_silenced(self.time) {
                 self.leave_unjudged(&server);
-            } else if let Some(judged) = Judged::new(server, &self.rules.limits) {
+            } else if let Some(judged) = ProblemUpdate::new(server, &self.rules.limits) {
                 self.decision.waiting += judged.judgement.waiting;
                 self.decision.problems.push(judged);
             }
             return;
         };
-        self.decision.problems.extend(Judged::unjudged(&server));
+        self.decision.problems.extend(ProblemUpdate::unjudged(&server));
         let noted = server.returned_at.as_ref();
         let possible = noted.filter(|returned| returned.time <= seen.time);
         let is_noted = possible.is_some();
@@ -171,7 +171,7 @@ impl Review {
 
     /// A server about whose problems nothing is known at the moment.
     fn leave_unjudged(&mut self, server: &Server) {
-        self.decision.problems.extend(Judged::unjudged(server));
+        self.decision.problems.extend(ProblemUpdate::unjudged(server));
     }
 
     fn add_to_digest(&mut self, server: &Server, is_late: bool) {
@@ -195,41 +195,41 @@ impl Review {
             .then(|| Gap { since: swept_at.unwrap_or(DateTime::UNIX_EPOCH), until: time });
         let known_gap = self.memory.gap.filter(|gap| is_usable(&gap.until));
         let gap = new_gap.or(known_gap);
-        let silence = |seen: DateTime<Utc>| {
+        let age = |seen: DateTime<Utc>| {
             let missed =
                 gap.map_or(TimeDelta::zero(), |gap| gap.until.min(time) - gap.since.max(seen));
             time - seen - missed.max(TimeDelta::zero())
         };
 
         for (seen, threshold) in std::mem::take(&mut self.doubtful) {
-            let doubled = silence(seen) * 2;
+            let doubled = age(seen) * 2;
             let is_overdue = is_late(doubled, threshold);
             self.overdue += usize::from(is_overdue);
             self.overdue_or_heard += usize::from(is_overdue || doubled <= self.rules.offline_after);
         }
         let has_rule = self.rules.hold > TimeDelta::zero();
-        let is_mass_silence =
+        let is_mass_absence =
             has_rule && self.overdue > 2 && self.overdue * 2 >= self.overdue_or_heard;
-        let last_mass_silence = self.memory.mass_silence_at.filter(is_usable);
+        let last_mass_absence = self.memory.mass_absence_at.filter(is_usable);
         let is_holding = |threshold| {
-            is_mass_silence
+            is_mass_absence
                 || has_rule
-                    && last_mass_silence.is_some_and(|last| (time - last).abs() <= threshold)
+                    && last_mass_absence.is_some_and(|last| (time - last).abs() <= threshold)
         };
 
-        self.decision.is_mass_silence = is_mass_silence;
+        self.decision.is_mass_absence = is_mass_absence;
         self.decision.is_holding = is_holding(self.rules.offline_after);
-        for server in std::mem::take(&mut self.silent) {
+        for server in std::mem::take(&mut self.maybe_late) {
             let threshold = self.threshold(&server);
             let seen = server.last_seen.as_ref();
-            let silent_for = seen.map_or(TimeDelta::zero(), |seen| silence(seen.time));
-            if !is_late(silent_for, threshold) {
+            let age = seen.map_or(TimeDelta::zero(), |seen| age(seen.time));
+            if !is_late(age, threshold) {
                 self.judge(server);
                 continue;
             }
             self.decision.late += 1;
             self.leave_unjudged(&server);
-            if is_holding(threshold) && silent_for < self.rules.hold.max(threshold * 2) {
+            if is_holding(threshold) && age < self.rules.hold.max(threshold * 2) {
                 self.add_to_digest(&server, true);
                 self.decision.held += 1;
                 self.decision.is_holding = true;
@@ -242,7 +242,7 @@ impl Review {
         self.decision.memory = Memory {
             swept_at: Some(swept_at.map_or(time, |at| at.max(time))),
             gap,
-            mass_silence_at: is_mass_silence.then_some(time).or(last_mass_silence),
+            mass_absence_at: is_mass_absence.then_some(time).or(last_mass_absence),
             digest_at: self.memory.digest_at.filter(is_usable),
             rules: Some(self.rules.clone()),
         };
@@ -256,7 +256,7 @@ impl Review {
     }
 }
 
-/// Whether a silence is longer than a threshold. Zero is the threshold of a server that is never late.
-fn is_late(silence: TimeDelta, threshold: TimeDelta) -> bool {
-    threshold > TimeDelta::zero() && silence > threshold
+/// Whether the last heartbeat is older than a threshold. Zero is the threshold of a server that is never late.
+fn is_late(age: TimeDelta, threshold: TimeDelta) -> bool {
+    threshold > TimeDelta::zero() && age > threshold
 }

@@ -1,6 +1,6 @@
 //! The sweep: calls, deadlines and the log. What is decided between the calls is in the review and the plan.
 
-use super::announcement::Announcement;
+use super::announcement::SnsMessage;
 use super::config::{Config, EventsConfig};
 use super::digest::{Digest, Schedule};
 use super::plan::{Changes, Plan, Write};
@@ -142,12 +142,11 @@ impl Sweep<'_> {
         let plan = Plan::new(&decision, self.time);
         let ahead = self.write(plan.ahead(), judge_until).await;
         self.warn_about_skipped(&ahead);
-        let subjects = plan.publishable(&ahead.done);
-        let announcement =
-            Announcement::new(&subjects, self.time, self.watchdog.page_url.as_deref());
-        let published = self.publish(announcement.as_ref()).await;
-        let said = announcement.as_ref().filter(|_| published.is_ok());
-        let named = said.map(|said| said.named(&subjects));
+        let planned = plan.publishable(&ahead.done);
+        let message = SnsMessage::new(&planned, self.time, self.watchdog.page_url.as_deref());
+        let published = self.publish(message.as_ref()).await;
+        let said = message.as_ref().filter(|_| published.is_ok());
+        let named = said.map(|said| said.named(&planned));
         let recorded = self.write(plan.records(named.as_deref()), self.deadline).await;
         let noted = self.note_event(said).await;
         let digest = self.send_digest(decision.digest.as_ref()).await;
@@ -236,12 +235,12 @@ impl Sweep<'_> {
     }
 
     /// Publishes what there is to say, or logs it if there is no topic.
-    async fn publish(&self, announcement: Option<&Announcement>) -> Result<(), SweepError> {
-        let Some(announcement) = announcement else {
+    async fn publish(&self, message: Option<&SnsMessage>) -> Result<(), SweepError> {
+        let Some(message) = message else {
             return Ok(());
         };
         let Some(topic) = &self.watchdog.topic else {
-            let (subject, announcement) = (&announcement.subject, &announcement.default);
+            let (subject, announcement) = (&message.subject, &message.default);
             info!(
                 request_id = self.request_id,
                 subject, announcement, "not published: ALERT_TOPIC_ARN is not set"
@@ -250,7 +249,7 @@ impl Sweep<'_> {
         };
         let kinds = MessageAttributeValue::builder()
             .data_type("String.Array")
-            .string_value(announcement.kinds())
+            .string_value(message.kinds())
             .build()
             .map_err(|error| SweepError(error.to_string()))?;
         let publish = topic
@@ -258,8 +257,8 @@ impl Sweep<'_> {
             .publish()
             .topic_arn(&topic.arn)
             .message_structure("json")
-            .message(announcement.message())
-            .subject(&announcement.subject)
+            .message(message.json())
+            .subject(&message.subject)
             .message_attributes("kinds", kinds);
         match timeout_at(self.deadline.into(), publish.send()).await {
             Ok(Ok(_)) => Ok(()),
@@ -272,7 +271,7 @@ impl Sweep<'_> {
     }
 
     /// Writes what was said into the metrics table. If that fails, it is not repeated: the sweep fails in the end.
-    async fn note_event(&self, said: Option<&Announcement>) -> Result<(), SweepError> {
+    async fn note_event(&self, said: Option<&SnsMessage>) -> Result<(), SweepError> {
         let Some((events, said)) = self.watchdog.events.as_ref().zip(said) else {
             return Ok(());
         };
@@ -294,9 +293,8 @@ impl Sweep<'_> {
         let Some(digest) = digest else {
             return Ok(());
         };
-        let announcement =
-            Announcement::digest(digest, self.time, self.watchdog.page_url.as_deref());
-        self.publish(announcement.as_ref()).await?;
+        let message = SnsMessage::digest(digest, self.time, self.watchdog.page_url.as_deref());
+        self.publish(message.as_ref()).await?;
         let note = Memory::note_digest(self.update(), self.time);
         match send(note, self.deadline).await {
             Ok(_) => Ok(()),
@@ -393,16 +391,18 @@ impl Sweep<'_> {
                 let offline_since = as_stored(&server.offline_since);
                 info!(request_id, server_id, offline_since, "server back");
             }
-            Write::ProblemsAhead(judged) => {
-                for word in judged.judgement.words().filter(|word| word.is_new) {
-                    let problem = word.key.to_string();
+            Write::ProblemsAhead(update) => {
+                for announcement in
+                    update.judgement.announcements().filter(|announcement| announcement.is_new)
+                {
+                    let problem = announcement.key.to_string();
                     warn!(request_id, server_id, problem, "problem");
                 }
             }
             Write::RecordProblems(_, said) => {
-                for word in said {
-                    if let Some(end) = word.end {
-                        let (problem, end) = (word.key.to_string(), end.as_str());
+                for announcement in said {
+                    if let Some(end) = announcement.end {
+                        let (problem, end) = (announcement.key.to_string(), end.as_str());
                         info!(request_id, server_id, problem, end, "problem solved");
                     }
                 }

@@ -18,7 +18,7 @@ fn rejection(name: &str, value: Option<&str>) -> String {
         };
         Some(value.to_owned())
     };
-    match Config::read(read) {
+    match Config::from_variables(read) {
         Ok(_) => "accepted".into(),
         Err(error) => error.to_string(),
     }
@@ -59,7 +59,7 @@ fn a_keys_table_replaces_digests() {
         let mut settings = crate::support::app::settings_for("servers", "metrics");
         let changed = changed.iter();
         settings.extend(changed.map(|(name, value)| (*name, (*value).to_owned())));
-        Config::read(|name| settings.get(name).cloned())
+        Config::from_variables(|name| settings.get(name).cloned())
     };
     for (seconds, expected) in [("", 300), ("1", 1), ("86400", 86400)] {
         let config = settings(&[

@@ -254,7 +254,7 @@ async fn a_note_that_is_not_taken_in_time_delays_nothing_for_long() {
     let settings = [("ATTEMPT_TIMEOUT_MS", "2000"), ("OPERATION_TIMEOUT_MS", "3000")];
     let app = start_behind(&proxy, &settings).await;
     assert_eq!(noted(&app, &[ONE, OTHER]).await, [0; 0]);
-    spoil_note(&proxy, Fault::Silence);
+    spoil_note(&proxy, Fault::NoResponse);
     let started = std::time::Instant::now();
     assert_eq!(app.post(&heartbeat(ONE)).await.status, 200);
     assert!(started.elapsed().as_millis() < 3_900, "{:?}", started.elapsed());

@@ -19,7 +19,7 @@ const TRANSIENT: [(Fault, u16); 26] = [
     (ResetMidRequest, 200),
     (ResetMidAnswer, 200),
     (LoseAnswer, 200),
-    (Silence, 200),
+    (NoResponse, 200),
     (Drip, 200),
     (Truncate, 503),
     (Garble, 503),
@@ -70,7 +70,7 @@ async fn start_behind(proxy: &Proxy, region: &str, settings: &[(&'static str, &s
 }
 
 fn settings_for(fault: Fault) -> &'static [(&'static str, &'static str)] {
-    if matches!(fault, Silence | Drip) { &SHORT_TIMEOUTS } else { &[] }
+    if matches!(fault, NoResponse | Drip) { &SHORT_TIMEOUTS } else { &[] }
 }
 
 /// A heartbeat with metrics and an `Idempotency-Key`.
@@ -216,7 +216,7 @@ async fn a_permanent_fault_is_reported_as_internal() {
 #[tokio::test]
 async fn a_permanent_fault_outweighs_a_transient_one() {
     for (server, metrics) in
-        [(Reject(400, PERMANENT[0]), Silence), (Silence, Reject(400, PERMANENT[0]))]
+        [(Reject(400, PERMANENT[0]), NoResponse), (NoResponse, Reject(400, PERMANENT[0]))]
     {
         let proxy = Proxy::start(&URL);
         let app = start_behind(&proxy, "outweighs", &SHORT_TIMEOUTS).await;

@@ -313,7 +313,7 @@ async fn an_unavailable_keys_table_is_a_503() {
         Fault::ResetMidRequest,
         Fault::ResetMidAnswer,
         Fault::LoseAnswer,
-        Fault::Silence,
+        Fault::NoResponse,
         Fault::Drip,
         Fault::Truncate,
         Fault::Answer(200, "application/x-amz-json-1.0", ""),
@@ -381,7 +381,7 @@ async fn lookup_and_writes_share_one_timeout() {
     let app = start_behind(&proxy, "shared-timeout", &timeouts).await;
     store(&app, &key(1), &[]).await;
     proxy.delay(Call::Key, Duration::from_secs(2));
-    proxy.rule(|call| (call == Call::Server).then_some(Fault::Silence));
+    proxy.rule(|call| (call == Call::Server).then_some(Fault::NoResponse));
     let started = Instant::now();
     let answer = app.send(&with_key(&key(1))).await;
     assert_eq!(answer.status, 503);

@@ -48,7 +48,7 @@ async fn four_heartbeats_are_in_flight_at_once() {
     proxy.rule(move |write| {
         let is_swallowed = write == Call::Server && swallowed < 4;
         swallowed += usize::from(is_swallowed);
-        is_swallowed.then_some(Fault::Silence)
+        is_swallowed.then_some(Fault::NoResponse)
     });
     let api = RuntimeApi::start().await.unwrap();
     let settings = [

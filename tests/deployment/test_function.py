@@ -98,7 +98,7 @@ def test_the_function_calls_exactly_what_its_policy_allows(settings, deployed):
 def test_the_watchdog_calls_exactly_what_its_policy_allows(watchdog_settings, deployed):
     calls = set()
     seen = {"S": "2026-01-18T10:00:00.000000Z"}
-    silent = {"server_id": {"S": "web-1"}, "status": {"S": "online"}, "last_seen": seen}
+    late = {"server_id": {"S": "web-1"}, "status": {"S": "online"}, "last_seen": seen}
     own = {"server_id": {"S": "#watchdog"}, "swept_at": {"S": "2026-01-18T10:29:00.000000Z"}}
 
     class Aws(Handler):
@@ -109,7 +109,7 @@ def test_the_watchdog_calls_exactly_what_its_policy_allows(watchdog_settings, de
             target = self.headers["X-Amz-Target"]
             if target:
                 calls.add((f"dynamodb:{target.partition('.')[2]}", self.body()["TableName"]))
-                self.answer(200, {"Items": [silent, own], "Count": 2} if target.endswith("Scan") else {})
+                self.answer(200, {"Items": [late, own], "Count": 2} if target.endswith("Scan") else {})
                 return
             length = int(self.headers["Content-Length"])
             form = parse_qs(self.rfile.read(length).decode())
@@ -128,9 +128,9 @@ def test_the_watchdog_calls_exactly_what_its_policy_allows(watchdog_settings, de
     assert calls == allowed("WatchdogRole", deployed, "dynamodb", "sns")
 
 
-def test_the_deployed_watchdog_marks_a_silent_server(aws, watchdog_settings, dynamodb, deployed):
+def test_the_deployed_watchdog_marks_a_late_server(aws, watchdog_settings, dynamodb, deployed):
     client = boto3.client("dynamodb", endpoint_url=dynamodb)
-    key = {"server_id": {"S": "fell-silent"}}
+    key = {"server_id": {"S": "late"}}
     seen = {"status": {"S": "online"}, "last_seen": {"S": "2026-01-18T10:00:00.000000Z"}}
     client.put_item(TableName=deployed["ServersTable"], Item=key | seen)
     own = {"server_id": {"S": "#watchdog"}}

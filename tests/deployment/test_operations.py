@@ -36,7 +36,7 @@ def test_the_names_of_the_tables_are_read_from_the_stack(aws, deployed):
     assert names == [deployed[name] for name in ("ServersTable", "MetricsTable", "KeysTable")]
 
 
-# Silent servers
+# Offline servers
 
 
 @pytest.fixture

@@ -32,19 +32,19 @@ type Read = fn(&dyn Fn(&str) -> Option<String>) -> Result<String, InvalidSetting
 /// How each function of the template reads its settings.
 const FUNCTIONS: [(&str, Read); 4] = [
     ("HeartbeatFunction", |variable| {
-        let config = endpoint::Config::read(variable)?;
+        let config = endpoint::Config::from_variables(variable)?;
         let keys = config.keys_table.map(|table| table.name);
         let tables = (keys, config.servers_table, config.metrics_table);
         Ok(format!("{tables:?} {} {:?}", config.retention, config.aws.ca_bundle))
     }),
-    ("NotifyFunction", |variable| Ok(format!("{:?}", notify::Config::read(variable)?))),
+    ("NotifyFunction", |variable| Ok(format!("{:?}", notify::Config::from_variables(variable)?))),
     ("PageFunction", |variable| {
-        let config = page::Config::read(variable)?;
+        let config = page::Config::from_variables(variable)?;
         let tables = (config.servers_table, config.metrics_table);
         Ok(format!("{tables:?} {} {:?}", hex::encode(config.password.0), config.aws.ca_bundle))
     }),
     ("WatchdogFunction", |variable| {
-        let config = watchdog::Config::read(variable)?;
+        let config = watchdog::Config::from_variables(variable)?;
         let names = (config.servers_table, config.topic_arn);
         let rest = (config.rules, config.digest, config.events, config.ping);
         Ok(format!("{names:?} {rest:?} {:?}", config.aws.ca_bundle))
@@ -127,7 +127,7 @@ fn each_function_responds_before_lambda_ends_it() {
     let functions = template::functions();
     let milliseconds = |name: &str| u128::try_from(functions[name].timeout).unwrap() * 1000;
     let given = environment(&functions["HeartbeatFunction"], "");
-    let aws = AwsConfig::read(|name| given.get(name).cloned()).unwrap();
+    let aws = AwsConfig::from_variables(|name| given.get(name).cloned()).unwrap();
     let (attempt, operation) = (aws.attempt_timeout.as_millis(), aws.operation_timeout.as_millis());
     assert!(attempt < operation);
     assert!(operation < milliseconds("HeartbeatFunction"));

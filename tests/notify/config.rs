@@ -6,9 +6,9 @@ use dev::runtime_api::RuntimeApi;
 use dev::{process, template};
 use heartbeat::notify::{Config, SERVICES};
 
-fn read(urls: &str) -> Result<Config, String> {
+fn config(urls: &str) -> Result<Config, String> {
     let variable = |name: &str| (name == "WEBHOOK_URLS").then(|| urls.to_owned());
-    Config::read(variable).map_err(|error| error.to_string())
+    Config::from_variables(variable).map_err(|error| error.to_string())
 }
 
 /// The names of all services.
@@ -23,7 +23,7 @@ fn the_contract_describes_every_format() {
     assert_eq!(described.join(" "), names(" "));
     for format in Format::all() {
         let entry = format!("{}:{}", format.name, format.url("x"));
-        let webhooks = read(&entry).unwrap().webhooks;
+        let webhooks = config(&entry).unwrap().webhooks;
         assert_eq!(webhooks[0].service.name, format.name);
         assert_eq!(webhooks[0].address.url, format.url("x").as_str());
     }
@@ -47,7 +47,7 @@ fn the_template_accepts_and_names_every_format() {
 fn a_url_may_have_a_user_name_and_be_local() {
     let urls = "ntfy:https://user:p%40ssword@ntfy.example.com:8443/topic json:http://localhost:9/x \
                 json:http://[::1]:9/x  json:http://127.9.9.9/x";
-    let webhooks = read(urls).unwrap().webhooks;
+    let webhooks = config(urls).unwrap().webhooks;
     assert_eq!(webhooks.len(), 4);
     let header = webhooks[0].address.authorization.as_ref().unwrap();
     assert_eq!(header, "Basic dXNlcjpwQHNzd29yZA==");
@@ -74,13 +74,13 @@ fn an_entry_that_cannot_be_used_is_named_by_its_position() {
         ("telegram:https://api.telegram.org/botT0K3N/sendMessage", "it has no chat_id"),
         ("telegram:https://api.telegram.org/botT0K3N/sendMessage?chat_id=", "it has no chat_id"),
     ] {
-        let error = read(&format!("json:https://example.com/T0K3N {entry}")).unwrap_err();
+        let error = config(&format!("json:https://example.com/T0K3N {entry}")).unwrap_err();
         let expected = format!("WEBHOOK_URLS: entry 2: {reason}");
         assert!(error.starts_with(&expected), "{entry}: {error}");
         assert!(!error.contains(SECRET), "{error}");
     }
     for urls in ["", " "] {
-        assert_eq!(read(urls).unwrap_err(), "WEBHOOK_URLS: it is not set");
+        assert_eq!(config(urls).unwrap_err(), "WEBHOOK_URLS: it is not set");
     }
 }
 

@@ -1,5 +1,5 @@
 //! An agent of the fleet: sends one heartbeat after another, and retries each until it is acknowledged. Some agents
-//! fall silent for a while, and some forever.
+//! send nothing for a while, and some forever.
 
 use crate::KEY;
 use crate::lambda::Gateway;
@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// When agents are silent, counted from the start of the run. Those that leave fall silent when it starts.
-const SILENCE: Range<Duration> = Duration::from_secs(10)..Duration::from_secs(40);
+/// When agents send nothing, counted from the start of the run. Those that leave stop when it starts.
+const PAUSE: Range<Duration> = Duration::from_secs(10)..Duration::from_secs(40);
 
 pub struct Agent {
     name: String,
@@ -22,7 +22,7 @@ pub struct Agent {
     pub heartbeats: Heartbeats,
 }
 
-/// Whether an agent falls silent, and whether it returns.
+/// Whether an agent stops, and whether it returns.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Habit {
     Steady,
@@ -76,8 +76,8 @@ impl Agent {
         loop {
             let elapsed = started.elapsed();
             match self.habit {
-                Habit::Leaves if elapsed >= SILENCE.start => break,
-                Habit::Returns if SILENCE.contains(&elapsed) => sleep(SILENCE.end - elapsed).await,
+                Habit::Leaves if elapsed >= PAUSE.start => break,
+                Habit::Returns if PAUSE.contains(&elapsed) => sleep(PAUSE.end - elapsed).await,
                 _ => {}
             }
             self.send_heartbeat().await;

@@ -42,7 +42,7 @@ struct Options {
     /// The number of processes of the function.
     #[arg(long, default_value_t = 4)]
     processes: usize,
-    /// How long agents start new heartbeats, seconds; at least 60, because some are silent for half a minute.
+    /// How long agents start new heartbeats, seconds; at least 60, because some send nothing for half a minute.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(60..))]
     seconds: u64,
     /// The mean pause between two heartbeats of an agent, seconds.

@@ -54,9 +54,9 @@ async fn each_sweep_remembers_when_it_was() {
     assert!(sweeps.iter().all(|line| line["servers"] == 0), "its own item is no server");
 }
 
-// C8.4: a gap does not count as silence, whatever the hold is.
+// C8.4: a gap does not make a server late, whatever the hold is.
 #[tokio::test]
-async fn the_last_gap_does_not_count_as_silence() {
+async fn the_last_gap_makes_no_server_late() {
     let watchdog = TestWatchdog::start_with(&[("HOLD_SECONDS", "0")]).await;
     for server in ["a", "b", "c", "d"] {
         watchdog.heartbeat(server, 0).await;
@@ -127,7 +127,7 @@ async fn a_server_may_have_its_own_threshold() {
 
 // C8.4: what counts is who was heard from within half of the usual threshold, and who is overdue by its own.
 #[tokio::test]
-async fn a_mass_silence_counts_servers_by_their_own_thresholds() {
+async fn a_mass_absence_counts_servers_by_their_own_thresholds() {
     for own in ["180", "900"] {
         let watchdog = TestWatchdog::start().await;
         for number in 0..4 {
@@ -138,7 +138,7 @@ async fn a_mass_silence_counts_servers_by_their_own_thresholds() {
             expect(&watchdog, &format!("db-{number}"), own).await;
         }
         watchdog.sweep(181).await.unwrap();
-        // Nine overdue of nine are a mass silence, and so are four of four: the others are on neither side.
+        // Nine overdue of nine are a mass absence, and so are four of four: the others are on neither side.
         assert_eq!(said(&watchdog), (0, 0), "{own}");
         assert_eq!(watchdog.own("mass_silence_at").await, Some(stored(181)));
         for number in 0..5 {
@@ -151,9 +151,9 @@ async fn a_mass_silence_counts_servers_by_their_own_thresholds() {
     }
 }
 
-// C8.4: in a mass silence, a server is also held for twice its own threshold.
+// C8.4: in a mass absence, a server is also held for twice its own threshold.
 #[tokio::test]
-async fn a_mass_silence_holds_a_server_for_twice_its_own_threshold() {
+async fn a_mass_absence_holds_a_server_for_twice_its_own_threshold() {
     let watchdog = TestWatchdog::start().await;
     for number in 0..3 {
         expect(&watchdog, &format!("web-{number}"), "900").await;

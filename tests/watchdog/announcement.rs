@@ -3,7 +3,7 @@
 use crate::support::topic::Behavior;
 use crate::support::{TOPIC_ARN, TestWatchdog, at, lines, pending, state, stored, text};
 use announcement::Kind;
-use heartbeat::watchdog::{Announcement, Subject};
+use heartbeat::watchdog::{Planned, SnsMessage};
 use serde_json::{Value, json};
 use tables::server::Server;
 use tables::time::Stored;
@@ -12,17 +12,17 @@ fn server(server_id: &str, hostname: Option<&str>) -> Server {
     Server {
         server_id: server_id.to_owned(),
         hostname: hostname.map(str::to_owned),
-        last_seen: Stored::read(stored(0)),
-        offline_since: Stored::read(stored(-600)),
+        last_seen: Stored::parse(stored(0)),
+        offline_since: Stored::parse(stored(-600)),
         ..Server::default()
     }
 }
 
 /// The message about servers that went offline and came back.
-fn announce(offline: &[Server], back: &[Server]) -> Option<Announcement> {
-    let offline = offline.iter().map(Subject::Offline);
-    let subjects: Vec<_> = offline.chain(back.iter().map(Subject::Back)).collect();
-    Announcement::new(&subjects, at(0), None)
+fn announce(offline: &[Server], back: &[Server]) -> Option<SnsMessage> {
+    let offline = offline.iter().map(Planned::Offline);
+    let subjects: Vec<_> = offline.chain(back.iter().map(Planned::Back)).collect();
+    SnsMessage::new(&subjects, at(0), None)
 }
 
 // C8.6
@@ -70,17 +70,17 @@ async fn a_message_lists_servers_that_went_offline_and_came_back() {
 #[test]
 fn the_email_ends_with_a_link_to_the_page() {
     let servers = ["web-1", "web-2"].map(|server_id| server(server_id, None));
-    let about_both: Vec<_> = servers.iter().map(Subject::Offline).collect();
-    let about_one = [Subject::Offline(&servers[0]), Subject::Back(&servers[0])];
+    let about_both: Vec<_> = servers.iter().map(Planned::Offline).collect();
+    let about_one = [Planned::Offline(&servers[0]), Planned::Back(&servers[0])];
     for (subjects, page_url, last) in [
         (&about_one[..], "https://x.example/hb/", "https://x.example/hb/servers/web-1"),
         (&about_one, "https://x.example", "https://x.example/servers/web-1"),
         (&about_both, "https://x.example/hb", "https://x.example/hb/"),
     ] {
-        let email = Announcement::new(subjects, at(0), Some(page_url)).unwrap().email;
+        let email = SnsMessage::new(subjects, at(0), Some(page_url)).unwrap().email;
         assert_eq!(email.lines().last(), Some(last), "{email}");
     }
-    let without = Announcement::new(&about_one, at(0), None).unwrap().email;
+    let without = SnsMessage::new(&about_one, at(0), None).unwrap().email;
     assert!(!without.contains("://"), "{without}");
 }
 
@@ -101,7 +101,7 @@ fn subjects_are_short_and_plain() {
     ] {
         let announcement = announce(offline, back).unwrap();
         assert_eq!(announcement.subject, subject);
-        let message: Value = serde_json::from_str(&announcement.message()).unwrap();
+        let message: Value = serde_json::from_str(&announcement.json()).unwrap();
         assert!(message["sms"].as_str().unwrap().len() <= 140);
     }
     assert_eq!(announce(&[], &[]), None);
@@ -129,7 +129,7 @@ fn a_message_never_exceeds_the_limit_of_sns() {
             (0..2_000).map(|number| server(&format!("web-{number}"), Some(hostname))).collect();
         for (offline, back) in [(&many[..], &[][..]), (&[], &many), (&many, &many)] {
             let announcement = announce(offline, back).unwrap();
-            let message = announcement.message();
+            let message = announcement.json();
             assert!(message.len() <= 256 * 1024, "{} bytes", message.len());
             let default: Value = serde_json::from_str(&announcement.default).unwrap();
             let named = |list: &str| default[list].as_array().unwrap().len();

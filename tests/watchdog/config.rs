@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use heartbeat::watchdog::{Config, EventsConfig};
 use tables::server::Memory;
 
-fn read(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
+fn config(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
     let mut settings = settings("servers", "http://127.0.0.1:1");
     for (name, value) in changed {
         match value {
@@ -14,7 +14,7 @@ fn read(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
             None => settings.remove(*name),
         };
     }
-    Config::read(|name| settings.get(name).cloned()).map_err(|error| error.to_string())
+    Config::from_variables(|name| settings.get(name).cloned()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn thresholds_have_defaults() {
         (Some("60"), Some("61"), (60, 61)),
     ] {
         let set = [("OFFLINE_AFTER_SECONDS", offline_after), ("HOLD_SECONDS", hold)];
-        let rules = read(&set).unwrap_or_else(|error| panic!("{error}")).rules;
+        let rules = config(&set).unwrap_or_else(|error| panic!("{error}")).rules;
         let expected = (TimeDelta::seconds(expected.0), TimeDelta::seconds(expected.1));
         assert_eq!((rules.offline_after, rules.hold), expected);
     }
@@ -74,10 +74,10 @@ fn unusable_settings_are_named() {
             "it has other characters than letters, digits and -.:/_~%",
         ),
     ] {
-        let error = read(&[(name, value)]).err();
+        let error = config(&[(name, value)]).err();
         assert_eq!(error, Some(format!("{name}: {reason}")), "{value:?}");
     }
-    assert!(read(&[("ALERT_TOPIC_ARN", None)]).is_ok());
+    assert!(config(&[("ALERT_TOPIC_ARN", None)]).is_ok());
 }
 
 // C10 C12
@@ -85,7 +85,7 @@ fn unusable_settings_are_named() {
 fn what_is_optional_is_off_unless_it_is_set() {
     let off = [("DIGEST_AT", Some("none")), ("PING_URL", Some("none")), ("METRICS_TABLE", None)];
     for changed in [&[][..], &off] {
-        let config = read(changed).unwrap_or_else(|error| panic!("{error}"));
+        let config = config(changed).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!((config.digest, config.events), (None, None));
         assert!(config.ping.is_none());
     }
@@ -95,7 +95,7 @@ fn what_is_optional_is_off_unless_it_is_set() {
         ("METRICS_TABLE", Some("metrics")),
         ("METRICS_RETENTION_DAYS", Some("7")),
     ];
-    let config = read(&set).unwrap_or_else(|error| panic!("{error}"));
+    let config = config(&set).unwrap_or_else(|error| panic!("{error}"));
     assert!(config.digest.is_some_and(|digest| digest.is_always));
     let events = EventsConfig { table: "metrics".to_owned(), retention: TimeDelta::days(7) };
     assert_eq!(config.events, Some(events));
@@ -131,7 +131,7 @@ async fn the_watchdogs_own_item_holds_the_rules_that_it_applies() {
         let scan = watchdog.tables.client.scan();
         let scan = tables::server::scan(scan.table_name(&watchdog.tables.servers));
         let found = scan.send().await.unwrap().items()[0].clone();
-        let rules = Memory::read(&found).unwrap().rules.unwrap();
+        let rules = Memory::from_item(&found).unwrap().rules.unwrap();
         let seconds = |text: &str| TimeDelta::seconds(text.parse().unwrap());
         assert_eq!(rules.offline_after, seconds(offline_after), "{set:?}");
         assert_eq!(rules.hold, seconds(hold), "{set:?}");

@@ -9,7 +9,7 @@ mod config;
 mod digest;
 mod events;
 mod faults;
-mod mass_silence;
+mod mass_absence;
 mod model;
 mod problems;
 mod process;

@@ -322,7 +322,7 @@ async fn only_fresh_readings_of_servers_that_are_there_are_judged() {
     assert_eq!(servers, ["fresh-enough"]);
 }
 
-// C9.3: silence is not recovery.
+// C9.3: an absence is no recovery.
 #[tokio::test]
 async fn a_problem_stays_while_the_server_is_away() {
     let watchdog = TestWatchdog::start().await;
@@ -381,7 +381,7 @@ async fn a_pending_entry_is_published_as_what_it_is_by_then() {
     }
 }
 
-// C9.4 C9.7: rising entries and notes are written even if nothing can be published, and removed when they are void.
+// C9.4 C9.7: entries that have not lasted and notes are written even if nothing can be published, and removed when they are void.
 #[tokio::test]
 async fn what_has_not_lasted_yet_is_noted_without_a_word() {
     let watchdog = TestWatchdog::start_with(&[("LIMITS", "load_5m=8/10m")]).await;

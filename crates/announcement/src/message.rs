@@ -1,12 +1,12 @@
 //! A message, as it is written and read.
 
-use crate::entry::{Entry, Kind, Tone};
+use crate::kind::{Announcement, Kind, Tone};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use tables::ServerId;
 
-/// A message. Each kind of entry is a list of its JSON. Versions may differ: what it does not know is ignored, and what
+/// A message. Each kind of announcement is a list of its JSON. Versions may differ: what it does not know is ignored, and what
 /// is absent is empty.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Wire")]
@@ -14,8 +14,8 @@ pub struct Message {
     pub occasion: Occasion,
     /// That of the sweep, in `last_seen`'s format.
     pub time: Option<String>,
-    pub entries: Vec<Entry>,
-    /// How many entries did not fit.
+    pub announcements: Vec<Announcement>,
+    /// How many announcements did not fit.
     pub omitted: usize,
 }
 
@@ -26,7 +26,7 @@ pub enum Occasion {
     Change,
     /// It says what is still wrong, and perhaps how the fleet is.
     Digest(Option<Fleet>),
-    /// It is only a test, with this text and no entries.
+    /// It is only a test, with this text and no announcements.
     Test(String),
 }
 
@@ -68,13 +68,15 @@ impl Message {
     /// A test with this text.
     #[must_use]
     pub const fn test(text: String) -> Self {
-        Self { occasion: Occasion::Test(text), time: None, entries: Vec::new(), omitted: 0 }
+        Self { occasion: Occasion::Test(text), time: None, announcements: Vec::new(), omitted: 0 }
     }
 
-    /// What it is about, with the numbers of entries.
+    /// What it is about, with the numbers of announcements.
     #[must_use]
     pub fn counts(&self) -> Vec<(Kind, usize)> {
-        let count = |kind: &Kind| self.entries.iter().filter(|entry| entry.kind() == *kind).count();
+        let count = |kind: &Kind| {
+            self.announcements.iter().filter(|announcement| announcement.kind() == *kind).count()
+        };
         let counts = Kind::ALL.iter().map(|kind| (*kind, count(kind)));
         counts.filter(|(_, count)| *count > 0).collect()
     }
@@ -87,16 +89,16 @@ impl Message {
         let counts = counts.join(", ");
         match &self.occasion {
             Occasion::Change => counts,
-            Occasion::Digest(Some(fleet)) if self.entries.is_empty() => fleet.summary.clone(),
+            Occasion::Digest(Some(fleet)) if self.announcements.is_empty() => fleet.summary.clone(),
             Occasion::Digest(_) => format!("Still wrong: {counts}"),
             Occasion::Test(_) => "Test".to_owned(),
         }
     }
 
-    /// Bad if any entry is.
+    /// Bad if any announcement is.
     #[must_use]
     pub fn tone(&self) -> Tone {
-        let tones = self.entries.iter().map(|entry| entry.kind().tone());
+        let tones = self.announcements.iter().map(|announcement| announcement.kind().tone());
         let without_entries = match &self.occasion {
             Occasion::Digest(Some(fleet)) if fleet.servers == fleet.well => Tone::Good,
             _ => Tone::Neutral,
@@ -108,7 +110,7 @@ impl Message {
     #[must_use]
     pub fn address(&self, page_url: &str) -> String {
         let root = page_url.trim_end_matches('/');
-        let mut ids = self.entries.iter().map(Entry::server_id);
+        let mut ids = self.announcements.iter().map(Announcement::server_id);
         let first = ids.next().and_then(|id| id.parse::<ServerId>().ok());
         let only = first.filter(|id| self.omitted == 0 && ids.all(|other| other == id.as_str()));
         match only {
@@ -123,7 +125,7 @@ impl Message {
             Occasion::Digest(fleet) => fleet.as_ref(),
             Occasion::Change | Occasion::Test(_) => None,
         };
-        let summary = fleet.filter(|_| !self.entries.is_empty());
+        let summary = fleet.filter(|_| !self.announcements.is_empty());
         let summary = summary.map(|fleet| fleet.summary.as_str());
         let remarks = fleet.into_iter().flat_map(|fleet| &fleet.remarks);
         summary.into_iter().chain(remarks.map(String::as_str))
@@ -148,7 +150,8 @@ impl Serialize for Message {
         map.serialize_entry("time", &self.time)?;
         for kind in Kind::ALL {
             if !is_digest || kind.tone() == Tone::Bad {
-                let list = self.entries.iter().filter(|entry| entry.kind() == *kind);
+                let list =
+                    self.announcements.iter().filter(|announcement| announcement.kind() == *kind);
                 map.serialize_entry(kind.key(), &list.collect::<Vec<_>>())?;
             }
         }
@@ -164,12 +167,12 @@ impl TryFrom<Wire> for Message {
         if let Some(text) = wire.test {
             return Ok(Self::test(text));
         }
-        let mut entries = Vec::new();
+        let mut announcements = Vec::new();
         let mut is_ours = false;
         for kind in Kind::ALL {
             if let Some(list) = wire.lists.remove(kind.key()) {
                 is_ours = true;
-                entries.extend(kind.read(list)?);
+                announcements.extend(kind.parse_list(list)?);
             }
         }
         if !is_ours {
@@ -178,7 +181,7 @@ impl TryFrom<Wire> for Message {
         Ok(Self {
             occasion: if wire.digest { Occasion::Digest(wire.fleet) } else { Occasion::Change },
             time: wire.time,
-            entries,
+            announcements,
             omitted: wire.omitted,
         })
     }

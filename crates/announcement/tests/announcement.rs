@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 use announcement::{
-    Absence, Entry, Fleet, Kind, Message, Occasion, Part, Problem, Return, Solved, Tone,
+    Absence, Announcement, Fleet, Kind, Message, Occasion, Part, Problem, Return, Solved, Tone,
 };
 use serde_json::{Value, json};
 
 const SINCE: &str = "2026-01-18T10:00:00.000000Z";
 
-/// An entry of each kind, as a program reads it, and in words.
-fn examples() -> [(Entry, Value, &'static str); 4] {
+/// An announcement of each kind, as a program reads it, and in words.
+fn examples() -> [(Announcement, Value, &'static str); 4] {
     let problem = Problem {
         server_id: "db-1".to_owned(),
         hostname: Some("db".to_owned()),
@@ -29,7 +29,7 @@ fn examples() -> [(Entry, Value, &'static str); 4] {
     of_solved["end"] = json!("gone");
     [
         (
-            Entry::Offline(Absence {
+            Announcement::Offline(Absence {
                 server_id: "web-1".to_owned(),
                 hostname: None,
                 last_seen: Some(SINCE.to_owned()),
@@ -38,7 +38,7 @@ fn examples() -> [(Entry, Value, &'static str); 4] {
             "web-1 is offline: silent since 2026-01-18 10:00:00 UTC, away for at most 3 min 1 s",
         ),
         (
-            Entry::Back(Return {
+            Announcement::Back(Return {
                 server_id: "web-1".to_owned(),
                 hostname: None,
                 offline_since: Some(SINCE.to_owned()),
@@ -52,12 +52,12 @@ fn examples() -> [(Entry, Value, &'static str); 4] {
             "web-1 is back: was silent since 2026-01-18 10:00:00 UTC, away for at most 1 h 5 min",
         ),
         (
-            Entry::Problem(problem),
+            Announcement::Problem(problem),
             of_problem,
             "db-1 (db): disk /data 93.1 %, limit 90 %, since 2026-01-18 10:00:00 UTC",
         ),
         (
-            Entry::Solved(solved),
+            Announcement::Solved(solved),
             of_solved,
             "db-1 (db): disk /data is no longer reported; it began 2026-01-18 10:00:00 UTC",
         ),
@@ -68,14 +68,14 @@ fn message(occasion: Occasion) -> Message {
     Message {
         occasion,
         time: Some(SINCE.to_owned()),
-        entries: examples().map(|(entry, ..)| entry).to_vec(),
+        announcements: examples().map(|(announcement, ..)| announcement).to_vec(),
         omitted: 2,
     }
 }
 
 #[test]
 fn every_kind_has_an_example_and_its_list_in_the_contract() {
-    let examples = examples().map(|(entry, ..)| entry.kind());
+    let examples = examples().map(|(announcement, ..)| announcement.kind());
     assert_eq!(examples[..], *Kind::ALL);
     let contract = include_str!("../../../docs/contract.md");
     let (_, clause) = contract.split_once("`default` is JSON:").unwrap();
@@ -90,8 +90,8 @@ fn every_kind_has_an_example_and_its_list_in_the_contract() {
 #[test]
 fn a_message_is_read_as_it_was_written() {
     let written = json!(message(Occasion::Change));
-    for (entry, json, _) in examples() {
-        assert_eq!(written[entry.kind().key()], json!([json]));
+    for (announcement, json, _) in examples() {
+        assert_eq!(written[announcement.kind().key()], json!([json]));
     }
     assert_eq!((&written["omitted"], &written["time"]), (&json!(2), &json!(SINCE)));
     assert_eq!(written.as_object().unwrap().len(), Kind::ALL.len() + 2);
@@ -121,12 +121,13 @@ fn a_digest_may_say_how_the_fleet_is() {
         summary: "9 of 11 are well, 2 silenced".to_owned(),
         remarks: vec!["reboot required: web-1".to_owned()],
     };
-    let digest = |entries| Message { entries, ..message(Occasion::Digest(Some(fleet.clone()))) };
+    let digest =
+        |announcements| Message { announcements, ..message(Occasion::Digest(Some(fleet.clone()))) };
     let read: Message = serde_json::from_value(json!(digest(Vec::new()))).unwrap();
     assert_eq!(read, digest(Vec::new()));
     assert_eq!((read.title(), read.tone()), (fleet.summary.clone(), Tone::Neutral));
     assert_eq!(read.fleet().collect::<Vec<_>>(), ["reboot required: web-1"]);
-    let wrong = digest(message(Occasion::Change).entries);
+    let wrong = digest(message(Occasion::Change).announcements);
     let lines = ["9 of 11 are well, 2 silenced", "reboot required: web-1"];
     assert_eq!(wrong.fleet().collect::<Vec<_>>(), lines);
 }
@@ -135,7 +136,7 @@ fn a_digest_may_say_how_the_fleet_is() {
 #[test]
 fn a_name_that_could_be_a_link_is_a_part_of_its_own() {
     let problem = |name: &str| {
-        Entry::Problem(Problem {
+        Announcement::Problem(Problem {
             server_id: "web-1".to_owned(),
             kind: "service".to_owned(),
             name: name.to_owned(),
@@ -143,8 +144,8 @@ fn a_name_that_could_be_a_link_is_a_part_of_its_own() {
             ..Problem::default()
         })
     };
-    let names = |entry: Entry| {
-        let parts = entry.say(None).rest;
+    let names = |announcement: Announcement| {
+        let parts = announcement.say(None).rest;
         parts.into_iter().filter(|part| matches!(part, Part::Name(_))).collect::<Vec<_>>()
     };
     assert_eq!(names(problem("nginx")), []);
@@ -176,7 +177,7 @@ fn a_message_of_another_version_can_be_read() {
         ],
     });
     let read: Message = serde_json::from_value(message).unwrap();
-    let said: Vec<_> = read.entries.iter().map(say).collect();
+    let said: Vec<_> = read.announcements.iter().map(say).collect();
     assert_eq!(
         said,
         [
@@ -199,16 +200,16 @@ fn a_message_of_another_version_can_be_read() {
     }
 }
 
-fn say(entry: &Entry) -> String {
+fn say(announcement: &Announcement) -> String {
     let now = "2026-01-18T10:03:01Z".parse().unwrap();
-    let sentence = entry.say(Some(now));
-    let rest: String = sentence.rest.iter().map(Part::text).collect();
-    sentence.name + &rest
+    let wording = announcement.say(Some(now));
+    let rest: String = wording.rest.iter().map(Part::text).collect();
+    wording.name + &rest
 }
 
 #[test]
 fn each_kind_is_said_in_a_sentence() {
-    for (entry, _, expected) in examples() {
-        assert_eq!(say(&entry), expected);
+    for (announcement, _, expected) in examples() {
+        assert_eq!(say(&announcement), expected);
     }
 }

@@ -44,7 +44,7 @@ pub enum Fault {
     /// The connection is reset after half of the request's body has been read.
     ResetMidRequest,
     /// The request is read and never answered.
-    Silence,
+    NoResponse,
     /// Something other than DynamoDB responds: status, content type, body.
     Answer(u16, &'static str, &'static str),
     /// The proxy rejects the request as DynamoDB does: status, code.
@@ -287,7 +287,7 @@ impl Shared {
                 None if head.is_clock_skewed(now) => {
                     Response::rejection(400, "InvalidSignatureException")
                 }
-                Some(Fault::Silence) => {
+                Some(Fault::NoResponse) => {
                     swallow(&mut peer).await;
                     return Ok(None);
                 }
@@ -385,13 +385,13 @@ impl Head {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
             if let Some(end) = bytes[..seen].windows(4).position(|end| end == b"\r\n\r\n") {
-                return Ok(Self::read(&bytes[..end + 4]));
+                return Ok(Self::parse(&bytes[..end + 4]));
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
-    fn read(bytes: &[u8]) -> Self {
+    fn parse(bytes: &[u8]) -> Self {
         let head = String::from_utf8_lossy(bytes);
         Self {
             length: bytes.len(),

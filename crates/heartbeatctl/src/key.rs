@@ -71,7 +71,7 @@ impl KeysTable {
         let mut keys = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(explain_in(&self.name))?;
-            keys.push(Listed(StoredKey::read(&item)));
+            keys.push(Listed(StoredKey::from_item(&item)));
         }
         keys.sort_by(|left, right| {
             (&left.server_id, &left.created_at).cmp(&(&right.server_id, &right.created_at))

@@ -80,10 +80,10 @@ impl Machine {
     pub async fn look(connection: &Connection) -> anyhow::Result<Self> {
         let script = format!("{COMMON}\n{LOOK}");
         let said = connection.run(SHELL, script.as_bytes()).await?.output()?;
-        Self::read(&said)
+        Self::parse(&said)
     }
 
-    fn read(said: &str) -> anyhow::Result<Self> {
+    fn parse(said: &str) -> anyhow::Result<Self> {
         let said: HashMap<&str, &str> =
             said.lines().filter_map(|line| line.split_once(' ')).collect();
         let value = |name| said.get(name).map_or("", |value| value.trim());
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_does_not_work_is_said() {
-        let machine = Machine::read(DEBIAN).expect("a machine");
+        let machine = Machine::parse(DEBIAN).expect("a machine");
         assert_eq!(
             (machine.hostname.as_str(), machine.processor),
             ("web-1", Ok(Processor::X86_64))
@@ -269,14 +269,14 @@ mod tests {
             ("has_systemd yes", "", "no systemd"),
             ("is_root yes", "", "no sudo"),
         ] {
-            let machine = Machine::read(&DEBIAN.replace(line, other));
+            let machine = Machine::parse(&DEBIAN.replace(line, other));
             let said = machine.err().map(|error| error.to_string()).unwrap_or_default();
             assert!(said.contains(reason), "{other}: {said}");
         }
         for other in ["ldd (Debian GLIBC 2.36-9+deb12u1) 2.36", "ldd (GNU libc) 2.17"] {
-            assert!(Machine::read(&DEBIAN.replace("glibc 2.36", other)).is_ok(), "{other}");
+            assert!(Machine::parse(&DEBIAN.replace("glibc 2.36", other)).is_ok(), "{other}");
         }
-        let hidden = Machine::read(&format!("{DEBIAN}has_agent yes\n")).expect("a machine");
+        let hidden = Machine::parse(&format!("{DEBIAN}has_agent yes\n")).expect("a machine");
         assert_eq!(hidden.agent, Agent::WithHiddenId);
     }
 

@@ -30,7 +30,7 @@ impl Servers {
             .send()
             .await
             .map_err(explain_in(&self.table))?;
-        Ok(found.item.as_ref().and_then(server::Server::read))
+        Ok(found.item.as_ref().and_then(server::Server::from_item))
     }
 
     /// Reads every server.
@@ -40,7 +40,7 @@ impl Servers {
         let mut servers = Vec::new();
         while let Some(item) = items.next().await {
             let item = item.map_err(explain_in(&self.table))?;
-            servers.extend(server::Server::read(&item));
+            servers.extend(server::Server::from_item(&item));
         }
         Ok(servers)
     }
@@ -57,9 +57,9 @@ impl Servers {
     }
 
     /// Deletes a server that was not heard since it was read; returns whether it did.
-    pub async fn forget_silent(&self, server: &server::Server) -> anyhow::Result<bool> {
+    pub async fn forget_unheard(&self, server: &server::Server) -> anyhow::Result<bool> {
         let delete = self.client.delete_item().table_name(&self.table);
-        match server::forget_silent(delete, server).send().await {
+        match server::forget_unheard(delete, server).send().await {
             Ok(_) => Ok(true),
             Err(error) => match error.as_service_error() {
                 Some(NotDeleted(_)) => Ok(false),
@@ -85,7 +85,7 @@ impl<'a> ServerItem<'a> {
     }
 
     /// Reads it.
-    pub async fn read(&self) -> anyhow::Result<server::Server> {
+    pub async fn fetch(&self) -> anyhow::Result<server::Server> {
         let found = self.servers.find(self.id).await?;
         found.ok_or_else(|| missing(self.id))
     }
@@ -95,7 +95,7 @@ impl<'a> ServerItem<'a> {
         let get = self.servers.client.get_item().table_name(&self.servers.table);
         let found =
             server::Memory::find(get).send().await.map_err(explain_in(&self.servers.table))?;
-        let memory = found.item.as_ref().and_then(server::Memory::read);
+        let memory = found.item.as_ref().and_then(server::Memory::from_item);
         Ok(memory.and_then(|memory| memory.rules))
     }
 

@@ -2,16 +2,16 @@
 
 use crate::explain::explain_in;
 use crate::tables::Tables;
-use announcement::{Entry, Message, Part};
+use announcement::{Announcement, Message, Part};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tables::event::Event;
 
-/// An entry of an announcement.
+/// An announcement of an announcement.
 pub struct Announced {
     /// The time of the sweep.
     pub at: DateTime<Utc>,
-    pub entry: Entry,
+    pub announcement: Announcement,
 }
 
 /// What was found, newest first.
@@ -22,11 +22,11 @@ pub struct Events {
 }
 
 impl Events {
-    /// Reads what was announced in a period, about one server or all, at most so many entries.
+    /// Reads what was announced in a period, about one server or all, at most so many announcements.
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub async fn read(
+    pub async fn query(
         tables: &Tables,
         period: [DateTime<Utc>; 2],
         server: Option<&str>,
@@ -41,18 +41,18 @@ impl Events {
         {
             let page = page.map_err(explain_in(&tables.metrics))?;
             let now = tables.clock.now();
-            let events = page.items().iter().filter_map(|item| Event::read(item, now));
-            newest.extend(events.flat_map(|event| entries(&event, server)));
+            let events = page.items().iter().filter_map(|item| Event::from_item(item, now));
+            newest.extend(events.flat_map(|event| announcements(&event, server)));
         }
         let is_cut = newest.len() > max;
         newest.truncate(max);
         Ok(Self { newest, is_cut })
     }
 
-    /// The entries for programs.
+    /// The announcements for programs.
     pub fn json(&self) -> String {
-        let entries = self.newest.iter().map(Announced::json);
-        Value::Array(entries.collect()).to_string()
+        let announcements = self.newest.iter().map(Announced::json);
+        Value::Array(announcements.collect()).to_string()
     }
 }
 
@@ -63,31 +63,32 @@ pub fn message(event: &Event, server: Option<&str>) -> Option<Message> {
     let mut message: Message = serde_json::from_str(&event.said).ok()?;
     let time = || tables::time::format(event.recorded_at);
     message.time.get_or_insert_with(time);
-    let is_about = |entry: &Entry| server.is_none_or(|id| entry.server_id() == id);
-    message.entries.retain(is_about);
-    (!message.entries.is_empty()).then_some(message)
+    let is_about =
+        |announcement: &Announcement| server.is_none_or(|id| announcement.server_id() == id);
+    message.announcements.retain(is_about);
+    (!message.announcements.is_empty()).then_some(message)
 }
 
-fn entries(event: &Event, server: Option<&str>) -> Vec<Announced> {
+fn announcements(event: &Event, server: Option<&str>) -> Vec<Announced> {
     let at = event.recorded_at;
     let message = message(event, server);
-    let entries = message.into_iter().flat_map(|message| message.entries);
-    entries.map(|entry| Announced { at, entry }).collect()
+    let announcements = message.into_iter().flat_map(|message| message.announcements);
+    announcements.map(|announcement| Announced { at, announcement }).collect()
 }
 
 impl Announced {
     /// What follows the server's id in words.
     pub fn words(&self) -> String {
-        let sentence = self.entry.say(Some(self.at));
-        sentence.rest.iter().map(Part::text).collect()
+        let wording = self.announcement.say(Some(self.at));
+        wording.rest.iter().map(Part::text).collect()
     }
 
     fn json(&self) -> Value {
         json!({
             "time": tables::time::format(self.at),
-            "server_id": self.entry.server_id(),
-            "kind": self.entry.kind().key(),
-            "words": format!("{}{}", self.entry.server_id(), self.words()),
+            "server_id": self.announcement.server_id(),
+            "kind": self.announcement.kind().key(),
+            "words": format!("{}{}", self.announcement.server_id(), self.words()),
         })
     }
 }

@@ -37,7 +37,7 @@ impl Fleet {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub async fn read(tables: &Tables, progress: impl Fn()) -> anyhow::Result<Self> {
+    pub async fn scan(tables: &Tables, progress: impl Fn()) -> anyhow::Result<Self> {
         let Tables { client, servers, clock, .. } = tables;
         let started = Instant::now();
         let request = client.scan().table_name(servers);
@@ -47,8 +47,8 @@ impl Fleet {
             let page = page.map_err(explain_in(servers))?;
             progress();
             for item in page.items() {
-                watchdog = watchdog.or_else(|| Memory::read(item));
-                stored.extend(StoredServer::read(item));
+                watchdog = watchdog.or_else(|| Memory::from_item(item));
+                stored.extend(StoredServer::from_item(item));
             }
         }
         // What the first page holds is as old as the scan.

@@ -86,7 +86,7 @@ impl Source {
     ) -> anyhow::Result<Found<Recorded>> {
         let rows = Mutex::new(Vec::new());
         let add = |row| lock(&rows).push(row);
-        let ahead = self.read(request, progress, &add).await?;
+        let ahead = self.query(request, progress, &add).await?;
         let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
         // Stable, and nearly sorted.
         rows.sort_by_key(|row| row.timestamp);
@@ -105,13 +105,13 @@ impl Source {
     ) -> anyhow::Result<Found<Bucket>> {
         let buckets = Mutex::new(Buckets::new(&request.metrics, every));
         let add = |row| lock(&buckets).add(&row);
-        let ahead = self.read(request, progress, &add).await?;
+        let ahead = self.query(request, progress, &add).await?;
         let buckets = buckets.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Found { found: buckets.finish(), ahead })
     }
 
     /// Hands out the rows of a period, in any order, and returns how many lie in the future.
-    async fn read(
+    async fn query(
         &self,
         request: &Request,
         progress: &(impl Fn(usize) + Sync),
@@ -155,7 +155,7 @@ impl Source {
         while let Some(page) = pages.next().await {
             let page = page.map_err(explain_in(&self.table))?;
             progress(page.items().len());
-            page.items().iter().filter_map(|item| Row::read(item, now)).for_each(add);
+            page.items().iter().filter_map(|item| Row::from_item(item, now)).for_each(add);
         }
         Ok(())
     }

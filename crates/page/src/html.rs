@@ -175,8 +175,8 @@ fn happened(events: &anyhow::Result<Events>, root: Root) -> Markup {
             Ok(events) => {
                 ul.events aria-labelledby="happened" {
                     @for said in &events.newest {
-                        @let id = said.entry.server_id();
-                        li.(said.entry.kind().key()) {
+                        @let id = said.announcement.server_id();
+                        li.(said.announcement.kind().key()) {
                             time datetime=(said.at.to_rfc3339()) { (time::to_the_minute(said.at)) } " "
                             a href=(root.to(&format!("servers/{id}"))) { (id) } (said.words())
                         }

@@ -178,7 +178,7 @@ impl App {
     /// What happened lately, as far as a page lists it, about one server or all.
     async fn events(&self, now: DateTime<Utc>, server: Option<&str>) -> anyhow::Result<Events> {
         let period = [now - EVENTS, now + TOLERANCE];
-        Events::read(&self.tables, period, server, html::MAX_EVENTS).await
+        Events::query(&self.tables, period, server, html::MAX_EVENTS).await
     }
 
     /// A body for programs, if it is not too large.
@@ -284,7 +284,7 @@ async fn events_json(
     let answer = async {
         let Period { since, until, .. } = query.span.period("7d", app.tables.clock.now())?;
         let server = query.server.as_deref();
-        let events = Events::read(&app.tables, [since, until], server, usize::MAX).await;
+        let events = Events::query(&app.tables, [since, until], server, usize::MAX).await;
         app.fitting("application/json", events.map_err(Failure::Aws)?.json())
     };
     answer.await.map_err(|failure: Failure| failure.json())

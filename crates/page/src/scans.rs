@@ -105,7 +105,7 @@ impl Scans {
         let progress = Arc::new(Progress(Mutex::new(Instant::now())));
         let reported = progress.clone();
         let read = async move {
-            let fleet = Fleet::read(&tables, || *lock(&reported.0) = Instant::now()).await;
+            let fleet = Fleet::scan(&tables, || *lock(&reported.0) = Instant::now()).await;
             fleet.map(Arc::new).map_err(Arc::new)
         };
         Scan { fleet: read.boxed().shared(), progress }

@@ -41,7 +41,7 @@ impl Event {
 
     /// Reads an event that [`Self::select`] found, unless it has expired.
     #[must_use]
-    pub fn read(item: &Item, now: DateTime<Utc>) -> Option<Self> {
+    pub fn from_item(item: &Item, now: DateTime<Utc>) -> Option<Self> {
         Some(Self {
             recorded_at: time::parse(&text(item, RECORDED_AT)?)?,
             said: text(item, SAID).filter(|_| !is_expired(item, now))?,

@@ -50,7 +50,7 @@ pub struct StoredKey {
 impl StoredKey {
     /// Reads an item. What cannot be read is left out, and named in `malformed`.
     #[must_use]
-    pub fn read(item: &Item) -> Self {
+    pub fn from_item(item: &Item) -> Self {
         let server_id = text(item, SERVER_ID).and_then(|id| ServerId::new(&id).ok());
         let expires_at = item.get(EXPIRES_AT).and_then(|value| {
             let seconds = value.as_n().ok()?.parse().ok()?;

@@ -265,7 +265,7 @@ mod items {
     impl Metrics {
         /// Reads the metrics among an item's attributes. What cannot be read is left out.
         #[must_use]
-        pub fn read(item: &Item) -> Self {
+        pub fn from_item(item: &Item) -> Self {
             Self::from_fn(|metric| Number::parse(item.get(metric.name)?.as_n().ok()?))
         }
 

@@ -141,36 +141,36 @@ mod items {
         pub note: Option<Note>,
     }
 
-    /// What has been said of a problem.
+    /// What has been announced of a problem. Stored, the first two are `rising` and `pending`; firing has no mark.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Stage {
         /// Nothing: it has not lasted yet.
-        Rising,
-        /// Something may have been published that is not recorded.
-        Pending,
+        NotLasted,
+        /// Something is being published, and may have been: it is not recorded.
+        Publishing,
         /// That it began.
-        Said,
+        Firing,
     }
 
-    /// Why a problem may end.
+    /// Why a problem may end. Stored as `better_since` and `gone_since`.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub enum Note {
         /// The readings since this one say that it is over.
-        Better(DateTime<Utc>),
+        Resolving(DateTime<Utc>),
         /// The readings since this one say nothing of it.
-        Gone(DateTime<Utc>),
+        NoData(DateTime<Utc>),
     }
 
     impl Problems {
         /// Reads the attribute, and whether all of it could be read. The rest is left out.
         #[must_use]
-        pub fn read(stored: Option<&AttributeValue>) -> (Self, bool) {
+        pub fn from_attribute(stored: Option<&AttributeValue>) -> (Self, bool) {
             let Some(attribute) = stored else {
                 return (Self::default(), true);
             };
             let entry = |(key, entry): (&String, &AttributeValue)| {
                 let key = Key::parse(key)?;
-                let problem = Problem::read(&key, entry.as_m().ok()?)?;
+                let problem = Problem::from_entry(&key, entry.as_m().ok()?)?;
                 Some((key, problem))
             };
             let map = attribute.as_m();
@@ -218,12 +218,12 @@ mod items {
         /// The entries of which something is out, or may be.
         pub fn announced(&self) -> impl Iterator<Item = &(Key, Problem)> {
             let entries = self.entries.iter();
-            entries.filter(|(_, problem)| problem.stage != Stage::Rising)
+            entries.filter(|(_, problem)| problem.stage != Stage::NotLasted)
         }
     }
 
     impl Problem {
-        fn read(key: &Key, entry: &Item) -> Option<Self> {
+        fn from_entry(key: &Key, entry: &Item) -> Option<Self> {
             let time = |name| time::parse(&text(entry, name)?);
             let limit = match key {
                 Key::Metric(_) | Key::Disk(_) => {
@@ -232,16 +232,16 @@ mod items {
                 Key::Service(_) | Key::Duplicate => None,
             };
             let (is_pending, is_rising) = (entry.contains_key(PENDING), entry.contains_key(RISING));
-            let gone = time(GONE_SINCE).map(Note::Gone);
+            let gone = time(GONE_SINCE).map(Note::NoData);
             Some(Self {
                 since: time(SINCE)?,
                 limit,
                 stage: match (is_pending, is_rising) {
-                    (true, _) => Stage::Pending,
-                    (false, true) => Stage::Rising,
-                    (false, false) => Stage::Said,
+                    (true, _) => Stage::Publishing,
+                    (false, true) => Stage::NotLasted,
+                    (false, false) => Stage::Firing,
                 },
-                note: gone.or_else(|| time(BETTER_SINCE).map(Note::Better)),
+                note: gone.or_else(|| time(BETTER_SINCE).map(Note::Resolving)),
             })
         }
 
@@ -249,13 +249,13 @@ mod items {
             let time = |at| S(time::format(at));
             let limit = self.limit.map(|limit| N(Number::Float(limit).to_string()));
             let stage = match self.stage {
-                Stage::Rising => Some(RISING),
-                Stage::Pending => Some(PENDING),
-                Stage::Said => None,
+                Stage::NotLasted => Some(RISING),
+                Stage::Publishing => Some(PENDING),
+                Stage::Firing => None,
             };
             let note = self.note.map(|note| match note {
-                Note::Better(since) => (BETTER_SINCE, time(since)),
-                Note::Gone(since) => (GONE_SINCE, time(since)),
+                Note::Resolving(since) => (BETTER_SINCE, time(since)),
+                Note::NoData(since) => (GONE_SINCE, time(since)),
             });
             let members = [
                 Some((SINCE, time(self.since))),
@@ -327,7 +327,7 @@ mod tests {
                 ),
                 ("duplicate", map([("since", time())])),
             ]);
-            let (problems, is_complete) = Problems::read(Some(&attribute));
+            let (problems, is_complete) = Problems::from_attribute(Some(&attribute));
             assert!(is_complete);
             let keys: Vec<_> = problems.entries.iter().map(|(key, _)| key.to_string()).collect();
             assert_eq!(keys, ["cpu_percent", "disk_percent:/data", "service:nginx", "duplicate"]);
@@ -347,11 +347,11 @@ mod tests {
                 ("service:sshd", S("failed".to_owned())),
                 ("service:cron", map([("since", time())])),
             ]);
-            let (problems, is_complete) = Problems::read(Some(&attribute));
+            let (problems, is_complete) = Problems::from_attribute(Some(&attribute));
             assert!(!is_complete);
             assert_eq!(problems.entries.len(), 1);
             assert_eq!(problems.stored(), Some(&attribute));
-            let (problems, is_complete) = Problems::read(Some(&S("?".to_owned())));
+            let (problems, is_complete) = Problems::from_attribute(Some(&S("?".to_owned())));
             assert!(!is_complete && problems.entries.is_empty() && problems.stored().is_some());
         }
     }

@@ -83,14 +83,14 @@ impl Row {
 
     /// Reads a row that [`Self::select`] found, unless it has expired. DynamoDB deletes it within days after that.
     #[must_use]
-    pub fn read(item: &Item, now: DateTime<Utc>) -> Option<Recorded> {
+    pub fn from_item(item: &Item, now: DateTime<Utc>) -> Option<Recorded> {
         if is_expired(item, now) {
             return None;
         }
         Some(Recorded {
             timestamp: Self::recorded_at(item)?,
             received_at: text(item, RECEIVED_AT).and_then(|text| time::parse(&text)),
-            metrics: Metrics::read(item),
+            metrics: Metrics::from_item(item),
         })
     }
 

@@ -1,7 +1,7 @@
 //! The servers table: one item for each server.
 //!
 //! Heartbeats, the watchdog and operators write to the same item, each its own attributes, and every write has a
-//! condition. [`Server::read`] is lenient: an attribute that cannot be read never loses the others. The watchdog keeps its
+//! condition. [`Server::from_item`] is lenient: an attribute that cannot be read never loses the others. The watchdog keeps its
 //! own item in the same table, under an id that no server can have.
 
 mod attribute;
@@ -17,7 +17,7 @@ pub(crate) use attribute::{Restored, restored};
 pub use heartbeat::{Upsert, is_registration, is_unnoted_return, note_duplicate};
 pub use item::{MAX_OFFLINE_AFTER, Os, Reading, Server};
 pub use memory::{Gap, Memory, Rules};
-pub use operator::{expect, find, forget, forget_silent, limit, silence};
+pub use operator::{expect, find, forget, forget_unheard, limit, silence};
 
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
 use item::PENDING;

@@ -27,7 +27,7 @@ pub struct Stored {
 
 impl Stored {
     #[must_use]
-    pub fn read(text: String) -> Option<Self> {
+    pub fn parse(text: String) -> Option<Self> {
         parse(&text).map(|time| Self { text, time })
     }
 }

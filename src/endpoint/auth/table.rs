@@ -69,7 +69,7 @@ impl TableKeys {
         let get = self.client.get_item().table_name(&self.name);
         let found = StoredKey::find(get, hex::encode(digest)).send().await;
         let item = found.map_err(Fault::of)?.item.ok_or(AuthError::Unknown)?;
-        let key = StoredKey::read(&item);
+        let key = StoredKey::from_item(&item);
         match key.malformed.first() {
             Some(attribute) => Err(AuthError::Malformed(attribute)),
             None => {

@@ -1,7 +1,7 @@
 //! `filesystems`: the fullest ones are kept.
 
 use super::json::Json;
-use super::lenient::{Form, name, number, shorten};
+use super::lenient::{LenientField, name, number, shorten};
 use serde_json::json;
 use tables::Disk;
 use tables::metric::Rule;
@@ -12,8 +12,8 @@ const MAX: usize = 3;
 /// How many characters of a mount point it holds.
 const MAX_MOUNT: usize = 64;
 
-impl Form for Vec<Disk> {
-    fn read(list: Json<'_>) -> Option<Self> {
+impl LenientField for Vec<Disk> {
+    fn from_json(list: Json<'_>) -> Option<Self> {
         let mut fullest: Self = Vec::with_capacity(MAX + 1);
         let is_list = list.for_each(|entry| {
             let Some(disk) = disk(entry) else { return };

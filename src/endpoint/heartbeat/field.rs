@@ -12,7 +12,7 @@ pub trait Field: Sized {
     const REQUIRED: bool = true;
 
     /// Reads a value that was sent, or reports what is wrong with it.
-    fn read(json: Json<'_>, report: &mut Report) -> Option<Self>;
+    fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self>;
 
     /// Returns the value of a field that was not sent, or reports that it is missing.
     fn absent(report: &mut Report) -> Option<Self> {
@@ -26,8 +26,8 @@ pub trait Field: Sized {
 impl<T: Field> Field for Option<T> {
     const REQUIRED: bool = false;
 
-    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
-        if json.is_null() { Some(None) } else { T::read(json, report).map(Some) }
+    fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
+        if json.is_null() { Some(None) } else { T::from_json(json, report).map(Some) }
     }
 
     fn absent(_: &mut Report) -> Option<Self> {
@@ -331,7 +331,7 @@ macro_rules! object {
                 $(
                     let $member = report.member(stringify!($member), |report| {
                         match members.get(stringify!($member)) {
-                            Some(json) => $crate::endpoint::heartbeat::Field::read(json, report),
+                            Some(json) => $crate::endpoint::heartbeat::Field::from_json(json, report),
                             None => $crate::endpoint::heartbeat::Field::absent(report),
                         }
                     });
@@ -341,7 +341,7 @@ macro_rules! object {
         }
 
         impl $crate::endpoint::heartbeat::Field for $name {
-            fn read(
+            fn from_json(
                 json: $crate::endpoint::heartbeat::json::Json<'_>,
                 report: &mut $crate::endpoint::heartbeat::field::Report,
             ) -> Option<Self> {

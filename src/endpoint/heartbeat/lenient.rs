@@ -13,19 +13,19 @@ use tables::metric::Rule;
 pub struct Lenient<T>(pub Option<T>);
 
 /// What a lenient field may hold.
-pub trait Form: Sized {
+pub trait LenientField: Sized {
     /// Reads a value; `None` if it does not have this form.
-    fn read(json: Json<'_>) -> Option<Self>;
+    fn from_json(json: Json<'_>) -> Option<Self>;
 
     /// The JSON Schema of the form.
     fn schema() -> serde_json::Value;
 }
 
-impl<T: Form> Field for Lenient<T> {
+impl<T: LenientField> Field for Lenient<T> {
     const REQUIRED: bool = false;
 
-    fn read(json: Json<'_>, _: &mut Report) -> Option<Self> {
-        Some(Self(T::read(json)))
+    fn from_json(json: Json<'_>, _: &mut Report) -> Option<Self> {
+        Some(Self(T::from_json(json)))
     }
 
     fn absent(_: &mut Report) -> Option<Self> {
@@ -37,8 +37,8 @@ impl<T: Form> Field for Lenient<T> {
     }
 }
 
-impl<const MIN: usize, const MAX: usize> Form for Text<MIN, MAX> {
-    fn read(json: Json<'_>) -> Option<Self> {
+impl<const MIN: usize, const MAX: usize> LenientField for Text<MIN, MAX> {
+    fn from_json(json: Json<'_>) -> Option<Self> {
         match json.value() {
             Ok(Value::String(text)) => Self::new(&text).ok(),
             _ => None,
@@ -54,7 +54,7 @@ impl<const MIN: usize, const MAX: usize> Form for Text<MIN, MAX> {
 pub fn number(json: Json<'_>, rule: Rule) -> Option<Number> {
     let value = json.value().ok()?;
     match (rule, &value) {
-        (Rule::Flag, Value::Bool(_)) | (_, Value::Number(_)) => number::read(&value, rule).ok(),
+        (Rule::Flag, Value::Bool(_)) | (_, Value::Number(_)) => number::parse(&value, rule).ok(),
         _ => None,
     }
 }

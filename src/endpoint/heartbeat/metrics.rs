@@ -10,7 +10,7 @@ use tables::metric::{Place, Rule};
 use tables::{METRICS, Metric, Metrics, Number};
 
 impl Field for Metrics {
-    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+    fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
         let members = report.members(json, names(|place| place != Place::Body))?;
         let mut is_valid = true;
         let metrics = Self::from_fn(|metric| {
@@ -20,7 +20,7 @@ impl Field for Metrics {
                 Place::Metrics => lenient::number(sent, metric.rule),
                 Place::Seed => {
                     let read = report.member(metric.name, |report| {
-                        report.value(sent, |value| number::read(value, metric.rule))
+                        report.value(sent, |value| number::parse(value, metric.rule))
                     });
                     is_valid &= read.is_some();
                     read

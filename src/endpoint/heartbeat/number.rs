@@ -7,7 +7,7 @@ use tables::Number;
 use tables::metric::{MAX_AMOUNT, MAX_TEMPERATURE, MIN_TEMPERATURE, Rule};
 
 /// Reads a number by its rule.
-pub fn read(value: &Value<'_>, rule: Rule) -> Result<Number, Violation> {
+pub fn parse(value: &Value<'_>, rule: Rule) -> Result<Number, Violation> {
     match rule {
         Rule::Percent => float(value, 0.0..=100.0).map(Number::Float),
         Rule::Amount => float(value, 0.0..=MAX_AMOUNT).map(Number::Float),

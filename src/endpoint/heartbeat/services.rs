@@ -1,7 +1,7 @@
 //! `services`: those that do not run are kept.
 
 use super::json::{Json, Value};
-use super::lenient::{Form, name, shorten};
+use super::lenient::{LenientField, name, shorten};
 use serde_json::json;
 use tables::{Service, ServiceStatus, Services};
 
@@ -11,8 +11,8 @@ const MAX: usize = 6;
 /// How many characters of a name it holds.
 const MAX_NAME: usize = 40;
 
-impl Form for Services {
-    fn read(list: Json<'_>) -> Option<Self> {
+impl LenientField for Services {
+    fn from_json(list: Json<'_>) -> Option<Self> {
         let mut services = Self::default();
         let is_list = list.for_each(|entry| match service(entry) {
             None => services.is_cut = true,

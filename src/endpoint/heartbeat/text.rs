@@ -25,7 +25,7 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
 }
 
 impl<const MIN: usize, const MAX: usize> Field for Text<MIN, MAX> {
-    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+    fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
         report.value(json, |value| Self::new(string(value)?))
     }
 
@@ -39,7 +39,7 @@ impl<const MIN: usize, const MAX: usize> Field for Text<MIN, MAX> {
 }
 
 impl Field for ServerId {
-    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+    fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
         report.value(json, |value| Ok(Self::new(string(value)?)?))
     }
 

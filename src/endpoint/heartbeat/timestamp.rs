@@ -8,7 +8,7 @@ use speedate::{MicrosecondsPrecisionOverflowBehavior, TimeConfig};
 use std::ops::RangeInclusive;
 
 impl Field for DateTime<Utc> {
-    fn read(json: Json<'_>, report: &mut Report) -> Option<Self> {
+    fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
         report.value(json, |value| match value {
             Value::String(text) => from_text(text),
             Value::Number(number) => from_number(number),

@@ -7,9 +7,9 @@ use serde_json::json;
 pub const SERVICE: Service = Service {
     name: "discord",
     check: |_| Ok(()),
-    request: |notice, _| {
+    request: |message, _| {
         Request::json(&json!({
-            "content": STYLE.text(notice),
+            "content": STYLE.text(message),
             "allowed_mentions": { "parse": [] },
             // No previews of links.
             "flags": 1 << 2,

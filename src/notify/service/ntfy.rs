@@ -11,20 +11,20 @@ pub const SERVICE: Service = Service {
         "" => Err("it names no topic of ntfy"),
         _ => Ok(()),
     },
-    request: |notice, _| {
-        let (priority, tag) = match notice.tone {
+    request: |message, _| {
+        let (priority, tag) = match message.tone {
             Tone::Bad => ("high", "rotating_light"),
             Tone::Good => ("default", "white_check_mark"),
             Tone::Neutral => ("default", "information_source"),
         };
         let headers = [
             ("content-type", "text/plain; charset=utf-8"),
-            ("title", &notice.title),
+            ("title", &message.title),
             ("priority", priority),
             ("tags", tag),
         ];
-        let click = notice.link.as_deref().map(|link| ("click", link));
-        Request::new(headers.into_iter().chain(click), STYLE.text(notice))
+        let click = message.link.as_deref().map(|link| ("click", link));
+        Request::new(headers.into_iter().chain(click), STYLE.text(message))
     },
     retry_after: "/retry_after",
 };

@@ -7,9 +7,9 @@ use serde_json::json;
 pub const SERVICE: Service = Service {
     name: "slack",
     check: |_| Ok(()),
-    request: |notice, _| {
+    request: |message, _| {
         Request::json(&json!({
-            "text": STYLE.text(notice),
+            "text": STYLE.text(message),
             "unfurl_links": false,
             "unfurl_media": false,
         }))

@@ -8,9 +8,9 @@ use serde_json::json;
 pub const SERVICE: Service = Service {
     name: "telegram",
     check,
-    request: |notice, _| {
+    request: |message, _| {
         Request::json(&json!({
-            "text": STYLE.text(notice),
+            "text": STYLE.text(message),
             "parse_mode": "HTML",
             "link_preview_options": { "is_disabled": true },
         }))

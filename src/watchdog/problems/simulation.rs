@@ -1,10 +1,11 @@
 //! Twelve hours of one server, with up to six file systems and nine services that come and go, senders that share its name,
 //! silences, absences, forgetting and changed limits, while the watchdog crashes between any two steps, overlaps with
 //! itself, and half of its publications fail, are lost, or are too small for everything. When the dust has settled, the
-//! last word about every problem is true; on the way, nothing ends that was not said, or too early.
+//! last announcement about every problem is true; on the way, nothing ends that was not said, or too early.
 
 use super::{
-    DISK_PERCENT, DUPLICATE_LASTS, END_LASTS, End, Facts, GONE_LASTS, Judgement, Reading, Word,
+    DISK_PERCENT, DUPLICATE_LASTS, END_LASTS, End, Facts, GONE_LASTS, Judgement,
+    ProblemAnnouncement, Reading,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -140,7 +141,7 @@ impl Sent {
     }
 
     /// The file system that `disk_percent` stands for.
-    fn heir(&self) -> Option<Key> {
+    fn target(&self) -> Option<Key> {
         let mount = self.reading().disk_of_disk_percent()?.to_owned();
         Some(Key::Disk(mount))
     }
@@ -171,15 +172,15 @@ struct Sweep {
     registered_at: DateTime<Utc>,
     judgement: Judgement,
     /// What its reading makes of `disk_percent`.
-    heir: Option<Key>,
-    /// The evidence that it saw, by which its words are checked.
+    target: Option<Key>,
+    /// The level that it saw, by which its words are checked.
     at: DateTime<Utc>,
 }
 
 /// What a subscriber was told, and what it could have known.
 #[derive(Default)]
 struct Subscriber {
-    /// The keys of which a beginning was the last word.
+    /// The keys of which a beginning was the last announcement.
     open: BTreeSet<String>,
     /// The keys whose beginning was or may have been published.
     possible: BTreeSet<String>,
@@ -296,9 +297,9 @@ impl World {
     }
 
     /// Reads the item and judges it. The item may be changed before the sweep goes on.
-    fn read(&mut self, is_noted: bool) -> Option<Sweep> {
+    fn review(&mut self, is_noted: bool) -> Option<Sweep> {
         let item = self.item.clone();
-        let (known, is_complete) = Problems::read(item.problems.as_ref());
+        let (known, is_complete) = Problems::from_attribute(item.problems.as_ref());
         assert!(is_complete, "{:?}", item.problems);
         assert!(known.entries.len() <= 12, "{:?}", item.problems);
         let (limits, own) = self.limits();
@@ -318,20 +319,20 @@ impl World {
         Some(Sweep {
             registered_at: item.registered_at,
             judgement: judgement?,
-            heir: item.sent.heir(),
+            target: item.sent.target(),
             at: item.seen,
         })
     }
 
     /// Notes what the reading says of everything, by rules that are written down a second time.
     fn note(&mut self, item: &Item, known: &Problems, limits: &Limits, own: &Limits) {
-        let heir = item.sent.heir();
+        let target = item.sent.target();
         let whole = Key::parse(DISK_PERCENT).expect("a key");
         // What `disk_percent` hands over, it hands over with the limit that was reached.
         let entry = |key: &Key| {
             let own = known.get(key);
-            let handed = known.get(&whole).filter(|_| heir.as_ref() == Some(key));
-            let stays = own.filter(|problem| problem.stage != Stage::Rising);
+            let handed = known.get(&whole).filter(|_| target.as_ref() == Some(key));
+            let stays = own.filter(|problem| problem.stage != Stage::NotLasted);
             stays.or(handed).or(own)
         };
         let is_over = |value: f64, limit: f64, key: &Key| {
@@ -343,7 +344,7 @@ impl World {
         for name in ["cpu_percent", DISK_PERCENT, "load_5m"] {
             let key = Key::parse(name).expect("a key");
             // It is judged under the name of its file system.
-            if key == whole && heir.is_some() {
+            if key == whole && target.is_some() {
                 continue;
             }
             let value = item.sent.metrics.get(name).map(Number::as_f64);
@@ -420,13 +421,13 @@ impl World {
             steps_left = self.random.usize(..3);
             self.has_fault = true;
         }
-        let Some(sweep) = self.read(true) else { return };
+        let Some(sweep) = self.review(true) else { return };
         if is_bad && sweep.judgement.ahead.is_some() && self.chance(6) {
             // Something else happens between reading and writing. (What is pending is published without a write: there,
             // two sweeps at once may contradict each other.)
             self.overlap();
         }
-        let words: Vec<_> = sweep.judgement.words().cloned().collect();
+        let words: Vec<_> = sweep.judgement.announcements().cloned().collect();
         let ahead = sweep.judgement.ahead.clone();
         if let Some(ahead) = &ahead
             && (steps_left == 0 || !self.write(&sweep, ahead))
@@ -434,8 +435,8 @@ impl World {
             return;
         }
         self.hand_over(&sweep);
-        let begun = words.iter().filter(|word| word.end.is_none());
-        let begun = begun.map(|word| word.key.to_string());
+        let begun = words.iter().filter(|announcement| announcement.end.is_none());
+        let begun = begun.map(|announcement| announcement.key.to_string());
         self.subscriber.possible.extend(begun);
         if words.is_empty() || steps_left <= 1 {
             return;
@@ -447,10 +448,10 @@ impl World {
             2 => self.random.usize(..=words.len()),
             _ => words.len(),
         };
-        for word in &words[..room] {
+        for announcement in &words[..room] {
             // Whoever forgot the server knows that this is about the one that it was.
             if self.item.registered_at == sweep.registered_at {
-                self.hear(word, sweep.at);
+                self.hear(announcement, sweep.at);
             }
         }
         if is_bad && self.chance(8) {
@@ -460,7 +461,7 @@ impl World {
             return;
         }
         let said = &words[..room];
-        let after = sweep.judgement.after(|word| said.contains(word));
+        let after = sweep.judgement.after(|announcement| said.contains(announcement));
         self.write(&sweep, &after);
     }
 
@@ -485,33 +486,36 @@ impl World {
         let Some(ahead) = &sweep.judgement.ahead else {
             return;
         };
-        let has_words = sweep.judgement.words().any(|word| word.key.to_string() == DISK_PERCENT);
-        if !whole(&sweep.judgement.known) || whole(ahead) || has_words {
+        let has_announcements = sweep
+            .judgement
+            .announcements()
+            .any(|announcement| announcement.key.to_string() == DISK_PERCENT);
+        if !whole(&sweep.judgement.known) || whole(ahead) || has_announcements {
             return;
         }
-        let Some(heir) = sweep.heir.as_ref().map(Key::to_string) else {
+        let Some(target) = sweep.target.as_ref().map(Key::to_string) else {
             return;
         };
         for keys in [&mut self.subscriber.open, &mut self.subscriber.possible] {
             if keys.remove(DISK_PERCENT) {
-                keys.insert(heir.clone());
+                keys.insert(target.clone());
             }
         }
         for times in [&mut self.last_high, &mut self.last_known] {
             if let Some(at) = times.get(DISK_PERCENT).copied() {
-                times.entry(heir.clone()).or_insert(at);
+                times.entry(target.clone()).or_insert(at);
             }
         }
         if let Some(since) = self.whole_since {
-            let known = self.high_since.entry(heir).or_insert(since);
+            let known = self.high_since.entry(target).or_insert(since);
             *known = since.min(*known);
         }
     }
 
-    fn hear(&mut self, word: &Word, at: DateTime<Utc>) {
-        let key = word.key.to_string();
+    fn hear(&mut self, announcement: &ProblemAnnouncement, at: DateTime<Utc>) {
+        let key = announcement.key.to_string();
         let (limits, own) = self.limits();
-        let lasts = match &word.key {
+        let lasts = match &announcement.key {
             Key::Metric(metric) => limits.metric(metric, Some(&own)).map(|limit| limit.lasts),
             Key::Disk(mount) => limits.disk(mount, Some(&own)).map(|limit| limit.lasts),
             Key::Service(_) => None,
@@ -520,11 +524,11 @@ impl World {
         let lasts = lasts.unwrap_or_default();
         let since =
             |times: &BTreeMap<String, DateTime<Utc>>| times.get(&key).map(|since| at - *since);
-        let is_metric = word.key != Key::Duplicate;
-        match word.end {
+        let is_metric = announcement.key != Key::Duplicate;
+        match announcement.end {
             None => {
                 if is_metric
-                    && word.is_new
+                    && announcement.is_new
                     && since(&self.high_since).is_none_or(|time| time < lasts)
                     && !self.has_fault
                 {
@@ -575,16 +579,16 @@ impl World {
 
     /// What has been recorded is what has been said, at any time.
     fn compare(&mut self) {
-        let (problems, _) = Problems::read(self.item.problems.as_ref());
+        let (problems, _) = Problems::from_attribute(self.item.problems.as_ref());
         let stage = |key: &str| {
             let key = Key::parse(key).expect("a key");
             problems.get(&key).map(|problem| problem.stage)
         };
         let open = &self.subscriber.open;
-        let is_silent = |key: &&String| matches!(stage(key), None | Some(Stage::Rising));
+        let is_silent = |key: &&String| matches!(stage(key), None | Some(Stage::NotLasted));
         let unended: Vec<_> = open.iter().filter(is_silent).cloned().collect();
         let said = problems.entries.iter();
-        let said = said.filter(|(_, problem)| problem.stage == Stage::Said);
+        let said = said.filter(|(_, problem)| problem.stage == Stage::Firing);
         let said = said.map(|(key, _)| key.to_string());
         let unsaid: Vec<_> = said.filter(|key| !open.contains(key)).collect();
         if !unended.is_empty() || !unsaid.is_empty() {
@@ -623,11 +627,12 @@ impl World {
         if self.truth.are_two && limits.watches_duplicate(Some(&own)) {
             expected.insert("duplicate".to_owned());
         }
-        let (problems, _) = Problems::read(self.item.problems.as_ref());
+        let (problems, _) = Problems::from_attribute(self.item.problems.as_ref());
         let entries: BTreeSet<_> =
             problems.entries.iter().map(|(key, _)| key.to_string()).collect();
-        let calm =
-            |(_, problem): &(Key, Problem)| problem.stage == Stage::Said && problem.note.is_none();
+        let calm = |(_, problem): &(Key, Problem)| {
+            problem.stage == Stage::Firing && problem.note.is_none()
+        };
         if !problems.entries.iter().all(calm) || entries != expected {
             self.broken.push(format!("the item holds {problems:?}, not {expected:?}"));
         }

@@ -1,6 +1,6 @@
 //! Each cell of the table in C9.2, each rule around it, and what public reports saw.
 
-use super::{End, Facts, Judgement, Reading, Value, Word};
+use super::{End, Facts, Judgement, ProblemAnnouncement, Reading, Value};
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::problem::{Key, Note, Problem, Problems, Stage};
 use tables::{Disk, Limits, Metrics, Number, Service, ServiceStatus, Services};
@@ -77,12 +77,12 @@ impl Server {
     }
 
     /// Sweeps at this minute, with everything working, and returns what was said.
-    fn sweep(&mut self, at: i64) -> Vec<Word> {
+    fn sweep(&mut self, at: i64) -> Vec<ProblemAnnouncement> {
         let Some(judgement) = self.judge(at, at) else {
             return Vec::new();
         };
         self.problems = judgement.after(|_| true).written();
-        judgement.words().cloned().collect()
+        judgement.announcements().cloned().collect()
     }
 
     /// The same in short: keys, with `-` before those that ended.
@@ -95,12 +95,12 @@ impl Server {
     }
 }
 
-fn in_short(word: &Word) -> String {
-    let end = if word.end.is_some() { "-" } else { "" };
-    format!("{end}{}", word.key)
+fn in_short(announcement: &ProblemAnnouncement) -> String {
+    let end = if announcement.end.is_some() { "-" } else { "" };
+    format!("{end}{}", announcement.key)
 }
 
-const EVIDENCE: [(&str, Option<&str>, &str); 5] = [
+const LEVELS: [(&str, Option<&str>, &str); 5] = [
     ("H", Some("95"), "disk_percent=90"),
     ("M", Some("87"), "disk_percent=90"),
     ("L", Some("20"), "disk_percent=90"),
@@ -109,9 +109,8 @@ const EVIDENCE: [(&str, Option<&str>, &str); 5] = [
 ];
 
 /// What the entry becomes if all goes well, and what is said.
-fn outcome(known: Option<(Stage, Option<Note>)>, evidence: &str, lasts: &str) -> String {
-    let (_, value, limits) =
-        EVIDENCE.into_iter().find(|(name, ..)| *name == evidence).expect("evidence");
+fn outcome(known: Option<(Stage, Option<Note>)>, level: &str, lasts: &str) -> String {
+    let (_, value, limits) = LEVELS.into_iter().find(|(name, ..)| *name == level).expect("level");
     let mut server = Server::new(&format!("{limits}{lasts}"));
     if let Some(value) = value {
         server.metric("disk_percent", value.parse().expect("a number"));
@@ -126,11 +125,11 @@ fn outcome(known: Option<(Stage, Option<Note>)>, evidence: &str, lasts: &str) ->
     let ahead = judgement.as_ref().and_then(|judgement| judgement.ahead.clone());
     let said = server.sweep(10);
     let is_written_ahead = ahead.is_some_and(|ahead| {
-        ahead.entries.iter().any(|(_, problem)| problem.stage == Stage::Pending)
+        ahead.entries.iter().any(|(_, problem)| problem.stage == Stage::Publishing)
     });
-    let is_pending = before.as_ref().is_some_and(|before| before.stage == Stage::Pending);
+    let is_pending = before.as_ref().is_some_and(|before| before.stage == Stage::Publishing);
     assert!(said.is_empty() || is_written_ahead || is_pending, "what is said is written ahead");
-    let said = said.first().map(|word| match word.end {
+    let said = said.first().map(|announcement| match announcement.end {
         None => "say",
         Some(End::Solved) => "solved",
         Some(End::Gone) => "gone",
@@ -138,17 +137,17 @@ fn outcome(known: Option<(Stage, Option<Note>)>, evidence: &str, lasts: &str) ->
     });
     let entry = server.entry("disk_percent").map(|entry| {
         let stage = match entry.stage {
-            Stage::Rising => "rising",
-            Stage::Pending => "pending",
-            Stage::Said => "said",
+            Stage::NotLasted => "not lasted",
+            Stage::Publishing => "publishing",
+            Stage::Firing => "firing",
         };
         match entry.note {
             None => stage.to_owned(),
-            Some(Note::Better(since)) => {
-                format!("{stage} better {}", (since - minute(0)).num_minutes())
+            Some(Note::Resolving(since)) => {
+                format!("{stage} resolving {}", (since - minute(0)).num_minutes())
             }
-            Some(Note::Gone(since)) => {
-                format!("{stage} gone {}", (since - minute(0)).num_minutes())
+            Some(Note::NoData(since)) => {
+                format!("{stage} no data {}", (since - minute(0)).num_minutes())
             }
         }
     });
@@ -157,34 +156,34 @@ fn outcome(known: Option<(Stage, Option<Note>)>, evidence: &str, lasts: &str) ->
     if parts.is_empty() { "–".to_owned() } else { parts.join(", ") }
 }
 
-/// A row of the table: its name, the entry, the duration of the limit, and what follows from each evidence.
+/// A row of the table: its name, the entry, the duration of the limit, and what follows from each level.
 type Row<'a> = (&'a str, Option<(Stage, Option<Note>)>, &'a str, [&'a str; 5]);
 
 // C9.3: the table, with a reading at minute 10.
 #[test]
 fn every_cell_of_the_table_is_as_it_says() {
-    let better = |at| Some(Note::Better(minute(at)));
-    let gone = |at| Some(Note::Gone(minute(at)));
-    let (rising, pending, said) = (Stage::Rising, Stage::Pending, Stage::Said);
+    let resolving = |at| Some(Note::Resolving(minute(at)));
+    let no_data = |at| Some(Note::NoData(minute(at)));
+    let (not_lasted, publishing, firing) = (Stage::NotLasted, Stage::Publishing, Stage::Firing);
     #[rustfmt::skip]
     let rows: [Row; 13] = [
-        ("absent", None, "", ["say, said", "–", "–", "–", "–"]),
-        ("absent, with a duration", None, "/10m", ["rising", "–", "–", "–", "–"]),
-        ("rising", Some((rising, None)), "/11m", ["rising", "–", "–", "–", "–"]),
-        ("rising for long enough", Some((rising, None)), "/10m", ["say, said", "–", "–", "–", "–"]),
-        ("pending", Some((pending, None)), "", ["say, said", "say, said", "pending better 10", "pending gone 10", "unwatched"]),
-        ("said", Some((said, None)), "", ["said", "said", "said better 10", "said gone 10", "unwatched"]),
-        ("better, not yet", Some((said, better(-4))), "", ["said", "said", "said better -4", "said gone 10", "unwatched"]),
-        ("better", Some((said, better(-5))), "", ["said", "said", "solved", "said gone 10", "unwatched"]),
-        ("better, a longer limit", Some((said, better(-5))), "/16m", ["said", "said", "said better -5", "said gone 10", "unwatched"]),
-        ("pending and better", Some((pending, better(-5))), "", ["say, said", "say, said", "solved", "pending gone 10", "unwatched"]),
-        ("gone, not yet", Some((said, gone(-1429))), "", ["said", "said", "said better 10", "said gone -1429", "unwatched"]),
-        ("gone", Some((said, gone(-1430))), "", ["said", "said", "said better 10", "gone", "unwatched"]),
-        ("pending and gone", Some((pending, gone(-1430))), "", ["say, said", "say, said", "pending better 10", "gone", "unwatched"]),
+        ("absent", None, "", ["say, firing", "–", "–", "–", "–"]),
+        ("absent, with a duration", None, "/10m", ["not lasted", "–", "–", "–", "–"]),
+        ("not lasted", Some((not_lasted, None)), "/11m", ["not lasted", "–", "–", "–", "–"]),
+        ("lasted for long enough", Some((not_lasted, None)), "/10m", ["say, firing", "–", "–", "–", "–"]),
+        ("publishing", Some((publishing, None)), "", ["say, firing", "say, firing", "publishing resolving 10", "publishing no data 10", "unwatched"]),
+        ("firing", Some((firing, None)), "", ["firing", "firing", "firing resolving 10", "firing no data 10", "unwatched"]),
+        ("resolving, not yet", Some((firing, resolving(-4))), "", ["firing", "firing", "firing resolving -4", "firing no data 10", "unwatched"]),
+        ("resolving", Some((firing, resolving(-5))), "", ["firing", "firing", "solved", "firing no data 10", "unwatched"]),
+        ("resolving, a longer limit", Some((firing, resolving(-5))), "/16m", ["firing", "firing", "firing resolving -5", "firing no data 10", "unwatched"]),
+        ("publishing and resolving", Some((publishing, resolving(-5))), "", ["say, firing", "say, firing", "solved", "publishing no data 10", "unwatched"]),
+        ("without data, not yet", Some((firing, no_data(-1429))), "", ["firing", "firing", "firing resolving 10", "firing no data -1429", "unwatched"]),
+        ("without data", Some((firing, no_data(-1430))), "", ["firing", "firing", "firing resolving 10", "gone", "unwatched"]),
+        ("publishing and without data", Some((publishing, no_data(-1430))), "", ["say, firing", "say, firing", "publishing resolving 10", "gone", "unwatched"]),
     ];
     for (name, known, lasts, cells) in rows {
-        for ((evidence, ..), expected) in EVIDENCE.into_iter().zip(cells) {
-            assert_eq!(outcome(known, evidence, lasts), expected, "{name}, {evidence}");
+        for ((level, ..), expected) in LEVELS.into_iter().zip(cells) {
+            assert_eq!(outcome(known, level, lasts), expected, "{name}, {level}");
         }
     }
 }
@@ -193,14 +192,14 @@ fn every_cell_of_the_table_is_as_it_says() {
 #[test]
 fn a_note_from_the_future_is_overwritten() {
     let later = minute(11);
-    for note in [Note::Better(later), Note::Gone(later)] {
-        let known = Some((Stage::Said, Some(note)));
-        assert_eq!(outcome(known, "L", ""), "said better 10");
-        assert_eq!(outcome(known, "?", ""), "said gone 10");
+    for note in [Note::Resolving(later), Note::NoData(later)] {
+        let known = Some((Stage::Firing, Some(note)));
+        assert_eq!(outcome(known, "L", ""), "firing resolving 10");
+        assert_eq!(outcome(known, "?", ""), "firing no data 10");
     }
 }
 
-// C9.3: after a crash, what is pending is what it is by then.
+// C9.3: after a crash, what is being published is what it is by then.
 #[test]
 fn what_is_written_ahead_survives_a_crash_at_any_step() {
     let mut server = Server::new("disk_percent=90");
@@ -224,15 +223,19 @@ fn what_was_not_said_is_said_by_the_next_sweep() {
     let mut server = Server::new("disk_percent=90");
     server.services(&[("cron", "failed"), ("nginx", "failed")]);
     let judgement = server.judge(0, 0).expect("a judgement");
-    server.problems = judgement.after(|word| word.key == Key::Service("cron".to_owned())).written();
+    server.problems = judgement
+        .after(|announcement| announcement.key == Key::Service("cron".to_owned()))
+        .written();
     assert_eq!(server.said(1), ["service:nginx"]);
     assert_eq!(server.said(2), [""; 0]);
 
     server.services(&[]);
     server.said(3);
     let judgement = server.judge(18, 18).expect("a judgement");
-    assert_eq!(judgement.words().count(), 2);
-    server.problems = judgement.after(|word| word.key == Key::Service("cron".to_owned())).written();
+    assert_eq!(judgement.announcements().count(), 2);
+    server.problems = judgement
+        .after(|announcement| announcement.key == Key::Service("cron".to_owned()))
+        .written();
     assert_eq!(server.said(19), ["-service:nginx"]);
     assert_eq!(server.problems.entries, []);
 }
@@ -266,7 +269,10 @@ fn a_limit_that_has_to_last_counts_from_reading_to_reading() {
         assert_eq!(server.said(at), [""; 0], "{at}");
     }
     let words = server.sweep(10);
-    assert_eq!(words.iter().map(|word| word.since).collect::<Vec<_>>(), [minute(0)]);
+    assert_eq!(
+        words.iter().map(|announcement| announcement.since).collect::<Vec<_>>(),
+        [minute(0)]
+    );
     // A sweep without a new reading proves nothing.
     let mut server = Server::new("cpu_percent=90/10m");
     server.metric("cpu_percent", 95.0);
@@ -287,7 +293,7 @@ fn what_has_not_lasted_is_forgotten_while_a_server_is_not_judged() {
     assert_eq!(server.said(0), ["disk_percent"]);
     assert_eq!(server.problems.entries.len(), 3);
     let unjudged = Judgement::unjudged(&server.problems).expect("a write");
-    assert_eq!(unjudged.words().count(), 0);
+    assert_eq!(unjudged.announcements().count(), 0);
     let after = unjudged.ahead.clone().expect("a write").written();
     assert_eq!(after.entries.len(), 1);
     assert_eq!(Judgement::unjudged(&after), None);
@@ -297,7 +303,7 @@ fn what_has_not_lasted_is_forgotten_while_a_server_is_not_judged() {
     let after = judgement.ahead.clone().expect("a write");
     let keys: Vec<_> = after.entries.iter().map(|(key, _)| key.to_string()).collect();
     assert_eq!(keys, ["disk_percent", "duplicate"]);
-    assert_eq!(server.judge(10, 0).map(|judgement| judgement.words().count()), None);
+    assert_eq!(server.judge(10, 0).map(|judgement| judgement.announcements().count()), None);
 }
 
 // C9.3: services.
@@ -314,7 +320,10 @@ fn a_service_is_over_when_it_is_missing_from_a_whole_list() {
         ("x", "unknown"),
     ]);
     let words = server.sweep(0);
-    let said: Vec<_> = words.iter().map(|word| (word.key.to_string(), word.value)).collect();
+    let said: Vec<_> = words
+        .iter()
+        .map(|announcement| (announcement.key.to_string(), announcement.value))
+        .collect();
     let status = |status: &str| ServiceStatus::parse(status).map(Value::Status);
     assert_eq!(
         said,
@@ -325,11 +334,11 @@ fn a_service_is_over_when_it_is_missing_from_a_whole_list() {
     );
     let note = |server: &Server| server.entry("service:nginx").and_then(|entry| entry.note);
     for (services, is_cut, expected) in [
-        (Some(&[("nginx", "unknown")][..]), false, Some(Note::Gone(minute(1)))),
-        (Some(&[]), false, Some(Note::Better(minute(1)))),
-        (Some(&[]), true, Some(Note::Gone(minute(1)))),
-        (Some(&[("nginx", "running")]), true, Some(Note::Better(minute(1)))),
-        (None, false, Some(Note::Gone(minute(1)))),
+        (Some(&[("nginx", "unknown")][..]), false, Some(Note::NoData(minute(1)))),
+        (Some(&[]), false, Some(Note::Resolving(minute(1)))),
+        (Some(&[]), true, Some(Note::NoData(minute(1)))),
+        (Some(&[("nginx", "running")]), true, Some(Note::Resolving(minute(1)))),
+        (None, false, Some(Note::NoData(minute(1)))),
         (Some(&[("nginx", "stopped")]), false, None),
     ] {
         server.services = None;
@@ -355,11 +364,11 @@ fn a_file_system_that_is_missing_from_the_three_fullest_is_no_fuller_than_the_le
     assert_eq!(words[0].value, Some(Value::Number(Number::Float(93.1))));
     assert_eq!(words[0].limit, Some(90.0));
     for (disks, expected) in [
-        (&[("/a", 85.4), ("/b", 99.0), ("/", 99.0)][..], Some(Note::Better(minute(1)))),
-        (&[("/a", 85.5), ("/b", 99.0), ("/", 99.0)], Some(Note::Gone(minute(1)))),
-        (&[("/a", 20.0), ("/", 20.0)], Some(Note::Gone(minute(1)))),
-        (&[], Some(Note::Gone(minute(1)))),
-        (&[("/data", 85.4)], Some(Note::Better(minute(1)))),
+        (&[("/a", 85.4), ("/b", 99.0), ("/", 99.0)][..], Some(Note::Resolving(minute(1)))),
+        (&[("/a", 85.5), ("/b", 99.0), ("/", 99.0)], Some(Note::NoData(minute(1)))),
+        (&[("/a", 20.0), ("/", 20.0)], Some(Note::NoData(minute(1)))),
+        (&[], Some(Note::NoData(minute(1)))),
+        (&[("/data", 85.4)], Some(Note::Resolving(minute(1)))),
         (&[("/data", 85.5)], None),
     ] {
         let mut server =
@@ -392,7 +401,7 @@ fn disk_percent_is_judged_unless_its_file_system_is_listed() {
 // C9.1
 #[test]
 fn the_entry_of_disk_percent_is_handed_over_without_a_word() {
-    for (disks, heir) in [
+    for (disks, target) in [
         (&[("/", 20.0), ("/data", 95.0)][..], "disk_percent:/data"),
         (&[("/data", 95.1), ("/", 94.95)], "disk_percent:/"),
         (&[("/", 97.0), ("/data", 96.0)], "disk_percent:/"),
@@ -403,11 +412,11 @@ fn the_entry_of_disk_percent_is_handed_over_without_a_word() {
         let entry = server.entry("disk_percent").cloned();
         server.disks(disks);
         let said = server.said(1);
-        assert!(!said.contains(&heir.to_owned()), "{disks:?}: {said:?}");
+        assert!(!said.contains(&target.to_owned()), "{disks:?}: {said:?}");
         assert_eq!(server.entry("disk_percent"), None, "{disks:?}");
-        assert_eq!(server.entry(heir).cloned(), entry, "{disks:?}");
+        assert_eq!(server.entry(target).cloned(), entry, "{disks:?}");
     }
-    // An heir about which something is out keeps its own entry.
+    // A target about which something is out keeps its own entry.
     let mut server = Server::new("disk_percent=90/10m");
     server.disks(&[("/", 95.0)]);
     server.said(0);
@@ -421,7 +430,7 @@ fn the_entry_of_disk_percent_is_handed_over_without_a_word() {
     assert_eq!(server.problems.entries.len(), 1);
     assert_eq!(
         server.entry("disk_percent:/").map(|entry| (entry.since, entry.stage)),
-        Some((minute(0), Stage::Said))
+        Some((minute(0), Stage::Firing))
     );
 }
 
@@ -462,7 +471,7 @@ fn an_item_holds_twelve_problems_and_the_rest_waits() {
     let mut server = Server::new("disk_percent=90");
     server.services(&services);
     let judgement = server.judge(0, 0).expect("a judgement");
-    assert_eq!((judgement.words().count(), judgement.waiting), (12, 2));
+    assert_eq!((judgement.announcements().count(), judgement.waiting), (12, 2));
     assert_eq!(server.said(0).len(), 12);
     assert_eq!(server.said(1), [""; 0]);
     server.services(&services[2..]);

@@ -42,7 +42,7 @@ pub struct Answer {
 
 impl Answer {
     /// Reads it as API Gateway does: single headers from payload 2.0, lists of them from payload 1.0.
-    fn read(answer: &Value) -> Self {
+    fn from_json(answer: &Value) -> Self {
         let single = answer["headers"].as_object().unwrap().iter();
         let lists = answer["multiValueHeaders"].as_object().unwrap().iter();
         let header = |(name, value): (&String, &Value)| {
@@ -103,7 +103,7 @@ impl TestApp {
         context.request_id = format!("request-{}", SENT.fetch_add(1, Ordering::Relaxed));
         let payload = serde_json::from_str(&event.to_string()).unwrap();
         let answer = (self.function)(LambdaEvent::new(payload, context));
-        Answer::read(&self.log.of(event, answer).await)
+        Answer::from_json(&self.log.of(event, answer).await)
     }
 
     /// Posts a body.
@@ -129,7 +129,7 @@ impl TestApp {
 
 /// Reads settings as the function does.
 pub fn config(settings: &HashMap<&'static str, String>) -> Config {
-    Config::read(|name| settings.get(name).cloned()).unwrap()
+    Config::from_variables(|name| settings.get(name).cloned()).unwrap()
 }
 
 /// The settings of a function on tables with these names.

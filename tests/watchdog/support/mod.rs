@@ -56,8 +56,8 @@ pub fn settings(servers: &str, sns: &str) -> HashMap<String, String> {
         .collect()
 }
 
-pub fn read(settings: &HashMap<String, String>) -> Config {
-    Config::read(|name| settings.get(name).cloned()).unwrap()
+pub fn config(settings: &HashMap<String, String>) -> Config {
+    Config::from_variables(|name| settings.get(name).cloned()).unwrap()
 }
 
 impl TestWatchdog {
@@ -75,7 +75,7 @@ impl TestWatchdog {
             let value = if *value == OWN_METRICS { &tables.metrics } else { *value };
             settings.insert((*name).to_owned(), value.to_owned());
         }
-        let config = read(&settings);
+        let config = config(&settings);
         let client = aws::dynamodb(&config.aws).unwrap();
         let sns = aws::sns(&config.aws, config.sns_endpoint_url.as_deref()).unwrap();
         Self {

@@ -82,8 +82,8 @@ enum Habit {
     Clock(i64),
     /// Was restarted so many minutes ago.
     Restarted(i64),
-    /// Fell silent so many minutes ago.
-    Silent(i64),
+    /// Has sent nothing for so many minutes.
+    Offline(i64),
 }
 
 const DEBIAN: [&str; 3] = ["Debian GNU/Linux", "13 (trixie)", "x86_64"];
@@ -102,7 +102,7 @@ const FLEET: [Machine; 12] = [
     machine("build-1", UBUNTU, 32.0, [3.0, 10.0], 128.0, 35.0, 900.0, [57.0, -6.0], 6e6, Habit::Bursts),
     machine("edge-oslo", UBUNTU, 2.0, [9.0, 15.0], 4.0, 52.0, 32.0, [29.0, 0.2], 1e6, Habit::Flaps),
     machine("media", DEBIAN, 4.0, [6.0, 22.0], 16.0, 77.0, 4_000.0, [81.0, 1.5], 40e6, Habit::Clock(47)),
-    machine("staging", UBUNTU, 4.0, [4.0, 9.0], 8.0, 46.0, 60.0, [55.0, 0.4], 2e6, Habit::Silent(9 * 60)),
+    machine("staging", UBUNTU, 4.0, [4.0, 9.0], 8.0, 46.0, 60.0, [55.0, 0.4], 2e6, Habit::Offline(9 * 60)),
     machine("mail", DEBIAN, 2.0, [4.0, 8.0], 4.0, 66.0, 100.0, [48.0, 0.9], 1.5e6, Habit::Steady),
 ];
 
@@ -160,7 +160,7 @@ async fn main() {
 enum Fate {
     Lives,
     /// Sends nothing from this second on.
-    FallsSilent(u64),
+    Stops(u64),
     /// Sends for so many seconds, and nothing for as many.
     Flaps(u64),
     /// Its disk gains so many percent per minute, up to 97.
@@ -172,8 +172,8 @@ enum Fate {
 impl Machine {
     fn fate(&self) -> Fate {
         match (self.name, self.habit) {
-            (_, Habit::Silent(_)) => Fate::FallsSilent(0),
-            ("build-1", _) => Fate::FallsSilent(60),
+            (_, Habit::Offline(_)) => Fate::Stops(0),
+            ("build-1", _) => Fate::Stops(60),
             (_, Habit::Flaps) => Fate::Flaps(90),
             ("media", _) => Fate::FillsItsDisk(5.0),
             ("mail", _) => Fate::Fails("postfix", 60),
@@ -181,11 +181,11 @@ impl Machine {
         }
     }
 
-    /// The heartbeat so many seconds after the last reading of its history, unless it is silent.
+    /// The heartbeat so many seconds after the last reading of its history, unless it has stopped.
     fn heartbeat(&self, last: &Metrics, seconds: u64, random: &mut Rng) -> Option<Value> {
         let fate = self.fate();
         match fate {
-            Fate::FallsSilent(from) if seconds >= from => return None,
+            Fate::Stops(from) if seconds >= from => return None,
             Fate::Flaps(span) if seconds / span % 2 == 1 => return None,
             _ => (),
         }
@@ -303,14 +303,14 @@ impl Machine {
                 (received, sent, booted) = (0.0, 0.0, ago);
                 continue;
             }
-            let is_silent = matches!(self.habit, Habit::Silent(since) if ago < since);
+            let is_offline = matches!(self.habit, Habit::Offline(since) if ago < since);
             let share = cpu / 100.0;
             received += self.network * 60.0 * share * (0.5 + random.f64());
             sent += self.network * 40.0 * share * (0.5 + random.f64());
             for (load, minutes) in load.iter_mut().zip([1.0, 5.0, 15.0]) {
                 *load += (share * self.cores - *load) / (minutes + 1.0);
             }
-            if is_silent || away > 0 && ago > 3 {
+            if is_offline || away > 0 && ago > 3 {
                 continue;
             }
             let elapsed = 1.0 - ago as f64 / minutes as f64;

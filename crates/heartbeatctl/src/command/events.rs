@@ -41,7 +41,7 @@ impl Command {
         let server = self.server.as_ref().map(ServerId::as_str);
         let mut messages = Vec::new();
         while let Some(item) = items.next().await {
-            let event = Event::read(&item.map_err(explain_in(&table))?, now);
+            let event = Event::from_item(&item.map_err(explain_in(&table))?, now);
             messages.extend(event.and_then(|event| events::message(&event, server)));
         }
         if target.json {
@@ -56,18 +56,18 @@ impl Command {
     }
 }
 
-/// A message in words, a line for each entry.
+/// A message in words, a line for each announcement.
 fn lines(message: &Message) -> Vec<String> {
     let time: Option<DateTime<Utc>> = message.time.as_deref().and_then(tables::time::parse);
     let at = moment(time);
-    let entries = message.entries.iter().map(|entry| {
-        let sentence = entry.say(time);
-        let rest: String = sentence.rest.iter().map(Part::text).collect();
-        format!("{at}  {}{rest}", sentence.name)
+    let announcements = message.announcements.iter().map(|announcement| {
+        let wording = announcement.say(time);
+        let rest: String = wording.rest.iter().map(Part::text).collect();
+        format!("{at}  {}{rest}", wording.name)
     });
     let omitted = (message.omitted > 0).then(|| {
         let entries = plural(message.omitted, "entry");
         format!("{at}  {entries} did not fit into this message")
     });
-    entries.chain(omitted).collect()
+    announcements.chain(omitted).collect()
 }

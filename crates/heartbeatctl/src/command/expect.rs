@@ -1,4 +1,4 @@
-//! Sets the silence after which one server is late.
+//! Sets the threshold after which one server is late.
 
 use crate::server::ServerItem;
 use crate::target::Target;
@@ -9,7 +9,7 @@ use page::time;
 use serde::Serialize;
 use tables::{ServerId, server};
 
-/// Set the silence after which a server counts as offline.
+/// Set the time without a heartbeat after which a server counts as offline.
 ///
 /// Twice the agent's interval is the least that is safe: after an outage of our own path, an agent may need one interval
 /// until its next heartbeat, and one heartbeat may be lost.

@@ -69,7 +69,7 @@ struct View(Tables);
 
 impl View {
     async fn fleet(&self) -> anyhow::Result<Fleet> {
-        Fleet::read(&self.0, || {}).await
+        Fleet::scan(&self.0, || {}).await
     }
 
     /// Reads the sparklines that the terminal has room for.

@@ -25,7 +25,7 @@ impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
         let server = &self.server;
         let item = ServerItem::new(target, server).await?;
-        item.read().await?;
+        item.fetch().await?;
         let warning = "If its agent is still running, its next heartbeat registers it again.";
         // Scripts are not asked: a live server comes back with its next heartbeat.
         let yes = self.yes || !stdin().is_terminal();

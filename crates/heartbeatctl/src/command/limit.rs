@@ -44,7 +44,7 @@ impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
         let server = &self.server;
         let item = ServerItem::new(target, server).await?;
-        let known = item.read().await?.limits.unwrap_or_default();
+        let known = item.fetch().await?.limits.unwrap_or_default();
         let own = match (&self.limits, self.default) {
             (_, true) => Limits::default(),
             (Some(limits), false) => known.with(limits),

@@ -23,7 +23,7 @@ const CONCURRENCY: usize = 8;
 /// Show what can be copied back from a restored table, and copy it.
 ///
 /// An item keeps its current attributes and gets back those that it lacks. A server gets the registration of the restored
-/// table. Deleted items come back, a server as online: the watchdog marks it as offline if it is silent. Absences and high
+/// table. Deleted items come back, a server as online: the watchdog marks it as offline if it is late. Absences and high
 /// metrics are not copied, so that nothing that has been announced since then is undone.
 ///
 /// Without --copy, nothing is changed. Look for what should stay deleted: a key that has been revoked since then would be
@@ -123,7 +123,7 @@ impl What {
         rows.set_header([holder, "DELETED", "COPIED"]);
         for copy in copies {
             let id = match (self, restored.get(&copy.id)) {
-                (Self::Keys, Some(item)) => Listed(StoredKey::read(item)).describe(),
+                (Self::Keys, Some(item)) => Listed(StoredKey::from_item(item)).describe(),
                 _ => copy.id.clone(),
             };
             let deleted = if copy.is_deleted { "yes" } else { "" };

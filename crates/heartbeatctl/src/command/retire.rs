@@ -50,7 +50,7 @@ impl Command {
         let retired = match (&self.server, self.silent_for) {
             (Some(server), _) => self.one(server, &keys, &servers).await?,
             (None, silent_for) => {
-                self.silent(silent_for.unwrap_or_default(), &keys, &servers).await?
+                self.retire_unheard(silent_for.unwrap_or_default(), &keys, &servers).await?
             }
         };
         if target.json {
@@ -100,35 +100,35 @@ impl Command {
         Ok(vec![server.to_string()])
     }
 
-    async fn silent(
+    async fn retire_unheard(
         &self,
         time: TimeDelta,
         keys: &KeysTable,
         servers: &Servers,
     ) -> anyhow::Result<Vec<String>> {
         let now = Utc::now();
-        let silence = |server: &Server| server.last_seen.as_ref().map(|seen| now - seen.time);
-        let mut silent = servers.all().await?;
-        silent.retain(|server| silence(server).is_some_and(|silence| silence > time));
-        silent.sort_by_key(|server| std::cmp::Reverse(silence(server)));
-        if silent.is_empty() {
+        let age = |server: &Server| server.last_seen.as_ref().map(|seen| now - seen.time);
+        let mut unheard = servers.all().await?;
+        unheard.retain(|server| age(server).is_some_and(|age| age > time));
+        unheard.sort_by_key(|server| std::cmp::Reverse(age(server)));
+        if unheard.is_empty() {
             eprintln!("No server has been silent for {}.", words(time));
             return Ok(Vec::new());
         }
-        for server in &silent {
+        for server in &unheard {
             let hostname = printable(server.hostname.as_deref().unwrap_or("–"));
-            let ago = silence(server).map(words).unwrap_or_default();
+            let ago = age(server).map(words).unwrap_or_default();
             eprintln!("  {}  {hostname}  silent for {ago}", server.server_id);
         }
         confirm(
-            &format!("Forget these {} servers, and revoke their own keys?", silent.len()),
+            &format!("Forget these {} servers, and revoke their own keys?", unheard.len()),
             self.yes,
         )?;
         let all_keys = keys.all().await?;
         let mut retired = Vec::new();
-        for server in silent {
-            // First the server, on condition that it is still silent: one that came back keeps its keys.
-            if !servers.forget_silent(&server).await? {
+        for server in unheard {
+            // First the server, on condition that it is still unheard: one that came back keeps its keys.
+            if !servers.forget_unheard(&server).await? {
                 eprintln!("{} was heard just now, and stays.", server.server_id);
                 continue;
             }

@@ -54,14 +54,14 @@ async fn a_machine_is_enrolled_and_its_first_heartbeat_is_shown() {
         fs::metadata(machine.join("etc/heartbeat")).unwrap().permissions().mode() & 0o777,
         0o755
     );
-    let settings = machine.read("etc/heartbeat/agent.env");
+    let settings = machine.content("etc/heartbeat/agent.env");
     assert!(
         settings.ends_with(&format!("\nHEARTBEAT_URL={URL}\nHEARTBEAT_SERVER_ID=web-1\n")),
         "{settings}"
     );
-    let unit = machine.read("etc/systemd/system/heartbeat-agent.service");
+    let unit = machine.content("etc/systemd/system/heartbeat-agent.service");
     assert!(unit.contains("ExecStart=/usr/local/bin/heartbeat-agent "), "{unit}");
-    let key = machine.read("etc/heartbeat/api-key");
+    let key = machine.content("etc/heartbeat/api-key");
     assert_eq!(keys(&place).await, [digest(&key)]);
     let items = place.items(&place.keys).await;
     assert_eq!(items[0]["server_id"], text("web-1"));
@@ -97,8 +97,8 @@ async fn a_second_run_repairs_and_revokes_the_old_key() {
     };
     assert_eq!(enroll(&place, &machines, &["--ssh", "web-1"]).await.code, 0);
     let machine = machines.get("web-1");
-    let first = machine.read("etc/heartbeat/api-key");
-    let settings = machine.read("etc/heartbeat/agent.env");
+    let first = machine.content("etc/heartbeat/api-key");
+    let settings = machine.content("etc/heartbeat/agent.env");
     machine.write(
         "etc/heartbeat/agent.env",
         &format!("HEARTBEAT_API_KEY=old\nHEARTBEAT_INTERVAL=30\n{settings}"),
@@ -110,12 +110,12 @@ async fn a_second_run_repairs_and_revokes_the_old_key() {
         (&run.json()["server_id"], &run.json()["metrics"]["cpu_percent"]),
         (&"web-1".into(), &23.5.into())
     );
-    let second = machine.read("etc/heartbeat/api-key");
+    let second = machine.content("etc/heartbeat/api-key");
     assert_ne!(first, second);
     assert_eq!(keys(&place).await, [digest(&second)]);
     assert!(run.stderr.contains("revoked 1 older key(s) of web-1"), "{run:?}");
     assert_eq!(
-        machine.read("etc/heartbeat/agent.env"),
+        machine.content("etc/heartbeat/agent.env"),
         format!("HEARTBEAT_INTERVAL=30\n{settings}")
     );
     assert_eq!(machine.list("etc/heartbeat"), ["agent.env", "api-key"]);
@@ -205,7 +205,7 @@ async fn a_step_that_fails_leaves_the_old_key_in_force() {
     };
     assert_eq!(enroll(&place, &machines, &["--ssh", "web-1"]).await.code, 0);
     let machine = machines.get("web-1");
-    let key = machine.read("etc/heartbeat/api-key");
+    let key = machine.content("etc/heartbeat/api-key");
     for (program, what) in [
         ("mktemp", "exit 1"),
         ("systemctl", "[ $1 != enable ] || { echo no enabling >&2; exit 1; }"),
@@ -216,7 +216,7 @@ async fn a_step_that_fails_leaves_the_old_key_in_force() {
         let run = enroll(&place, &machines, &["--ssh", "web-1"]).await;
         machine.restore();
         assert_eq!(run.code, 1, "{program}: {run:?}");
-        assert_eq!(machine.read("etc/heartbeat/api-key"), key, "{program}");
+        assert_eq!(machine.content("etc/heartbeat/api-key"), key, "{program}");
         assert_eq!(keys(&place).await, [digest(&key)], "{program}: {run:?}");
         assert_eq!(machine.list("etc/heartbeat"), ["agent.env", "api-key"], "{program}");
         assert_eq!(machine.list("tmp"), [] as [String; 0], "{program}");
@@ -299,7 +299,7 @@ async fn of_three_machines_the_one_that_is_down_is_named() {
         assert!(
             machines
                 .get(name)
-                .read("etc/heartbeat/agent.env")
+                .content("etc/heartbeat/agent.env")
                 .contains(&format!("SERVER_ID={name}\n"))
         );
     }
@@ -318,9 +318,9 @@ async fn a_user_who_is_not_root_runs_one_script_with_sudo() {
     );
     let run = enroll(&place, &machines, &["--ssh", "me@web-1"]).await;
     assert_eq!(run.code, 0, "{run:?}");
-    let log = machine.read("run/sudo.log");
+    let log = machine.content("run/sudo.log");
     assert_eq!(log.lines().count(), 1, "{log}");
-    let key = machine.read("etc/heartbeat/api-key");
+    let key = machine.content("etc/heartbeat/api-key");
     assert_eq!(machines.files_with(&key), [machine.join("etc/heartbeat/api-key")]);
     let on_terminal: Vec<_> =
         machines.commands().into_iter().filter(|line| line.contains(" -t -- ")).collect();

@@ -174,7 +174,7 @@ impl Machine {
         self.0.join(path)
     }
 
-    pub fn read(&self, path: &str) -> String {
+    pub fn content(&self, path: &str) -> String {
         fs::read_to_string(self.join(path)).unwrap()
     }
 

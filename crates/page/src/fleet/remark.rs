@@ -56,10 +56,10 @@ impl Server {
             .filter(|service| service.status == ServiceStatus::Unknown);
         let reboot = positive(REBOOT).map(|_| Remark::Reboot);
         let updates = positive(SECURITY_UPDATES).map(Remark::SecurityUpdates);
-        let is_silent = self.is_online && reading.is_none();
+        let is_without = self.is_online && reading.is_none();
         (reboot.into_iter().chain(updates))
             .chain(unknown.map(|service| Remark::Service(&service.name)))
-            .chain(is_silent.then_some(Remark::NoReading))
+            .chain(is_without.then_some(Remark::NoReading))
     }
 }
 

@@ -136,7 +136,7 @@ impl Server {
     }
 }
 
-/// Whether a server is neither marked as offline nor silent for longer than its threshold; zero means never late.
+/// Whether a server is neither marked as offline nor late; zero means never late.
 fn is_online(stored: &StoredServer, rules: &Rules, now: DateTime<Utc>) -> bool {
     let is_marked = stored.status == Some(Status::Offline);
     let offline_after = stored.offline_after.unwrap_or(rules.offline_after);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn server(name: &str, status: Status, ago: Option<i64>, disk: f64) -> StoredServer {
-        let last_seen = ago.and_then(|ago| Stored::read(format(now() - TimeDelta::seconds(ago))));
+        let last_seen = ago.and_then(|ago| Stored::parse(format(now() - TimeDelta::seconds(ago))));
         let value = |metric: &Metric| (metric.name == DISK.name).then_some(Number::Float(disk));
         StoredServer {
             server_id: name.to_owned(),
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_offline_when_marked_or_silent_for_too_long_or_never_seen() {
+    fn a_server_is_offline_when_marked_or_late_or_never_seen() {
         for (status, ago, is_online) in [
             (Status::Online, Some(-5), true),
             (Status::Online, Some(180), true),

@@ -161,7 +161,7 @@ pub(crate) fn restored(name: &str) -> Restored {
     attributes.find(|known| known.name == name).map_or(Restored::IfAbsent, |known| known.restored)
 }
 
-/// Reads what [`Server::read`](super::Server::read) and [`Memory::read`](super::Memory::read) read, for the fleet.
+/// Reads what [`Server::from_item`](super::Server::from_item) and [`Memory::from_item`](super::Memory::from_item) read, for the fleet.
 #[must_use]
 pub fn scan(scan: ScanFluentBuilder) -> ScanFluentBuilder {
     project(scan, |readers| readers != Readers::Heartbeats)
@@ -228,25 +228,25 @@ mod tests {
     #[test]
     fn each_attribute_is_read_by_those_for_whom_it_is_scanned() {
         let (item, own) = (complete("web-1"), complete("#watchdog"));
-        let server = Server::read(&item).expect("a server");
+        let server = Server::from_item(&item).expect("a server");
         assert!(!server.is_malformed);
-        let memory = Memory::read(&own);
+        let memory = Memory::from_item(&own);
         for attribute in ATTRIBUTES.iter().filter(|known| **known != SERVER_ID) {
             let is_this = |other| other == *attribute;
-            let is_missed = Server::read(&without(&item, is_this)).as_ref() != Some(&server);
+            let is_missed = Server::from_item(&without(&item, is_this)).as_ref() != Some(&server);
             let is_scanned = attribute.readers != Readers::Heartbeats;
             assert_eq!(is_missed, is_scanned && attribute.is_of_a_server(), "{attribute:?}");
             if !attribute.is_of_a_server() {
-                assert_ne!(Memory::read(&without(&own, is_this)), memory, "{attribute:?}");
+                assert_ne!(Memory::from_item(&without(&own, is_this)), memory, "{attribute:?}");
             }
         }
 
         let fleet = |known: Attribute| known.readers == Readers::Heartbeats;
-        assert_eq!(Server::read(&without(&item, fleet)), Some(server.clone()));
-        assert_eq!(Memory::read(&without(&own, fleet)), memory);
+        assert_eq!(Server::from_item(&without(&item, fleet)), Some(server.clone()));
+        assert_eq!(Memory::from_item(&without(&own, fleet)), memory);
         let sweep = |known: Attribute| known.readers != Readers::Everyone;
         let unread = Server { os: Os::default(), agent_version: None, ..server };
-        assert_eq!(Server::read(&without(&item, sweep)), Some(unread));
-        assert_eq!(Memory::read(&without(&own, sweep)), memory);
+        assert_eq!(Server::from_item(&without(&item, sweep)), Some(unread));
+        assert_eq!(Memory::from_item(&without(&own, sweep)), memory);
     }
 }

@@ -38,7 +38,7 @@ pub struct Server {
     /// What the last heartbeat with metrics measured.
     pub reading: Option<Reading>,
     pub registered_at: Option<String>,
-    /// The silence after which this server is late; 0 means never. `None` means as the watchdog's settings say.
+    /// The threshold after which this server is late; 0 means never. `None` means as the watchdog's settings say.
     pub offline_after: Option<TimeDelta>,
     /// The limits of this server's own.
     pub limits: Option<Limits>,
@@ -75,12 +75,12 @@ const SERVICES_CUT: &str = "services_cut";
 
 impl Reading {
     /// Reads the attribute. What cannot be read is left out.
-    fn read(value: &AttributeValue) -> Option<Self> {
+    fn from_attribute(value: &AttributeValue) -> Option<Self> {
         let map = value.as_m().ok()?;
         let time = |name| text(map, name).and_then(|text| time::parse(&text));
         let list = |name| map.get(name).and_then(|value| value.as_m().ok());
         Some(Self {
-            metrics: Metrics::read(map),
+            metrics: Metrics::from_item(map),
             timestamp: time(TIMESTAMP),
             received_at: time(RECEIVED_AT),
             disks: list(DISKS).map(read_disks),
@@ -144,11 +144,11 @@ pub const MAX_OFFLINE_AFTER: i64 = 31_536_000;
 impl Server {
     /// Reads an item; `None` if its id is not that of a server.
     #[must_use]
-    pub fn read(item: &Item) -> Option<Self> {
+    pub fn from_item(item: &Item) -> Option<Self> {
         let server_id = SERVER_ID.text(item).filter(|id| ServerId::new(id).is_ok())?;
         let mut is_malformed = false;
         let mut time = |attribute: Attribute| {
-            let stored = attribute.text(item).and_then(time::Stored::read);
+            let stored = attribute.text(item).and_then(time::Stored::parse);
             is_malformed |= stored.is_none() && attribute.of(item).is_some();
             stored
         };
@@ -162,7 +162,7 @@ impl Server {
             is_valid.then(|| TimeDelta::seconds(seconds))
         });
         let limits = LIMITS.of(item).map(|value| Limits::parse_own(value.as_s().ok()?).ok());
-        let (problems, is_complete) = Problems::read(PROBLEMS.of(item));
+        let (problems, is_complete) = Problems::from_attribute(PROBLEMS.of(item));
         is_malformed |= offline_after == Some(None) || limits == Some(None) || !is_complete;
         Some(Self {
             server_id,
@@ -181,7 +181,7 @@ impl Server {
             },
             agent_version: AGENT_VERSION.text(item),
             duplicate_at,
-            reading: READING.of(item).and_then(Reading::read),
+            reading: READING.of(item).and_then(Reading::from_attribute),
             registered_at: REGISTERED_AT.text(item),
             offline_after: offline_after.flatten(),
             limits: limits.flatten(),

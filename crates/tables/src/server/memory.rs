@@ -18,8 +18,8 @@ pub struct Memory {
     pub swept_at: Option<DateTime<Utc>>,
     /// The last gap between sweeps.
     pub gap: Option<Gap>,
-    /// The time of the last sweep that detected a mass silence.
-    pub mass_silence_at: Option<DateTime<Utc>>,
+    /// The time of the last sweep that detected a mass absence.
+    pub mass_absence_at: Option<DateTime<Utc>>,
     /// The time of the sweep that sent the last digest, or had nothing to send.
     pub digest_at: Option<DateTime<Utc>>,
     /// The rules that it applies, so that every reader of the fleet judges as it does. `None` if the item holds none, as
@@ -30,10 +30,10 @@ pub struct Memory {
 /// When a server counts as offline or back, and what is a problem.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
-    /// A server is late if it has been silent for longer than this, and overdue after half of it, unless it has a
+    /// A server is late if its last heartbeat is older than this, and overdue after half of it, unless it has a
     /// threshold of its own.
     pub offline_after: TimeDelta,
-    /// In a mass silence, a late server is judged once it has been silent for this long. Zero switches the rule off.
+    /// In a mass absence, a late server is judged once its last heartbeat is this old. Zero switches the rule off.
     pub hold: TimeDelta,
     /// A return is announced after heartbeats over this time. Zero means at once.
     pub back_after: TimeDelta,
@@ -54,7 +54,7 @@ impl Rules {
     }
 
     /// Reads the rules in the watchdog's item; `None` if it holds none. One that cannot be read is the default.
-    fn read(item: &Item) -> Option<Self> {
+    fn from_item(item: &Item) -> Option<Self> {
         let seconds = |attribute: Attribute| attribute.of(item)?.as_n().ok()?.parse::<u32>().ok();
         let threshold = seconds(OFFLINE_AFTER).filter(|after| *after > 0);
         let (hold, back_after) = (seconds(HOLD), seconds(BACK_AFTER));
@@ -104,7 +104,7 @@ impl Memory {
 
     /// Reads the watchdog's item; `None` if this is another one.
     #[must_use]
-    pub fn read(item: &Item) -> Option<Self> {
+    pub fn from_item(item: &Item) -> Option<Self> {
         if SERVER_ID.of(item)?.as_s().ok()? != WATCHDOG {
             return None;
         }
@@ -113,9 +113,9 @@ impl Memory {
         Some(Self {
             swept_at: time(SWEPT_AT),
             gap: gap.map(|(since, until)| Gap { since, until }),
-            mass_silence_at: time(MASS_SILENCE_AT),
+            mass_absence_at: time(MASS_SILENCE_AT),
             digest_at: time(DIGEST_AT),
-            rules: Rules::read(item),
+            rules: Rules::from_item(item),
         })
     }
 
@@ -131,7 +131,7 @@ impl Memory {
             .put(SWEPT_AT, time(self.swept_at))
             .put(GAP_SINCE, time(self.gap.map(|gap| gap.since)))
             .put(GAP_UNTIL, time(self.gap.map(|gap| gap.until)))
-            .put(MASS_SILENCE_AT, time(self.mass_silence_at))
+            .put(MASS_SILENCE_AT, time(self.mass_absence_at))
             .put(OFFLINE_AFTER, seconds(|rules| rules.offline_after))
             .put(HOLD, seconds(|rules| rules.hold))
             .put(BACK_AFTER, seconds(|rules| rules.back_after))
@@ -161,7 +161,7 @@ mod tests {
             let id = [(SERVER_ID.name(), S(WATCHDOG.to_owned()))];
             let attributes = attributes.iter().cloned().chain(id);
             let item: Item = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
-            Memory::read(&item).expect("the watchdog's item").rules
+            Memory::from_item(&item).expect("the watchdog's item").rules
         };
         let number = |seconds: &str| N(seconds.to_owned());
         let default = Rules::default();

@@ -26,7 +26,7 @@ pub fn forget(delete: DeleteItemFluentBuilder, server_id: &ServerId) -> DeleteIt
 
 /// Deletes a server, on condition that it was not heard since it was read.
 #[must_use]
-pub fn forget_silent(delete: DeleteItemFluentBuilder, server: &Server) -> DeleteItemFluentBuilder {
+pub fn forget_unheard(delete: DeleteItemFluentBuilder, server: &Server) -> DeleteItemFluentBuilder {
     let last_seen = server.last_seen.as_ref().map(|seen| S(seen.text.clone()));
     delete
         .key(SERVER_ID.name(), S(server.server_id.clone()))
@@ -45,7 +45,7 @@ pub fn silence(
     put(update, server_id, SILENCED_UNTIL, value)
 }
 
-/// Sets the silence after which a server is late (zero means never), or returns to the watchdog's setting, on condition
+/// Sets the threshold after which a server is late (zero means never), or returns to the watchdog's setting, on condition
 /// that the server exists.
 #[must_use]
 pub fn expect(

@@ -7,7 +7,7 @@ use lambda_http::Error;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
-    let config = Config::read(environment)?;
+    let config = Config::from_variables(environment)?;
     let sdk = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
     let client = aws_sdk_dynamodb::Client::new(&sdk);
     let clients = Clients { servers: client.clone(), metrics: client };

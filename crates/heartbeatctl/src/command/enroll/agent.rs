@@ -12,7 +12,7 @@ const PROGRAM: &str = "heartbeat-agent";
 ///
 /// # Errors
 /// If there is none.
-pub fn read(release: Option<&Path>, processor: Processor) -> anyhow::Result<Vec<u8>> {
+pub fn binary(release: Option<&Path>, processor: Processor) -> anyhow::Result<Vec<u8>> {
     let name = processor.name();
     if let Some(folder) = release {
         let archive = archive(folder, name)?;

@@ -67,7 +67,9 @@ impl<'a> Attempt<'a> {
         let machine = Machine::look(&connection).await?;
         let program = match (machine.has_package, &machine.processor) {
             (true, _) => None,
-            (false, Ok(processor)) => Some(agent::read(self.command.agent.as_deref(), *processor)?),
+            (false, Ok(processor)) => {
+                Some(agent::binary(self.command.agent.as_deref(), *processor)?)
+            }
             (false, Err(processor)) => {
                 bail!("there is no agent for the processor {}", printable(processor))
             }

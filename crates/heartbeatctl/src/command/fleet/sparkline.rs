@@ -33,14 +33,14 @@ impl Sparkline {
         now: DateTime<Utc>,
     ) -> anyhow::Result<Vec<Self>> {
         stream::iter(servers)
-            .map(|server| Self::read(client, table, server, now))
+            .map(|server| Self::query(client, table, server, now))
             .buffered(CONCURRENCY)
             .try_collect()
             .await
     }
 
     /// Reads what a server has measured, by its own clock: the newest rows.
-    async fn read(
+    async fn query(
         client: &Client,
         table: &str,
         server: &Server,
@@ -63,7 +63,7 @@ impl Sparkline {
             let time = Row::recorded_at(row);
             let minute = time.and_then(|time| usize::try_from((time - since).num_minutes()).ok());
             if let Some(peak) = minute.and_then(|minute| minutes.get_mut(minute)) {
-                let reading = Metrics::read(row).value(CPU).map(Number::as_f64);
+                let reading = Metrics::from_item(row).value(CPU).map(Number::as_f64);
                 *peak = (*peak).into_iter().chain(reading).reduce(f64::max);
             }
         }

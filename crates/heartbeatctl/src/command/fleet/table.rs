@@ -303,7 +303,7 @@ mod tests {
         StoredServer {
             server_id: "a-name-that-is-longer-than-a-narrow-column".into(),
             status: Some(Status::Online),
-            last_seen: Stored::read("2026-01-18T10:29:18Z".into()),
+            last_seen: Stored::parse("2026-01-18T10:29:18Z".into()),
             os: Os {
                 distribution: Some("Debian GNU/Linux".into()),
                 version: Some("12 (bookworm)".into()),
@@ -360,7 +360,7 @@ a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10
     fn extreme_values_do_not_widen_the_table() {
         let extreme = |name: &str, last_seen: &str| StoredServer {
             server_id: name.to_owned(),
-            last_seen: Stored::read(last_seen.into()),
+            last_seen: Stored::parse(last_seen.into()),
             reading: reading(&[(LOAD, 9.9e125), (UPTIME, u64::MAX as f64)]),
             ..online()
         };

@@ -1,13 +1,13 @@
-//! What a message says, in plain words: from the watchdog, from CloudWatch's alarms, or from anybody else.
+//! What a chat gets to read, in plain words: a message from the watchdog, from CloudWatch's alarms, or from anybody else.
 
-use super::Notification;
+use super::SnsMessage;
 use announcement::words::{escape, moment};
-use announcement::{Entry, Message, Occasion, Part, Tone};
+use announcement::{Announcement, Message, Occasion, Part, Tone};
 use serde::Deserialize;
 
-/// A message in words.
+/// What a message says to people.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct ChatMessage {
     /// A summary, in printable ASCII.
     pub title: String,
     pub tone: Tone,
@@ -20,7 +20,7 @@ pub struct Notice {
     pub link: Option<String>,
 }
 
-/// A line of a notice.
+/// A line of it: an announcement, or other words.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
     /// About a server, whose name came from an agent.
@@ -43,18 +43,18 @@ struct Alarm {
     state_change_time: Option<String>,
 }
 
-impl Notice {
-    /// Reads a message, and links it to the page. One that cannot be read becomes a notice with its text.
+impl ChatMessage {
+    /// Puts a message into words, and links it to the page. One that cannot be read keeps its text.
     #[must_use]
-    pub fn read(notification: &Notification, page_url: Option<&str>) -> Self {
-        let text = &notification.text;
+    pub fn new(received: &SnsMessage, page_url: Option<&str>) -> Self {
+        let text = &received.text;
         if let Ok(message) = serde_json::from_str(text) {
             return Self::of_message(message, page_url);
         }
         if let Ok(alarm) = serde_json::from_str(text) {
             return Self::of_alarm(alarm);
         }
-        let subject = notification.subject.as_deref().unwrap_or_default();
+        let subject = received.subject.as_deref().unwrap_or_default();
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         Self {
             title: title(if subject.is_empty() { "Message" } else { subject }),
@@ -68,12 +68,12 @@ impl Notice {
 
     /// Bad news comes first.
     fn of_message(mut message: Message, page_url: Option<&str>) -> Self {
-        message.entries.sort_by_key(|entry| entry.kind().tone());
+        message.announcements.sort_by_key(|announcement| announcement.kind().tone());
         let lines = match &message.occasion {
             Occasion::Test(text) => vec![Line::text(text)],
             Occasion::Change | Occasion::Digest(_) => {
                 let fleet = message.fleet().map(Line::text);
-                message.entries.iter().map(Line::of).chain(fleet).collect()
+                message.announcements.iter().map(Line::of).chain(fleet).collect()
             }
         };
         Self {
@@ -112,9 +112,9 @@ impl Notice {
 }
 
 impl Line {
-    fn of(entry: &Entry) -> Self {
-        let sentence = entry.say(None);
-        Self::Server { tone: entry.kind().tone(), name: sentence.name, rest: sentence.rest }
+    fn of(announcement: &Announcement) -> Self {
+        let wording = announcement.say(None);
+        Self::Server { tone: announcement.kind().tone(), name: wording.name, rest: wording.rest }
     }
 
     fn text(text: &str) -> Self {

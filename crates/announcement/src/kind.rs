@@ -1,4 +1,4 @@
-//! The kinds of announcements: what an entry of each holds, and how it is said.
+//! The kinds of announcements: what an announcement of each holds, and how it is said.
 
 use crate::words::{duration, escape, moment, name, plural, quantity};
 use chrono::{DateTime, Utc};
@@ -11,8 +11,12 @@ use tables::{Metric, metric};
 /// Something about a server. Each variant is a kind, and a list of the message's JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, strum::EnumDiscriminants)]
 #[serde(untagged)]
-#[strum_discriminants(name(Kind), derive(strum::VariantArray), doc = "What an entry is about.")]
-pub enum Entry {
+#[strum_discriminants(
+    name(Kind),
+    derive(strum::VariantArray),
+    doc = "What an announcement is about."
+)]
+pub enum Announcement {
     /// It went offline.
     Offline(Absence),
     /// Its return has lasted.
@@ -23,14 +27,14 @@ pub enum Entry {
     Solved(Solved),
 }
 
-/// What is the same for all entries of a kind.
+/// What is the same for all announcements of a kind.
 struct Row {
     key: &'static str,
     noun: &'static str,
     /// What follows the noun: `2 servers offline`.
     state: &'static str,
     tone: Tone,
-    read: fn(Value) -> serde_json::Result<Vec<Entry>>,
+    parse_list: fn(Value) -> serde_json::Result<Vec<Announcement>>,
 }
 
 /// Whether something is bad news, which comes first.
@@ -88,9 +92,9 @@ pub struct Solved {
     pub end: String,
 }
 
-/// An entry in words. Its parts contain no character that could start a new line or change the direction of the text.
+/// An announcement in words. Its parts contain no character that could start a new line or change the direction of the text.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Sentence {
+pub struct Wording {
     /// The server: text that came from an agent, which each format has to make harmless.
     pub name: String,
     /// What follows the name in one line: ` is offline: silent since …`.
@@ -101,7 +105,7 @@ pub struct Sentence {
     pub subject: String,
 }
 
-/// A part of a sentence.
+/// A part of a wording.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     Words(String),
@@ -116,10 +120,10 @@ impl Kind {
     #[rustfmt::skip]
     const fn row(self) -> Row {
         match self {
-            Self::Offline => Row { key: "offline", noun: "server", state: " offline", tone: Tone::Bad, read: |list| read(list, Entry::Offline) },
-            Self::Back => Row { key: "back", noun: "server", state: " back", tone: Tone::Good, read: |list| read(list, Entry::Back) },
-            Self::Problem => Row { key: "problems", noun: "problem", state: "", tone: Tone::Bad, read: |list| read(list, Entry::Problem) },
-            Self::Solved => Row { key: "solved", noun: "problem", state: " solved", tone: Tone::Good, read: |list| read(list, Entry::Solved) },
+            Self::Offline => Row { key: "offline", noun: "server", state: " offline", tone: Tone::Bad, parse_list: |list| parse_list(list, Announcement::Offline) },
+            Self::Back => Row { key: "back", noun: "server", state: " back", tone: Tone::Good, parse_list: |list| parse_list(list, Announcement::Back) },
+            Self::Problem => Row { key: "problems", noun: "problem", state: "", tone: Tone::Bad, parse_list: |list| parse_list(list, Announcement::Problem) },
+            Self::Solved => Row { key: "solved", noun: "problem", state: " solved", tone: Tone::Good, parse_list: |list| parse_list(list, Announcement::Solved) },
         }
     }
 
@@ -134,24 +138,27 @@ impl Kind {
         self.row().tone
     }
 
-    /// A number of entries: `2 servers offline`.
+    /// A number of announcements: `2 servers offline`.
     #[must_use]
     pub fn count(self, count: usize) -> String {
         format!("{}{}", plural(count, self.row().noun), self.row().state)
     }
 
     /// Reads a list of the message's JSON.
-    pub(crate) fn read(self, list: Value) -> serde_json::Result<Vec<Entry>> {
-        (self.row().read)(list)
+    pub(crate) fn parse_list(self, list: Value) -> serde_json::Result<Vec<Announcement>> {
+        (self.row().parse_list)(list)
     }
 }
 
-fn read<T: DeserializeOwned>(list: Value, entry: fn(T) -> Entry) -> serde_json::Result<Vec<Entry>> {
+fn parse_list<T: DeserializeOwned>(
+    list: Value,
+    announcement: fn(T) -> Announcement,
+) -> serde_json::Result<Vec<Announcement>> {
     let facts: Vec<T> = serde_json::from_value(list)?;
-    Ok(facts.into_iter().map(entry).collect())
+    Ok(facts.into_iter().map(announcement).collect())
 }
 
-impl Entry {
+impl Announcement {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.into()
@@ -170,18 +177,18 @@ impl Entry {
 
     /// Says it, with a length of time that lasts until `now`, if that is known.
     #[must_use]
-    pub fn say(&self, now: Option<DateTime<Utc>>) -> Sentence {
+    pub fn say(&self, now: Option<DateTime<Utc>>) -> Wording {
         match self {
             Self::Offline(server) => {
                 let away = away(&server.last_seen, now);
                 let detail = format!("silent since {}{away}", time(&server.last_seen));
-                Sentence::of_server(&server.server_id, &server.hostname, "is offline", detail)
+                Wording::of_server(&server.server_id, &server.hostname, "is offline", detail)
             }
             Self::Back(server) => {
                 let returned_at = server.returned_at.as_deref().and_then(parse);
                 let away = away(&server.offline_since, returned_at);
                 let detail = format!("was silent since {}{away}", time(&server.offline_since));
-                Sentence::of_server(&server.server_id, &server.hostname, "is back", detail)
+                Wording::of_server(&server.server_id, &server.hostname, "is back", detail)
             }
             Self::Problem(problem) => {
                 let since = format!(", since {}", time(&problem.since));
@@ -195,7 +202,7 @@ impl Entry {
     }
 }
 
-impl Sentence {
+impl Wording {
     fn of_server(server_id: &str, hostname: &Option<String>, state: &str, detail: String) -> Self {
         Self {
             name: name(server_id, hostname.as_deref()),
@@ -207,11 +214,11 @@ impl Sentence {
 }
 
 impl Problem {
-    /// A sentence that says this of it.
-    fn say(&self, what: Vec<Part>, since: String) -> Sentence {
+    /// A wording that says this of it.
+    fn say(&self, what: Vec<Part>, since: String) -> Wording {
         let plain: String = what.iter().map(Part::text).collect();
         let detail = || what.clone().into_iter().chain([Part::Words(since.clone())]);
-        Sentence {
+        Wording {
             name: name(&self.server_id, self.hostname.as_deref()),
             rest: [Part::Words(": ".to_owned())].into_iter().chain(detail()).collect(),
             detail: detail().collect(),

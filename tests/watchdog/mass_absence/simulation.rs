@@ -84,7 +84,7 @@ proptest! {
     }
 
     // A server that dies is found, with or without an outage: within four minutes of its death, or else once it has been
-    // silent for as long as the hold.
+    // late for as long as the hold.
     #[test]
     fn a_dead_server_is_still_found(
         offsets in fleet(),
