@@ -106,7 +106,7 @@ def check_readme(dynamodb_port, function_port):
     shell(f"{ctl}\n{commands[revoke:]}", PATH=path)
     servers = [server["server_id"]["S"] for server in items(dynamodb_port, "heartbeat-servers")]
     assert "my-server" not in servers, servers
-    time.sleep(float(LOCAL["KEY_CACHE_SECONDS"]))
+    time.sleep(2 * float(LOCAL["KEY_CACHE_SECONDS"]))
     rejected = commands[commands.index("curl") : revoke].replace("curl ", "curl -i ")
     assert "401" in shell(f"key={key}\n{rejected}")
 

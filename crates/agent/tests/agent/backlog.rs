@@ -90,7 +90,8 @@ fn a_slow_backlog_does_not_delay_a_live_heartbeat() {
     let live = live();
     for (heartbeat, next) in live.iter().zip(&live[1..]) {
         let pause = next.at - heartbeat.at;
-        assert!(pause < Duration::from_millis(1500), "{pause:?}");
+        // A heartbeat of the backlog that has begun may delay it by 0.3 s; all of the backlog would by 2.7 s at least.
+        assert!(pause < Duration::from_millis(2500), "{pause:?}");
     }
     assert!(!kept(&endpoint).is_empty());
 }

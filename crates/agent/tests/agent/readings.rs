@@ -230,7 +230,8 @@ fn a_hung_mount_delays_no_heartbeat() {
         let started = Instant::now();
         let (reading, problems) = printed(arguments);
         let time = started.elapsed();
-        assert!(time < Duration::from_secs(2), "{arguments:?}: {time:?}");
+        // It hangs for ever. Mounts may take a second, and systemctl two.
+        assert!(time < Duration::from_secs(8), "{arguments:?}: {time:?}");
         let is_read = reading["metrics"].get("disk_percent").is_some();
         assert_eq!(is_read, has_disk, "{arguments:?}");
         assert!(reading["metrics"].get("memory_percent").is_some());
