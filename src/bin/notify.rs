@@ -7,7 +7,8 @@ use heartbeat::{VERSION, log};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
+use tokio::time::Instant;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -11,8 +11,8 @@ use http_body_util::{BodyExt, Full, Limited};
 use lambda_http::http::header::RETRY_AFTER;
 use lambda_http::http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
-use std::time::{Duration, Instant};
-use tokio::time::{sleep, timeout};
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
 
 /// The time limit of one attempt.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);

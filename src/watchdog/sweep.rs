@@ -18,12 +18,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
 use lambda_http::http::Method;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tables::event::Event;
 use tables::server::{self, Memory, Rules};
 use tables::time::as_stored;
 use thiserror::Error;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 /// The maximum number of concurrent updates.
@@ -170,7 +170,7 @@ impl Sweep<'_> {
         let mut pages = server::scan_for_watchdog(scan).into_paginator().send();
         let scan_until = self.part_of_time_left(SCAN_SHARE);
         loop {
-            let next = timeout_at(scan_until.into(), pages.next())
+            let next = timeout_at(scan_until, pages.next())
                 .await
                 .map_err(|_| SweepError("the scan took too long".to_owned()))?;
             let page = next.transpose().map_err(|error| {
@@ -188,7 +188,7 @@ impl Sweep<'_> {
     async fn remember(&self, memory: &Memory, until: Instant) -> Result<(), SweepError> {
         let request_id = self.request_id;
         let update = memory.write(self.update());
-        let written = match timeout_at(until.into(), update.send()).await {
+        let written = match timeout_at(until, update.send()).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => DisplayErrorContext(error).to_string(),
             Err(elapsed) => elapsed.to_string(),
@@ -260,7 +260,7 @@ impl Sweep<'_> {
             .message(message.json())
             .subject(&message.subject)
             .message_attributes("kinds", kinds);
-        match timeout_at(self.deadline.into(), publish.send()).await {
+        match timeout_at(self.deadline, publish.send()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {
                 let reason = DisplayErrorContext(error);
@@ -278,7 +278,7 @@ impl Sweep<'_> {
         let event = Event { recorded_at: self.time, said: said.default.clone() };
         let put = self.watchdog.dynamodb.put_item().table_name(&events.table);
         let put = event.put(put, events.retention).send();
-        let written = match timeout_at(self.deadline.into(), put).await {
+        let written = match timeout_at(self.deadline, put).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => DisplayErrorContext(error).to_string(),
             Err(elapsed) => elapsed.to_string(),
@@ -436,7 +436,7 @@ impl Sweep<'_> {
 /// Sends an update. Returns whether it was applied: a failed condition means that a heartbeat, another sweep or a person
 /// was faster.
 async fn send(update: UpdateItemFluentBuilder, deadline: Instant) -> Result<bool, String> {
-    match timeout_at(deadline.into(), update.send()).await {
+    match timeout_at(deadline, update.send()).await {
         Ok(Ok(_)) => Ok(true),
         Ok(Err(error)) => match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),

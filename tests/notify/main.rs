@@ -1,9 +1,10 @@
-//! The binary `notify` between the topic and chat services that check what their documentation demands.
+//! The function `notify` between the topic and chat services that check what their documentation demands.
 
 #![allow(clippy::unwrap_used)]
 
 mod config;
 mod delivery;
 mod messages;
+mod process;
 mod service;
 mod support;

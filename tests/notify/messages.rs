@@ -20,10 +20,9 @@ async fn sent_linking_to(
         services.push((format.name, Service::start(format.name).await));
     }
     let started: Vec<_> = services.iter().map(|(_, service)| service).collect();
-    let notify = Notify::start_linking_to(page_url, &entries(&started)).await;
+    let notify = Notify::start_linking_to(page_url, &entries(&started));
     let is_delivered = notify.send_within(60, subject, text).await;
-    let log = notify.stop().await;
-    assert!(is_delivered, "{log:?}");
+    assert!(is_delivered, "{:?}", notify.log());
     let received = services.iter().map(|(format, service)| {
         let [received] = &service.take()[..] else { panic!("{format} received nothing, or twice") };
         (*format, received.clone())

@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep};
 
 /// A secret part of every URL.
 pub const SECRET: &str = "T0K3N";
@@ -152,7 +153,7 @@ async fn receive(
             return (StatusCode::TOO_MANY_REQUESTS, answer.to_string()).into_response();
         }
         Some(Fault::Hang) => {
-            tokio::time::sleep(Duration::from_secs(600)).await;
+            sleep(Duration::from_secs(600)).await;
         }
         Some(Fault::Redirect(to)) => {
             return (StatusCode::FOUND, [("location", to)]).into_response();

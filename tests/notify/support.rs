@@ -1,11 +1,13 @@
-//! Shared by the tests: the binary, and the messages that it gets.
+//! Shared by the tests: the function, and the messages that it gets.
 
 use crate::service::Service;
-use dev::process;
-use dev::runtime_api::RuntimeApi;
+use dev::log::Lines;
+use heartbeat::log;
+use heartbeat::notify::{Config, Courier};
 use serde_json::{Value, json};
-use std::time::{Duration, SystemTime};
-use tokio::process::Child;
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::instrument::WithSubscriber;
 
 /// The formats of C11.1, as the contract describes them.
 #[derive(Clone, Copy)]
@@ -60,47 +62,46 @@ impl Format {
     }
 }
 
-/// The binary, behind a Runtime API.
+/// The function in this process, so that a test can pause its clock: what waits for seconds then takes none, because time
+/// goes on as soon as everything waits. The function and the services run in one thread, so no response is under way then.
 pub struct Notify {
-    api: RuntimeApi,
-    process: Child,
+    courier: Courier,
+    log: Lines,
 }
 
 impl Notify {
     /// Starts it with these services.
-    pub async fn start(services: &[&Service]) -> Self {
-        Self::start_with(&entries(services)).await
-    }
-
-    pub async fn start_with(urls: &str) -> Self {
-        Self::start_linking_to("", urls).await
+    pub fn start(services: &[&Service]) -> Self {
+        Self::start_linking_to("", &entries(services))
     }
 
     /// Starts it with the URL of the page.
-    pub async fn start_linking_to(page_url: &str, urls: &str) -> Self {
-        let api = RuntimeApi::start().await.unwrap();
-        let settings =
-            [("WEBHOOK_URLS", urls), ("PAGE_URL", page_url), ("AWS_LAMBDA_MAX_CONCURRENCY", "1")];
-        let process = process::start(env!("CARGO_BIN_EXE_notify"), &api, settings);
-        Self { api, process }
+    pub fn start_linking_to(page_url: &str, urls: &str) -> Self {
+        let config = Config::read(|name| match name {
+            "WEBHOOK_URLS" => Some(urls.to_owned()),
+            "PAGE_URL" => Some(page_url.to_owned()),
+            _ => None,
+        });
+        Self { courier: Courier::new(config.unwrap()).unwrap(), log: Lines::default() }
     }
 
-    /// Sets the time that each invocation has.
+    /// Delivers a message within this time; returns whether it reached every service.
     pub async fn send_within(&self, seconds: u64, subject: Option<&str>, message: &str) -> bool {
-        let deadline = SystemTime::now() + Duration::from_secs(seconds);
-        self.api.set_deadline(deadline);
-        let answer = self.api.invoke(event(subject, message)).await.unwrap();
-        answer.path.ends_with("/response")
+        let writer = self.log.clone();
+        let subscriber = log::subscriber(tracing::Level::INFO, move || writer.clone());
+        let event = serde_json::from_str(&event(subject, message)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let delivery = self.courier.deliver(&event, deadline, "request-1");
+        delivery.with_subscriber(subscriber).await.is_ok()
     }
 
-    /// Returns whether the invocation succeeded.
     pub async fn send(&self, message: &Value) -> bool {
         self.send_within(60, Some("a subject"), &message.to_string()).await
     }
 
-    /// The log so far.
-    pub async fn stop(self) -> Vec<Value> {
-        process::kill(self.process).await
+    /// Everything that was logged since the last call.
+    pub fn log(&self) -> Vec<Value> {
+        self.log.take()
     }
 }
 

@@ -10,7 +10,8 @@ use heartbeat::watchdog::{Config, SweepError, Watchdog};
 use heartbeat::{aws, log};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use topic::Topic;
 use tracing::instrument::WithSubscriber;
 
