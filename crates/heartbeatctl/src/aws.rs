@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::config::RuntimeComponents;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
-use page::explain;
+use page::{Clock, explain};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -25,21 +25,29 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(18);
 pub struct Aws<'a> {
     target: &'a Target,
     config: OnceCell<SdkConfig>,
+    dynamodb: OnceCell<(aws_sdk_dynamodb::Client, Clock)>,
     outputs: OnceCell<Vec<(String, String)>>,
 }
 
 impl<'a> Aws<'a> {
     /// Access that is set up when it is first needed.
     pub fn new(target: &'a Target) -> Self {
-        Self { target, config: OnceCell::new(), outputs: OnceCell::new() }
+        Self {
+            target,
+            config: OnceCell::new(),
+            dynamodb: OnceCell::new(),
+            outputs: OnceCell::new(),
+        }
     }
 
-    /// A client for DynamoDB.
+    /// A client for DynamoDB, and the clock that its responses set: whatever is written to a table or compared with a time
+    /// in one is by that clock.
     ///
     /// # Errors
     /// If the environment names a proxy that cannot be used.
-    pub async fn dynamodb(&self) -> anyhow::Result<aws_sdk_dynamodb::Client> {
-        Ok(aws_sdk_dynamodb::Client::new(self.config().await?))
+    pub async fn dynamodb(&self) -> anyhow::Result<(aws_sdk_dynamodb::Client, Clock)> {
+        let create = async || Ok(Clock::of(&aws_sdk_dynamodb::Client::new(self.config().await?)));
+        self.dynamodb.get_or_try_init(create).await.cloned()
     }
 
     /// A client for SNS.

@@ -1,10 +1,12 @@
 //! The keys table, and its items as people and programs see them.
 
+use crate::aws::Aws;
+use crate::target::KEYS;
 use crate::terminal::printable;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use chrono::{DateTime, Utc};
-use page::{explain_in, time};
+use page::{Clock, explain_in, time};
 use serde::{Serialize, Serializer};
 use std::ops::{Deref, Not};
 use tables::ServerId;
@@ -16,6 +18,7 @@ pub struct KeysTable {
     pub client: Client,
     /// Its name.
     pub name: String,
+    clock: Clock,
 }
 
 /// A key as it is listed.
@@ -56,6 +59,16 @@ impl Serialize for Listed {
 }
 
 impl KeysTable {
+    pub async fn new(aws: &Aws<'_>) -> anyhow::Result<Self> {
+        let (client, clock) = aws.dynamodb().await?;
+        Ok(Self { client, name: aws.name(&KEYS).await?, clock })
+    }
+
+    /// The time, for what is to be written.
+    pub async fn now(&self) -> anyhow::Result<DateTime<Utc>> {
+        self.clock.ask(&self.client, &self.name).await
+    }
+
     /// Stores a new key.
     pub async fn put(&self, key: &StoredKey) -> anyhow::Result<()> {
         let put = self.client.put_item().table_name(&self.name);

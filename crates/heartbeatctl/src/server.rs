@@ -7,7 +7,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException as NotDeleted;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException as NotUpdated;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use page::explain_in;
+use chrono::{DateTime, Utc};
+use page::{Clock, explain_in};
 use tables::ServerId;
 use tables::server;
 
@@ -15,11 +16,14 @@ use tables::server;
 pub struct Servers {
     table: String,
     client: Client,
+    /// Set by whatever was read.
+    pub clock: Clock,
 }
 
 impl Servers {
     pub async fn new(aws: &Aws<'_>) -> anyhow::Result<Self> {
-        Ok(Self { table: aws.name(&SERVERS).await?, client: aws.dynamodb().await? })
+        let (client, clock) = aws.dynamodb().await?;
+        Ok(Self { table: aws.name(&SERVERS).await?, client, clock })
     }
 
     /// Reads a server, if there is one.
@@ -97,6 +101,11 @@ impl<'a> ServerItem<'a> {
             server::Memory::find(get).send().await.map_err(explain_in(&self.servers.table))?;
         let memory = found.item.as_ref().and_then(server::Memory::from_item);
         Ok(memory.and_then(|memory| memory.rules))
+    }
+
+    /// The time, for what is to be written.
+    pub async fn now(&self) -> anyhow::Result<DateTime<Utc>> {
+        self.servers.clock.ask(&self.servers.client, &self.servers.table).await
     }
 
     /// Sends an update, whose condition is that the item exists.

@@ -1,6 +1,7 @@
 //! The time by DynamoDB's clock, which every response of it says. This machine's own may be wrong, and the tables say only when
 //! somebody last wrote.
 
+use crate::explain::explain_in;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -30,6 +31,23 @@ impl Clock {
     /// The time by DynamoDB's clock, or by this machine's before the first response.
     pub fn now(&self) -> DateTime<Utc> {
         Utc::now() + self.ahead().unwrap_or_default()
+    }
+
+    /// The time by DynamoDB's clock. If no response has said it yet, a table is asked: a rejection says it, too, so nobody
+    /// needs a permission for this.
+    ///
+    /// # Errors
+    /// If there is no response.
+    pub async fn ask(&self, client: &Client, table: &str) -> anyhow::Result<DateTime<Utc>> {
+        if self.ahead().is_none() {
+            let asked = client.scan().table_name(table).limit(1).send().await;
+            if let Err(error) = asked
+                && error.raw_response().is_none()
+            {
+                return Err(explain_in(table)(error));
+            }
+        }
+        Ok(self.now())
     }
 
     /// How far this machine's clock is ahead of DynamoDB's, if that has to be said; negative if it is behind.

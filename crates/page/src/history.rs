@@ -23,7 +23,7 @@ const SHORTEST_RANGE: TimeDelta = TimeDelta::hours(6);
 /// Rows that one page may hold, so that few of them are in memory as DynamoDB returns them.
 const MAX_PAGE: i32 = 1_000;
 
-/// How far ahead of this machine's clock a row may be. Rows beyond that come from a wrong clock.
+/// How far ahead of DynamoDB's clock a row or an event may be. Rows beyond that come from a wrong clock.
 pub const TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
 /// How many rows in the future are counted at most.

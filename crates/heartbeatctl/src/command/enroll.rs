@@ -8,7 +8,7 @@ use crate::key::KeysTable;
 use crate::remote::ssh::Host;
 use crate::server::Servers;
 use crate::stop;
-use crate::target::{KEYS, Target, URL};
+use crate::target::{Target, URL};
 use crate::terminal::{print, printable};
 use anyhow::{bail, ensure};
 use attempt::Attempt;
@@ -72,7 +72,7 @@ impl Command {
             None => url(&aws.name(&URL).await?)
                 .map_err(|reason| anyhow::anyhow!("the URL of the endpoint: {reason}"))?,
         };
-        let keys = KeysTable { name: aws.name(&KEYS).await?, client: aws.dynamodb().await? };
+        let keys = KeysTable::new(&aws).await?;
         let servers = Servers::new(&aws).await?;
         let mut failed = Vec::new();
         for host in &self.hosts {

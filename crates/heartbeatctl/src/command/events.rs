@@ -5,8 +5,9 @@ use crate::target::{METRICS, Target};
 use crate::terminal::print;
 use announcement::words::{moment, plural};
 use announcement::{Message, Part};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use clap::Args;
+use page::history::TOLERANCE;
 use page::{events, explain_in, time};
 use tables::ServerId;
 use tables::event::Event;
@@ -33,10 +34,10 @@ impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
         let aws = Aws::new(target);
         let table = aws.name(&METRICS).await?;
-        let now = Utc::now();
-        let query = aws.dynamodb().await?.query().table_name(&table);
-        // This machine's clock may be behind.
-        let period = [self.since.at(now), now + TimeDelta::days(1)];
+        let (client, clock) = aws.dynamodb().await?;
+        let now = clock.ask(&client, &table).await?;
+        let period = [self.since.at(now), now + TOLERANCE];
+        let query = client.query().table_name(&table);
         let mut items = Event::select(query, period).into_paginator().items().send();
         let server = self.server.as_ref().map(ServerId::as_str);
         let mut messages = Vec::new();

@@ -48,7 +48,8 @@ impl Command {
         );
         let aws = Aws::new(target);
         let (servers, metrics) = (aws.name(&SERVERS).await?, aws.name(&METRICS).await?);
-        let view = View(Tables::new(&aws.dynamodb().await?, servers, metrics));
+        let (client, clock) = aws.dynamodb().await?;
+        let view = View(Tables { client, servers, metrics, clock });
         if let Some(interval) = self.watch {
             return tokio::select! {
                 watched = view.watch(interval.to_std()?) => watched,

@@ -83,18 +83,20 @@ impl Command {
             let missing = "the argument '--every' needs '--csv' or '--json'\n";
             bail!(clap::Error::raw(ErrorKind::MissingRequiredArgument, missing));
         }
-        let period =
-            Period::new(self.since, self.until, Utc::now()).map_err(|reason| anyhow!(reason))?;
         let metrics: Vec<_> = match (self.metrics.is_empty(), is_for_programs) {
             (false, _) => self.metrics,
             (true, true) => ALL.iter().collect(),
             (true, false) => SHOWN.to_vec(),
         };
-        let request = Request { server: self.server, metrics, period };
-        let Request { server, metrics, .. } = &request;
 
         let aws = Aws::new(target);
-        let source = Source { client: aws.dynamodb().await?, table: aws.name(&METRICS).await? };
+        let (client, clock) = aws.dynamodb().await?;
+        let table = aws.name(&METRICS).await?;
+        let now = clock.ask(&client, &table).await?;
+        let period = Period::new(self.since, self.until, now).map_err(|reason| anyhow!(reason))?;
+        let request = Request { server: self.server, metrics, period };
+        let Request { server, metrics, .. } = &request;
+        let source = Source { client: client.clone(), table };
         let (sender, receiver) = watch::channel(0);
         let progress = |rows| sender.send_modify(|sum| *sum += rows);
         let reading = async {
@@ -119,7 +121,7 @@ impl Command {
         }
         if measured.is_empty() {
             let servers = aws.name(&SERVERS).await?;
-            let get = aws.dynamodb().await?.get_item().table_name(&servers);
+            let get = client.get_item().table_name(&servers);
             let found = server::find(get, server).send().await.map_err(explain_in(&servers))?;
             ensure!(found.item.is_some(), "there is no server {}, and no rows of it", server);
             eprintln!(

@@ -9,7 +9,7 @@ mod rotate;
 
 use crate::aws::Aws;
 use crate::key::KeysTable;
-use crate::target::{KEYS, Target};
+use crate::target::Target;
 use clap::{Args, Subcommand};
 pub use new::New;
 
@@ -35,7 +35,7 @@ enum Action {
 impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
         let aws = Aws::new(target);
-        let table = KeysTable { name: aws.name(&KEYS).await?, client: aws.dynamodb().await? };
+        let table = KeysTable::new(&aws).await?;
         match self.action {
             Action::Add(add) => add.run(&table, target.json).await,
             Action::List(list) => list.run(&table, target.json).await,

@@ -69,7 +69,7 @@ impl Command {
         };
         let aws = Aws::new(target);
         let in_use = aws.name(name).await?;
-        let client = aws.dynamodb().await?;
+        let (client, _) = aws.dynamodb().await?;
         let (restored, current) = tokio::try_join!(
             items(&client, table, &self.restored),
             items(&client, table, &in_use)

@@ -5,10 +5,10 @@ use crate::key::KeysTable;
 use crate::remote::ssh::{Connection, Host};
 use crate::remote::{Agent, Folder, Machine};
 use crate::server::Servers;
-use crate::target::{KEYS, Target};
+use crate::target::Target;
 use crate::terminal::{confirm, print, printable};
 use anyhow::{Context, bail, ensure};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use clap::{ArgGroup, Args};
 use page::time::{positive_duration, words};
 use serde_json::json;
@@ -45,7 +45,7 @@ pub struct Command {
 impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
         let aws = Aws::new(target);
-        let keys = KeysTable { name: aws.name(&KEYS).await?, client: aws.dynamodb().await? };
+        let keys = KeysTable::new(&aws).await?;
         let servers = Servers::new(&aws).await?;
         let retired = match (&self.server, self.silent_for) {
             (Some(server), _) => self.one(server, &keys, &servers).await?,
@@ -106,9 +106,9 @@ impl Command {
         keys: &KeysTable,
         servers: &Servers,
     ) -> anyhow::Result<Vec<String>> {
-        let now = Utc::now();
-        let age = |server: &Server| server.last_seen.as_ref().map(|seen| now - seen.time);
         let mut unheard = servers.all().await?;
+        let now = servers.clock.now();
+        let age = |server: &Server| server.last_seen.as_ref().map(|seen| now - seen.time);
         unheard.retain(|server| age(server).is_some_and(|age| age > time));
         unheard.sort_by_key(|server| std::cmp::Reverse(age(server)));
         if unheard.is_empty() {

@@ -3,7 +3,7 @@
 use crate::server::ServerItem;
 use crate::target::Target;
 use crate::terminal::print;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use clap::Args;
 use page::time;
 use serde::Serialize;
@@ -45,15 +45,13 @@ struct Silenced<'a> {
 
 impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
+        let server = &self.server;
+        let item = ServerItem::new(target, server).await?;
         let until = match self.time {
             Until::Off => None,
-            Until::In(duration) => Some(Utc::now() + duration),
+            Until::In(duration) => Some(item.now().await? + duration),
         };
-        let server = &self.server;
-        ServerItem::new(target, server)
-            .await?
-            .update(|update| server::silence(update, server, until))
-            .await?;
+        item.update(|update| server::silence(update, server, until)).await?;
         let silenced_until = until.map(format);
         if target.json {
             let told = Silenced { server_id: server.as_str(), silenced_until };

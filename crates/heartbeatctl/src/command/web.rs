@@ -44,7 +44,8 @@ impl Command {
         );
         let aws = Aws::new(target);
         let (servers, metrics) = (aws.name(&SERVERS).await?, aws.name(&METRICS).await?);
-        let tables = Tables::new(&aws.dynamodb().await?, servers, metrics);
+        let (client, clock) = aws.dynamodb().await?;
+        let tables = Tables { client, servers, metrics, clock };
         let options = Options { refresh: REFRESH, max_body: None };
         let guard = Arc::new(Guard { hosts: self.hosts });
         let router = page::router(tables, options).layer(from_fn_with_state(guard, guard::check));

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stderr, clippy::unwrap_used, missing_docs)]
 
+mod clock;
 mod enroll;
 mod environment;
 mod events;

@@ -8,7 +8,7 @@ use crate::remote::{Agent, Folder, Machine, Order};
 use crate::server::Servers;
 use crate::terminal::printable;
 use anyhow::bail;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use page::time::words;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -118,7 +118,7 @@ impl<'a> Attempt<'a> {
         machine: &Machine,
     ) -> anyhow::Result<bool> {
         let last_seen = before.and_then(|server| server.last_seen.as_ref());
-        let ago = last_seen.map(|seen| Utc::now() - seen.time);
+        let ago = last_seen.map(|seen| self.servers.clock.now() - seen.time);
         let Some(ago) = ago.filter(|ago| *ago < IN_USE && !self.command.replace) else {
             return Ok(false);
         };
@@ -149,7 +149,8 @@ impl<'a> Attempt<'a> {
             prepared.output()?;
         }
         let old_keys = self.keys.of_server(server).await?;
-        let key = New::make(Some(server.clone()), Some("enrolled".to_owned()), None, Utc::now())?;
+        let now = self.keys.now().await?;
+        let key = New::make(Some(server.clone()), Some("enrolled".to_owned()), None, now)?;
         self.keys.put(&key.stored).await?;
         let secret = key.secret().as_bytes().to_vec();
         self.key = Some(key.stored);

@@ -2,7 +2,7 @@
 
 use super::new::New;
 use crate::key::KeysTable;
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use clap::{ArgGroup, Args};
 use page::time;
 use tables::ServerId;
@@ -30,7 +30,7 @@ pub struct Add {
 
 impl Add {
     pub async fn run(self, table: &KeysTable, json: bool) -> anyhow::Result<()> {
-        let key = New::make(self.server, self.label, self.expires, Utc::now())?;
+        let key = New::make(self.server, self.label, self.expires, table.now().await?)?;
         table.put(&key.stored).await?;
         key.print(json)
     }

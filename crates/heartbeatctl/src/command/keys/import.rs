@@ -4,7 +4,7 @@ use crate::key::KeysTable;
 use crate::terminal::print;
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use page::explain_in;
 use serde::Serialize;
@@ -36,13 +36,14 @@ struct Outcome {
 impl Import {
     pub async fn run(self, table: &KeysTable, json: bool) -> anyhow::Result<()> {
         let mut outcome = Outcome::default();
+        let now = table.now().await?;
         for (index, line) in io::stdin().lock().split(b'\n').enumerate() {
             let number = index + 1;
             let line = line.context("standard input cannot be read")?;
             if line.trim_ascii().is_empty() {
                 continue;
             }
-            match parse(&line) {
+            match parse(&line, now) {
                 // The line itself may hold a key, and is not printed.
                 Err(reason) => {
                     eprintln!("line {number}: {reason}");
@@ -75,7 +76,7 @@ impl Import {
     }
 }
 
-fn parse(line: &[u8]) -> Result<StoredKey, &'static str> {
+fn parse(line: &[u8], now: DateTime<Utc>) -> Result<StoredKey, &'static str> {
     let line = str::from_utf8(line).map_err(|_| "it is not UTF-8")?;
     let mut fields = line.splitn(3, ',').map(str::trim);
     let digest = fields.next().unwrap_or_default();
@@ -89,7 +90,7 @@ fn parse(line: &[u8]) -> Result<StoredKey, &'static str> {
         key_sha256: digest.to_ascii_lowercase(),
         server_id: server_id.map_err(|_| "the server is not the id of one")?,
         label: field().map(str::to_owned),
-        created_at: Some(format(Utc::now())),
+        created_at: Some(format(now)),
         expires_at: None,
         malformed: Vec::new(),
     })

@@ -2,7 +2,6 @@
 
 use crate::key::KeysTable;
 use crate::terminal::{print, printable};
-use chrono::Utc;
 use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -22,7 +21,7 @@ impl List {
         if json {
             return Ok(print(&serde_json::to_string_pretty(&keys)?)?);
         }
-        let now = Utc::now();
+        let now = table.now().await?;
         let mut rows = Table::new();
         rows.load_style(NOTHING);
         rows.set_header(["SERVER", "LABEL", "AGE", "EXPIRES", "DIGEST"]);

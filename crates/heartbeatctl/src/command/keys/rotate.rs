@@ -3,7 +3,7 @@
 use super::new::New;
 use crate::key::KeysTable;
 use anyhow::{bail, ensure};
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use clap::Args;
 use page::time;
 use tables::ServerId;
@@ -36,7 +36,7 @@ impl Rotate {
             let server = &self.server;
             bail!("{server} has no key: create one with `keys add {server}`");
         }
-        let now = Utc::now();
+        let now = table.now().await?;
         let expiry = now + self.grace;
         let mut key = New::make(Some(self.server), self.label, self.expires, now)?;
         key.old_keys_expire_at = Some(expiry.timestamp());
