@@ -55,7 +55,7 @@ pub struct Agent {
 
 impl Agent {
     pub fn new(mut machine: Machine, sender: Sender, interval: Duration, state: Shared) -> Self {
-        machine.remember(state.lock().history.clone());
+        machine.history = state.lock().history.clone();
         Self {
             interval,
             machine,
@@ -90,7 +90,7 @@ impl Agent {
         let kept = Kept::new(reading.heartbeat, key, reading.measured);
         {
             let mut state = self.state.lock();
-            state.history = self.machine.history().clone();
+            state.history = self.machine.history.clone();
             state.sending = Some(kept);
         }
         let sent = self.sender.send(&heartbeat, due);

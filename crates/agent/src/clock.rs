@@ -28,31 +28,15 @@ impl Moment {
     }
 }
 
-#[cfg(target_os = "linux")]
 fn since_boot() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Since the first call: of the process, not of the machine.
-#[cfg(not(target_os = "linux"))]
-fn since_boot() -> Duration {
-    use std::sync::OnceLock;
-    use std::time::Instant;
-    static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed()
-}
-
 /// What distinguishes this start of the machine from all others.
-#[cfg(target_os = "linux")]
 pub fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(id.trim().to_owned()).filter(|id| !id.is_empty())
-}
-
-#[cfg(not(target_os = "linux"))]
-pub const fn boot_id() -> Option<String> {
-    None
 }
 
 #[cfg(test)]

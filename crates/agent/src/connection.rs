@@ -5,9 +5,10 @@ use chrono::Utc;
 use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls_native_certs::load_certs_from_paths;
 use std::env;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::Uri;
@@ -128,10 +129,7 @@ fn authorities(ca_file: Option<&Path>) -> anyhow::Result<Vec<Certificate<'static
 }
 
 /// The system's store, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name instead.
-#[cfg(target_os = "linux")]
 fn system_authorities() -> Vec<CertificateDer<'static>> {
-    use rustls_native_certs::load_certs_from_paths;
-    use std::path::PathBuf;
     let names = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
     let is_empty = |name: &str| env::var_os(name).is_some_and(|value| value.is_empty());
     if !names.into_iter().any(is_empty) {
@@ -143,11 +141,6 @@ fn system_authorities() -> Vec<CertificateDer<'static>> {
     }
     let found = openssl_probe::probe();
     load_certs_from_paths(found.cert_file.as_deref(), None).certs
-}
-
-#[cfg(not(target_os = "linux"))]
-fn system_authorities() -> Vec<CertificateDer<'static>> {
-    rustls_native_certs::load_native_certs().certs
 }
 
 /// Whether it is certain that nothing was sent: without an address, without a connection, or without a tunnel.

@@ -1,26 +1,31 @@
-//! This machine's readings. A value that was not read is not sent.
+//! This machine's readings: what `/proc`, `/sys` and the kernel say. A value that was not read is not sent. These files hold
+//! names that anybody may choose, in bytes that need not be UTF-8: an odd line costs that line, and not its file.
 
+mod cpu;
 mod filesystem;
-#[cfg(target_os = "linux")]
-mod linux;
-#[cfg(not(target_os = "linux"))]
-mod other;
+mod history;
+mod identity;
+mod load;
+mod memory;
+mod mount;
+mod network;
 mod service;
-
-#[cfg(target_os = "linux")]
-use linux as system;
-#[cfg(not(target_os = "linux"))]
-use other as system;
+mod statvfs;
+mod temperature;
 
 use crate::clock::{self, Moment};
-use filesystem::{Condition, FileSystem, Usage};
+use anyhow::{Context, anyhow, ensure};
+use cpu::Cpu;
+use filesystem::{Condition, FileSystem, FileSystems, Usage};
 use serde_json::{Map, Value, json};
-use service::{Service, Status};
+use service::{Service, Services, Status};
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use tables::{Metric, ServerId, metric};
 
-pub use filesystem::History;
+pub use history::History;
 
 /// One heartbeat, and what is wrong with it.
 pub struct Reading {
@@ -56,7 +61,10 @@ impl fmt::Display for Problem {
 /// The machine, and what its readings are compared with.
 pub struct Machine {
     server_id: Option<ServerId>,
-    system: system::System,
+    cpu: Cpu,
+    file_systems: FileSystems,
+    pub history: History,
+    services: Services,
 }
 
 /// Bytes in a MB and in a GB of the readings.
@@ -65,21 +73,21 @@ const GIB: f64 = (1_u64 << 30) as f64;
 
 /// What the readings are collected in.
 #[derive(Default)]
-pub struct Readings {
+struct Readings {
     metrics: Map<String, Value>,
     /// None if nobody could say which there are.
     file_systems: Option<Vec<Value>>,
     /// None if nobody could say whether there are any.
     services: Option<Vec<Service>>,
-    pub problems: Vec<Problem>,
+    problems: Vec<Problem>,
 }
 
 impl Readings {
     /// Adds a reading, or what prevented it.
-    fn add<T, E: fmt::Display>(
+    fn add<T>(
         &mut self,
         what: &str,
-        read: Result<T, E>,
+        read: anyhow::Result<T>,
         metrics: impl FnOnce(T) -> Vec<(&'static Metric, Value)>,
     ) {
         match read {
@@ -88,16 +96,16 @@ impl Readings {
                     self.metrics.insert(metric.name.to_owned(), value);
                 }
             }
-            Err(reason) => self.problems.push(Problem::not_read(what, reason)),
+            Err(reason) => self.problems.push(Problem::not_read(what, format_args!("{reason:#}"))),
         }
     }
 
-    pub fn cpu<E: fmt::Display>(&mut self, percent: Result<f64, E>) {
+    fn cpu(&mut self, percent: anyhow::Result<f64>) {
         self.add("CPU", percent, |percent| vec![(metric!("cpu_percent"), tenths(percent))]);
     }
 
     /// Total and used memory, bytes.
-    pub fn memory<E: fmt::Display>(&mut self, memory: Result<(u64, u64), E>) {
+    fn memory(&mut self, memory: anyhow::Result<(u64, u64)>) {
         self.add("memory", memory, |(total, used)| {
             vec![
                 (metric!("memory_percent"), tenths(used as f64 / total as f64 * 100.0)),
@@ -108,7 +116,7 @@ impl Readings {
     }
 
     /// The fullest of these file systems, and what is wrong with them.
-    pub fn file_systems(&mut self, file_systems: &[FileSystem]) {
+    fn file_systems(&mut self, file_systems: &[FileSystem]) {
         let entries = file_systems.iter().flat_map(FileSystem::as_json);
         self.file_systems = Some(entries.collect());
         for file_system in file_systems {
@@ -136,7 +144,7 @@ impl Readings {
         let fullest = usages.max_by(|a, b| fullness(a).total_cmp(&fullness(b)));
         let usage = match fullest {
             Some(usage) => Ok(usage),
-            None if file_systems.is_empty() => Err("there is no local file system"),
+            None if file_systems.is_empty() => Err(anyhow!("there is no local file system")),
             None => return,
         };
         let gigabytes = |bytes: u64| json!((bytes as f64 / GIB * 100.0).round() / 100.0);
@@ -152,7 +160,7 @@ impl Readings {
     }
 
     /// Received and sent bytes.
-    pub fn network<E: fmt::Display>(&mut self, bytes: Result<(u64, u64), E>) {
+    fn network(&mut self, bytes: anyhow::Result<(u64, u64)>) {
         self.add("network", bytes, |(received, sent)| {
             vec![
                 (metric!("network_rx_bytes"), json!(received)),
@@ -161,7 +169,7 @@ impl Readings {
         });
     }
 
-    pub fn load<E: fmt::Display>(&mut self, load: Result<[f64; 3], E>) {
+    fn load(&mut self, load: anyhow::Result<[f64; 3]>) {
         self.add("load average", load, |[one, five, fifteen]| {
             vec![
                 (metric!("load_1m"), json!(one)),
@@ -172,7 +180,7 @@ impl Readings {
     }
 
     /// Degrees Celsius, if there is a sensor.
-    pub fn temperature(&mut self, degrees: Option<f64>) {
+    fn temperature(&mut self, degrees: Option<f64>) {
         let degrees = degrees.map(|degrees| json!((degrees * 10.0).round() / 10.0));
         self.metrics.extend(
             degrees.map(|degrees| (metric!("temperature_celsius").name.to_owned(), degrees)),
@@ -180,7 +188,7 @@ impl Readings {
     }
 
     /// Whether the machine has to be started anew, if that is known.
-    pub fn reboot_required(&mut self, is_required: Option<bool>) {
+    fn reboot_required(&mut self, is_required: Option<bool>) {
         let is_required = is_required.map(Value::from);
         self.metrics.extend(
             is_required
@@ -189,13 +197,13 @@ impl Readings {
     }
 
     /// The services, if anybody could say which there are, and what could not be said.
-    pub fn services(&mut self, services: Option<Vec<Service>>, problem: Option<String>) {
+    fn services(&mut self, services: Option<Vec<Service>>, problem: Option<String>) {
         self.services = services;
         let problem = problem.map(|reason| Problem::not_read("services", reason));
         self.problems.extend(problem);
     }
 
-    pub fn uptime<E: fmt::Display>(&mut self, seconds: Result<u64, E>) {
+    fn uptime(&mut self, seconds: anyhow::Result<u64>) {
         self.add("uptime", seconds, |seconds| vec![(metric!("uptime_seconds"), json!(seconds))]);
     }
 }
@@ -239,45 +247,37 @@ impl Machine {
     /// `disks` are the mount points to choose from, or none for every local one.
     /// `services` are the units to report, besides those that have failed.
     pub fn new(server_id: Option<ServerId>, disks: Vec<OsString>, services: Vec<String>) -> Self {
-        Self { server_id, system: system::System::new(disks, services) }
+        Self {
+            server_id,
+            cpu: Cpu::default(),
+            file_systems: FileSystems::new(disks),
+            history: History::default(),
+            services: Services::new(services),
+        }
     }
 
     /// The id that was given, or the one that the host name makes.
     pub fn server_id(&self) -> ServerId {
         let given = self.server_id.clone();
-        given.unwrap_or_else(|| ServerId::from_hostname(&hostname(system::identity().0)))
-    }
-
-    /// What was known of the file systems before.
-    pub fn remember(&mut self, history: History) {
-        self.system.history = history;
-    }
-
-    pub const fn history(&self) -> &History {
-        &self.system.history
+        given.unwrap_or_else(|| ServerId::from_hostname(&identity::hostname()))
     }
 
     /// Reads everything. The first time, that takes as long as a sample of the processors.
     pub fn read(&mut self) -> Reading {
-        let mut readings = Readings::default();
-        self.system.read(&mut readings);
-        let (name, os_info) = system::identity();
-        let hostname = hostname(name);
-        let given = self.server_id.clone();
-        let server_id = given.unwrap_or_else(|| ServerId::from_hostname(&hostname));
+        let readings = self.readings();
         let measured = Moment::now();
         let mut heartbeat = json!({
-            "server_id": server_id.as_str(),
-            "hostname": hostname,
+            "server_id": self.server_id().as_str(),
+            "hostname": identity::hostname(),
             "timestamp": tables::time::format(measured.wall),
             "agent_version": env!("CARGO_PKG_VERSION"),
-            "os_info": os_info,
+            "os_info": identity::os_info(),
             "metrics": readings.metrics,
         });
         let services =
             readings.services.map(|services| services.iter().map(Service::as_json).collect());
         for (name, value) in [
-            ("server_guid", system::guid().map(Value::from)),
+            ("server_guid", identity::guid().map(Value::from)),
             ("boot_id", clock::boot_id().map(Value::from)),
             ("filesystems", readings.file_systems.map(Value::from)),
             ("services", services),
@@ -288,8 +288,44 @@ impl Machine {
         }
         Reading { heartbeat, measured, problems: readings.problems }
     }
+
+    fn readings(&mut self) -> Readings {
+        let mut readings = Readings::default();
+        let mounts = mount::read();
+        readings.cpu(self.cpu.percent());
+        readings.memory(memory::read(mounts.as_deref().unwrap_or_default()));
+        readings.load(load::average());
+        readings.uptime(load::uptime());
+        readings.network(network::read());
+        readings.temperature(temperature::read());
+        readings.reboot_required(identity::reboot_required());
+        let answer = self.services.read();
+        readings.services(answer.services, answer.problem);
+        match mounts {
+            Ok(mounts) => {
+                let file_systems = self.file_systems.read(&mounts, &mut self.history);
+                readings.file_systems(&file_systems);
+            }
+            Err(reason) => {
+                readings.problems.push(Problem::not_read("disk", format_args!("{reason:#}")));
+            }
+        }
+        readings
+    }
 }
 
-fn hostname(name: Option<String>) -> String {
-    name.unwrap_or_else(|| "unnamed".to_owned())
+/// The content of a file, which is never empty.
+fn read(path: &str) -> anyhow::Result<Vec<u8>> {
+    // The size of these files is said to be 0: without some room, they are read in many small parts.
+    let mut content = Vec::with_capacity(8192);
+    let read = File::open(path).and_then(|mut file| file.read_to_end(&mut content));
+    read.with_context(|| path.to_owned())?;
+    ensure!(!content.is_empty(), "{path} is empty");
+    Ok(content)
+}
+
+/// The lines of a file that are text.
+fn lines(content: &[u8]) -> impl Iterator<Item = &str> {
+    let lines = content.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| std::str::from_utf8(line).ok())
 }

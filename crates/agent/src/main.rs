@@ -7,6 +7,9 @@
 //!            backlog ─▶ state: a file, from a stop to the next start
 //! ```
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("heartbeat-agent is for Linux: it reads /proc and /sys");
+
 mod agent;
 mod backlog;
 mod clock;
@@ -104,7 +107,6 @@ fn arguments() -> Result<Arguments, clap::Error> {
 
 fn main() -> ExitCode {
     // What this allows is for the agent itself. A thread and a program that it starts would inherit it.
-    #[cfg(target_os = "linux")]
     let _ = rustix::thread::clear_ambient_capability_set();
     let arguments = arguments().unwrap_or_else(|error| error.exit());
     match run(arguments) {

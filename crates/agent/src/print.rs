@@ -1,6 +1,7 @@
 //! What a person reads: results on standard output, messages on standard error. What cannot be printed is lost, and the
 //! agent goes on.
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fmt::Display;
 use std::io::{self, Write};
 use tables::printable;
@@ -20,15 +21,8 @@ pub fn message(text: impl Display) {
 }
 
 /// Whether standard error takes a line without waiting.
-#[cfg(target_os = "linux")]
 fn is_ready() -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let stderr = io::stderr();
     let mut waiting = [PollFd::new(&stderr, PollFlags::OUT)];
     poll(&mut waiting, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-}
-
-#[cfg(not(target_os = "linux"))]
-const fn is_ready() -> bool {
-    true
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 use tables::ServerId;
@@ -107,9 +108,7 @@ impl StateFile {
         let write = || {
             let _ = fs::remove_file(&new);
             let mut options = OpenOptions::new();
-            options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            options.write(true).create_new(true).mode(0o600);
             let mut file = BufWriter::new(options.open(&new)?);
             let owner = json!({
                 "url": self.url,

@@ -1,7 +1,13 @@
-//! A file system: how full it is, and whether it works.
+//! The file systems: how full they are, and whether they work.
 
-use serde_json::{Value, json};
-use std::collections::HashMap;
+use super::history::{History, Past, Place};
+use super::mount::Mount;
+use super::statvfs::{Mounts, Used};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// A file system of this machine, or a pool of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,48 +57,283 @@ impl Usage {
     }
 }
 
-/// What the agent has seen of the file systems that are mounted, since the start of the machine.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct History(pub HashMap<Place, Past>);
+/// File systems on a disk of this machine. `fuseblk` is a disk behind FUSE, such as NTFS.
+const LOCAL: [&str; 21] = [
+    "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "fuseblk", "hfs", "hfsplus",
+    "jfs", "msdos", "nilfs2", "ntfs", "ntfs3", "reiserfs", "ubifs", "ufs", "vfat", "xfs", "zfs",
+];
 
-/// A file system at a mount point.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// The device's numbers, as `8:1`.
-    pub device: String,
-    pub mount_point: String,
+pub struct FileSystems {
+    /// The mount points to choose from; none means every local one.
+    chosen: Vec<OsString>,
+    mounts: Mounts,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Past {
-    /// Whether it could be written to at some time.
-    pub was_writable: bool,
-    /// The smallest number of errors that it has counted.
-    pub errors: Option<u64>,
+/// What is reported as one: a file system, or the mounted datasets of a pool.
+struct Group<'a> {
+    /// The one with the shortest mount point comes first.
+    mounts: Vec<&'a Mount>,
+    failure: Option<String>,
 }
 
-impl History {
-    pub fn as_json(&self) -> Value {
-        let places = self.0.iter().map(|(place, past)| {
-            json!([place.device, place.mount_point, past.was_writable, past.errors])
-        });
-        places.collect()
+impl FileSystems {
+    pub fn new(chosen: Vec<OsString>) -> Self {
+        Self { chosen, mounts: Mounts::default() }
     }
 
-    pub fn parse(json: &Value) -> Option<Self> {
-        let places = json.as_array()?.iter().map(|place| {
-            let text = |index: usize| place[index].as_str().map(str::to_owned);
-            let past = Past { was_writable: place[2].as_bool()?, errors: place[3].as_u64() };
-            let place = Place { device: text(0)?, mount_point: text(1)? };
-            Some((place, past))
-        });
-        places.collect::<Option<_>>().map(Self)
+    /// Each file system, of all mounts of this process; notes what it has seen of them.
+    pub fn read(&mut self, mounts: &[Mount], history: &mut History) -> Vec<FileSystem> {
+        let visible = visible(mounts);
+        let failures = failures(&visible, history, errors);
+        let groups = groups(&visible, &failures, &self.chosen);
+        let all = groups.iter().flat_map(|group| &group.mounts);
+        let answers = self.mounts.ask(all.map(|mount| &*mount.point));
+        let mut file_systems: Vec<_> =
+            groups.into_iter().map(|group| file_system(group, &answers)).collect();
+        let is_missing =
+            |point: &&OsString| !visible.iter().any(|mount| mount.point == point.as_bytes());
+        file_systems.extend(self.chosen.iter().filter(is_missing).map(|point| FileSystem {
+            mount_point: point.to_string_lossy().into_owned(),
+            device: String::new(),
+            kind: String::new(),
+            inodes: None,
+            condition: Condition::Unknown("no file system is mounted there".to_owned()),
+        }));
+        file_systems
     }
+}
+
+fn file_system(group: Group, answers: &HashMap<&[u8], Result<Used, String>>) -> FileSystem {
+    let no_answer = || Err("it could not be asked".to_owned());
+    let answer = |mount: &&Mount| answers.get(&*mount.point).cloned().unwrap_or_else(no_answer);
+    let used: Result<Vec<Used>, String> = group.mounts.iter().map(answer).collect();
+    let first = group.mounts[0];
+    let inodes = used.as_ref().ok().and_then(|used| used.first()?.inodes.percent());
+    let usage = used.map(|used| together(used.into_iter().map(|used| used.space).collect()));
+    FileSystem {
+        mount_point: first.name(),
+        device: String::from_utf8_lossy(pool(first).unwrap_or(&first.source)).into_owned(),
+        kind: first.kind.clone(),
+        inodes: inodes.filter(|_| is_ext(first)),
+        condition: match (group.failure, usage) {
+            (Some(reason), usage) => Condition::Failed(usage.ok(), reason),
+            (None, Ok(usage)) => Condition::Ok(usage),
+            (None, Err(reason)) => Condition::Unknown(reason),
+        },
+    }
+}
+
+/// The mounts that can be reached: a later mount hides an earlier one at the same point. The shortest point comes first.
+fn visible(mounts: &[Mount]) -> Vec<&Mount> {
+    let by_point: HashMap<_, _> = mounts.iter().map(|mount| (&mount.point, mount)).collect();
+    let mut visible: Vec<_> = by_point.into_values().collect();
+    visible.sort_by_key(|mount| (mount.point.len(), &mount.point));
+    visible
+}
+
+/// Whether a mount is on a disk of this machine. A container's root is an overlay on a disk of its host.
+fn is_local(mount: &Mount) -> bool {
+    LOCAL.contains(&&*mount.kind) || (mount.kind == "overlay" && mount.point == b"/")
+}
+
+fn is_ext(mount: &Mount) -> bool {
+    matches!(&*mount.kind, "ext2" | "ext3" | "ext4")
+}
+
+/// The pool that a mount of ZFS belongs to; a snapshot counts what its dataset counts.
+fn pool(mount: &Mount) -> Option<&[u8]> {
+    let is_dataset = mount.kind == "zfs" && !mount.source.contains(&b'@');
+    let mut names = mount.source.split(|byte| *byte == b'/');
+    names.next().filter(|_| is_dataset)
+}
+
+/// What to report: every local file system once, at its shortest mount point, and every pool once. Of chosen mount
+/// points, exactly these; for a dataset, its pool.
+fn groups<'a>(
+    visible: &[&'a Mount],
+    failures: &HashMap<&'a [u8], String>,
+    chosen: &[OsString],
+) -> Vec<Group<'a>> {
+    let is_chosen = |mount: &Mount| match chosen {
+        [] => is_local(mount) && (!mount.has_option("ro") || failures.contains_key(&*mount.point)),
+        chosen => chosen.iter().any(|point| point.as_bytes() == mount.point),
+    };
+    let mut devices = HashSet::new();
+    let mut pools = HashSet::new();
+    let mut groups = Vec::new();
+    for mount in visible.iter().copied().filter(|mount| is_chosen(mount)) {
+        let mounts = match pool(mount) {
+            Some(pool) if pools.insert(pool) => datasets(visible, pool),
+            Some(_) => continue,
+            None if mount.kind == "zfs" && chosen.is_empty() => continue,
+            None if !chosen.is_empty() || devices.insert(&mount.device) => vec![mount],
+            None => continue,
+        };
+        groups.push(Group { failure: failures.get(&*mount.point).cloned(), mounts });
+    }
+    groups
+}
+
+/// The mounted datasets of a pool, each once.
+fn datasets<'a>(visible: &[&'a Mount], wanted: &[u8]) -> Vec<&'a Mount> {
+    let mut seen = HashSet::new();
+    let visible = visible.iter().copied();
+    visible.filter(|mount| pool(mount) == Some(wanted) && seen.insert(&mount.device)).collect()
+}
+
+/// What datasets of one pool use together: what they refer to, over that plus the largest available.
+fn together(usages: Vec<Usage>) -> Usage {
+    if let [usage] = *usages {
+        return usage;
+    }
+    let used = usages.iter().map(|usage| usage.used).sum();
+    let available = usages.iter().map(|usage| usage.available).max().unwrap_or(0);
+    Usage { total: used + available, used, available }
+}
+
+/// Why a file system has failed, by mount point; and what there is to remember.
+fn failures<'a>(
+    visible: &[&'a Mount],
+    history: &mut History,
+    errors: impl Fn(&Mount) -> Option<u64>,
+) -> HashMap<&'a [u8], String> {
+    let mut failures = HashMap::new();
+    let mut now = HashMap::new();
+    for mount in visible.iter().copied().filter(|mount| is_local(mount)) {
+        let place = Place { device: mount.device.clone(), mount_point: mount.name() };
+        let past = history.0.get(&place).copied().unwrap_or_default();
+        let errors = errors(mount);
+        let is_shut = mount.has_option("emergency_ro") || mount.has_option("shutdown");
+        // A dataset is read-only because somebody wants it to be.
+        let is_read_only = mount.has_option("ro") && mount.kind != "zfs";
+        let reason = match errors.zip(past.errors) {
+            _ if is_shut || (is_read_only && past.was_writable) => {
+                Some("it can no longer be written to".to_owned())
+            }
+            Some((errors, before)) if errors > before => {
+                Some(format!("it has counted {} errors", errors - before))
+            }
+            _ => None,
+        };
+        if let Some(reason) = reason {
+            failures.insert(&*mount.point, reason);
+        }
+        let present = Past {
+            was_writable: past.was_writable || !(is_shut || mount.has_option("ro")),
+            errors: past.errors.map_or(errors, |before| errors.map(|errors| errors.min(before))),
+        };
+        now.insert(place, present);
+    }
+    history.0 = now;
+    failures
+}
+
+/// How many errors a file system of the kind ext4 has counted since it was last repaired.
+fn errors(mount: &Mount) -> Option<u64> {
+    if !is_ext(mount) {
+        return None;
+    }
+    let device = fs::read_link(Path::new("/sys/dev/block").join(&mount.device)).ok()?;
+    let file = Path::new("/sys/fs/ext4").join(device.file_name()?);
+    let count = fs::read(file.join("errors_count")).ok()?;
+    std::str::from_utf8(&count).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::mount::parse;
+
+    const MOUNTS: &[u8] = b"22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+23 22 0:20 / /proc rw - proc proc rw
+24 22 8:1 / /data ro,relatime shared:2 - xfs /dev/sda1 rw,attr2
+25 22 8:1 /bind /srv/bind rw - xfs /dev/sda1 rw
+26 22 8:2 / /mnt/read\\040only rw - ext4 /dev/sda2 ro
+27 22 0:50 / /mnt/nas rw - nfs4 nas:/ rw
+28 22 0:51 / /mnt/cloud rw - fuse.rclone cloud: rw
+29 22 8:3 / /mnt/ntfs\\134disk rw - fuseblk /dev/sda3 rw
+30 22 0:52 / /tmp rw - tmpfs tmpfs rw
+31 22 7:1 / /snap/core ro - squashfs /dev/loop1 ro
+32 24 8:4 / /data rw - btrfs /dev/sdb rw
+";
+
+    /// The mount points of each group.
+    fn reported(mounts: &[u8], chosen: &[&str]) -> Vec<Vec<String>> {
+        let mounts = parse(mounts);
+        let chosen: Vec<_> = chosen.iter().map(OsString::from).collect();
+        let groups = groups(&visible(&mounts), &HashMap::new(), &chosen);
+        let names = |group: Group| group.mounts.iter().map(|mount| mount.name()).collect();
+        groups.into_iter().map(names).collect()
+    }
+
+    #[test]
+    fn local_file_systems_are_counted_once_and_no_others() {
+        // /data is hidden by a later mount, so the device behind it is counted at its bind mount.
+        let local = [["/"], ["/data"], ["/srv/bind"], ["/mnt/ntfs\\disk"]];
+        assert_eq!(reported(MOUNTS, &[]), local);
+    }
+
+    #[test]
+    fn a_chosen_disk_is_compared_as_text() {
+        let chosen = ["/mnt/cloud", "/mnt/read only", "/data/", "/nowhere"];
+        let known = [["/mnt/cloud"], ["/mnt/read only"]];
+        assert_eq!(reported(MOUNTS, &chosen), known);
+    }
+
+    // In the format of the kernel, for a pool on which Proxmox lives.
+    const POOL: &[u8] =
+        b"30 1 0:27 / / rw,relatime shared:1 - zfs rpool/ROOT/pve-1 rw,xattr,posixacl,casesensitive
+41 30 0:40 / /rpool rw,relatime shared:20 - zfs rpool rw,xattr,noacl,casesensitive
+42 41 0:41 / /rpool/ROOT rw,relatime shared:21 - zfs rpool/ROOT rw,xattr,noacl,casesensitive
+43 41 0:42 / /rpool/data rw,relatime shared:22 - zfs rpool/data ro,xattr,noacl,casesensitive
+44 30 0:43 / /tank rw,relatime shared:23 - zfs tank rw,xattr,noacl,casesensitive
+45 30 0:44 / /tank/.zfs/snapshot/daily ro,relatime - zfs tank@daily ro,xattr,noacl,casesensitive
+46 30 0:42 / /srv/data rw,relatime shared:22 - zfs rpool/data ro,xattr,noacl,casesensitive
+";
+
+    #[test]
+    fn the_datasets_of_a_pool_count_together() {
+        let rpool = ["/", "/rpool", "/srv/data", "/rpool/ROOT"].map(str::to_owned).to_vec();
+        let tank = vec!["/tank".to_owned()];
+        assert_eq!(reported(POOL, &[]), [rpool.clone(), tank]);
+        assert_eq!(reported(POOL, &["/rpool/ROOT"]), [rpool]);
+        let usage = |used, available| Usage { total: used + available, used, available };
+        let datasets: Vec<_> = (0..20).map(|_| usage(45, 100)).collect();
+        let pool = together(datasets);
+        assert_eq!(pool, usage(900, 100));
+    }
+
+    /// What is reported as failed after each of these states of a file system, with the number of its errors.
+    fn failed(states: &[(&str, u64)]) -> Vec<Option<String>> {
+        let mut history = History::default();
+        let states = states.iter().map(|(options, count)| {
+            let line = format!("25 22 8:1 / /data rw - ext4 /dev/sda1 {options}\n");
+            let mounts = parse(line.as_bytes());
+            let visible = visible(&mounts);
+            let failures = failures(&visible, &mut history, |_| Some(*count));
+            let groups = groups(&visible, &failures, &[]);
+            groups.into_iter().next().and_then(|group| group.failure)
+        });
+        states.collect()
+    }
+
+    #[test]
+    fn a_file_system_has_failed_if_it_can_no_longer_be_written_to() {
+        let shut = Some("it can no longer be written to".to_owned());
+        assert_eq!(failed(&[("ro", 0), ("ro", 0)]), [None, None]);
+        assert_eq!(failed(&[("rw", 0), ("ro", 0)]), [None, shut.clone()]);
+        for options in ["rw,emergency_ro", "rw,shutdown"] {
+            assert_eq!(failed(&[(options, 0)])[0], shut, "{options}");
+        }
+    }
+
+    #[test]
+    fn a_file_system_has_failed_if_it_counts_more_errors_until_it_is_repaired() {
+        let errors = |count| Some(format!("it has counted {count} errors"));
+        let states = [("rw", 3), ("rw", 5), ("rw", 5), ("rw", 0), ("rw", 1)];
+        let expected = [None, errors(2), errors(2), None, errors(1)];
+        assert_eq!(failed(&states), expected);
+    }
 
     #[test]
     fn what_only_the_superuser_may_use_is_not_used() {
@@ -100,18 +341,5 @@ mod tests {
         assert_eq!(usage.percent().map(f64::round), Some(14.0));
         let empty = Usage { total: 0, used: 0, available: 0 };
         assert_eq!(empty.percent(), None);
-    }
-
-    #[test]
-    fn a_history_survives_as_json() {
-        let place =
-            |device: &str| Place { device: device.to_owned(), mount_point: "/data".to_owned() };
-        let past = |was_writable, errors| Past { was_writable, errors };
-        let history = History(HashMap::from([
-            (place("8:1"), past(true, None)),
-            (place("8:2"), past(false, Some(3))),
-        ]));
-        assert_eq!(History::parse(&history.as_json()), Some(history));
-        assert_eq!(History::parse(&json!([["8:1"]])), None);
     }
 }

@@ -28,7 +28,6 @@ fn numbers(table: &str, last: &str) -> Vec<f64> {
 }
 
 /// `df -P` rounds the percentage up; sizes are those of the same moment, give or take what other programs write.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_disk_agrees_with_df() {
     let (reading, problems) = printed(&["--disk", "/"]);
@@ -43,7 +42,6 @@ fn a_disk_agrees_with_df() {
 }
 
 /// Memory within 2 % of the total, because other programs go on.
-#[cfg(target_os = "linux")]
 #[test]
 fn memory_load_and_uptime_agree_with_the_machines_tools() {
     let (reading, _) = printed(&[]);
@@ -76,7 +74,6 @@ fn memory_load_and_uptime_agree_with_the_machines_tools() {
 }
 
 /// The counters of `/proc/net/dev` before and after the reading enclose it.
-#[cfg(target_os = "linux")]
 #[test]
 fn network_counters_are_those_of_the_kernel() {
     let sums = || {
@@ -107,7 +104,6 @@ fn network_counters_are_those_of_the_kernel() {
 }
 
 /// One processor that works all the time is at least half of its share of all of them.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_busy_processor_is_seen() {
     let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
@@ -136,7 +132,6 @@ fn without(file: &str) -> Run {
         .arg(env!("CARGO_BIN_EXE_heartbeat-agent")))
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn what_cannot_be_read_is_absent_and_said() {
     if !may_unshare() {
@@ -209,7 +204,6 @@ impl Drop for FuseMount {
 }
 
 // Excluded, it is not asked at all; named, it is given up.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_hung_mount_delays_no_heartbeat() {
     let Some(mount) = FuseMount::start("hung mount") else {

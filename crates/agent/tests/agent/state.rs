@@ -138,7 +138,6 @@ fn a_backlog_that_cannot_be_understood_is_set_aside_and_named() {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_costs_the_backlog_and_not_the_stop() {
     let script =
@@ -219,7 +218,6 @@ fn set_the_clock(name: &str, is_refused: bool) -> Vec<i64> {
     kept(&endpoint).iter().take(2).map(days_off).collect()
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_time_of_a_wrong_clock_is_corrected_unless_the_heartbeat_may_have_arrived() {
     if !crate::support::has("faketime") {

@@ -1,6 +1,6 @@
 //! Asks mounts how full they are. One may hang, because its server or its disk is gone; then only a thread waits for it.
 
-use crate::machine::filesystem::Usage;
+use super::filesystem::Usage;
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;

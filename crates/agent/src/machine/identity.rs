@@ -3,7 +3,6 @@
 use super::lines;
 use ring::hmac;
 use serde_json::{Value, json};
-use std::ffi::CStr;
 use std::fs;
 
 /// This application, for systemd's way of hashing the id of a machine.
@@ -11,10 +10,16 @@ const APPLICATION: [u8; 16] = [
     0x35, 0xb5, 0x94, 0x9d, 0xd2, 0x13, 0x42, 0xd5, 0x8c, 0xd8, 0xf3, 0xab, 0x1c, 0xe2, 0x23, 0x7a,
 ];
 
-/// The host name, and what the endpoint calls `os_info`.
-pub fn identity() -> (Option<String>, Value) {
+/// The host name.
+pub fn hostname() -> String {
     let kernel = rustix::system::uname();
-    let text = |text: &CStr| text.to_str().ok().map(str::to_owned);
+    let name = kernel.nodename().to_str().ok().filter(|name| !name.is_empty());
+    name.unwrap_or("unnamed").to_owned()
+}
+
+/// What the endpoint calls `os_info`.
+pub fn os_info() -> Value {
+    let kernel = rustix::system::uname();
     let release = fs::read("/etc/os-release").unwrap_or_default();
     let value = |name: &str| {
         let mut lines = lines(&release);
@@ -22,14 +27,12 @@ pub fn identity() -> (Option<String>, Value) {
         let value = line?.trim().trim_matches(['"', '\'']);
         Some(value.chars().take(100).collect::<String>())
     };
-    let os_info = json!({
+    json!({
         "distribution": value("NAME"),
         "version": value("VERSION_ID"),
-        "kernel": text(kernel.release()),
-        "architecture": text(kernel.machine()),
-    });
-    let hostname = text(kernel.nodename()).filter(|name| !name.is_empty());
-    (hostname, os_info)
+        "kernel": kernel.release().to_str().ok(),
+        "architecture": kernel.machine().to_str().ok(),
+    })
 }
 
 /// The machine's id, which is confidential, hashed for this application: as `systemd-id128 machine-id --app-specific` does.
