@@ -3,6 +3,7 @@
 use crate::clock::Moment;
 use crate::sender::Outgoing;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -14,16 +15,31 @@ const MAX_BYTES: usize = 7_000_000;
 const KEPT: [&str; 5] = ["server_id", "hostname", "timestamp", "os_info", "metrics"];
 
 /// A heartbeat that is sent later than it was measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Kept {
+    #[serde(flatten)]
     pub outgoing: Outgoing,
     /// When it was measured, as its `timestamp` says.
     pub measured: DateTime<Utc>,
     /// The same since the start of the machine, if that was this one.
+    #[serde(rename = "since_boot_ms", with = "milliseconds")]
     pub since_boot: Option<Duration>,
     /// Whether the endpoint may have stored it. Its timestamp is part of the key there, so with another one it would be
     /// stored twice.
     pub may_have_arrived: bool,
+}
+
+mod milliseconds {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::time::Duration;
+
+    pub fn serialize<S: Serializer>(time: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.as_millis() as u64).serialize(to)
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::deserialize(from)?.map(Duration::from_millis))
+    }
 }
 
 impl Kept {

@@ -4,6 +4,7 @@ use crate::connection::{TIMEOUT, untrusted, was_not_sent};
 use crate::key::Key;
 use crate::pace::retry_pause;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 use std::io::Read;
@@ -19,7 +20,7 @@ const MAX_ANSWER: u64 = 64 * 1024;
 const SHOWN_ANSWER: usize = 200;
 
 /// What is sent with each attempt of one heartbeat.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Outgoing {
     pub body: String,
     pub idempotency_key: String,

@@ -6,16 +6,13 @@
 use crate::backlog::{Backlog, Kept};
 use crate::clock;
 use crate::machine::History;
-use crate::sender::Outgoing;
 use anyhow::{Context, ensure};
-use chrono::DateTime;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::time::Duration;
 use tables::ServerId;
 
 /// What is written on a stop.
@@ -29,9 +26,17 @@ pub struct State {
 /// Where it is written.
 pub struct StateFile {
     folder: PathBuf,
+    owner: Owner,
+}
+
+/// The first line: whose it is, and what does not outlive a start of the machine.
+#[derive(Clone, Deserialize, Serialize)]
+struct Owner {
     url: String,
-    server_id: ServerId,
+    server_id: String,
     boot_id: Option<String>,
+    #[serde(default)]
+    file_systems: History,
 }
 
 impl StateFile {
@@ -41,9 +46,12 @@ impl StateFile {
         Some(Self {
             // The others, if there are any, are for purposes that the agent does not have.
             folder: env::split_paths(&folders).next()?,
-            url,
-            server_id,
-            boot_id: clock::boot_id(),
+            owner: Owner {
+                url,
+                server_id: server_id.to_string(),
+                boot_id: clock::boot_id(),
+                file_systems: History::default(),
+            },
         })
     }
 
@@ -88,18 +96,19 @@ impl StateFile {
     fn parse(&self, file: impl BufRead) -> anyhow::Result<(Vec<Kept>, History)> {
         let mut lines = file.lines();
         let first = lines.next().context("it is empty")?;
-        let owner: Value = serde_json::from_str(&first?).context("it cannot be understood")?;
-        for (name, own) in [("url", self.url.as_str()), ("server_id", self.server_id.as_str())] {
-            let other = owner[name].as_str().context("it cannot be understood")?;
-            ensure!(other == own, "it belongs to the {name} {other}");
+        let (owner, own): (Owner, _) = (understand(&first?)?, &self.owner);
+        for (name, own, other) in
+            [("url", &own.url, owner.url), ("server_id", &own.server_id, owner.server_id)]
+        {
+            ensure!(other == *own, "it belongs to the {name} {other}");
         }
-        let is_same_boot =
-            self.boot_id.is_some() && owner["boot_id"].as_str() == self.boot_id.as_deref();
-        let heartbeats =
-            lines.map(|line| kept(&line?, is_same_boot).context("it cannot be understood"));
-        let heartbeats = heartbeats.collect::<anyhow::Result<_>>()?;
-        let history = History::parse(&owner["file_systems"]).filter(|_| is_same_boot);
-        Ok((heartbeats, history.unwrap_or_default()))
+        let is_same_boot = own.boot_id.is_some() && owner.boot_id == own.boot_id;
+        let heartbeats = lines.map(|line| {
+            let kept: Kept = understand(&line?)?;
+            Ok(Kept { since_boot: kept.since_boot.filter(|_| is_same_boot), ..kept })
+        });
+        let history = if is_same_boot { owner.file_systems } else { History::default() };
+        Ok((heartbeats.collect::<anyhow::Result<_>>()?, history))
     }
 
     /// Writes everything. If that fails, nothing is left behind, because half a backlog takes the room of a whole one.
@@ -110,22 +119,10 @@ impl StateFile {
             let mut options = OpenOptions::new();
             options.write(true).create_new(true).mode(0o600);
             let mut file = BufWriter::new(options.open(&new)?);
-            let owner = json!({
-                "url": self.url,
-                "server_id": self.server_id.as_str(),
-                "boot_id": self.boot_id,
-                "file_systems": state.history.as_json(),
-            });
-            writeln!(file, "{owner}")?;
+            let owner = Owner { file_systems: state.history.clone(), ..self.owner.clone() };
+            writeln!(file, "{}", serde_json::to_string(&owner)?)?;
             for kept in state.backlog.iter().chain(&state.sending) {
-                let line = json!({
-                    "body": kept.outgoing.body,
-                    "idempotency_key": kept.outgoing.idempotency_key,
-                    "measured": tables::time::format(kept.measured),
-                    "since_boot_ms": kept.since_boot.map(|time| time.as_millis() as u64),
-                    "may_have_arrived": kept.may_have_arrived,
-                });
-                writeln!(file, "{line}")?;
+                writeln!(file, "{}", serde_json::to_string(kept)?)?;
             }
             file.into_inner()?.sync_all()?;
             fs::rename(&new, &path)
@@ -137,20 +134,7 @@ impl StateFile {
     }
 }
 
-/// A heartbeat from a line of the file.
-fn kept(line: &str, is_same_boot: bool) -> Option<Kept> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    let text = |name: &str| line[name].as_str();
-    Some(Kept {
-        outgoing: Outgoing {
-            body: text("body")?.to_owned(),
-            idempotency_key: text("idempotency_key")?.to_owned(),
-        },
-        measured: DateTime::parse_from_rfc3339(text("measured")?).ok()?.to_utc(),
-        since_boot: line["since_boot_ms"]
-            .as_u64()
-            .map(Duration::from_millis)
-            .filter(|_| is_same_boot),
-        may_have_arrived: line["may_have_arrived"].as_bool()?,
-    })
+/// What a line says.
+fn understand<'a, T: Deserialize<'a>>(line: &'a str) -> anyhow::Result<T> {
+    serde_json::from_str(line).context("it cannot be understood")
 }

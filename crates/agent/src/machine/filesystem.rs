@@ -1,6 +1,6 @@
 //! The file systems: how full they are, and whether they work.
 
-use super::history::{History, Past, Place};
+use super::history::{History, Past};
 use super::mount::Mount;
 use super::statvfs::{Mounts, Used};
 use std::collections::{HashMap, HashSet};
@@ -198,10 +198,12 @@ fn failures<'a>(
     errors: impl Fn(&Mount) -> Option<u64>,
 ) -> HashMap<&'a [u8], String> {
     let mut failures = HashMap::new();
-    let mut now = HashMap::new();
+    let before = std::mem::take(history).into_iter();
+    let mut before: HashMap<_, _> =
+        before.map(|past| ((past.device.clone(), past.mount_point.clone()), past)).collect();
     for mount in visible.iter().copied().filter(|mount| is_local(mount)) {
-        let place = Place { device: mount.device.clone(), mount_point: mount.name() };
-        let past = history.0.get(&place).copied().unwrap_or_default();
+        let place = (mount.device.clone(), mount.name());
+        let past = before.remove(&place).unwrap_or_default();
         let errors = errors(mount);
         let is_shut = mount.has_option("emergency_ro") || mount.has_option("shutdown");
         // A dataset is read-only because somebody wants it to be.
@@ -218,13 +220,14 @@ fn failures<'a>(
         if let Some(reason) = reason {
             failures.insert(&*mount.point, reason);
         }
-        let present = Past {
+        let (device, mount_point) = place;
+        history.push(Past {
+            device,
+            mount_point,
             was_writable: past.was_writable || !(is_shut || mount.has_option("ro")),
             errors: past.errors.map_or(errors, |before| errors.map(|errors| errors.min(before))),
-        };
-        now.insert(place, present);
+        });
     }
-    history.0 = now;
     failures
 }
 

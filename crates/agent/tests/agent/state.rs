@@ -77,6 +77,37 @@ fn a_backlog_outlives_a_restart() {
 }
 
 #[test]
+fn a_backlog_that_version_0_1_0_has_written_is_read() {
+    let folder = folder("older");
+    let endpoint = Endpoint::start(vec![]);
+    let line = |key: &str, since_boot: Value| {
+        let body = json!({ "server_id": "web-1", "timestamp": "2026-01-18T10:30:00.000000Z", "backlog": true });
+        json!({
+            "body": body.to_string(),
+            "idempotency_key": key,
+            "measured": "2026-01-18T10:30:00.000000Z",
+            "since_boot_ms": since_boot,
+            "may_have_arrived": true,
+        })
+    };
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let owner = json!({
+        "url": endpoint.url,
+        "server_id": "web-1",
+        "boot_id": boot_id.trim(),
+        "file_systems": [["8:1", "/", true, null], ["8:2", "/data", false, 3]],
+    });
+    // Of this start of the machine, and of one before.
+    let kept = [line("new", 1.into()), line("old", Value::Null)];
+    fs::write(folder.join("backlog"), format!("{owner}\n{}\n{}\n", kept[0], kept[1])).unwrap();
+    let child = agent(&endpoint, &folder).arg("--backlog").arg("100years").spawn().unwrap();
+    wait_until("the backlog", || self::kept(&endpoint).len() == 2);
+    let Run { code, stderr, .. } = stop(child);
+    assert_eq!((code, &*stderr), (0, ""));
+    assert_eq!(keys(&self::kept(&endpoint)), HashSet::from(["new".to_owned(), "old".to_owned()]));
+}
+
+#[test]
 fn a_backlog_of_another_server_or_endpoint_is_set_aside_and_named() {
     let folder = folder("foreign");
     let endpoint = Endpoint::start(vec![]);
