@@ -12,6 +12,7 @@ mod network;
 mod service;
 mod statvfs;
 mod temperature;
+mod worker;
 
 use crate::clock::{self, Moment};
 use anyhow::{Context, anyhow, ensure};

@@ -2,12 +2,13 @@
 
 use super::history::{History, Past};
 use super::mount::Mount;
-use super::statvfs::{Mounts, Used};
+use super::statvfs::{self, Used};
+use super::worker::Worker;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::{fs, io};
 
 /// A file system of this machine, or a pool of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,7 +67,7 @@ const LOCAL: [&str; 21] = [
 pub struct FileSystems {
     /// The mount points to choose from; none means every local one.
     chosen: Vec<OsString>,
-    mounts: Mounts,
+    worker: Worker<Vec<u8>, io::Result<Used>>,
 }
 
 /// What is reported as one: a file system, or the mounted datasets of a pool.
@@ -78,7 +79,7 @@ struct Group<'a> {
 
 impl FileSystems {
     pub fn new(chosen: Vec<OsString>) -> Self {
-        Self { chosen, mounts: Mounts::default() }
+        Self { chosen, worker: Worker::new(statvfs::read) }
     }
 
     /// Each file system, of all mounts of this process; notes what it has seen of them.
@@ -87,7 +88,7 @@ impl FileSystems {
         let failures = failures(&visible, history, errors);
         let groups = groups(&visible, &failures, &self.chosen);
         let all = groups.iter().flat_map(|group| &group.mounts);
-        let answers = self.mounts.ask(all.map(|mount| &*mount.point));
+        let answers = self.worker.ask(all.map(|mount| mount.point.clone()));
         let mut file_systems: Vec<_> =
             groups.into_iter().map(|group| file_system(group, &answers)).collect();
         let is_missing =
@@ -103,9 +104,15 @@ impl FileSystems {
     }
 }
 
-fn file_system(group: Group, answers: &HashMap<&[u8], Result<Used, String>>) -> FileSystem {
-    let no_answer = || Err("it could not be asked".to_owned());
-    let answer = |mount: &&Mount| answers.get(&*mount.point).cloned().unwrap_or_else(no_answer);
+fn file_system(
+    group: Group,
+    answers: &HashMap<Vec<u8>, Result<io::Result<Used>, String>>,
+) -> FileSystem {
+    let answer = |mount: &&Mount| match &answers[&mount.point] {
+        Ok(Ok(used)) => Ok(*used),
+        Ok(Err(reason)) => Err(reason.to_string()),
+        Err(reason) => Err(reason.clone()),
+    };
     let used: Result<Vec<Used>, String> = group.mounts.iter().map(answer).collect();
     let first = group.mounts[0];
     let inodes = used.as_ref().ok().and_then(|used| used.first()?.inodes.percent());
