@@ -14,17 +14,12 @@
 
 mod announcement;
 mod config;
-mod digest;
-mod entry;
 mod plan;
-mod problems;
 mod review;
 mod sweep;
 
 pub use self::announcement::{Planned, SnsMessage};
 pub use self::config::{Config, EventsConfig};
-pub use self::digest::{Digest, Schedule};
-pub use self::problems::{End, Judgement, ProblemAnnouncement, ProblemUpdate};
 pub use self::review::{Decision, Review};
 pub use self::sweep::{SweepError, Watchdog};
 

@@ -1,8 +1,5 @@
 //! The message to the topic, one per sweep, and the digest: it fits into SNS.
 
-use super::digest::Digest;
-use super::entry;
-use super::problems::{ProblemAnnouncement, ProblemUpdate};
 use announcement::words::{plural, unlinked};
 use announcement::{Announcement, Kind, Message, Occasion, Part};
 use chrono::{DateTime, Utc};
@@ -10,6 +7,9 @@ use serde_json::json;
 use std::fmt::Write;
 use tables::server::Server;
 use tables::time;
+use verdict::announce;
+use verdict::digest::Digest;
+use verdict::{ProblemAnnouncement, ProblemUpdate};
 
 /// The maximum size of a message, below SNS's limit of 256 KiB, bytes.
 const MAX_BYTES: usize = 250 * 1024;
@@ -58,9 +58,9 @@ struct Fitted {
 impl Planned<'_> {
     fn announcement(self) -> Announcement {
         match self {
-            Self::Offline(server) => Announcement::Offline(entry::absence(server)),
-            Self::Back(server) => Announcement::Back(entry::end(server)),
-            Self::Problem(update, announcement) => entry::problem(&update.server, announcement),
+            Self::Offline(server) => Announcement::Offline(announce::absence(server)),
+            Self::Back(server) => Announcement::Back(announce::end(server)),
+            Self::Problem(update, announcement) => announce::change(&update.server, announcement),
         }
     }
 }
@@ -81,10 +81,9 @@ impl SnsMessage {
     /// Builds the message of the day; `None` if there is nothing to say.
     #[must_use]
     pub fn digest(digest: &Digest, time: DateTime<Utc>, page_url: Option<&str>) -> Option<Self> {
-        let announcements = digest.announcements.clone();
-        let fleet = digest.fleet();
-        let is_needed = !announcements.is_empty() || fleet.is_some();
-        is_needed.then(|| Self::of(Occasion::Digest(fleet), announcements, time, page_url))
+        let occasion = || Occasion::Digest(Some(digest.fleet()));
+        let announcements = || digest.announcements.clone();
+        digest.is_needed().then(|| Self::of(occasion(), announcements(), time, page_url))
     }
 
     fn of(
@@ -131,16 +130,22 @@ impl SnsMessage {
     }
 }
 
-/// A message of one announcement is named after it, if SNS accepts that.
+/// A message of one announcement is named after it, if SNS accepts that. Any other is cut from the end to what it accepts.
 fn subject(message: &Message, time: DateTime<Utc>) -> String {
-    let is_printable = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    let is_printable = |char: char| char == ' ' || char.is_ascii_graphic();
     let alone = match (&message.occasion, &message.announcements[..]) {
         (Occasion::Change, [announcement]) => Some(announcement.say(Some(time)).subject),
         _ => None,
     };
-    alone
-        .filter(|subject| subject.len() <= MAX_SUBJECT && subject.bytes().all(is_printable))
-        .unwrap_or_else(|| message.title())
+    let accepted =
+        alone.filter(|subject| subject.len() <= MAX_SUBJECT && subject.chars().all(is_printable));
+    accepted.unwrap_or_else(|| {
+        let title: String = message.title().chars().filter(|char| is_printable(*char)).collect();
+        match title.get(..MAX_SUBJECT) {
+            Some(_) if title.len() > MAX_SUBJECT => format!("{}...", &title[..MAX_SUBJECT - 3]),
+            _ => title,
+        }
+    })
 }
 
 /// Keeps as many announcements as there is room for.
@@ -215,4 +220,27 @@ fn email(
 /// The first line of a digest.
 fn heading(message: &Message) -> String {
     if message.announcements.is_empty() { message.title() } else { "Still wrong:".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use announcement::Fleet;
+
+    // C10.1
+    #[test]
+    fn a_subject_is_cut_from_the_end_and_the_body_has_it_all() {
+        let doubt = "Nothing has reached ntfy since 10:30 UTC. ";
+        for (length, expected) in [(99, 99), (100, 99), (200, 99)] {
+            let summary = format!("{doubt}{}", "x".repeat(length - doubt.len()));
+            let fleet = Fleet { summary: summary.clone(), ..Fleet::default() };
+            let time = DateTime::UNIX_EPOCH;
+            let occasion = Occasion::Digest(Some(fleet));
+            let message = SnsMessage::of(occasion, Vec::new(), time, None);
+            assert_eq!(message.subject.len(), expected, "{}", message.subject);
+            assert!(message.subject.starts_with(doubt));
+            assert_eq!(message.subject == summary, length == 99);
+            assert!(message.email.starts_with(&summary));
+        }
+    }
 }

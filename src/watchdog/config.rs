@@ -1,12 +1,12 @@
 //! The settings of the watchdog, with their units, defaults and errors.
 
-use super::digest::Schedule;
 use crate::aws::AwsConfig;
 use crate::settings::{InvalidSetting, Settings};
 use crate::webhook::Address;
 use chrono::{NaiveTime, TimeDelta};
 use tables::Limits;
 use tables::server::Rules;
+use verdict::digest::Schedule;
 
 /// The settings of the watchdog.
 pub struct Config {

@@ -2,12 +2,12 @@
 //! what it records once that is published. Pure.
 
 use super::announcement::Planned;
-use super::problems::{ProblemAnnouncement, ProblemUpdate};
 use super::review::Decision;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use chrono::{DateTime, Utc};
 use std::collections::{HashMap, HashSet};
 use tables::server::Server;
+use verdict::{ProblemAnnouncement, ProblemUpdate};
 
 /// An update of a server's item.
 #[derive(Debug, Clone, PartialEq)]

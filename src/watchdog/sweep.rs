@@ -2,7 +2,6 @@
 
 use super::announcement::SnsMessage;
 use super::config::{Config, EventsConfig};
-use super::digest::{Digest, Schedule};
 use super::plan::{Changes, Plan, Write};
 use super::review::{Decision, Review};
 use crate::aws;
@@ -25,6 +24,7 @@ use tables::time::as_stored;
 use thiserror::Error;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
+use verdict::digest::{Digest, Schedule};
 
 /// The maximum number of concurrent updates.
 const CONCURRENCY: usize = 32;
@@ -395,14 +395,14 @@ impl Sweep<'_> {
                 for announcement in
                     update.judgement.announcements().filter(|announcement| announcement.is_new)
                 {
-                    let problem = announcement.key.to_string();
+                    let problem = announcement.problem.key.to_string();
                     warn!(request_id, server_id, problem, "problem");
                 }
             }
             Write::RecordProblems(_, said) => {
                 for announcement in said {
                     if let Some(end) = announcement.end {
-                        let (problem, end) = (announcement.key.to_string(), end.as_str());
+                        let (problem, end) = (announcement.problem.key.to_string(), end.as_str());
                         info!(request_id, server_id, problem, end, "problem solved");
                     }
                 }

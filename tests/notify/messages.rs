@@ -193,7 +193,7 @@ async fn a_mixed_message_and_a_digest_begin_with_a_summary() {
         assert_eq!(lines[2], "✅ web-3 is back: was silent since an unknown time");
         assert_eq!(lines[3..], ["… and 3 more", "2026-01-18 11:30:00 UTC"]);
     }
-    let fleet = json!({ "servers": 3, "well": 1, "summary": "1 of 3 are well, 2 offline", "remarks": ["reboot required: web-3"] });
+    let fleet = json!({ "servers": 3, "well": 1, "summary": "1 of 3 are well: 2 offline", "remarks": ["reboot required: web-3"] });
     let digest =
         json!({ "digest": true, "fleet": fleet, "offline": silent, "problems": [], "omitted": 0 });
     let received = sent(None, &digest.to_string()).await;
@@ -202,7 +202,7 @@ async fn a_mixed_message_and_a_digest_begin_with_a_summary() {
     for (format, text) in plain(&received) {
         let begins = text.starts_with("🚨 Still wrong: 2 servers offline\n");
         assert!(begins || format == "ntfy", "{format}: {text}");
-        let ends = text.ends_with("\n1 of 3 are well, 2 offline\nreboot required: web-3");
+        let ends = text.ends_with("\n1 of 3 are well: 2 offline\nreboot required: web-3");
         assert!(ends, "{format}: {text}");
     }
     let well =

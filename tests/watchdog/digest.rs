@@ -67,12 +67,16 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
         "server_id": "full", "hostname": "full.lan", "kind": "limit", "name": "disk_percent", "value": 95,
         "limit": 90.0, "since": stored(800),
     });
+    let fleet = json!({
+        "servers": 3, "well": 0, "summary": "0 of 3 are well: 1 offline, 1 with a problem, 1 silenced", "remarks": [],
+    });
     let expected = json!({
-        "digest": true, "time": stored(900), "offline": offline, "problems": [problem], "omitted": 0,
+        "digest": true, "time": stored(900), "fleet": fleet, "offline": offline, "problems": [problem], "omitted": 0,
     });
     assert_eq!(message.default, expected);
     assert_eq!(message.parameters["Subject"], "Still wrong: 1 server offline, 1 problem");
-    assert!(message.email.starts_with("Still wrong:\n\n1 server offline:\n\naway (away.lan)\n"));
+    let begins = "Still wrong:\n\n0 of 3 are well: 1 offline, 1 with a problem, 1 silenced\n\n1 server offline:\n\naway (away.lan)\n";
+    assert!(message.email.starts_with(begins), "{}", message.email);
     assert_eq!(watchdog.own("digest_at").await, Some(stored(900)));
     watchdog.sweep(960).await.unwrap();
     assert_eq!(digest(&watchdog), None, "once");
@@ -130,7 +134,7 @@ async fn with_always_it_says_that_all_are_well_only_if_they_are() {
     let watchdog = TestWatchdog::start_with(&settings).await;
     watchdog.sweep(900).await.unwrap();
     let message = digest(&watchdog).unwrap();
-    assert_eq!(message.parameters["Subject"], "no server has sent a heartbeat yet");
+    assert_eq!(message.parameters["Subject"], "No server has sent a heartbeat yet");
 
     let again = async || {
         watchdog.set("#watchdog", "digest_at", None).await;
@@ -151,18 +155,14 @@ async fn with_always_it_says_that_all_are_well_only_if_they_are() {
         watchdog.set(server, "silenced_until", Some(&stored(9000))).await;
     }
     let message = again().await;
-    assert_eq!(message.parameters["Subject"], "9 of 11 are well, 2 silenced");
+    assert_eq!(message.parameters["Subject"], "9 of 11 are well: 2 silenced");
     for server in ["web-1", "web-2"] {
         watchdog.set(server, "silenced_until", None).await;
     }
 
     let unknown = AttributeValue::M(Item::from([("cron".to_owned(), text("unknown"))]));
     for (reading, reason, remark) in [
-        (
-            vec![("services", unknown)],
-            "1 with a service in an unknown state",
-            Some("a service in an unknown state: web-3"),
-        ),
+        (vec![("services", unknown)], "1 unknown", Some("a service in an unknown state: web-3")),
         (vec![("reboot_required", number("1"))], "", Some("reboot required: web-3")),
         (vec![("security_updates", number("12"))], "", Some("security updates: web-3 (12)")),
     ] {
@@ -170,7 +170,7 @@ async fn with_always_it_says_that_all_are_well_only_if_they_are() {
         let message = again().await;
         let subject = match reason {
             "" => "All 11 servers are well".to_owned(),
-            reason => format!("10 of 11 are well, {reason}"),
+            reason => format!("10 of 11 are well: {reason}"),
         };
         assert_eq!(message.parameters["Subject"], subject);
         let remarks: Vec<_> = remark.into_iter().collect();
@@ -181,7 +181,7 @@ async fn with_always_it_says_that_all_are_well_only_if_they_are() {
     heartbeat(&watchdog, "web-3", 100, &[]).await;
     watchdog.set("web-3", "last_seen", Some(&stored(890))).await;
     let message = again().await;
-    assert_eq!(message.parameters["Subject"], "10 of 11 are well, 1 without a fresh reading");
+    assert_eq!(message.parameters["Subject"], "10 of 11 are well: 1 unknown");
     // What is listed is not said twice.
     heartbeat(&watchdog, "web-3", 890, &full()).await;
     watchdog.sweep(895).await.unwrap();
@@ -191,7 +191,7 @@ async fn with_always_it_says_that_all_are_well_only_if_they_are() {
     assert!(
         message
             .email
-            .starts_with("Still wrong:\n\n10 of 11 are well, 1 with a problem\n\n1 problem:\n")
+            .starts_with("Still wrong:\n\n10 of 11 are well: 1 with a problem\n\n1 problem:\n")
     );
 }
 

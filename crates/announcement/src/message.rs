@@ -36,7 +36,7 @@ pub enum Occasion {
 pub struct Fleet {
     pub servers: usize,
     pub well: usize,
-    /// The same in words: `9 of 11 are well, 2 silenced`.
+    /// The same in words: `9 of 11 are well: 2 silenced`.
     pub summary: String,
     /// What is worth knowing besides, a line each, without server names of agents' making.
     pub remarks: Vec<String>,

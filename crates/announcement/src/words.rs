@@ -77,3 +77,27 @@ pub fn unlinked(text: &str) -> String {
     }
     unlinked
 }
+
+/// A sort key that puts `web-2` before `web-10`: texts and numbers in turn, numbers by their value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Natural(Vec<(bool, usize, String, String)>, String);
+
+impl Natural {
+    #[must_use]
+    pub fn of(id: &str) -> Self {
+        let part = |part: &str| {
+            let text = part.trim_start_matches(|char: char| char.is_ascii_digit());
+            let digits = &part[..part.len() - text.len()];
+            let number = digits.trim_start_matches('0').to_owned();
+            (digits.is_empty(), number.len(), number, text.to_owned())
+        };
+        let parts = id.split_inclusive(|char: char| !char.is_ascii_digit());
+        Self(parts.map(part).collect(), id.to_owned())
+    }
+
+    /// What it is the key of.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.1
+    }
+}

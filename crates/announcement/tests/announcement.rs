@@ -118,7 +118,7 @@ fn a_digest_may_say_how_the_fleet_is() {
     let fleet = Fleet {
         servers: 11,
         well: 9,
-        summary: "9 of 11 are well, 2 silenced".to_owned(),
+        summary: "9 of 11 are well: 2 silenced".to_owned(),
         remarks: vec!["reboot required: web-1".to_owned()],
     };
     let digest =
@@ -128,7 +128,7 @@ fn a_digest_may_say_how_the_fleet_is() {
     assert_eq!((read.title(), read.tone()), (fleet.summary.clone(), Tone::Neutral));
     assert_eq!(read.fleet().collect::<Vec<_>>(), ["reboot required: web-1"]);
     let wrong = digest(message(Occasion::Change).announcements);
-    let lines = ["9 of 11 are well, 2 silenced", "reboot required: web-1"];
+    let lines = ["9 of 11 are well: 2 silenced", "reboot required: web-1"];
     assert_eq!(wrong.fleet().collect::<Vec<_>>(), lines);
 }
 

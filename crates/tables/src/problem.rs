@@ -92,6 +92,8 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Self; 4] = [Self::Limit, Self::Disk, Self::Service, Self::Duplicate];
+
     /// Its name in a message.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -131,7 +133,7 @@ mod items {
     }
 
     /// One problem.
-    #[derive(Debug, Clone, PartialEq)]
+    #[derive(Debug, Clone, Copy, PartialEq)]
     pub struct Problem {
         /// When the reading was received with which it began.
         pub since: DateTime<Utc>,

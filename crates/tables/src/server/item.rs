@@ -190,6 +190,20 @@ impl Server {
         })
     }
 
+    /// The `last_seen` with which it was first found online again, if that is possible.
+    #[must_use]
+    pub fn known_return(&self) -> Option<&time::Stored> {
+        let returned = self.returned_at.as_ref().zip(self.last_seen.as_ref());
+        returned.filter(|(returned, seen)| returned.time <= seen.time).map(|(returned, _)| returned)
+    }
+
+    /// The server after its return has been noted.
+    #[must_use]
+    pub fn with_return(mut self) -> Self {
+        self.returned_at = self.known_return().or(self.last_seen.as_ref()).cloned();
+        self
+    }
+
     /// Whether the current absence has been announced, and that has been recorded.
     #[must_use]
     pub fn is_announced(&self) -> bool {

@@ -1,12 +1,14 @@
-//! What is said of a server, as an announcement.
+//! What is announced of a server, as a message holds it.
 
-use super::problems::{ProblemAnnouncement, Value};
+use crate::condition::Value;
+use crate::problem::{Current, ProblemAnnouncement};
 use announcement::{Absence, Announcement, Problem, Return, Solved};
 use serde_json::json;
 use tables::Number;
 use tables::server::Server;
 use tables::time::{self, Stored, as_stored};
 
+#[must_use]
 pub fn absence(server: &Server) -> Absence {
     Absence {
         server_id: server.server_id.clone(),
@@ -15,6 +17,7 @@ pub fn absence(server: &Server) -> Absence {
     }
 }
 
+#[must_use]
 pub fn end(server: &Server) -> Return {
     Return {
         server_id: server.server_id.clone(),
@@ -25,22 +28,30 @@ pub fn end(server: &Server) -> Return {
     }
 }
 
-pub fn problem(server: &Server, announcement: &ProblemAnnouncement) -> Announcement {
-    let value = announcement.value.map(|value| match value {
+/// A problem in the words of announcements.
+#[must_use]
+pub fn problem(server: &Server, current: &Current) -> Problem {
+    let value = current.value.map(|value| match value {
         Value::Number(Number::Float(float)) => json!(float),
         Value::Number(Number::Whole(whole)) => json!(whole),
         Value::Status(status) => json!(status.as_str()),
     });
-    let name = announcement.key.name().unwrap_or(&server.server_id);
-    let problem = Problem {
+    let name = current.key.name().unwrap_or(&server.server_id);
+    Problem {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
-        kind: announcement.key.kind().as_str().to_owned(),
+        kind: current.key.kind().as_str().to_owned(),
         name: name.to_owned(),
         value,
-        limit: announcement.limit.map(|limit| json!(limit)),
-        since: Some(time::format(announcement.since)),
-    };
+        limit: current.limit.map(|limit| json!(limit)),
+        since: Some(time::format(current.since)),
+    }
+}
+
+/// That a problem goes on, or its end.
+#[must_use]
+pub fn change(server: &Server, announcement: &ProblemAnnouncement) -> Announcement {
+    let problem = problem(server, &announcement.problem);
     match announcement.end {
         None => Announcement::Problem(problem),
         Some(end) => Announcement::Solved(Solved { problem, end: end.as_str().to_owned() }),

@@ -1,6 +1,7 @@
 //! Each cell of the table in C9.2, each rule around it, and what public reports saw.
 
 use super::{End, Facts, Judgement, ProblemAnnouncement, Reading, Value};
+use crate::condition::FRESH;
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::problem::{Key, Note, Problem, Problems, Stage};
 use tables::{Disk, Limits, Metrics, Number, Service, ServiceStatus, Services};
@@ -71,9 +72,14 @@ impl Server {
             disks: self.disks.as_deref(),
             services: self.services.as_ref(),
         };
-        let duplicate_at = self.duplicate_at.map(minute);
-        let facts = Facts::new(minute(at), duplicate_at, Some(reading));
-        Judgement::new(&self.problems, &facts, &self.limits, self.own.as_ref())
+        let facts = Facts {
+            seen: minute(at),
+            duplicate_at: self.duplicate_at.map(minute),
+            reading: Some(reading).filter(|reading| minute(at) - reading.received_at <= FRESH),
+            limits: &self.limits,
+            own: self.own.as_ref(),
+        };
+        Judgement::new(&self.problems, &facts)
     }
 
     /// Sweeps at this minute, with everything working, and returns what was said.
@@ -97,7 +103,7 @@ impl Server {
 
 fn in_short(announcement: &ProblemAnnouncement) -> String {
     let end = if announcement.end.is_some() { "-" } else { "" };
-    format!("{end}{}", announcement.key)
+    format!("{end}{}", announcement.problem.key)
 }
 
 const LEVELS: [(&str, Option<&str>, &str); 5] = [
@@ -224,7 +230,7 @@ fn what_was_not_said_is_said_by_the_next_sweep() {
     server.services(&[("cron", "failed"), ("nginx", "failed")]);
     let judgement = server.judge(0, 0).expect("a judgement");
     server.problems = judgement
-        .after(|announcement| announcement.key == Key::Service("cron".to_owned()))
+        .after(|announcement| announcement.problem.key == Key::Service("cron".to_owned()))
         .written();
     assert_eq!(server.said(1), ["service:nginx"]);
     assert_eq!(server.said(2), [""; 0]);
@@ -234,7 +240,7 @@ fn what_was_not_said_is_said_by_the_next_sweep() {
     let judgement = server.judge(18, 18).expect("a judgement");
     assert_eq!(judgement.announcements().count(), 2);
     server.problems = judgement
-        .after(|announcement| announcement.key == Key::Service("cron".to_owned()))
+        .after(|announcement| announcement.problem.key == Key::Service("cron".to_owned()))
         .written();
     assert_eq!(server.said(19), ["-service:nginx"]);
     assert_eq!(server.problems.entries, []);
@@ -270,7 +276,7 @@ fn a_limit_that_has_to_last_counts_from_reading_to_reading() {
     }
     let words = server.sweep(10);
     assert_eq!(
-        words.iter().map(|announcement| announcement.since).collect::<Vec<_>>(),
+        words.iter().map(|announcement| announcement.problem.since).collect::<Vec<_>>(),
         [minute(0)]
     );
     // A sweep without a new reading proves nothing.
@@ -322,7 +328,7 @@ fn a_service_is_over_when_it_is_missing_from_a_whole_list() {
     let words = server.sweep(0);
     let said: Vec<_> = words
         .iter()
-        .map(|announcement| (announcement.key.to_string(), announcement.value))
+        .map(|announcement| (announcement.problem.key.to_string(), announcement.problem.value))
         .collect();
     let status = |status: &str| ServiceStatus::parse(status).map(Value::Status);
     assert_eq!(
@@ -361,8 +367,8 @@ fn a_file_system_that_is_missing_from_the_three_fullest_is_no_fuller_than_the_le
     server.disks(&[("/data", 93.1), ("/backup", 96.0), ("/", 20.0)]);
     let words = server.sweep(0);
     assert_eq!(words.iter().map(in_short).collect::<Vec<_>>(), ["disk_percent:/data"]);
-    assert_eq!(words[0].value, Some(Value::Number(Number::Float(93.1))));
-    assert_eq!(words[0].limit, Some(90.0));
+    assert_eq!(words[0].problem.value, Some(Value::Number(Number::Float(93.1))));
+    assert_eq!(words[0].problem.limit, Some(90.0));
     for (disks, expected) in [
         (&[("/a", 85.4), ("/b", 99.0), ("/", 99.0)][..], Some(Note::Resolving(minute(1)))),
         (&[("/a", 85.5), ("/b", 99.0), ("/", 99.0)], Some(Note::NoData(minute(1)))),
@@ -452,7 +458,7 @@ fn two_senders_are_announced_once_their_return_has_been_renewed() {
     server.duplicate_at = Some(10);
     let words = server.sweep(11);
     assert_eq!(words.iter().map(in_short).collect::<Vec<_>>(), ["duplicate"]);
-    assert_eq!((words[0].since, &words[0].value), (minute(0), &None));
+    assert_eq!((words[0].problem.since, &words[0].problem.value), (minute(0), &None));
     for at in 12..86 {
         assert_eq!(server.said(at), [""; 0], "{at}");
     }
@@ -523,5 +529,5 @@ fn a_full_disk_that_vanishes_is_not_announced_as_solved() {
         assert_eq!(server.said(at), [""; 0], "{at}");
     }
     let words = server.sweep(1441);
-    assert_eq!((words.len(), words[0].end, &words[0].value), (1, Some(End::Gone), &None));
+    assert_eq!((words.len(), words[0].end, &words[0].problem.value), (1, Some(End::Gone), &None));
 }

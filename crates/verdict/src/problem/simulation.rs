@@ -3,15 +3,13 @@
 //! itself, and half of its publications fail, are lost, or are too small for everything. When the dust has settled, the
 //! last announcement about every problem is true; on the way, nothing ends that was not said, or too early.
 
-use super::{
-    DISK_PERCENT, DUPLICATE_LASTS, END_LASTS, End, Facts, GONE_LASTS, Judgement,
-    ProblemAnnouncement, Reading,
-};
+use super::{END_LASTS, End, Facts, GONE_LASTS, Judgement, ProblemAnnouncement, Reading};
+use crate::condition::{DUPLICATE_LASTS, FRESH, of_disk_percent};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
-use tables::problem::{Key, Problem, Problems, Stage};
+use tables::problem::{DISK_PERCENT, Key, Problem, Problems, Stage};
 use tables::{Disk, Limits, Metrics, Number, Service, ServiceStatus, Services};
 
 const MINUTES: i64 = 12 * 60;
@@ -142,7 +140,7 @@ impl Sent {
 
     /// The file system that `disk_percent` stands for.
     fn target(&self) -> Option<Key> {
-        let mount = self.reading().disk_of_disk_percent()?.to_owned();
+        let mount = of_disk_percent(&self.reading())?.to_owned();
         Some(Key::Disk(mount))
     }
 
@@ -308,8 +306,15 @@ impl World {
             self.note(&item, &known, &limits, &own);
         }
         let judgement = if is_judged {
-            let facts = Facts::new(item.seen, item.duplicate_at, Some(item.sent.reading()));
-            Judgement::new(&known, &facts, &limits, Some(&own))
+            let facts = Facts {
+                seen: item.seen,
+                duplicate_at: item.duplicate_at,
+                reading: Some(item.sent.reading())
+                    .filter(|reading| item.seen - reading.received_at <= FRESH),
+                limits: &limits,
+                own: Some(&own),
+            };
+            Judgement::new(&known, &facts)
         } else {
             if is_noted {
                 self.high_since.clear();
@@ -436,7 +441,7 @@ impl World {
         }
         self.hand_over(&sweep);
         let begun = words.iter().filter(|announcement| announcement.end.is_none());
-        let begun = begun.map(|announcement| announcement.key.to_string());
+        let begun = begun.map(|announcement| announcement.problem.key.to_string());
         self.subscriber.possible.extend(begun);
         if words.is_empty() || steps_left <= 1 {
             return;
@@ -489,7 +494,7 @@ impl World {
         let has_announcements = sweep
             .judgement
             .announcements()
-            .any(|announcement| announcement.key.to_string() == DISK_PERCENT);
+            .any(|announcement| announcement.problem.key.to_string() == DISK_PERCENT);
         if !whole(&sweep.judgement.known) || whole(ahead) || has_announcements {
             return;
         }
@@ -513,9 +518,9 @@ impl World {
     }
 
     fn hear(&mut self, announcement: &ProblemAnnouncement, at: DateTime<Utc>) {
-        let key = announcement.key.to_string();
+        let key = announcement.problem.key.to_string();
         let (limits, own) = self.limits();
-        let lasts = match &announcement.key {
+        let lasts = match &announcement.problem.key {
             Key::Metric(metric) => limits.metric(metric, Some(&own)).map(|limit| limit.lasts),
             Key::Disk(mount) => limits.disk(mount, Some(&own)).map(|limit| limit.lasts),
             Key::Service(_) => None,
@@ -524,7 +529,7 @@ impl World {
         let lasts = lasts.unwrap_or_default();
         let since =
             |times: &BTreeMap<String, DateTime<Utc>>| times.get(&key).map(|since| at - *since);
-        let is_metric = announcement.key != Key::Duplicate;
+        let is_metric = announcement.problem.key != Key::Duplicate;
         match announcement.end {
             None => {
                 if is_metric
@@ -605,7 +610,7 @@ impl World {
         let sent = self.item.sent.clone();
         let reading = sent.reading();
         for (metric, value) in sent.metrics.iter() {
-            let is_disk = metric.name == DISK_PERCENT && reading.disk_of_disk_percent().is_some();
+            let is_disk = metric.name == DISK_PERCENT && of_disk_percent(&reading).is_some();
             let limit = limits.of(metric, Some(&own));
             if !is_disk && limit.is_some_and(|limit| value.as_f64() >= limit) {
                 expected.insert(metric.name.to_owned());

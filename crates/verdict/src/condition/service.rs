@@ -1,0 +1,45 @@
+//! A service failed or was stopped.
+
+use super::{Facts, Finding, Level, Reading};
+use chrono::TimeDelta;
+use tables::ServiceStatus;
+use tables::problem::Key;
+
+pub fn high(facts: &Facts<'_>) -> Vec<Key> {
+    let services = facts.reading.and_then(|reading| reading.services);
+    let services = services.into_iter().flat_map(|services| &services.not_running);
+    let high = services.filter(|service| {
+        level_of(service.status) == Level::High
+            && facts.limits.watches_service(&service.name, facts.own)
+    });
+    high.map(|service| Key::Service(service.name.clone())).collect()
+}
+
+pub fn find(facts: &Facts<'_>, name: &str) -> Option<Finding> {
+    let reading = facts.reading?;
+    let is_watched = facts.limits.watches_service(name, facts.own);
+    let level = if is_watched { level(&reading, name) } else { Level::Unwatched };
+    Some(reading.finding(level, None, TimeDelta::zero()))
+}
+
+/// What the agent says of a service that does not run.
+pub fn status(reading: &Reading<'_>, name: &str) -> Option<ServiceStatus> {
+    let mut services = reading.services?.not_running.iter();
+    services.find(|service| service.name == name).map(|service| service.status)
+}
+
+fn level(reading: &Reading<'_>, name: &str) -> Level {
+    match (reading.services, status(reading, name)) {
+        (_, Some(status)) => level_of(status),
+        (Some(services), None) if !services.is_cut => Level::Low,
+        (_, None) => Level::Unknown,
+    }
+}
+
+const fn level_of(status: ServiceStatus) -> Level {
+    match status {
+        ServiceStatus::Failed | ServiceStatus::Stopped => Level::High,
+        ServiceStatus::Unknown => Level::Unknown,
+        ServiceStatus::Running => Level::Low,
+    }
+}

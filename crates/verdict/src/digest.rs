@@ -1,0 +1,178 @@
+//! The message of the day: what is still wrong, and how well all are (C10).
+
+use crate::announce::{absence, problem};
+use crate::fleet::Summary;
+use crate::problem::Current;
+use crate::standing::{Standing, Unknown, Verdict};
+use announcement::words::Natural;
+use announcement::{Announcement, Fleet};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+use tables::server::Server;
+use tables::{Metric, Number, metric};
+
+/// How long after its time a digest is sent, if it could not be sent then.
+const DUE: TimeDelta = TimeDelta::hours(6);
+
+/// How many servers a remark names. The rest is counted.
+const NAMED: usize = 5;
+
+/// When a digest is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// Time of the day, UTC.
+    pub at: NaiveTime,
+    /// Whether it is sent on good days, too.
+    pub is_always: bool,
+}
+
+/// What the message of the day says.
+#[derive(Debug, PartialEq)]
+pub struct Digest {
+    /// Whether it is sent if nothing is wrong.
+    is_always: bool,
+    /// Servers that are offline, and the problems of the others.
+    pub announcements: Vec<Announcement>,
+    summary: Summary,
+    remarks: BTreeMap<Remark, Named>,
+}
+
+/// What is worth knowing besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Remark {
+    Reboot,
+    SecurityUpdates,
+    NoStatus,
+    Attribute,
+    NoReading,
+    UnknownService,
+}
+
+/// Some servers by name, and how many there are.
+#[derive(Debug, Default, PartialEq)]
+struct Named {
+    first: BTreeSet<Natural>,
+    count: usize,
+}
+
+impl Schedule {
+    /// The last time before this one at which a digest was to be sent, if it is still due.
+    #[must_use]
+    pub fn due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let today = now.date_naive().and_time(self.at).and_utc();
+        let last = if today <= now { today } else { today - TimeDelta::days(1) };
+        (now - last < DUE).then_some(last)
+    }
+}
+
+impl Digest {
+    /// Of no server. The sweep that sends it counts as just made, so nothing makes it doubtful.
+    #[must_use]
+    pub const fn new(is_always: bool, now: DateTime<Utc>) -> Self {
+        Self {
+            is_always,
+            announcements: Vec::new(),
+            summary: Summary::new(now),
+            remarks: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a server with its verdict.
+    pub fn add(&mut self, server: &Server, verdict: Verdict) {
+        let Verdict { standing, problems, unknown, is_old, .. } = verdict;
+        self.summary.add(standing);
+        match standing {
+            Standing::Silenced => return,
+            Standing::Offline => {
+                self.announcements.push(Announcement::Offline(absence(server)));
+                return;
+            }
+            _ => {}
+        }
+        // What is old is not shown as the present.
+        let value = |problem: &Current| problem.value.filter(|_| !is_old);
+        let problems = problems.into_iter().map(|known| Current { value: value(&known), ..known });
+        let announced = problems.map(|current| Announcement::Problem(problem(server, &current)));
+        self.announcements.extend(announced);
+        let reading = server.reading.as_ref().filter(|_| !is_old);
+        let number = |metric: &Metric| {
+            let value = reading.and_then(|reading| reading.metrics.value(metric));
+            value.map_or(0.0, Number::as_f64)
+        };
+        let updates = number(metric!("security_updates"));
+        if number(metric!("reboot_required")) > 0.0 {
+            self.remark(Remark::Reboot, server.server_id.clone());
+        }
+        if updates > 0.0 {
+            self.remark(Remark::SecurityUpdates, format!("{} ({updates})", server.server_id));
+        }
+        let mut remarks: Vec<_> = unknown.iter().map(Remark::of).collect();
+        remarks.dedup();
+        for remark in remarks {
+            self.remark(remark, server.server_id.clone());
+        }
+    }
+
+    fn remark(&mut self, remark: Remark, name: String) {
+        self.remarks.entry(remark).or_default().add(name);
+    }
+
+    /// Whether there is something to send.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.is_always || !self.announcements.is_empty()
+    }
+
+    /// How the fleet is.
+    #[must_use]
+    pub fn fleet(&self) -> Fleet {
+        Fleet {
+            servers: self.summary.servers(),
+            well: self.summary.count(Standing::Well),
+            summary: self.summary.to_string(),
+            remarks: self.remarks.iter().map(|(remark, named)| named.say(*remark)).collect(),
+        }
+    }
+}
+
+impl Remark {
+    const fn of(unknown: &Unknown) -> Self {
+        match unknown {
+            Unknown::Status => Self::NoStatus,
+            Unknown::Attribute => Self::Attribute,
+            Unknown::Reading => Self::NoReading,
+            Unknown::Service(_) => Self::UnknownService,
+        }
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reboot => "reboot required",
+            Self::SecurityUpdates => "security updates",
+            Self::NoStatus => "no status",
+            Self::Attribute => "an attribute that cannot be read",
+            Self::NoReading => "no fresh reading",
+            Self::UnknownService => "a service in an unknown state",
+        }
+    }
+}
+
+impl Named {
+    fn add(&mut self, name: String) {
+        self.count += 1;
+        self.first.insert(Natural::of(&name));
+        if self.first.len() > NAMED {
+            self.first.pop_last();
+        }
+    }
+
+    /// `reboot required: db-1, web-1`
+    fn say(&self, remark: Remark) -> String {
+        let names: Vec<_> = self.first.iter().map(Natural::as_str).collect();
+        let more = match self.count - self.first.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{}: {}{more}", remark.as_str(), names.join(", "))
+    }
+}

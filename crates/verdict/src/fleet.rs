@@ -1,0 +1,523 @@
+//! How the fleet is, in one sentence: the same for whoever shows it (C8.14).
+
+use crate::absence::{Census, MISSING_FOR_A_READER, usable};
+use crate::standing::{Standing, Verdict};
+use announcement::words::Natural;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::cmp::Reverse;
+use std::fmt;
+use tables::server::{Memory, Rules, Server};
+
+/// How long the last complete sweep may be ago.
+const SWEPT: TimeDelta = TimeDelta::seconds(180);
+
+/// All servers at one time.
+#[derive(Debug)]
+pub struct Fleet {
+    /// Each with its verdict, what is worse first.
+    pub servers: Vec<(Server, Verdict)>,
+    pub summary: Summary,
+    /// The watchdog's, else the default.
+    pub rules: Rules,
+}
+
+/// How many servers are how, and what makes that doubtful.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    now: DateTime<Utc>,
+    /// By standing.
+    counts: [usize; Standing::ALL.len()],
+    pub doubts: Vec<Doubt>,
+}
+
+/// What makes doubtful whatever else is said of the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// The last complete sweep was then, if that is known.
+    NoSweep(Option<DateTime<Utc>>),
+    /// The watchdog has not written its rules.
+    NoRules,
+}
+
+impl Fleet {
+    /// Judges servers as of a time, by what the watchdog has written into its own item, if it ever has.
+    #[must_use]
+    pub fn judge(servers: Vec<Server>, memory: Option<&Memory>, now: DateTime<Utc>) -> Self {
+        let written = memory.and_then(|memory| memory.rules.as_ref());
+        let rules = written.cloned().unwrap_or_default();
+        let mut census = Census::new(rules.clone(), now);
+        servers.iter().for_each(|server| census.add(server));
+        let nothing = Memory::default();
+        let circumstances = census.conclude(memory.unwrap_or(&nothing), MISSING_FOR_A_READER);
+        let mut summary = Summary::new(now);
+        summary.doubts = Doubt::of(memory, now);
+        let judge = |server: Server| {
+            let verdict = Verdict::of(&server, &rules, circumstances.judge(&server), now);
+            summary.add(verdict.standing);
+            (server, verdict)
+        };
+        let mut servers: Vec<_> = servers.into_iter().map(judge).collect();
+        servers.sort_by_cached_key(|(server, verdict)| rank(server, verdict));
+        Self { servers, summary, rules }
+    }
+}
+
+/// A sort key: what is worse first; of those that are not heard, the latest first; else by id.
+fn rank(server: &Server, verdict: &Verdict) -> impl Ord + use<> {
+    let is_absent = matches!(verdict.standing, Standing::Offline | Standing::Late);
+    let seen = server.last_seen.as_ref().filter(|_| is_absent).map(|seen| seen.time);
+    (verdict.standing, Reverse(seen), Natural::of(&server.server_id))
+}
+
+impl Summary {
+    /// Of no server, as of a time, without a doubt.
+    #[must_use]
+    pub const fn new(now: DateTime<Utc>) -> Self {
+        Self { now, counts: [0; Standing::ALL.len()], doubts: Vec::new() }
+    }
+
+    /// Adds a server.
+    pub const fn add(&mut self, standing: Standing) {
+        self.counts[standing as usize] += 1;
+    }
+
+    /// How many servers are so.
+    #[must_use]
+    pub const fn count(&self, standing: Standing) -> usize {
+        self.counts[standing as usize]
+    }
+
+    #[must_use]
+    pub fn servers(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
+    /// Whether all servers are well beyond doubt.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.doubts.is_empty() && self.count(Standing::Well) == self.servers()
+    }
+}
+
+/// The sentence: what makes the whole doubtful, and how the servers are.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for doubt in &self.doubts {
+            write!(f, "{}. ", doubt.say(self.now))?;
+        }
+        let (servers, well) = (self.servers(), self.count(Standing::Well));
+        match servers {
+            0 => return f.write_str("No server has sent a heartbeat yet"),
+            1 if self.is_well() => return f.write_str("The only server is well"),
+            _ if self.is_well() => return write!(f, "All {servers} servers are well"),
+            _ => write!(f, "{well} of {servers} are well")?,
+        }
+        let unwell = Standing::ALL.into_iter().filter(|standing| *standing != Standing::Well);
+        let counted = unwell.map(|standing| (standing, self.count(standing)));
+        for (place, (standing, count)) in counted.filter(|(_, count)| *count > 0).enumerate() {
+            let separator = if place == 0 { ":" } else { "," };
+            write!(f, "{separator} {count} {}", standing.of_some())?;
+        }
+        Ok(())
+    }
+}
+
+impl Doubt {
+    fn of(memory: Option<&Memory>, now: DateTime<Utc>) -> Vec<Self> {
+        let swept_at = memory.and_then(|memory| usable(memory.swept_at, now));
+        let is_swept = swept_at.is_some_and(|at| now - at <= SWEPT);
+        let has_rules = memory.is_some_and(|memory| memory.rules.is_some());
+        let no_sweep = (!is_swept).then_some(Self::NoSweep(swept_at));
+        no_sweep.into_iter().chain((!has_rules).then_some(Self::NoRules)).collect()
+    }
+
+    /// In words: `No sweep since 10:31 UTC: nobody watches`.
+    #[must_use]
+    pub fn say(self, now: DateTime<Utc>) -> String {
+        match self {
+            Self::NoSweep(Some(at)) => {
+                format!("No sweep since {}: nobody watches", clock(at, now))
+            }
+            Self::NoSweep(None) => "No sweep is known: nobody watches".to_owned(),
+            Self::NoRules => "The watchdog's rules are unknown: the defaults apply".to_owned(),
+        }
+    }
+}
+
+/// `10:31 UTC`, with the date if it is not today's.
+fn clock(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let is_today = at.date_naive() == now.date_naive();
+    at.format(if is_today { "%H:%M UTC" } else { "%Y-%m-%d %H:%M UTC" }).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tables::server::{Gap, Reading, Status};
+    use tables::time::{Stored, format};
+    use tables::{Limits, Metrics, Number, Service, ServiceStatus, Services, metric};
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-18T10:40:00Z".parse().expect("a time")
+    }
+
+    fn ago(seconds: i64) -> Option<Stored> {
+        Stored::parse(format(now() - TimeDelta::seconds(seconds)))
+    }
+
+    /// A server that is well, last seen so many seconds ago.
+    fn server(id: &str, seen: i64) -> Server {
+        Server {
+            server_id: id.to_owned(),
+            status: Some(Status::Online),
+            last_seen: ago(seen),
+            reading: Some(Reading {
+                received_at: Some(now() - TimeDelta::seconds(seen)),
+                ..Reading::default()
+            }),
+            ..Server::default()
+        }
+    }
+
+    /// What a watchdog wrote that swept so many seconds ago.
+    fn swept(seconds: i64) -> Memory {
+        Memory {
+            swept_at: Some(now() - TimeDelta::seconds(seconds)),
+            rules: Some(Rules::default()),
+            ..Memory::default()
+        }
+    }
+
+    fn with_disk(server: Server, percent: f64) -> Server {
+        let reading = server.reading.map(|reading| Reading {
+            metrics: Metrics::from_iter([(metric!("disk_percent"), Number::Float(percent))]),
+            ..reading
+        });
+        Server { reading, ..server }
+    }
+
+    fn with_service(server: Server, status: ServiceStatus) -> Server {
+        let cron = Service { status, name: "cron".to_owned() };
+        let services = Services { not_running: vec![cron], is_cut: false };
+        let reading = server.reading.map(|reading| Reading { services: Some(services), ..reading });
+        Server { reading, ..server }
+    }
+
+    /// With an entry of this kind for a full disk, which began so many seconds ago.
+    fn with_entry(server: Server, stage: Stage, since: i64) -> Server {
+        let key = Key::parse("disk_percent").expect("a key");
+        let since = now() - TimeDelta::seconds(since);
+        let entry = tables::problem::Problem { since, limit: Some(90.0), stage, note: None };
+        let problems = Problems::default().with(vec![(key, entry)]);
+        Server { problems, ..server }
+    }
+
+    use tables::problem::{Key, Problems, Stage};
+
+    /// The standing of one server, with its time in seconds before now, as of a sweep so many seconds ago.
+    fn standing(server: Server, swept_ago: i64) -> (Standing, Option<i64>) {
+        let fleet = Fleet::judge(vec![server], Some(&swept(swept_ago)), now());
+        let verdict = &fleet.servers[0].1;
+        (verdict.standing, verdict.at.map(|at| (now() - at).num_seconds()))
+    }
+
+    // C8.13: each row of the table, from the last to the first, each on top of the one below it: what applies first counts.
+    #[test]
+    fn a_server_has_the_first_standing_that_applies() {
+        let expected = |server: &Server, standing_and_time, row: &str| {
+            assert_eq!(standing(server.clone(), 60), standing_and_time, "{row}");
+        };
+        let well = server("web-1", 10);
+        expected(&well, (Standing::Well, None), "well");
+        let unknown = with_service(well, ServiceStatus::Unknown);
+        expected(&unknown, (Standing::Unknown, None), "unknown");
+        let returning =
+            Server { offline_since: ago(900), returned_at: ago(130), ..unknown.clone() };
+        expected(&returning, (Standing::Returning, Some(130)), "returning");
+        let problem = with_entry(returning, Stage::Firing, 500);
+        expected(&problem, (Standing::Problem, None), "problem");
+        let late = Server { last_seen: ago(181), ..problem };
+        let rules = Rules { hold: TimeDelta::seconds(1000), ..Rules::default() };
+        let memory = Memory {
+            mass_absence_at: Some(now() - TimeDelta::seconds(60)),
+            rules: Some(rules),
+            ..swept(60)
+        };
+        let fleet = Fleet::judge(vec![late.clone()], Some(&memory), now());
+        let verdict = &fleet.servers[0].1;
+        assert_eq!(
+            (verdict.standing, verdict.at),
+            (Standing::Late, Some(now() - TimeDelta::seconds(181)))
+        );
+        expected(&late, (Standing::Offline, Some(900)), "offline");
+        let silenced = Server { silenced_until: Some(now() + TimeDelta::seconds(7)), ..late };
+        expected(&silenced, (Standing::Silenced, Some(-7)), "silenced");
+    }
+
+    // C8.13
+    #[test]
+    fn a_server_is_offline_if_a_sweep_made_now_would_mark_it() {
+        for (seen, swept_ago, expected) in [
+            (180, 60, (Standing::Well, None)),
+            (181, 60, (Standing::Offline, Some(181))),
+            // A reader counts a gap of its own only from 180 s without a sweep. The time since then does not count.
+            (300, 180, (Standing::Offline, Some(300))),
+            (300, 181, (Standing::Late, Some(300))),
+            (362, 181, (Standing::Offline, Some(362))),
+            (90_000, 86_400, (Standing::Offline, Some(90_000))),
+            (86_500, 86_400, (Standing::Late, Some(86_500))),
+            // A sweep that is more than 180 s ahead is unknown.
+            (300, -180, (Standing::Offline, Some(300))),
+            (300, -181, (Standing::Late, Some(300))),
+        ] {
+            assert_eq!(standing(server("web-1", seen), swept_ago), expected, "{seen} {swept_ago}");
+        }
+        let marked = Server { status: Some(Status::Offline), ..server("web-1", 10) };
+        assert_eq!(standing(marked.clone(), 60), (Standing::Offline, Some(10)));
+        let marked = Server { offline_since: ago(4000), ..marked };
+        assert_eq!(standing(marked, 60), (Standing::Offline, Some(4000)));
+        let never_late = Server { offline_after: Some(TimeDelta::zero()), ..server("web-1", 9000) };
+        assert_eq!(standing(never_late, 60), (Standing::Well, None));
+        // A known gap that is over.
+        let gap =
+            Gap { since: now() - TimeDelta::seconds(500), until: now() - TimeDelta::seconds(100) };
+        let memory = Memory { gap: Some(gap), ..swept(60) };
+        let fleet = Fleet::judge(vec![server("web-1", 550)], Some(&memory), now());
+        assert_eq!(fleet.servers[0].1.standing, Standing::Late);
+    }
+
+    // C8.13: what has not lasted is no problem, and what nobody has announced yet is one.
+    #[test]
+    fn a_problem_is_an_entry_or_what_the_next_sweep_announces() {
+        let well = || server("web-1", 10);
+        let at = |percent| with_disk(well(), percent);
+        let own = |server: Server, limits: &str| Server {
+            limits: Limits::parse_own(limits).ok(),
+            ..server
+        };
+        let old = |server: Server| Server { last_seen: ago(-1000), ..server };
+        let problem = Standing::Problem;
+        for (name, server, expected) in [
+            ("below the limit", at(89.9), Standing::Well),
+            ("at the limit, without an entry", at(90.0), problem),
+            ("a limit that has to last", own(at(95.0), "disk_percent=90/10m"), Standing::Well),
+            (
+                "not lasted",
+                with_entry(own(at(95.0), "disk_percent=90/10m"), Stage::NotLasted, 609),
+                Standing::Well,
+            ),
+            (
+                "lasted",
+                with_entry(own(at(95.0), "disk_percent=90/10m"), Stage::NotLasted, 610),
+                problem,
+            ),
+            ("being published", with_entry(at(20.0), Stage::Publishing, 60), problem),
+            ("firing, and below the limit", with_entry(at(20.0), Stage::Firing, 60), problem),
+            (
+                "firing, without a limit",
+                with_entry(own(at(95.0), "disk_percent=off"), Stage::Firing, 60),
+                problem,
+            ),
+            ("an old reading", old(at(95.0)), Standing::Unknown),
+            ("an old reading, and firing", old(with_entry(at(95.0), Stage::Firing, 60)), problem),
+            (
+                "while it returns",
+                Server { offline_since: ago(900), ..at(95.0) },
+                Standing::Returning,
+            ),
+            ("a failed service", with_service(well(), ServiceStatus::Failed), problem),
+            (
+                "an unwatched service",
+                own(with_service(well(), ServiceStatus::Failed), "service=off"),
+                Standing::Well,
+            ),
+            ("a second sender", Server { duplicate_at: ago(20), ..well() }, Standing::Well),
+        ] {
+            assert_eq!(standing(server, 60).0, expected, "{name}");
+        }
+        // Nobody sweeps.
+        assert_eq!(standing(at(99.0), 86_400).0, problem);
+        // The item has no room.
+        let services = (0..14)
+            .map(|number| Service { status: ServiceStatus::Failed, name: format!("s{number}") });
+        let services = Services { not_running: services.collect(), is_cut: false };
+        let reading = well().reading.map(|reading| Reading { services: Some(services), ..reading });
+        let full = Fleet::judge(vec![Server { reading, ..well() }], Some(&swept(60)), now());
+        assert_eq!(full.servers[0].1.problems.len(), 14);
+        let found = Fleet::judge(vec![at(95.5)], Some(&swept(60)), now());
+        let [found] = &found.servers[0].1.problems[..] else { panic!("{found:?}") };
+        assert_eq!((found.key.to_string().as_str(), found.limit), ("disk_percent", Some(90.0)));
+        assert_eq!(found.since, now() - TimeDelta::seconds(10));
+        assert_eq!(found.value, Some(crate::Value::Number(Number::Float(95.5))));
+    }
+
+    // C8.13
+    #[test]
+    fn what_is_not_known_is_named() {
+        let well = || server("web-1", 10);
+        for (server, expected) in [
+            (Server { status: None, ..well() }, "no status"),
+            (Server { is_malformed: true, ..well() }, "an attribute that cannot be read"),
+            (Server { reading: None, ..well() }, "no fresh reading"),
+            (Server { last_seen: None, ..well() }, "no fresh reading"),
+            (with_service(well(), ServiceStatus::Unknown), "the state of service cron"),
+        ] {
+            let fleet = Fleet::judge(vec![server], Some(&swept(60)), now());
+            let verdict = &fleet.servers[0].1;
+            let unknown: Vec<_> = verdict.unknown.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                (verdict.standing, &*unknown),
+                (Standing::Unknown, &[expected.to_owned()][..])
+            );
+        }
+    }
+
+    // C8.15
+    #[test]
+    fn a_value_is_old_if_its_reading_or_its_server_is() {
+        let is_old = |server, swept_ago| {
+            Fleet::judge(vec![server], Some(&swept(swept_ago)), now()).servers[0].1.is_old
+        };
+        let read = |server: Server, received: i64| {
+            let received_at = Some(now() - TimeDelta::seconds(received));
+            let reading = Some(Reading { received_at, ..Reading::default() });
+            Server { reading, ..server }
+        };
+        let expects = |server: Server, seconds| Server {
+            offline_after: Some(TimeDelta::seconds(seconds)),
+            ..server
+        };
+        for (name, server, expected) in [
+            ("fresh", server("web-1", 10), false),
+            ("600 s before the last heartbeat", read(server("web-1", 0), 600), false),
+            ("more than that", read(expects(server("web-1", 0), 9000), 601), true),
+            ("late", server("web-1", 181), true),
+            ("marked", Server { status: Some(Status::Offline), ..server("web-1", 0) }, true),
+            ("older than 600 s, not than its threshold", expects(server("web-1", 900), 900), false),
+            ("older than both", read(expects(server("web-1", 900), 900), 901), true),
+            ("never late", expects(server("web-1", 600), 0), false),
+            ("never late, and older than 600 s", expects(server("web-1", 601), 0), true),
+            ("no reading", Server { reading: None, ..server("web-1", 10) }, true),
+        ] {
+            assert_eq!(is_old(server, 60), expected, "{name}");
+        }
+        assert!(is_old(server("web-1", 300), 86_400), "late, because nobody sweeps");
+    }
+
+    fn sentence(servers: Vec<Server>, memory: Option<&Memory>) -> String {
+        Fleet::judge(servers, memory, now()).summary.to_string()
+    }
+
+    // C8.14
+    #[test]
+    fn the_sentence_says_that_all_are_well_if_and_only_if_they_are() {
+        let many = |count| (0..count).map(|number| server(&format!("web-{number}"), 10)).collect();
+        for (count, expected) in [
+            (0, "No server has sent a heartbeat yet"),
+            (1, "The only server is well"),
+            (2, "All 2 servers are well"),
+            (11, "All 11 servers are well"),
+        ] {
+            assert_eq!(sentence(many(count), Some(&swept(180))), expected);
+        }
+        let rules_only = Memory { rules: Some(Rules::default()), ..Memory::default() };
+        let sweep_only = Memory { rules: None, ..swept(0) };
+        for (memory, doubt) in [
+            (Some(swept(181)), "No sweep since 10:36 UTC: nobody watches. "),
+            (Some(swept(86_400)), "No sweep since 2026-01-17 10:40 UTC: nobody watches. "),
+            (Some(swept(-180)), ""),
+            (Some(swept(-181)), "No sweep is known: nobody watches. "),
+            (Some(rules_only), "No sweep is known: nobody watches. "),
+            (Some(sweep_only), "The watchdog's rules are unknown: the defaults apply. "),
+            (
+                None,
+                "No sweep is known: nobody watches. The watchdog's rules are unknown: the defaults apply. ",
+            ),
+        ] {
+            for (count, well) in [
+                (0, "No server has sent a heartbeat yet"),
+                (1, "1 of 1 are well"),
+                (3, "3 of 3 are well"),
+            ] {
+                let well = match (doubt, count) {
+                    ("", 1) => "The only server is well",
+                    ("", 3) => "All 3 servers are well",
+                    _ => well,
+                };
+                assert_eq!(sentence(many(count), memory.as_ref()), format!("{doubt}{well}"));
+            }
+        }
+    }
+
+    /// Of each standing, so many servers.
+    fn mixed(counts: [usize; 7]) -> Vec<Server> {
+        let late =
+            |id: &str| Server { offline_after: Some(TimeDelta::seconds(10)), ..server(id, 15) };
+        let of = |standing, id: &str| match standing {
+            Standing::Offline => Server { status: Some(Status::Offline), ..server(id, 500) },
+            Standing::Late => late(id),
+            Standing::Problem => with_disk(server(id, 10), 95.0),
+            Standing::Returning => Server { offline_since: ago(500), ..server(id, 10) },
+            Standing::Unknown => Server { reading: None, ..server(id, 10) },
+            Standing::Silenced => {
+                Server { silenced_until: Some(now() + TimeDelta::hours(1)), ..server(id, 10) }
+            }
+            Standing::Well => server(id, 10),
+        };
+        let each = Standing::ALL.into_iter().zip(counts);
+        each.flat_map(|(standing, count)| {
+            (0..count).map(move |number| of(standing, &format!("{}-{number}", standing.as_str())))
+        })
+        .collect()
+    }
+
+    // C8.14
+    #[test]
+    fn the_sentence_counts_each_standing_that_is_not_well() {
+        // A gap that has just ended explains why a late server was not heard.
+        let gap = Gap { since: now() - TimeDelta::seconds(14), until: now() };
+        let memory = Memory { gap: Some(gap), ..swept(10) };
+        for (counts, expected) in [
+            ([2, 1, 1, 0, 0, 0, 7], "7 of 11 are well: 2 offline, 1 late, 1 with a problem"),
+            ([0, 0, 0, 0, 0, 2, 9], "9 of 11 are well: 2 silenced"),
+            ([1, 0, 0, 0, 0, 0, 0], "0 of 1 are well: 1 offline"),
+            (
+                [1, 1, 2, 1, 1, 1, 1],
+                "1 of 8 are well: 1 offline, 1 late, 2 with a problem, 1 returning, 1 unknown, 1 silenced",
+            ),
+        ] {
+            assert_eq!(sentence(mixed(counts), Some(&memory)), expected);
+        }
+        assert_eq!(
+            sentence(mixed([1, 0, 0, 0, 0, 0, 1]), Some(&swept(900))),
+            "No sweep since 10:25 UTC: nobody watches. 1 of 2 are well: 1 offline"
+        );
+    }
+
+    // C8.13
+    #[test]
+    fn what_is_worse_comes_first_and_the_rest_in_natural_order() {
+        let gap = Gap { since: now() - TimeDelta::seconds(14), until: now() };
+        let memory = Memory { gap: Some(gap), ..swept(10) };
+        let mut servers = mixed([1, 1, 1, 1, 1, 1, 1]);
+        let earlier = Server { status: Some(Status::Offline), ..server("earlier", 501) };
+        servers.extend([earlier, server("web-10", 1), server("web-2", 2), server("web-02", 3)]);
+        servers.reverse();
+        let fleet = Fleet::judge(servers, Some(&memory), now());
+        let ids: Vec<_> = fleet.servers.iter().map(|(server, _)| &*server.server_id).collect();
+        let expected = [
+            "offline-0",
+            "earlier",
+            "late-0",
+            "problem-0",
+            "returning-0",
+            "unknown-0",
+            "silenced-0",
+            "web-02",
+            "web-2",
+            "web-10",
+            "well-0",
+        ];
+        assert_eq!(ids, expected);
+    }
+}
