@@ -18,5 +18,5 @@ mod openapi;
 mod store;
 
 pub use config::Config;
-pub use heartbeat::{FieldError, Heartbeat, parse};
+pub use heartbeat::{FieldError, Heartbeat, Member, Object, Schema, parse};
 pub use lambda::function;

@@ -7,25 +7,25 @@
 //!
 //! [`parse`] turns a body into valid values, or into a list of everything that is wrong with it.
 
-pub mod disks;
+mod disks;
 mod encoding;
 mod field;
 mod fingerprint;
 mod json;
 mod lenient;
-pub mod metrics;
+mod metrics;
 mod number;
-pub mod services;
+mod services;
 mod text;
 mod timestamp;
 
-pub use field::{Field, FieldError, Violation};
+pub use field::{Field, FieldError, Member, Object, Schema, Violation};
 pub use lenient::Lenient;
 pub use text::Text;
 
 use chrono::{DateTime, Utc};
 use field::{Report, object};
-use json::{Json, Value};
+use json::{Json, Members, Value};
 use tables::server::Os;
 use tables::{Disk, Metrics, ServerId, Services};
 
@@ -42,20 +42,16 @@ object! {
         #[example("2026-01-18T10:30:00Z")]
         timestamp: DateTime<Utc>,
         /// The operating system. If absent or null, the stored values stay.
-        #[example(OsInfo::example())]
         os_info: Option<OsInfo>,
         /// The readings. If absent or null, no row is appended.
-        #[example(metrics::example())]
         metrics: Option<Metrics>,
         /// Whether the readings were taken earlier and could not be sent then. If true, they are appended, and nothing
         /// else is written.
         #[example(false)]
         backlog: Option<bool>,
         /// The file systems. The three fullest ones belong to the reading.
-        #[example(disks::example())]
         filesystems: Lenient<Vec<Disk>>,
         /// The services that somebody wants to know about. Up to six that do not run belong to the reading.
-        #[example(services::example())]
         services: Lenient<Services>,
         /// The version of the agent. If absent, the stored one is removed.
         #[example("2.0.0")]
@@ -111,7 +107,7 @@ pub fn parse(body: &[u8]) -> Result<Heartbeat, Vec<FieldError>> {
 
 fn parse_body(body: &[u8], report: &mut Report) -> Option<Heartbeat> {
     let text = report.valid(encoding::decode(body))?;
-    let names = Heartbeat::MEMBERS.iter().copied();
+    let names = Heartbeat::MEMBERS.iter().map(|member| member.name);
     let members = report.members(Json::new(&text), names.chain(metrics::in_body()))?;
     let mut heartbeat = Heartbeat::from_members(&members, report)?;
     if let Some(metrics) = &mut heartbeat.metrics {
@@ -121,14 +117,12 @@ fn parse_body(body: &[u8], report: &mut Report) -> Option<Heartbeat> {
 }
 
 impl Field for bool {
+    const SCHEMA: Schema = Schema::Bool;
+
     fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
         report.value(json, |value| match value {
             Value::Bool(bit) => Ok(*bit),
             _ => Err(Violation::BoolType),
         })
-    }
-
-    fn schema() -> serde_json::Value {
-        serde_json::json!({ "type": "boolean" })
     }
 }

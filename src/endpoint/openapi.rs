@@ -3,12 +3,13 @@
 
 use super::error::{Error, HeartbeatResponse, respond};
 use super::handler::{AGENT_TOKEN, API_KEY, MAX_BODY, PATH};
-use super::heartbeat::{self, Heartbeat, OsInfo, disks, metrics, services};
+use super::heartbeat::{self, Heartbeat, Member, Object, OsInfo, Schema};
 use crate::fault::Fault;
 use lambda_http::http::StatusCode;
 use lambda_http::{Body, Response};
 use serde_json::{Map, Value, json};
-use tables::{HeartbeatId, time};
+use tables::metric::{MAX_AMOUNT, MAX_TEMPERATURE, METRICS, MIN_TEMPERATURE, Metric, Place, Rule};
+use tables::{HeartbeatId, Number, ServiceStatus, time};
 
 #[test]
 fn the_document_in_the_repository_is_up_to_date() {
@@ -26,7 +27,7 @@ fn the_document_in_the_repository_is_up_to_date() {
 fn values_are_read_as_the_description_says() {
     for (member, sent, expected) in READINGS {
         let sent: Value = serde_json::from_str(sent).expect("JSON");
-        let mut body = Heartbeat::example();
+        let mut body = body().0;
         let object = match member {
             "timestamp" => &mut body,
             _ => &mut body["metrics"],
@@ -167,9 +168,117 @@ fn operation() -> Value {
 
 /// A complete example of the body, and its schema.
 fn body() -> (Value, Value) {
-    let (mut example, mut schema) = (Heartbeat::example(), Heartbeat::definition());
-    metrics::add_to_body(&mut example, &mut schema);
+    let (mut example, mut schema) = (example::<Heartbeat>(), definition::<Heartbeat>());
+    let is_in_body = |place| place == Place::Body;
+    for (object, added) in [
+        (&mut example, each_metric(is_in_body, example_of_metric)),
+        (&mut schema["properties"], each_metric(is_in_body, schema_of_metric)),
+    ] {
+        object.as_object_mut().expect("an object").extend(added);
+    }
     (example, schema)
+}
+
+/// A complete example of an object.
+fn example<T: Object>() -> Value {
+    T::MEMBERS.iter().map(|member| (member.name.to_owned(), example_of(member))).collect()
+}
+
+fn example_of(member: &Member) -> Value {
+    let schema = match member.schema {
+        Schema::Nullable(schema) => *schema,
+        schema => schema,
+    };
+    match schema {
+        Schema::Bool => json!(member.example == "true"),
+        Schema::Object(OsInfo::NAME) => example::<OsInfo>(),
+        Schema::Object(_) => Value::Object(each_metric(is_in_metrics, example_of_metric)),
+        Schema::List("Service") => json!([{ "name": "plex", "status": "running" }]),
+        Schema::List(_) => json!([{
+            "mount_point": "/",
+            "used_bytes": 42_949_672_960_u64,
+            "available_bytes": 9_448_928_051_u64,
+        }]),
+        Schema::DateTime | Schema::Text { .. } | Schema::Nullable(_) => json!(member.example),
+    }
+}
+
+/// The schema of an object, to which others refer.
+fn definition<T: Object>() -> Value {
+    let properties = T::MEMBERS.iter().map(|member| {
+        let mut schema = schema_of(member.schema);
+        schema["description"] = member.description.into();
+        schema["examples"] = json!([example_of(member)]);
+        (member.name.to_owned(), schema)
+    });
+    let required = T::MEMBERS.iter().filter(|member| member.is_required);
+    json!({
+        "type": "object",
+        "description": T::DESCRIPTION,
+        "properties": Map::from_iter(properties),
+        "required": required.map(|member| member.name).collect::<Vec<_>>(),
+    })
+}
+
+fn schema_of(schema: Schema) -> Value {
+    match schema {
+        Schema::Bool => json!({ "type": "boolean" }),
+        Schema::DateTime => json!({ "type": "string", "format": "date-time" }),
+        Schema::Text { min, max, pattern } => {
+            let mut schema = json!({ "type": "string", "maxLength": max });
+            if min > 0 {
+                schema["minLength"] = min.into();
+            }
+            if let Some(pattern) = pattern {
+                schema["pattern"] = pattern.into();
+            }
+            schema
+        }
+        Schema::Object(name) => reference(name),
+        Schema::List(name) => json!({ "type": "array", "items": reference(name) }),
+        Schema::Nullable(schema) => nullable(schema_of(*schema)),
+    }
+}
+
+/// A schema that also allows null.
+fn nullable(mut schema: Value) -> Value {
+    match schema.get_mut("type") {
+        Some(name) => *name = json!([name, "null"]),
+        None => schema = json!({ "anyOf": [schema, { "type": "null" }] }),
+    }
+    schema
+}
+
+/// Something about each metric in a place, by its name.
+fn each_metric(is_in: fn(Place) -> bool, about: fn(&Metric) -> Value) -> Map<String, Value> {
+    let metrics = METRICS.iter().filter(|metric| is_in(metric.place));
+    metrics.map(|metric| (metric.name.to_owned(), about(metric))).collect()
+}
+
+fn is_in_metrics(place: Place) -> bool {
+    place != Place::Body
+}
+
+fn example_of_metric(metric: &Metric) -> Value {
+    match (metric.rule, metric.example) {
+        (Rule::Flag, flag) => json!(flag.as_f64() > 0.0),
+        (_, Number::Float(float)) => json!(float),
+        (_, Number::Whole(whole)) => json!(whole),
+    }
+}
+
+fn schema_of_metric(metric: &Metric) -> Value {
+    let number = |kind: &str, minimum: Value, maximum: Value| json!({ "type": kind, "minimum": minimum, "maximum": maximum });
+    let mut schema = nullable(match metric.rule {
+        Rule::Percent => number("number", 0.into(), 100.0.into()),
+        Rule::Amount => number("number", 0.into(), MAX_AMOUNT.into()),
+        Rule::Temperature => number("number", MIN_TEMPERATURE.into(), MAX_TEMPERATURE.into()),
+        Rule::Count => number("integer", 0.into(), u64::MAX.into()),
+        Rule::Flag => json!({ "type": "boolean" }),
+    });
+    schema["description"] = metric.description.into();
+    schema["examples"] = json!([example_of_metric(metric)]);
+    schema
 }
 
 /// Every response: why a caller gets it, and the schema of its body.
@@ -286,12 +395,53 @@ fn response(response: &Response<Body>, reason: &str, schema: &str) -> Value {
 /// The schemas of the bodies.
 fn schemas() -> Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
+    let bytes =
+        |description: &str| json!({ "type": "integer", "minimum": 0, "description": description });
     json!({
         "Heartbeat": body().1,
-        "FileSystem": disks::definition(),
-        "Metrics": metrics::definition(),
-        "OsInfo": OsInfo::definition(),
-        "Service": services::definition(),
+        "FileSystem": {
+            "type": "object",
+            "description": "A file system. How full it is follows from its bytes, as in `df`, or else is `percent`. An \
+                            entry without this form is left out.",
+            "properties": {
+                "mount_point": {
+                    "type": "string",
+                    "minLength": 1,
+                    "description": "Where it is mounted. Beyond 64 characters, it is shortened in the middle.",
+                },
+                "used_bytes": bytes("The bytes in use."),
+                "available_bytes": bytes("The bytes that are left for users."),
+                "percent": {
+                    "type": "number",
+                    "minimum": 0,
+                    "maximum": 100,
+                    "description": "The share in use, where the bytes are not known.",
+                },
+            },
+            "required": ["mount_point"],
+        },
+        "Metrics": {
+            "type": "object",
+            "description": "One set of readings; every one is optional.",
+            "properties": each_metric(is_in_metrics, schema_of_metric),
+            "required": [],
+        },
+        "OsInfo": definition::<OsInfo>(),
+        "Service": object(
+            "A service. An entry without this form is left out.",
+            [
+                ("name", json!({
+                    "type": "string",
+                    "minLength": 1,
+                    "description": "Its name. Beyond 40 characters, it is shortened in the middle.",
+                })),
+                ("status", json!({
+                    "type": "string",
+                    "enum": ServiceStatus::ALL.map(ServiceStatus::as_str),
+                    "description": "What it does. Those that do not run are stored.",
+                })),
+            ],
+        ),
         "HeartbeatResponse": object(
             "The response to a heartbeat whose writes are durable.",
             [

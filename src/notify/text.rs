@@ -2,6 +2,7 @@
 
 use super::message::{ChatMessage, Line};
 use announcement::{Part, Tone};
+use std::iter::successors;
 
 /// Characters that are kept free for "and 37 more".
 const FOR_OMITTED: usize = 40;
@@ -24,48 +25,54 @@ pub fn utf_16(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
+/// What is left of the length of a text.
+struct Budget {
+    measure: fn(&str) -> usize,
+    left: usize,
+}
+
+impl Budget {
+    /// Takes a line and its end, if there is room for it.
+    fn take(&mut self, line: String) -> Option<String> {
+        self.left = self.left.checked_sub((self.measure)(&line))?.saturating_sub(1);
+        Some(line)
+    }
+}
+
 impl Style {
     /// As many lines as there is room for.
     pub fn text(&self, message: &ChatMessage) -> String {
-        let mut lines = Vec::new();
-        let says_it_all =
-            matches!(message.lines[..], [Line::Server { .. }]) && message.omitted == 0;
-        if self.is_everything && !says_it_all {
-            let title = (self.words)(&without_mentions(&message.title));
-            lines.push(format!("{} {title}", emoji(message.tone)));
-        }
+        let mut budget = Budget { measure: self.measure, left: self.limit - FOR_OMITTED };
         let time = message.time.as_deref().map(self.words);
         // Nothing in it means anything to a service (`PAGE_URL`).
         let link = message.link.clone().filter(|_| self.is_everything);
-        let end: Vec<_> = time.into_iter().chain(link).collect();
-        let for_end: usize = end.iter().map(|line| (self.measure)(line) + 1).sum();
-        let room = self.limit - FOR_OMITTED - for_end;
-        let mut used: usize = lines.iter().map(|line| (self.measure)(line) + 1).sum();
-        let mut shown = 0;
-        for said in &message.lines {
-            let mut line = self.line(said, usize::MAX);
-            if shown == 0 {
-                // A message has at least one line, even if only a part of it.
-                let mut kept = 4_096;
-                while used + (self.measure)(&line) > room && kept > 0 {
-                    kept = kept * 3 / 4;
-                    line = self.line(said, kept);
-                }
-            }
-            if used + (self.measure)(&line) > room {
-                break;
-            }
-            used += (self.measure)(&line) + 1;
-            lines.push(line);
-            shown += 1;
+        let end = time.into_iter().chain(link).filter_map(|line| budget.take(line));
+        let end: Vec<_> = end.collect();
+        let title = (self.words)(&without_mentions(&message.title));
+        let says_it_all =
+            matches!(message.lines[..], [Line::Server { .. }]) && message.omitted == 0;
+        let mut lines = Vec::new();
+        if self.is_everything && !says_it_all {
+            lines.extend(budget.take(format!("{} {title}", emoji(message.tone))));
         }
-        let omitted = message.lines.len() - shown + message.omitted;
+        let head = lines.len();
+        let whole = message.lines.iter().map(|line| self.line(line, usize::MAX));
+        lines.extend(whole.map_while(|line| budget.take(line)));
+        if lines.len() == head
+            && let Some(first) = message.lines.first()
+        {
+            // A message has at least one line, even if only a part of it.
+            let kept = successors(Some(3_072), |kept| (*kept > 0).then_some(kept * 3 / 4));
+            lines
+                .extend(kept.map(|kept| self.line(first, kept)).find_map(|line| budget.take(line)));
+        }
+        let omitted = head + message.lines.len() - lines.len() + message.omitted;
         if omitted > 0 {
             lines.push(format!("… and {omitted} more"));
         }
         if lines.is_empty() {
             // No message is empty.
-            lines.push((self.words)(&without_mentions(&message.title)));
+            lines.push(title);
         }
         lines.extend(end);
         lines.join("\n")

@@ -32,7 +32,10 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 2] = [Self::Online, Self::Offline];
+    /// Reads what is stored.
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Online, Self::Offline].into_iter().find(|status| status.as_str() == text)
+    }
 
     /// As it is stored.
     #[must_use]

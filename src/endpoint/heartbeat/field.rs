@@ -2,7 +2,6 @@
 
 use super::json::{Json, Members, Value};
 use serde::Serialize;
-use serde_json::json;
 use std::fmt;
 use tables::InvalidId;
 
@@ -11,6 +10,9 @@ pub trait Field: Sized {
     /// Whether the field must be sent.
     const REQUIRED: bool = true;
 
+    /// The values that are accepted.
+    const SCHEMA: Schema;
+
     /// Reads a value that was sent, or reports what is wrong with it.
     fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self>;
 
@@ -18,13 +20,11 @@ pub trait Field: Sized {
     fn absent(report: &mut Report) -> Option<Self> {
         report.reject(Violation::Missing)
     }
-
-    /// The JSON Schema of the values that are accepted.
-    fn schema() -> serde_json::Value;
 }
 
 impl<T: Field> Field for Option<T> {
     const REQUIRED: bool = false;
+    const SCHEMA: Schema = Schema::Nullable(&T::SCHEMA);
 
     fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
         if json.is_null() { Some(None) } else { T::from_json(json, report).map(Some) }
@@ -33,19 +33,54 @@ impl<T: Field> Field for Option<T> {
     fn absent(_: &mut Report) -> Option<Self> {
         Some(None)
     }
-
-    fn schema() -> serde_json::Value {
-        nullable(T::schema())
-    }
 }
 
-/// A schema that also allows null.
-pub(super) fn nullable(mut schema: serde_json::Value) -> serde_json::Value {
-    match schema.get_mut("type") {
-        Some(name) => *name = json!([name, "null"]),
-        None => schema = json!({ "anyOf": [schema, { "type": "null" }] }),
+/// An object of fields.
+pub trait Object: Sized {
+    const NAME: &'static str;
+    const DESCRIPTION: &'static str;
+    const MEMBERS: &'static [Member];
+
+    /// Reads the members, or reports everything that is wrong with them.
+    fn from_members(members: &Members<'_>, report: &mut Report) -> Option<Self>;
+}
+
+/// A member of an object. The parser needs its name; `openapi.json` says the rest.
+#[derive(Debug, Clone, Copy)]
+pub struct Member {
+    pub name: &'static str,
+    pub description: &'static str,
+    pub is_required: bool,
+    pub schema: Schema,
+    /// Empty if the schema refers to others that have examples.
+    pub example: &'static str,
+}
+
+/// The values that a field accepts.
+#[derive(Debug, Clone, Copy)]
+pub enum Schema {
+    Bool,
+    DateTime,
+    Text {
+        min: usize,
+        max: usize,
+        pattern: Option<&'static str>,
+    },
+    /// An object with this name.
+    Object(&'static str),
+    /// A list of such objects.
+    List(&'static str),
+    /// One of these, or null.
+    Nullable(&'static Self),
+}
+
+impl<T: Object> Field for T {
+    const SCHEMA: Schema = Schema::Object(T::NAME);
+
+    fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
+        let members = report.members(json, T::MEMBERS.iter().map(|member| member.name))?;
+        T::from_members(&members, report)
     }
-    schema
 }
 
 /// The violations so far, and the path of the field that is being read.
@@ -103,6 +138,18 @@ impl Report {
     pub(super) fn reject<T>(&mut self, violation: Violation) -> Option<T> {
         self.errors.push(FieldError::new(self.path.clone(), &violation));
         None
+    }
+
+    /// Reads the field with this name.
+    pub(super) fn field<T: Field>(
+        &mut self,
+        members: &Members<'_>,
+        name: &'static str,
+    ) -> Option<T> {
+        self.member(name, |report| match members.get(name) {
+            Some(json) => T::from_json(json, report),
+            None => T::absent(report),
+        })
     }
 
     /// Reads the member with this name.
@@ -268,14 +315,14 @@ const fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// Declares an object of the contract: its struct, and how it is read and described.
+/// Declares an object of the contract: its struct, the table of its members, and how they are read.
 macro_rules! object {
     (
         $(#[doc = $doc:literal])+
         pub struct $name:ident {
             $(
                 $(#[doc = $member_doc:literal])+
-                #[example($example:expr)]
+                $(#[example($example:literal)])?
                 $member:ident: $type:ty,
             )+
         }
@@ -289,68 +336,20 @@ macro_rules! object {
             )+
         }
 
-        impl $name {
-            /// A complete example, as JSON.
-            #[must_use]
-            pub fn example() -> serde_json::Value {
-                serde_json::json!({ $(stringify!($member): $example),+ })
-            }
+        impl Object for $name {
+            const NAME: &'static str = stringify!($name);
+            const DESCRIPTION: &'static str = concat!($($doc),+).trim_ascii();
+            const MEMBERS: &'static [Member] = &[$(Member {
+                name: stringify!($member),
+                description: concat!($($member_doc),+).trim_ascii(),
+                is_required: <$type as Field>::REQUIRED,
+                schema: <$type as Field>::SCHEMA,
+                example: concat!($($example)?),
+            }),+];
 
-            /// The JSON Schema to which [`Field::schema`](crate::endpoint::heartbeat::Field::schema) refers.
-            #[must_use]
-            pub fn definition() -> serde_json::Value {
-                let mut properties = serde_json::Map::new();
-                let mut required = Vec::new();
-                $(
-                    let mut schema = <$type as $crate::endpoint::heartbeat::Field>::schema();
-                    schema["description"] = concat!($($member_doc),+).trim().into();
-                    schema["examples"] = serde_json::json!([$example]);
-                    properties.insert(stringify!($member).to_owned(), schema);
-                    if <$type as $crate::endpoint::heartbeat::Field>::REQUIRED {
-                        required.push(stringify!($member));
-                    }
-                )+
-                serde_json::json!({
-                    "type": "object",
-                    "description": concat!($($doc),+).trim(),
-                    "properties": properties,
-                    "required": required,
-                })
-            }
-        }
-
-        impl $name {
-            /// The names of the members.
-            pub(super) const MEMBERS: &[&str] = &[$(stringify!($member)),+];
-
-            /// Reads the members.
-            pub(super) fn from_members(
-                members: &$crate::endpoint::heartbeat::json::Members<'_>,
-                report: &mut $crate::endpoint::heartbeat::field::Report,
-            ) -> Option<Self> {
-                $(
-                    let $member = report.member(stringify!($member), |report| {
-                        match members.get(stringify!($member)) {
-                            Some(json) => $crate::endpoint::heartbeat::Field::from_json(json, report),
-                            None => $crate::endpoint::heartbeat::Field::absent(report),
-                        }
-                    });
-                )+
+            fn from_members(members: &Members<'_>, report: &mut Report) -> Option<Self> {
+                $(let $member = report.field(members, stringify!($member));)+
                 Some(Self { $($member: $member?),+ })
-            }
-        }
-
-        impl $crate::endpoint::heartbeat::Field for $name {
-            fn from_json(
-                json: $crate::endpoint::heartbeat::json::Json<'_>,
-                report: &mut $crate::endpoint::heartbeat::field::Report,
-            ) -> Option<Self> {
-                let members = report.members(json, Self::MEMBERS.iter().copied())?;
-                Self::from_members(&members, report)
-            }
-
-            fn schema() -> serde_json::Value {
-                serde_json::json!({ "$ref": concat!("#/components/schemas/", stringify!($name)) })
             }
         }
     };

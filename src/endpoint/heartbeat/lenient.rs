@@ -1,7 +1,7 @@
 //! Fields beyond the seed. The seed ignores them, so nothing in them may reject a heartbeat: what does not have its form
 //! is left out, silently.
 
-use super::field::{Field, Report, nullable};
+use super::field::{Field, Report, Schema};
 use super::json::{Json, Value};
 use super::number;
 use super::text::Text;
@@ -14,15 +14,15 @@ pub struct Lenient<T>(pub Option<T>);
 
 /// What a lenient field may hold.
 pub trait LenientField: Sized {
+    const SCHEMA: Schema;
+
     /// Reads a value; `None` if it does not have this form.
     fn from_json(json: Json<'_>) -> Option<Self>;
-
-    /// The JSON Schema of the form.
-    fn schema() -> serde_json::Value;
 }
 
 impl<T: LenientField> Field for Lenient<T> {
     const REQUIRED: bool = false;
+    const SCHEMA: Schema = Schema::Nullable(&T::SCHEMA);
 
     fn from_json(json: Json<'_>, _: &mut Report) -> Option<Self> {
         Some(Self(T::from_json(json)))
@@ -31,22 +31,16 @@ impl<T: LenientField> Field for Lenient<T> {
     fn absent(_: &mut Report) -> Option<Self> {
         Some(Self(None))
     }
-
-    fn schema() -> serde_json::Value {
-        nullable(T::schema())
-    }
 }
 
 impl<const MIN: usize, const MAX: usize> LenientField for Text<MIN, MAX> {
+    const SCHEMA: Schema = <Self as Field>::SCHEMA;
+
     fn from_json(json: Json<'_>) -> Option<Self> {
         match json.value() {
             Ok(Value::String(text)) => Self::new(&text).ok(),
             _ => None,
         }
-    }
-
-    fn schema() -> serde_json::Value {
-        <Self as Field>::schema()
     }
 }
 

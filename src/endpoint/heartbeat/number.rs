@@ -20,19 +20,6 @@ pub fn parse(value: &Value<'_>, rule: Rule) -> Result<Number, Violation> {
     }
 }
 
-/// The JSON Schema of a rule.
-#[cfg(test)]
-pub fn schema(rule: Rule) -> serde_json::Value {
-    let number = |kind: &str, minimum: serde_json::Value, maximum: serde_json::Value| serde_json::json!({ "type": kind, "minimum": minimum, "maximum": maximum });
-    match rule {
-        Rule::Percent => number("number", 0.into(), 100.0.into()),
-        Rule::Amount => number("number", 0.into(), MAX_AMOUNT.into()),
-        Rule::Temperature => number("number", MIN_TEMPERATURE.into(), MAX_TEMPERATURE.into()),
-        Rule::Count => number("integer", 0.into(), u64::MAX.into()),
-        Rule::Flag => serde_json::json!({ "type": "boolean" }),
-    }
-}
-
 /// Reads a float: a number, a boolean, or a string in plain or exponent notation.
 fn float(value: &Value<'_>, range: RangeInclusive<f64>) -> Result<f64, Violation> {
     let float = match value {

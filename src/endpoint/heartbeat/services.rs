@@ -1,8 +1,8 @@
 //! `services`: those that do not run are kept.
 
+use super::field::Schema;
 use super::json::{Json, Value};
 use super::lenient::{LenientField, name, shorten};
-use serde_json::json;
 use tables::{Service, ServiceStatus, Services};
 
 /// How many services a reading holds.
@@ -12,6 +12,8 @@ const MAX: usize = 6;
 const MAX_NAME: usize = 40;
 
 impl LenientField for Services {
+    const SCHEMA: Schema = Schema::List("Service");
+
     fn from_json(list: Json<'_>) -> Option<Self> {
         let mut services = Self::default();
         let is_list = list.for_each(|entry| match service(entry) {
@@ -20,10 +22,6 @@ impl LenientField for Services {
             Some(service) => keep(&mut services, service),
         });
         is_list.then(|| shortened(services))
-    }
-
-    fn schema() -> serde_json::Value {
-        json!({ "type": "array", "items": { "$ref": "#/components/schemas/Service" } })
     }
 }
 
@@ -60,31 +58,4 @@ fn shortened(services: Services) -> Services {
     }
     short.not_running.sort_unstable();
     short
-}
-
-/// A list, as JSON.
-pub fn example() -> serde_json::Value {
-    json!([{ "name": "plex", "status": "running" }])
-}
-
-/// The JSON Schema of an entry.
-#[cfg(test)]
-pub fn definition() -> serde_json::Value {
-    json!({
-        "type": "object",
-        "description": "A service. An entry without this form is left out.",
-        "properties": {
-            "name": {
-                "type": "string",
-                "minLength": 1,
-                "description": "Its name. Beyond 40 characters, it is shortened in the middle.",
-            },
-            "status": {
-                "type": "string",
-                "enum": ServiceStatus::ALL.map(ServiceStatus::as_str),
-                "description": "What it does. Those that do not run are stored.",
-            },
-        },
-        "required": ["name", "status"],
-    })
 }

@@ -1,8 +1,7 @@
 //! Strings with limits. Lengths are in Unicode characters.
 
-use super::field::{Field, Report, Violation};
+use super::field::{Field, Report, Schema, Violation};
 use super::json::{Json, Value};
-use serde_json::json;
 use tables::ServerId;
 
 /// A string of `MIN` to `MAX` characters.
@@ -25,28 +24,19 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
 }
 
 impl<const MIN: usize, const MAX: usize> Field for Text<MIN, MAX> {
+    const SCHEMA: Schema = Schema::Text { min: MIN, max: MAX, pattern: None };
+
     fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
         report.value(json, |value| Self::new(string(value)?))
-    }
-
-    fn schema() -> serde_json::Value {
-        let mut schema = json!({ "type": "string", "maxLength": MAX });
-        if MIN > 0 {
-            schema["minLength"] = MIN.into();
-        }
-        schema
     }
 }
 
 impl Field for ServerId {
+    const SCHEMA: Schema =
+        Schema::Text { min: 1, max: Self::MAX_LENGTH, pattern: Some(Self::PATTERN) };
+
     fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
         report.value(json, |value| Ok(Self::new(string(value)?)?))
-    }
-
-    fn schema() -> serde_json::Value {
-        let mut schema = Text::<1, { Self::MAX_LENGTH }>::schema();
-        schema["pattern"] = Self::PATTERN.into();
-        schema
     }
 }
 

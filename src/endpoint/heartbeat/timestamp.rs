@@ -1,13 +1,15 @@
 //! Points in time, to the microsecond, read as leniently as in pydantic's lax mode.
 
-use super::field::{Field, Report, Violation};
+use super::field::{Field, Report, Schema, Violation};
 use super::json::{Json, Value};
 use chrono::{DateTime, Datelike, Utc};
-use serde_json::{Number, json};
+use serde_json::Number;
 use speedate::{MicrosecondsPrecisionOverflowBehavior, TimeConfig};
 use std::ops::RangeInclusive;
 
 impl Field for DateTime<Utc> {
+    const SCHEMA: Schema = Schema::DateTime;
+
     fn from_json(json: Json<'_>, report: &mut Report) -> Option<Self> {
         report.value(json, |value| match value {
             Value::String(text) => from_text(text),
@@ -16,10 +18,6 @@ impl Field for DateTime<Utc> {
                 Err(Violation::DatetimeType)
             }
         })
-    }
-
-    fn schema() -> serde_json::Value {
-        json!({ "type": "string", "format": "date-time" })
     }
 }
 

@@ -6,6 +6,7 @@ use crate::aws::Aws;
 use crate::target::{METRICS, SERVERS, Target};
 use crate::terminal::{chart_columns, is_dumb, print, print_bytes};
 use anyhow::{anyhow, bail, ensure};
+use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use clap::error::ErrorKind;
@@ -71,95 +72,104 @@ fn metric(name: &str) -> Result<&'static Metric, String> {
     })
 }
 
+/// How it is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Charts,
+    Csv,
+    Json,
+}
+
 impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
-        // Clap sees no conflict between arguments before and after the command.
-        if self.csv && target.json {
-            let conflict = "the argument '--csv' cannot be used with '--json'\n";
-            bail!(clap::Error::raw(ErrorKind::ArgumentConflict, conflict));
-        }
-        let is_for_programs = self.csv || target.json;
-        if self.every.is_some() && !is_for_programs {
-            let missing = "the argument '--every' needs '--csv' or '--json'\n";
-            bail!(clap::Error::raw(ErrorKind::MissingRequiredArgument, missing));
-        }
-        let metrics: Vec<_> = match (self.metrics.is_empty(), is_for_programs) {
-            (false, _) => self.metrics,
-            (true, true) => ALL.iter().collect(),
-            (true, false) => SHOWN.to_vec(),
-        };
-
+        let format = self.format(target)?;
+        let every = self.every;
         let aws = Aws::new(target);
         let (client, clock) = aws.dynamodb().await?;
-        let table = aws.name(&METRICS).await?;
-        let now = clock.ask(&client, &table).await?;
-        let period = Period::new(self.since, self.until, now).map_err(|reason| anyhow!(reason))?;
-        let request = Request { server: self.server, metrics, period };
-        let Request { server, metrics, .. } = &request;
-        let source = Source { client: client.clone(), table };
-        let (sender, receiver) = watch::channel(0);
-        let progress = |rows| sender.send_modify(|sum| *sum += rows);
-        let reading = async {
-            Ok(match self.every {
-                Some(every) => {
-                    let Found { found, ahead } = source.buckets(&request, every, &progress).await?;
-                    (Measured::Buckets(found), ahead)
-                }
-                None => {
-                    let Found { found, ahead } = source.rows(&request, &progress).await?;
-                    (Measured::Rows(found), ahead)
-                }
-            })
-        };
-        let (measured, ahead) = with_progress(receiver, reading).await?;
-        if ahead > 0 {
-            let or_more = if ahead == MAX_AHEAD { " or more" } else { "" };
-            eprintln!(
-                "{ahead}{or_more} rows lie in the future, because the clock of {} was wrong; they are left out.",
-                server
-            );
-        }
+        let source = Source { client: client.clone(), table: aws.name(&METRICS).await? };
+        let request = self.request(format, clock.ask(&client, &source.table).await?)?;
+        let measured = measure(source, &request, every).await?;
         if measured.is_empty() {
-            let servers = aws.name(&SERVERS).await?;
-            let get = client.get_item().table_name(&servers);
-            let found = server::find(get, server).send().await.map_err(explain_in(&servers))?;
-            ensure!(found.item.is_some(), "there is no server {}, and no rows of it", server);
-            eprintln!(
-                "{} has no rows from {} to {}.",
-                server,
-                tables::time::format(period.since),
-                tables::time::format(period.until)
-            );
+            say_that_nothing_was_found(&client, &aws.name(&SERVERS).await?, &request).await?;
         }
-        let mut printed = Vec::new();
-        match (&measured, self.csv) {
-            (Measured::Rows(rows), _) if !is_for_programs => {
-                let shown = [period.since, period.until];
-                return draw(rows, metrics, shown);
+        measured.show(&request, format)
+    }
+
+    /// Clap sees no conflict between arguments before and after the command.
+    fn format(&self, target: &Target) -> anyhow::Result<Format> {
+        let (kind, reason) = match (self.csv, target.json) {
+            (true, false) => return Ok(Format::Csv),
+            (false, true) => return Ok(Format::Json),
+            (false, false) if self.every.is_none() => return Ok(Format::Charts),
+            (false, false) => (
+                ErrorKind::MissingRequiredArgument,
+                "the argument '--every' needs '--csv' or '--json'\n",
+            ),
+            (true, true) => {
+                (ErrorKind::ArgumentConflict, "the argument '--csv' cannot be used with '--json'\n")
             }
-            (Measured::Rows(rows), true) => output::csv_of_rows(&mut printed, rows, metrics)?,
-            (Measured::Rows(rows), false) => output::json_of_rows(&mut printed, rows, metrics)?,
-            (Measured::Buckets(buckets), true) => {
-                output::csv_of_buckets(&mut printed, buckets, metrics)?;
-            }
-            (Measured::Buckets(buckets), false) => {
-                output::json_of_buckets(&mut printed, buckets, metrics)?;
-            }
-        }
-        Ok(print_bytes(&printed)?)
+        };
+        bail!(clap::Error::raw(kind, reason))
+    }
+
+    fn request(self, format: Format, now: DateTime<Utc>) -> anyhow::Result<Request> {
+        let period = Period::new(self.since, self.until, now);
+        Ok(Request {
+            server: self.server,
+            metrics: match (self.metrics.is_empty(), format) {
+                (false, _) => self.metrics,
+                (true, Format::Charts) => SHOWN.to_vec(),
+                (true, Format::Csv | Format::Json) => ALL.iter().collect(),
+            },
+            period: period.map_err(|reason| anyhow!(reason))?,
+        })
     }
 }
 
-fn draw(
-    rows: &[Recorded],
-    metrics: &[&'static Metric],
-    period: [DateTime<Utc>; 2],
-) -> anyhow::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
+/// Reads what was measured, and says what is left out.
+async fn measure(
+    source: Source,
+    request: &Request,
+    every: Option<chrono::TimeDelta>,
+) -> anyhow::Result<Measured> {
+    let (sender, receiver) = watch::channel(0);
+    let progress = |rows| sender.send_modify(|sum| *sum += rows);
+    let reading = async {
+        Ok(match every {
+            Some(every) => {
+                let Found { found, ahead } = source.buckets(request, every, &progress).await?;
+                (Measured::Buckets(found), ahead)
+            }
+            None => {
+                let Found { found, ahead } = source.rows(request, &progress).await?;
+                (Measured::Rows(found), ahead)
+            }
+        })
+    };
+    let (measured, ahead) = with_progress(receiver, reading).await?;
+    if ahead > 0 {
+        let or_more = if ahead == MAX_AHEAD { " or more" } else { "" };
+        eprintln!(
+            "{ahead}{or_more} rows lie in the future, because the clock of {} was wrong; they are left out.",
+            request.server
+        );
     }
-    let charts = metrics.iter().map(|metric| chart::draw(rows, metric, period, chart_columns()));
-    Ok(print(&charts.collect::<Vec<_>>().join("\n\n"))?)
+    Ok(measured)
+}
+
+/// Says that there are no rows, or fails because there is no such server.
+async fn say_that_nothing_was_found(
+    client: &Client,
+    servers: &str,
+    request: &Request,
+) -> anyhow::Result<()> {
+    let Request { server, period, .. } = request;
+    let get = client.get_item().table_name(servers);
+    let found = server::find(get, server).send().await.map_err(explain_in(servers))?;
+    ensure!(found.item.is_some(), "there is no server {server}, and no rows of it");
+    let [since, until] = [period.since, period.until].map(tables::time::format);
+    eprintln!("{server} has no rows from {since} to {until}.");
+    Ok(())
 }
 
 /// What was read.
@@ -175,6 +185,33 @@ impl Measured {
             Self::Buckets(buckets) => buckets.is_empty(),
         }
     }
+
+    fn show(&self, request: &Request, format: Format) -> anyhow::Result<()> {
+        let metrics = &request.metrics;
+        let mut printed = Vec::new();
+        match (self, format) {
+            (Self::Rows(rows), Format::Charts) => return draw(rows, request),
+            (Self::Rows(rows), Format::Csv) => output::csv_of_rows(&mut printed, rows, metrics)?,
+            (Self::Rows(rows), Format::Json) => output::json_of_rows(&mut printed, rows, metrics)?,
+            (Self::Buckets(buckets), Format::Csv) => {
+                output::csv_of_buckets(&mut printed, buckets, metrics)?;
+            }
+            (Self::Buckets(buckets), Format::Json | Format::Charts) => {
+                output::json_of_buckets(&mut printed, buckets, metrics)?;
+            }
+        }
+        Ok(print_bytes(&printed)?)
+    }
+}
+
+fn draw(rows: &[Recorded], request: &Request) -> anyhow::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let period = [request.period.since, request.period.until];
+    let charts = request.metrics.iter();
+    let charts = charts.map(|metric| chart::draw(rows, metric, period, chart_columns()));
+    Ok(print(&charts.collect::<Vec<_>>().join("\n\n"))?)
 }
 
 /// Reads, and says on a terminal how far it is when it takes longer than a second.

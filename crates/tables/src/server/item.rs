@@ -141,38 +141,49 @@ pub(super) const PENDING: &str = "pending";
 /// The longest threshold of a server's own, seconds: a year.
 pub const MAX_OFFLINE_AFTER: i64 = 31_536_000;
 
+/// Reads an item, and notes whether it holds an attribute that cannot be read.
+struct Checked<'a> {
+    item: &'a Item,
+    is_malformed: bool,
+}
+
+impl Checked<'_> {
+    fn read<T>(
+        &mut self,
+        attribute: Attribute,
+        parse: impl FnOnce(&AttributeValue) -> Option<T>,
+    ) -> Option<T> {
+        let parsed = parse(attribute.of(self.item)?);
+        self.is_malformed |= parsed.is_none();
+        parsed
+    }
+
+    fn time(&mut self, attribute: Attribute) -> Option<time::Stored> {
+        self.read(attribute, |time| time::Stored::parse(time.as_s().ok()?.clone()))
+    }
+}
+
+fn parse_threshold(value: &AttributeValue) -> Option<TimeDelta> {
+    let seconds = value.as_n().ok()?.parse().ok()?;
+    (0..=MAX_OFFLINE_AFTER).contains(&seconds).then(|| TimeDelta::seconds(seconds))
+}
+
 impl Server {
     /// Reads an item; `None` if its id is not that of a server.
     #[must_use]
     pub fn from_item(item: &Item) -> Option<Self> {
         let server_id = SERVER_ID.text(item).filter(|id| ServerId::new(id).is_ok())?;
-        let mut is_malformed = false;
-        let mut time = |attribute: Attribute| {
-            let stored = attribute.text(item).and_then(time::Stored::parse);
-            is_malformed |= stored.is_none() && attribute.of(item).is_some();
-            stored
-        };
-        let [last_seen, offline_since, returned_at, silenced_until, duplicate_at] =
-            [LAST_SEEN, OFFLINE_SINCE, RETURNED_AT, SILENCED_UNTIL, DUPLICATE_AT].map(&mut time);
-        let status = STATUS.of(item).and_then(|status| status.as_s().ok());
-        let mut statuses = Status::ALL.into_iter();
-        let offline_after = OFFLINE_AFTER.of(item).map(|value| {
-            let seconds = value.as_n().ok()?.parse().ok()?;
-            let is_valid = (0..=MAX_OFFLINE_AFTER).contains(&seconds);
-            is_valid.then(|| TimeDelta::seconds(seconds))
-        });
-        let limits = LIMITS.of(item).map(|value| Limits::parse_own(value.as_s().ok()?).ok());
+        let mut checked = Checked { item, is_malformed: false };
         let (problems, is_complete) = Problems::from_attribute(PROBLEMS.of(item));
-        is_malformed |= offline_after == Some(None) || limits == Some(None) || !is_complete;
         Some(Self {
             server_id,
             hostname: HOSTNAME.text(item),
-            status: status.and_then(|text| statuses.find(|status| status.as_str() == text)),
-            last_seen,
-            offline_since,
+            status: STATUS.text(item).and_then(|status| Status::parse(&status)),
+            last_seen: checked.time(LAST_SEEN),
+            offline_since: checked.time(OFFLINE_SINCE),
             announced: ANNOUNCED.of(item).map(|_| ANNOUNCED.text(item).unwrap_or_default()),
-            returned_at,
-            silenced_until: silenced_until.map(|until| until.time),
+            returned_at: checked.time(RETURNED_AT),
+            silenced_until: checked.time(SILENCED_UNTIL).map(|until| until.time),
             os: Os {
                 distribution: OS_DISTRIBUTION.text(item),
                 version: OS_VERSION.text(item),
@@ -180,13 +191,13 @@ impl Server {
                 architecture: ARCHITECTURE.text(item),
             },
             agent_version: AGENT_VERSION.text(item),
-            duplicate_at,
+            duplicate_at: checked.time(DUPLICATE_AT),
             reading: READING.of(item).and_then(Reading::from_attribute),
             registered_at: REGISTERED_AT.text(item),
-            offline_after: offline_after.flatten(),
-            limits: limits.flatten(),
+            offline_after: checked.read(OFFLINE_AFTER, parse_threshold),
+            limits: checked.read(LIMITS, |list| Limits::parse_own(list.as_s().ok()?).ok()),
             problems,
-            is_malformed,
+            is_malformed: checked.is_malformed || !is_complete,
         })
     }
 
