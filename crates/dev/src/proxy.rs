@@ -104,7 +104,7 @@ struct Shared {
     bill: Mutex<Vec<(String, f64)>>,
 }
 
-/// Separate from the test's own runtime, so that a test can pause the function's clock without pausing the proxy's.
+/// Separate from the test's own runtime, so that a test can freeze the function without freezing the proxy.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 impl Proxy {
@@ -112,6 +112,14 @@ impl Proxy {
     pub fn start(database: &str) -> Self {
         let (proxy, closed) = Self::start_closed(database);
         closed.listen();
+        proxy
+    }
+
+    /// Starts a proxy in the test's own runtime. When the test pauses its clock, time goes on as soon as everything waits,
+    /// except for DynamoDB: the delays of the proxy, timeouts and retries then take no time.
+    pub fn start_here(database: &str) -> Self {
+        let (proxy, Closed { socket, shared }) = Self::start_closed(database);
+        tokio::spawn(accept(socket.listen(1024).unwrap(), shared));
         proxy
     }
 
@@ -355,6 +363,9 @@ impl Shared {
             Err(_) => body,
         };
         let request = request.body(SdkBody::from(body)).map_err(Error::other)?;
+        // A paused clock stands still while a blocking task runs: this one does, until the response is here.
+        let (_response_is_here, waiting) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || waiting.recv());
         let response = self.client.request(request).await.map_err(Error::other)?;
         let (parts, body) = response.into_parts();
         let body = body.collect().await.map_err(Error::other)?.to_bytes();
