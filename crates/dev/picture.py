@@ -66,10 +66,10 @@ def photograph():
 
 
 with tempfile.TemporaryDirectory() as folder:
-    command = [DEBUG / "dev", "--port", "0", "--file", f"{folder}/data"]
+    command = [DEBUG / "dev", "dynamodb", "--port", "0", "--file", f"{folder}/data"]
     dynamodb = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = re.search(r"http://[^ ,]+", dynamodb.stdout.readline())[0]
+        os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = re.search(r"http://[\d.]+:\d+", dynamodb.stdout.readline())[0]
         subprocess.run([DEBUG / "demo", "--days", "7"], check=True)
         draw_terminal()
         photograph()

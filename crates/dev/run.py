@@ -11,7 +11,6 @@ different file for the data. With WEBHOOK_URLS, announcements go there through `
 import contextlib
 import datetime
 import hashlib
-import http.server
 import json
 import os
 import pathlib
@@ -22,7 +21,6 @@ import sys
 import threading
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -151,24 +149,6 @@ def sweep():
     invoke("watchdog", {"time": datetime.datetime.now(datetime.timezone.utc).isoformat()}, SWEEP_EVERY)
 
 
-class Topic(http.server.BaseHTTPRequestHandler):
-    """As much of SNS as subscriptions need: hands each message that is published to those who subscribed."""
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        form = dict(urllib.parse.parse_qsl(body))
-        for receive in self.server.subscribers:
-            threading.Thread(target=receive, args=(form["Subject"], json.loads(form["Message"])), daemon=True).start()
-        answer = b"<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_):
-        pass
-
-
 def notify(subject, message):
     """Passes a message on to the webhooks."""
     sns = {"Subject": subject, "Message": message["default"]}
@@ -183,13 +163,18 @@ def topic(*subscribers):
     if not subscribers:
         yield
         return
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Topic) as server:
-        server.subscribers = subscribers
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        SETTINGS["AWS_ENDPOINT_URL_SNS"] = f"http://127.0.0.1:{server.server_port}"
+    with running(DEBUG / "dev", "topic", stdout=subprocess.PIPE, text=True) as program:
+        SETTINGS["AWS_ENDPOINT_URL_SNS"] = program.stdout.readline().strip()
         SETTINGS["ALERT_TOPIC_ARN"] = "arn:aws:sns:us-east-1:000000000000:alerts"
+        threading.Thread(target=hand_out, args=(program.stdout, subscribers), daemon=True).start()
         yield
-        server.shutdown()
+
+
+def hand_out(published, subscribers):
+    """Hands each message that is published to those who subscribed."""
+    for form in map(json.loads, published):
+        for receive in subscribers:
+            threading.Thread(target=receive, args=(form["Subject"], json.loads(form["Message"])), daemon=True).start()
 
 
 def prepare(*besides):
@@ -207,7 +192,7 @@ def prepare(*besides):
 @contextlib.contextmanager
 def database(data):
     """The embedded DynamoDB, with this file."""
-    with running(DEBUG / "dev", "--port", str(DYNAMODB_PORT), "--file", data) as program:
+    with running(DEBUG / "dev", "dynamodb", "--port", str(DYNAMODB_PORT), "--file", data) as program:
         wait_for(SETTINGS["AWS_ENDPOINT_URL_DYNAMODB"], 200, program, timeout=30)
         yield program
 

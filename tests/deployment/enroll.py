@@ -16,7 +16,8 @@ import threading
 import pytest
 from function import ROUTE, Handler, event, running, serving
 from release import FILES, HOST
-from stack import ROOT, of_type, read
+from local import ROOT
+from stack import of_type, read
 from test_deploy import TRIPLE, Project
 
 SYSTEMCTL = """#!/bin/sh

@@ -1,18 +1,15 @@
-"""Lambda's side of a function: its Runtime API, its environment, its log."""
+"""Lambda's side of a function: its events, its environment, its log."""
 
 import base64
 import json
 import os
-import queue
-import subprocess
 import tempfile
-import time
-import uuid
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
-from stack import DEBUG, ROOT, read
+from local import DEBUG, ROOT, TIMEOUT, started
+from stack import read
 
 # The folder in which SAM has built the functions. Without it, they are those of `cargo test`.
 BUILD = os.environ.get("FUNCTIONS")
@@ -28,9 +25,6 @@ def program(name):
 HEARTBEAT, WATCHDOG, NOTIFY = map(program, ("HeartbeatFunction", "WatchdogFunction", "NotifyFunction"))
 KEY = "the key of the tests"
 ROUTE = "/api/v1/agents/heartbeat"
-
-# Seconds. A function that takes longer to start or to answer is broken.
-TIMEOUT = 15
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -69,12 +63,12 @@ def serving(handler):
 
 
 class Function:
-    """A running function, its answers and its log."""
+    """A running function, and, once it has ended, its log."""
 
-    def __init__(self):
-        self._process = None
-        self._events = queue.Queue()
-        self._answers = queue.Queue()
+    def __init__(self, process, invoke):
+        self._process = process
+        # Invokes the function with an event; returns its answer.
+        self.invoke = invoke
         self.log = []
 
     def post(self, body, key=KEY, **headers):
@@ -82,46 +76,9 @@ class Function:
         answer = self.invoke(event(body, {"x-api-key": key, **headers}))
         return answer["statusCode"], json.loads(answer["body"])
 
-    def invoke(self, payload):
-        """Invokes the function with an event; returns its answer."""
-        self._events.put(payload)
-        return self._answers.get(timeout=TIMEOUT)
-
-    def start(self, program, environment, output):
-        """Starts the function with this environment and nothing else."""
-        self._process = subprocess.Popen([program], env=environment, stdout=output, stderr=output)
-
-    def stop(self, output):
-        """Stops the function and reads its log."""
-        self._process.kill()
-        self._process.wait()
-        output.seek(0)
-        self.log = [json.loads(line) for line in output]
-
     def exit_status(self):
         """The exit status of a function that fails to start."""
         return self._process.wait(TIMEOUT)
-
-    def runtime_api(self):
-        """The handler for the part of the Runtime API that a function uses."""
-        events, answers = self._events, self._answers
-
-        class RuntimeApi(Handler):
-            def do_GET(self):
-                self.answer(
-                    200,
-                    events.get(),
-                    Lambda_Runtime_Aws_Request_Id=str(uuid.uuid4()),
-                    Lambda_Runtime_Deadline_Ms=str(int(time.time() * 1000) + 10_000),
-                    Lambda_Runtime_Invoked_Function_Arn="arn:aws:lambda:us-east-1:123456789012:function:heartbeat",
-                    Lambda_Runtime_Trace_Id="Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=0",
-                )
-
-            def do_POST(self):
-                answers.put(self.body())
-                self.answer(202)
-
-        return RuntimeApi
 
 
 def event(body, headers):
@@ -157,21 +114,15 @@ def running(settings, dynamodb, level="INFO", program=HEARTBEAT):
 
     Its log is available once it has ended.
     """
-    function = Function()
-    with serving(function.runtime_api()) as runtime_api, tempfile.TemporaryFile("w+") as output:
-        environment = settings | {
-            "AWS_ACCESS_KEY_ID": os.environ["AWS_ACCESS_KEY_ID"],
-            "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
-            "AWS_LAMBDA_FUNCTION_NAME": "heartbeat",
-            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-            "AWS_LAMBDA_LOG_LEVEL": level,
-            "AWS_LAMBDA_RUNTIME_API": runtime_api,
-            "AWS_REGION": os.environ["AWS_DEFAULT_REGION"],
-            "AWS_SECRET_ACCESS_KEY": os.environ["AWS_SECRET_ACCESS_KEY"],
-        }
-        function.start(program, environment, output)
-        try:
+    aws = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    environment = {name: os.environ[name] for name in aws} | {
+        "AWS_ENDPOINT_URL_DYNAMODB": dynamodb,
+        "AWS_LAMBDA_LOG_LEVEL": level,
+        "AWS_REGION": os.environ["AWS_DEFAULT_REGION"],
+    }
+    with tempfile.TemporaryFile("w+") as output:
+        with started(program, settings | environment, output) as (process, invoke):
+            function = Function(process, invoke)
             yield function
-        finally:
-            function.stop(output)
+        output.seek(0)
+        function.log = [json.loads(line) for line in output]

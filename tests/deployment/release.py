@@ -8,7 +8,8 @@ import zipfile
 
 import pytest
 from samcli.yamlhelper import yaml_parse
-from stack import ROOT, of_type, read, transform
+from local import ROOT
+from stack import of_type, read, transform
 
 FILES = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release-files"
 HOST = "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64"

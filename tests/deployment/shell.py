@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from stack import DEBUG, ROOT
+from local import DEBUG, ROOT
 
 
 def run(command, **environment):

@@ -1,15 +1,11 @@
 """The template as CloudFormation sees it: parsed, and with SAM's transform applied."""
 
 import copy
-import os
-from pathlib import Path
 
+from local import ROOT
 from samtranslator.translator.transform import transform as sam_transform
 from samtranslator.yaml_helper import yaml_parse
 
-ROOT = Path(__file__).parents[2]
-# The folder of the debug builds.
-DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 CODE = "s3://code/heartbeat.zip"
 NO_VALUE = {"Ref": "AWS::NoValue"}
 

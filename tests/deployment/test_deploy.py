@@ -16,7 +16,8 @@ from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
 from samcli.yamlhelper import yaml_dump, yaml_parse
 from shell import run
-from stack import ROOT, of_type, read
+from local import ROOT
+from stack import of_type, read
 
 FUNCTIONS = sorted(of_type(read(), "AWS::Serverless::Function"))
 HOST = "arm64" if os.uname().machine in ("arm64", "aarch64") else "x86_64"

@@ -4,12 +4,12 @@ import json
 import re
 import time
 from datetime import datetime, timezone
-from urllib.parse import parse_qs
 
 import boto3
 import pytest
 from conftest import PARAMETERS, environment
 from function import BUILD, HEARTBEAT, NOTIFY, WATCHDOG, Handler, running, serving
+from local import dev
 from stack import of_type, read, transform
 
 # The levels that Lambda's log filter knows, from the least severe to the most severe.
@@ -101,29 +101,21 @@ def test_the_watchdog_calls_exactly_what_its_policy_allows(watchdog_settings, de
     late = {"server_id": {"S": "web-1"}, "status": {"S": "online"}, "last_seen": seen}
     own = {"server_id": {"S": "#watchdog"}, "swept_at": {"S": "2026-01-18T10:29:00.000000Z"}}
 
-    class Aws(Handler):
+    class DynamoDb(Handler):
         def do_GET(self):
             self.answer(200, {})
 
         def do_POST(self):
-            target = self.headers["X-Amz-Target"]
-            if target:
-                calls.add((f"dynamodb:{target.partition('.')[2]}", self.body()["TableName"]))
-                self.answer(200, {"Items": [late, own], "Count": 2} if target.endswith("Scan") else {})
-                return
-            length = int(self.headers["Content-Length"])
-            form = parse_qs(self.rfile.read(length).decode())
-            calls.add((f"sns:{form['Action'][0]}", form["TopicArn"][0]))
-            content = b"<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            action = self.headers["X-Amz-Target"].partition(".")[2]
+            calls.add((f"dynamodb:{action}", self.body()["TableName"]))
+            self.answer(200, {"Items": [late, own], "Count": 2} if action == "Scan" else {})
 
-    with serving(Aws) as address:
-        endpoints = {"AWS_ENDPOINT_URL_SNS": f"http://{address}"}
+    with serving(DynamoDb) as address, dev("topic") as (sns, published):
+        endpoints = {"AWS_ENDPOINT_URL_SNS": sns}
         with running(watchdog_settings | endpoints, f"http://{address}", program=WATCHDOG) as function:
             answer = function.invoke({"time": "2026-01-18T10:30:00Z"})
+        form = json.loads(published.readline())
+        calls.add((f"sns:{form['Action']}", form["TopicArn"]))
     assert answer is None, function.log
     assert calls == allowed("WatchdogRole", deployed, "dynamodb", "sns")
 

@@ -9,7 +9,7 @@ import boto3
 import pytest
 from conftest import STACK
 from function import Handler, serving
-from stack import DEBUG
+from local import DEBUG
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import pytest
 from conftest import STACK
 from function import WATCHDOG, running
 from shell import run
-from stack import DEBUG, ROOT, of_type, read, resolved, transform
+from local import DEBUG, ROOT
+from stack import of_type, read, resolved, transform
 
 README = (ROOT / "README.md").read_text()
 OPERATIONS = "".join((ROOT / f"docs/{page}.md").read_text() for page in ("deploy", "run", "recover", "cost"))

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from stack import ROOT
+from local import ROOT
 
 sys.path.insert(0, str(ROOT / "crates/dev"))
 

@@ -3,7 +3,7 @@
 import ssl
 import time
 
-from stack import ROOT
+from local import ROOT
 
 # Enough time to replace a root and deploy the functions everywhere.
 NOTICE = 180 * 24 * 60 * 60

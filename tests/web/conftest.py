@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,16 +12,13 @@ import urllib.request
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from gateway import deployed, make_certificate
-from local import call
+from local import DEBUG, call, dev
 from playwright.sync_api import sync_playwright
 
-ROOT = Path(__file__).parents[2]
-DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 SERVERS, METRICS = "heartbeat-servers", "heartbeat-metrics"
 PASSWORD = "abcde-fghij-kmnpq-rstuv"
 
@@ -142,10 +138,8 @@ class Database:
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory):
     file = tmp_path_factory.mktemp("dynamodb") / "data.sqlite"
-    program = [DEBUG / "dev", "--port", "0", "--file", file]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
-        yield Database(int(re.search(r":(\d+)", process.stdout.readline())[1]))
-        process.kill()
+    with dev("dynamodb", "--port", "0", "--file", file) as (url, _):
+        yield Database(int(url.rpartition(":")[2]))
 
 
 @pytest.fixture(scope="session")

@@ -1,68 +1,18 @@
-"""API Gateway and Lambda, as far as the page needs them: requests over TLS become events for the function, and its answers
-responses."""
+"""API Gateway, as far as the page needs it: requests over TLS become events for the function, and its answers responses."""
 
 import base64
-import json
-import queue
 import ssl
 import subprocess
 import threading
 import time
-import uuid
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
-
-class RuntimeApi:
-    """Hands out events one at a time, and waits for the answer to each."""
-
-    def __init__(self):
-        self.events = queue.Queue()
-        self.answers = {}
-
-    def invoke(self, event):
-        """Invokes the function; returns its answer."""
-        request_id, answer = str(uuid.uuid4()), queue.Queue()
-        self.answers[request_id] = answer
-        self.events.put((request_id, event))
-        return answer.get(timeout=30)
-
-    def handler(self):
-        runtime = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1
-
-            def do_GET(self):
-                request_id, event = runtime.events.get()
-                content = json.dumps(event).encode()
-                self.send_response(200)
-                self.send_header("Lambda-Runtime-Aws-Request-Id", request_id)
-                self.send_header("Lambda-Runtime-Deadline-Ms", str(int(time.time() * 1000) + 28_000))
-                self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:1:function:page")
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def do_POST(self):
-                content = self.rfile.read(int(self.headers["Content-Length"]))
-                # Lambda passes on 6 MB.
-                assert len(content) < 6 * 2**20
-                runtime.answers.pop(self.path.split("/")[-2]).put(json.loads(content))
-                self.send_response(202)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        return Handler
+from local import started
 
 
-def gateway(runtime):
+def gateway(invoke):
     """The handler of the HTTP API. Like API Gateway, it renames WWW-Authenticate."""
 
     class Gateway(BaseHTTPRequestHandler):
@@ -75,7 +25,7 @@ def gateway(runtime):
             cookies = headers.pop("cookie", None)
             url = urlsplit(self.path)
             http = {"method": self.command, "path": url.path, "protocol": "HTTP/1.1"}
-            answer = runtime.invoke(
+            answer = invoke(
                 {
                     "version": "2.0",
                     "routeKey": "$default",
@@ -145,18 +95,6 @@ def make_certificate(folder):
 @contextmanager
 def deployed(program, environment, certificate):
     """The function behind its API; the URL of the page."""
-    runtime = RuntimeApi()
-    with serving(runtime.handler()) as api, serving(gateway(runtime), certificate) as port:
-        variables = environment | {
-            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
-            "AWS_LAMBDA_FUNCTION_NAME": "page",
-            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-            "AWS_LAMBDA_LOG_LEVEL": "WARN",
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api}",
-        }
-        process = subprocess.Popen([program], env=variables, stdout=subprocess.DEVNULL)
-        try:
+    with started(program, environment | {"AWS_LAMBDA_LOG_LEVEL": "WARN"}) as (_, invoke):
+        with serving(gateway(invoke), certificate) as port:
             yield f"https://localhost:{port}"
-        finally:
-            process.kill()
-            process.wait()

@@ -16,3 +16,5 @@ pub mod runtime_api;
 pub mod tables;
 #[cfg(feature = "dynamodb")]
 pub mod template;
+#[cfg(feature = "dynamodb")]
+pub mod topic;

@@ -1,12 +1,25 @@
-//! A local DynamoDB in one file, with the template's tables. `make run` starts it. The file is kept between runs.
+//! What the functions run between, on this machine: a DynamoDB, a Lambda, a topic. `make run` and the tests in Python start it.
+//! Each prints its URL first.
 
 use clap::Parser;
+use dev::runtime_api::RuntimeApi;
+use dev::topic::Topic;
 use std::error::Error;
+use std::future::pending;
 use std::io::{self, Write};
 
-/// Serve a DynamoDB from a file.
 #[derive(Parser)]
-struct Arguments {
+enum Arguments {
+    /// Serve a DynamoDB from a file, which is kept, with the template's tables.
+    Dynamodb(Dynamodb),
+    /// Serve the Runtime API of one function, and its invocation: POST an event to `/2015-03-31/functions/…/invocations`.
+    Lambda,
+    /// Serve an SNS topic, and print each message that is published, as a line of JSON.
+    Topic,
+}
+
+#[derive(clap::Args)]
+struct Dynamodb {
     /// The port to listen on, on the loopback address.
     #[arg(long, default_value_t = 8000)]
     port: u16,
@@ -26,20 +39,40 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", arguments.port)).await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    let database = dynoxide::Database::new(&arguments.file)?;
-    let interrupted = async {
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    let server =
-        tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, interrupted));
-    let client = dev::dynamodb::client(&url, "us-east-1");
-    dev::template::create(&client, "ServersTable", &arguments.servers_table).await;
-    dev::template::create(&client, "MetricsTable", &arguments.metrics_table).await;
-    dev::template::create(&client, "KeysTable", &arguments.keys_table).await;
-    let _ = writeln!(io::stdout(), "DynamoDB at {url}, kept in {}", arguments.file);
-    server.await??;
-    Ok(())
+    match Arguments::parse() {
+        Arguments::Dynamodb(arguments) => arguments.serve().await,
+        Arguments::Lambda => {
+            let api = RuntimeApi::start().await?;
+            writeln!(io::stdout(), "http://{}", api.address)?;
+            pending().await
+        }
+        Arguments::Topic => {
+            let topic = Topic::start().await;
+            writeln!(io::stdout(), "{}", topic.url)?;
+            loop {
+                let message = topic.next().await;
+                writeln!(io::stdout(), "{}", serde_json::to_string(&message.parameters)?)?;
+            }
+        }
+    }
+}
+
+impl Dynamodb {
+    async fn serve(self) -> Result<(), Box<dyn Error>> {
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", self.port)).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let database = dynoxide::Database::new(&self.file)?;
+        let interrupted = async {
+            let _ = tokio::signal::ctrl_c().await;
+        };
+        let server =
+            tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, interrupted));
+        let client = dev::dynamodb::client(&url, "us-east-1");
+        dev::template::create(&client, "ServersTable", &self.servers_table).await;
+        dev::template::create(&client, "MetricsTable", &self.metrics_table).await;
+        dev::template::create(&client, "KeysTable", &self.keys_table).await;
+        let _ = writeln!(io::stdout(), "{url}: a DynamoDB, kept in {}", self.file);
+        server.await??;
+        Ok(())
+    }
 }

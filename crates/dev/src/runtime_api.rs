@@ -1,4 +1,5 @@
-//! A local Lambda Runtime API: hands out events, and collects responses.
+//! A local Lambda: its Runtime API, which hands out events and collects responses, and the invocation of its function over
+//! HTTP.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -19,7 +20,10 @@ use tokio::sync::{Mutex, oneshot};
 /// The timeout of the heartbeat function in `template.yaml`.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A Runtime API for any number of processes. Clones share it.
+/// The most bytes of a response that Lambda passes on.
+const MAX_RESPONSE: usize = 6 * 1024 * 1024;
+
+/// A Runtime API for any number of processes of one function. Clones share it.
 #[derive(Clone)]
 pub struct RuntimeApi {
     /// `AWS_LAMBDA_RUNTIME_API`.
@@ -84,12 +88,7 @@ impl RuntimeApi {
 
     /// Hands out an event, and waits for the response to it.
     pub async fn invoke(&self, event: impl Into<Bytes>) -> Option<Answer> {
-        let number = self.lambda.invocations.fetch_add(1, Ordering::Relaxed);
-        let id = format!("00000000-0000-4000-8000-{number:012}");
-        let (sender, receiver) = oneshot::channel();
-        self.lambda.running.lock().await.insert(id.clone(), sender);
-        self.lambda.events.send((id, event.into())).ok()?;
-        receiver.await.ok()
+        self.lambda.invoke(event.into()).await
     }
 }
 
@@ -109,6 +108,15 @@ impl Lambda {
             .map_err(Error::other)
     }
 
+    async fn invoke(&self, event: Bytes) -> Option<Answer> {
+        let number = self.invocations.fetch_add(1, Ordering::Relaxed);
+        let id = format!("00000000-0000-4000-8000-{number:012}");
+        let (sender, receiver) = oneshot::channel();
+        self.running.lock().await.insert(id.clone(), sender);
+        self.events.send((id, event)).ok()?;
+        receiver.await.ok()
+    }
+
     async fn handle(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
         if request.method() == Method::GET {
             return self.hand_out().await;
@@ -117,6 +125,15 @@ impl Lambda {
         let path = request.uri().path().to_owned();
         let body = request.into_body().collect().await;
         let body = body.map_err(Error::other)?.to_bytes();
+        if path.ends_with("/invocations") {
+            let answer = self.invoke(body).await.ok_or_else(|| Error::other("no answer"))?;
+            let is_too_large = answer.body.len() > MAX_RESPONSE;
+            let mut response = Response::new(Full::from(answer.body));
+            if is_too_large {
+                *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            }
+            return Ok(response);
+        }
         let id = path.rsplit('/').nth(1).unwrap_or_default();
         match self.running.lock().await.remove(id) {
             // The sender of the event may have given up.

@@ -1,7 +1,5 @@
 //! Shared by the tests: a servers table, a topic, and a watchdog between them.
 
-pub mod topic;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use dev::log::Lines;
@@ -16,6 +14,7 @@ use topic::Topic;
 use tracing::instrument::WithSubscriber;
 
 pub use dev::tables::{Item, text};
+pub use dev::topic;
 
 pub const TOPIC_ARN: &str = "arn:aws:sns:us-east-1:123456789012:alerts";
 

@@ -1,4 +1,4 @@
-//! A fake topic that records the messages that it gets, and fails on request.
+//! As much of SNS as publishing needs: a topic that keeps the messages that it gets, and fails on request.
 
 use axum::Router;
 use axum::extract::State;
@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// What the topic does with a message.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,15 +25,11 @@ pub enum Behavior {
     AcceptsAndHangs,
 }
 
+/// A topic that is served as long as the runtime.
 pub struct Topic {
     pub url: String,
-    shared: Arc<Mutex<Shared>>,
-}
-
-#[derive(Default)]
-struct Shared {
-    behavior: Behavior,
-    published: Vec<Published>,
+    behavior: Arc<Mutex<Behavior>>,
+    published: tokio::sync::Mutex<UnboundedReceiver<Published>>,
 }
 
 /// One message.
@@ -51,24 +48,34 @@ impl Topic {
     pub async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let shared = Arc::<Mutex<Shared>>::default();
-        let routes = Router::new().fallback(publish).with_state(shared.clone());
+        let (sender, published) = unbounded_channel();
+        let behavior = Arc::<Mutex<Behavior>>::default();
+        let routes = Router::new().fallback(publish).with_state((behavior.clone(), sender));
         tokio::spawn(async { axum::serve(listener, routes).await.unwrap() });
-        Self { url, shared }
+        Self { url, behavior, published: published.into() }
     }
 
     pub fn set_behavior(&self, behavior: Behavior) {
-        self.shared.lock().unwrap().behavior = behavior;
+        *self.behavior.lock().unwrap() = behavior;
+    }
+
+    /// Waits for the next message.
+    pub async fn next(&self) -> Published {
+        self.published.lock().await.recv().await.unwrap()
     }
 
     /// All messages since the last call.
     pub fn take(&self) -> Vec<Published> {
-        std::mem::take(&mut self.shared.lock().unwrap().published)
+        let mut published = self.published.try_lock().unwrap();
+        std::iter::from_fn(|| published.try_recv().ok()).collect()
     }
 }
 
-async fn publish(State(shared): State<Arc<Mutex<Shared>>>, body: String) -> Response {
-    let behavior = shared.lock().unwrap().behavior;
+async fn publish(
+    State((behavior, published)): State<(Arc<Mutex<Behavior>>, UnboundedSender<Published>)>,
+    body: String,
+) -> Response {
+    let behavior = *behavior.lock().unwrap();
     match behavior {
         Behavior::Rejects => {
             let error = "<ErrorResponse><Error><Type>Sender</Type><Code>AuthorizationError</Code>\
@@ -81,12 +88,14 @@ async fn publish(State(shared): State<Arc<Mutex<Shared>>>, body: String) -> Resp
     let parameters: HashMap<String, String> =
         form_urlencoded::parse(body.as_bytes()).into_owned().collect();
     let message: Value = serde_json::from_str(&parameters["Message"]).unwrap();
-    shared.lock().unwrap().published.push(Published {
+    let message = Published {
         default: serde_json::from_str(message["default"].as_str().unwrap()).unwrap(),
         email: message["email"].as_str().unwrap().to_owned(),
         kinds: kinds(&parameters),
         parameters,
-    });
+    };
+    // A test that has ended does not read it.
+    let _ = published.send(message);
     match behavior {
         // An error that the SDK does not retry.
         Behavior::LosesAnswers => (StatusCode::BAD_REQUEST, "<Lost/>").into_response(),
