@@ -37,7 +37,7 @@ DEPLOYED := test-deployment instructions
 comma := ,
 space := $() $()
 
-.PHONY: help run agent ctl fleet web try picture cost parameters openapi tools programs $(TEST) test $(LINT) lint check gate parts \
+.PHONY: help run agent ctl fleet web try picture cost parameters openapi snapshots tools programs $(TEST) test $(LINT) lint check gate parts \
 	$(DEPLOYED) test-release test-files test-all test-debian soak package test-package release fuzz bench budgets build deploy enroll open example key
 
 help: ## Print the targets.
@@ -143,6 +143,10 @@ instructions: build programs ## Compare the instruction counts of the deployed b
 
 test-files: release $(TOOLS)/tests-ready ## Test the files of a release, as far as possible without AWS.
 	pytest tests/deployment/release.py tests/deployment/enroll.py
+
+snapshots: $(TOOLS)/tests-ready programs ## Record what tests expect of messages, pages and the transformed template: read the diff.
+	INSTA_UPDATE=always cargo test --quiet --locked --workspace --lib --test announcement --test heartbeatctl --test notify
+	UPDATE_SNAPSHOTS=1 pytest tests/deployment/test_template.py
 
 openapi: ## Write openapi.json.
 	UPDATE_OPENAPI=1 cargo test --quiet --lib openapi
