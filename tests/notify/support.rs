@@ -3,7 +3,7 @@
 use crate::service::Service;
 use dev::log::Lines;
 use heartbeat::log;
-use heartbeat::notify::{Config, Courier};
+use heartbeat::notify::{Config, Dispatcher};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -65,7 +65,7 @@ impl Format {
 /// The function in this process, so that a test can pause its clock: what waits for seconds then takes none, because time
 /// goes on as soon as everything waits. The function and the services run in one thread, so no response is under way then.
 pub struct Notify {
-    courier: Courier,
+    dispatcher: Dispatcher,
     log: Lines,
 }
 
@@ -77,12 +77,12 @@ impl Notify {
 
     /// Starts it with the URL of the page.
     pub fn start_linking_to(page_url: &str, urls: &str) -> Self {
-        let config = Config::read(|name| match name {
+        let config = Config::from_variables(|name| match name {
             "WEBHOOK_URLS" => Some(urls.to_owned()),
             "PAGE_URL" => Some(page_url.to_owned()),
             _ => None,
         });
-        Self { courier: Courier::new(config.unwrap()).unwrap(), log: Lines::default() }
+        Self { dispatcher: Dispatcher::new(config.unwrap()).unwrap(), log: Lines::default() }
     }
 
     /// Delivers a message within this time; returns whether it reached every service.
@@ -91,7 +91,7 @@ impl Notify {
         let subscriber = log::subscriber(tracing::Level::INFO, move || writer.clone());
         let event = serde_json::from_str(&event(subject, message)).unwrap();
         let deadline = Instant::now() + Duration::from_secs(seconds);
-        let delivery = self.courier.deliver(&event, deadline, "request-1");
+        let delivery = self.dispatcher.deliver(&event, deadline, "request-1");
         delivery.with_subscriber(subscriber).await.is_ok()
     }
 
