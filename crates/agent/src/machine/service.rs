@@ -1,8 +1,9 @@
 //! The units of systemd that have failed, and those that the operator names. `systemctl` is asked, as anybody may.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::env;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -63,9 +64,13 @@ impl Service {
     }
 }
 
-/// The services that the operator names.
+/// The services that the operator names, and what is known of the others.
 pub struct Services {
     named: Vec<String>,
+    restarts: HashMap<String, Restarts>,
+    looks: u64,
+    /// When the restarts of all services were asked for, by the clock that cannot be set.
+    asked_all: Duration,
 }
 
 /// What systemd says, and why it does not say more.
@@ -77,46 +82,289 @@ pub struct Answer {
 
 impl Services {
     pub fn new(named: Vec<String>) -> Self {
-        Self { named }
+        let named = named.iter().map(|name| unit(name)).collect();
+        Self { named, restarts: HashMap::new(), looks: 0, asked_all: Duration::ZERO }
     }
 
-    pub fn read(&self) -> Answer {
+    /// Looks at all of them, with two calls of `systemctl`: one if all is well and none is named.
+    pub fn read(&mut self) -> Answer {
         let deadline = Instant::now() + PATIENCE;
-        let failed = ask(&FAILED, &[], deadline).map(|text| failed(&text));
-        let units: Vec<_> = self.named.iter().map(|name| unit(name)).collect();
-        let named = match (&failed, &*units) {
-            (Err(reason), _) => Err(reason.clone()),
-            (Ok(_), []) => Ok(Vec::new()),
-            (Ok(_), units) => ask(&SHOW, units, deadline).map(|text| named(&text, units)),
-        };
-        let problem = failed.as_ref().err().or(named.as_ref().err()).cloned();
-        let unknown = |reason: &String| {
-            units.iter().map(|unit| service(unit, Status::Unknown, Some(reason))).collect()
-        };
-        let mut services = named.unwrap_or_else(|reason| unknown(&reason));
-        for unit in failed.iter().flatten() {
-            if !units.contains(unit) {
-                services.push(service(unit, Status::Failed, None));
-            }
-        }
+        let now = Duration::try_from(clock_gettime(ClockId::Monotonic)).unwrap_or_default();
         // Where systemd is not the first process, as in most containers, nobody expects its services.
         let is_expected = !self.named.is_empty() || Path::new("/run/systemd/system").exists();
-        Answer {
-            services: (failed.is_ok() || !services.is_empty()).then_some(services),
-            problem: problem.filter(|_| is_expected),
+        let listed = match ask(&LIST, &[], deadline).and_then(Printed::by_success) {
+            Ok(listed) => listed,
+            Err(reason) => {
+                let unknown = self.judge(&[], "", now, &reason);
+                let services = (!unknown.is_empty()).then_some(unknown);
+                return Answer { services, problem: is_expected.then_some(reason) };
+            }
+        };
+        let listed: Vec<_> = listed.lines().filter_map(Listed::parse).collect();
+        let units = self.to_show(&listed, now);
+        let shown = match &*units {
+            [] => Ok(String::new()),
+            // If systemd rejects a name, it has said what it knows of those before.
+            units => ask(&SHOW, units, deadline).map(|shown| shown.text),
+        };
+        let reason = shown.as_ref().err().map_or("systemd does not know it", String::as_str);
+        let text = shown.as_deref().unwrap_or_default();
+        let services = Some(self.judge(&listed, text, now, reason));
+        Answer { services, problem: shown.err() }
+    }
+
+    /// What has to be asked for: the named ones, those that start or were restarted, and at every tenth look all services.
+    /// systemd says nothing of what comes after a name that it rejects, so odd names come last.
+    fn to_show(&mut self, listed: &[Listed], now: Duration) -> Vec<String> {
+        let is_odd = |unit: &&String| {
+            let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+            !unit.bytes().all(is_usual)
+                || unit.len() > 255
+                || unit.starts_with('@')
+                || unit.contains("@.")
+        };
+        let (odd, usual): (Vec<&String>, Vec<&String>) = self.named.iter().partition(is_odd);
+        let starting = listed.iter().filter(|one| one.is_starting()).map(|one| &one.unit);
+        let restarted = self.restarts.iter().filter(|(_, restarts)| restarts.are_recent());
+        let mut units: Vec<String> = Vec::new();
+        for unit in
+            usual.into_iter().chain(starting).chain(restarted.map(|(unit, _)| unit)).chain(odd)
+        {
+            if !units.contains(unit) {
+                units.push(unit.clone());
+            }
         }
+        // A single look has nothing to compare with.
+        let is_due = self.looks % ALL == 1 || (self.looks > 0 && now - self.asked_all >= WINDOW);
+        if is_due {
+            self.asked_all = now;
+            units.insert(0, "*.service".to_owned());
+        }
+        self.looks += 1;
+        units
+    }
+
+    /// The named services, and of the others those that have failed. What is not shown is unknown, for this reason.
+    fn judge(
+        &mut self,
+        listed: &[Listed],
+        shown: &str,
+        now: Duration,
+        reason: &str,
+    ) -> Vec<Service> {
+        let blocks: Vec<Block> = shown.split("\n\n").map(Block::parse).collect();
+        let triggers: HashSet<&str> =
+            listed.iter().filter(|one| one.active == "active").map(|one| &*one.unit).collect();
+        let mut seen = HashMap::new();
+        for block in blocks.iter().filter(|block| !block.value("NRestarts").is_empty()) {
+            let id = block.id();
+            if seen.contains_key(id) {
+                continue;
+            }
+            let mut restarts = self.restarts.remove(id).unwrap_or_default();
+            restarts.look(block, now);
+            seen.insert(id.to_owned(), restarts);
+        }
+        let is_all = self.asked_all == now;
+        self.restarts.retain(|_, _| !is_all);
+        self.restarts.extend(seen);
+        let verdict = |block: &Block| {
+            let restarts = self.restarts.get(block.id());
+            block.status(restarts.and_then(Restarts::failing), &triggers, now)
+        };
+
+        let named = self.named.iter().map(|unit| {
+            match blocks.iter().find(|block| block.is_of(unit)).map(verdict) {
+                Some((status, reason)) => service(unit, status, reason),
+                None => service(unit, Status::Unknown, Some(reason.to_owned())),
+            }
+        });
+        let mut services: Vec<_> = named.collect();
+        let mut others = HashSet::new();
+        let mut add = |unit: &str, block: Option<&Block>| {
+            let is_named = self
+                .named
+                .iter()
+                .any(|named| named == unit || block.is_some_and(|block| block.is_of(named)));
+            let (status, reason) = block.map_or((Status::Failed, None), verdict);
+            if status == Status::Failed && !is_named && others.insert(unit.to_owned()) {
+                services.push(service(unit, status, reason));
+            }
+        };
+        for one in listed.iter().filter(|one| one.is_starting() || one.active == "failed") {
+            let block = blocks.iter().find(|block| block.is_of(&one.unit));
+            if block.is_some() || one.active == "failed" || one.sub.starts_with("auto-restart") {
+                add(&one.unit, block);
+            }
+        }
+        for block in &blocks {
+            add(block.id(), Some(block));
+        }
+        services
     }
 }
 
-const FAILED: [&str; 5] = [
+/// How often the restarts of all services are asked for: at one of this many looks, since that is work for systemd.
+const ALL: u64 = 10;
+
+/// Three automatic restarts within this time are a failure, until there has been none for as long. A service that starts
+/// for as long has failed, too.
+const WINDOW: Duration = Duration::from_secs(600);
+
+/// The automatic restarts of a service.
+#[derive(Default)]
+struct Restarts {
+    /// Each number that `NRestarts` had within the last ten minutes, and at their beginning, with the first and the last
+    /// look that found it.
+    counts: VecDeque<(u64, Duration, Duration)>,
+    /// The number before the first of the restarts that are a failure.
+    failing_since: Option<u64>,
+    /// When a look found that it had ended well, and is started again because somebody wants that.
+    ended_well: Option<Duration>,
+}
+
+impl Restarts {
+    fn look(&mut self, block: &Block, now: Duration) {
+        let count = block.value("NRestarts").parse().unwrap_or(0);
+        if block.is_restarting() && block.value("Result") == "success" {
+            *self = Self { ended_well: Some(now), ..Self::default() };
+        }
+        match self.counts.back_mut() {
+            // It was started by hand since.
+            Some((before, ..)) if count < *before => *self = Self::default(),
+            Some((before, _, last)) if count == *before => *last = now,
+            _ => self.counts.push_back((count, now, now)),
+        }
+        if self.counts.is_empty() {
+            self.counts.push_back((count, now, now));
+        }
+        let is_old = |(_, first, _): &(u64, Duration, Duration)| now - *first >= WINDOW;
+        while self.counts.get(1).is_some_and(is_old) {
+            self.counts.pop_front();
+        }
+        self.ended_well = self.ended_well.filter(|at| now - *at < WINDOW);
+        let (_, last_restart, _) = self.counts[self.counts.len() - 1];
+        if self.counts.len() == 1 || now - last_restart >= WINDOW {
+            self.failing_since = None;
+        } else if self.failing_since.is_none() && self.ended_well.is_none() {
+            let (first, _, at) = self.counts[0];
+            // The oldest look is older than ten minutes, by less than the time between two looks.
+            let windows = ((now - at).as_secs() / WINDOW.as_secs()).max(1);
+            self.failing_since = (count - first >= 3 * windows).then_some(first);
+        }
+    }
+
+    fn are_recent(&self) -> bool {
+        self.counts.len() > 1 || self.failing_since.is_some()
+    }
+
+    /// How often it was restarted, if that is a failure.
+    fn failing(&self) -> Option<u64> {
+        let (count, ..) = self.counts.back()?;
+        Some(count - self.failing_since?)
+    }
+}
+
+const LIST: [&str; 5] = [
     "list-units",
-    // A service that is started again and again is not in the state `failed` between two starts.
-    "--state=failed,auto-restart,auto-restart-queued",
+    // What has failed or starts (a service that is started again and again is not in the state `failed` between two starts),
+    // and the sockets, timers and paths that start others.
+    "--state=failed,activating,auto-restart,auto-restart-queued,listening,waiting,elapsed",
     "--plain",
     "--no-legend",
     "--full",
 ];
-const SHOW: [&str; 3] = ["show", "--property=Names,Type,ActiveState,SubState,Result", "--"];
+const SHOW: [&str; 3] = [
+    "show",
+    "--property=Id,Names,Type,ActiveState,SubState,Result,NRestarts,TriggeredBy,InactiveExitTimestampMonotonic",
+    "--",
+];
+
+/// A unit of the list.
+struct Listed {
+    unit: String,
+    active: String,
+    sub: String,
+}
+
+impl Listed {
+    /// Reads a line: unit, load state, active state, sub state, description. Some versions mark it with a character.
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let unit = words.find(|word| word.contains('.'))?;
+        Some(Self { unit, active: words.nth(1)?, sub: words.next()? })
+    }
+
+    fn is_starting(&self) -> bool {
+        self.active == "activating" && self.unit.ends_with(".service")
+    }
+}
+
+/// What `systemctl show` says of a unit.
+struct Block<'a>(HashMap<&'a str, &'a str>);
+
+impl<'a> Block<'a> {
+    fn parse(shown: &'a str) -> Self {
+        Self(shown.lines().filter_map(|line| line.split_once('=')).collect())
+    }
+
+    fn value(&self, name: &str) -> &'a str {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    fn id(&self) -> &'a str {
+        match self.value("Id") {
+            "" => self.value("Names").split(' ').next().unwrap_or_default(),
+            id => id,
+        }
+    }
+
+    /// Whether this is the unit's. It may have several names.
+    fn is_of(&self, unit: &str) -> bool {
+        self.value("Names").split(' ').any(|name| name == unit)
+    }
+
+    fn is_restarting(&self) -> bool {
+        self.value("SubState").starts_with("auto-restart")
+    }
+
+    /// Its status and the reason for it, if it was restarted so often that this is a failure, and while these units that may
+    /// start it are active.
+    fn status(
+        &self,
+        restarts: Option<u64>,
+        triggers: &HashSet<&str>,
+        now: Duration,
+    ) -> (Status, Option<String>) {
+        let kind = self.value("Type");
+        let has_ended_well = kind == "oneshot" && self.value("Result") == "success";
+        let is_triggered =
+            || self.value("TriggeredBy").split(' ').any(|unit| triggers.contains(unit));
+        let starting = || {
+            let since = self.value("InactiveExitTimestampMonotonic").parse().ok()?;
+            let time =
+                now.checked_sub(Duration::from_micros(since)).filter(|time| *time >= WINDOW)?;
+            (since > 0 && !["", "oneshot"].contains(&kind)).then_some(time.as_secs() / 60)
+        };
+        let status = match self.value("ActiveState") {
+            "failed" => Status::Failed,
+            _ if self.is_restarting() && self.value("Result") == "success" => Status::Running,
+            _ if restarts.is_some() || self.is_restarting() => Status::Failed,
+            "activating" => match starting() {
+                Some(minutes) => {
+                    return (Status::Failed, Some(format!("starting for {minutes} min")));
+                }
+                None => Status::Running,
+            },
+            "active" | "reloading" | "refreshing" => Status::Running,
+            "inactive" if has_ended_well || is_triggered() => Status::Running,
+            "inactive" | "deactivating" | "maintenance" => Status::Stopped,
+            _ => Status::Unknown,
+        };
+        let restarts = restarts.filter(|_| status == Status::Failed);
+        (status, restarts.map(|count| format!("restarted {count} times")))
+    }
+}
 
 /// The unit that a name means: `.service` may be left out.
 fn unit(name: &str) -> String {
@@ -124,53 +372,9 @@ fn unit(name: &str) -> String {
     if has_suffix { name.to_owned() } else { format!("{name}.service") }
 }
 
-fn service(unit: &str, status: Status, reason: Option<&String>) -> Service {
+fn service(unit: &str, status: Status, reason: Option<String>) -> Service {
     let name = unit.strip_suffix(".service").unwrap_or(unit);
-    Service {
-        name: name.strip_prefix(CHECK).unwrap_or(name).to_owned(),
-        status,
-        reason: reason.cloned(),
-    }
-}
-
-/// The units of a list. Some versions mark each of them with a character of its own.
-fn failed(list: &str) -> Vec<String> {
-    let lines = list.lines().map(str::split_whitespace);
-    let units = lines.filter_map(|mut words| words.find(|word| word.contains('.')));
-    units.map(str::to_owned).collect()
-}
-
-/// These units, from what `systemctl show` says of them: a block of properties each. A unit may have several names.
-fn named(shown: &str, units: &[String]) -> Vec<Service> {
-    let blocks = shown.split("\n\n").map(|block| {
-        let properties = block.lines().filter_map(|line| line.split_once('='));
-        properties.collect::<HashMap<_, _>>()
-    });
-    let blocks: Vec<_> = blocks.collect();
-    let is_of = |unit: &str, block: &HashMap<&str, &str>| {
-        let mut names = block.get("Names").into_iter().flat_map(|names| names.split(' '));
-        names.any(|name| name == unit)
-    };
-    let read = |unit: &String| {
-        let status = blocks.iter().find(|block| is_of(unit, block)).map(status);
-        match status {
-            Some(status) => service(unit, status, None),
-            None => service(unit, Status::Unknown, Some(&"systemd does not know it".to_owned())),
-        }
-    };
-    units.iter().map(read).collect()
-}
-
-fn status(properties: &HashMap<&str, &str>) -> Status {
-    let value = |name: &str| properties.get(name).copied().unwrap_or_default();
-    let has_ended_well = value("Type") == "oneshot" && value("Result") == "success";
-    match (value("ActiveState"), value("SubState")) {
-        (_, "auto-restart" | "auto-restart-queued") | ("failed", _) => Status::Failed,
-        ("active" | "reloading" | "refreshing" | "activating", _) => Status::Running,
-        ("inactive", _) if has_ended_well => Status::Running,
-        ("inactive" | "deactivating" | "maintenance", _) => Status::Stopped,
-        _ => Status::Unknown,
-    }
+    Service { name: name.strip_prefix(CHECK).unwrap_or(name).to_owned(), status, reason }
 }
 
 /// The program on the path. With its whole name, it is started without a copy of the agent's memory.
@@ -180,8 +384,22 @@ fn systemctl() -> Option<PathBuf> {
     files.find(|file| file.is_file())
 }
 
+/// What `systemctl` has printed, and whether it succeeded.
+struct Printed {
+    text: String,
+    is_success: bool,
+}
+
+impl Printed {
+    fn by_success(self) -> Result<String, String> {
+        self.is_success
+            .then_some(self.text)
+            .ok_or_else(|| "systemctl cannot ask systemd".to_owned())
+    }
+}
+
 /// What `systemctl` prints. It gets nothing of the environment: the key is not for it.
-fn ask(arguments: &[&str], units: &[String], deadline: Instant) -> Result<String, String> {
+fn ask(arguments: &[&str], units: &[String], deadline: Instant) -> Result<Printed, String> {
     let mut command = Command::new(systemctl().ok_or("systemctl is not installed")?);
     command
         .args(["--no-pager", "--no-ask-password"])
@@ -199,10 +417,10 @@ fn ask(arguments: &[&str], units: &[String], deadline: Instant) -> Result<String
     }
     let status = child.wait();
     let printed = printed.ok_or("systemctl does not answer")?;
-    match status {
-        Ok(status) if status.success() => Ok(String::from_utf8_lossy(&printed).into_owned()),
-        _ => Err("systemctl cannot ask systemd".to_owned()),
-    }
+    Ok(Printed {
+        text: String::from_utf8_lossy(&printed).into_owned(),
+        is_success: status.is_ok_and(|status| status.success()),
+    })
 }
 
 /// What a program prints before it ends, if it ends before the deadline.
@@ -240,58 +458,231 @@ nginx.service              loaded failed     failed       A high performance web
 heartbeat-check@backup.service loaded failed failed      A check of the operator's: backup
 data.mount                 loaded failed     failed       /data
 \u{25cf} app.service       loaded activating auto-restart An application
+cups.socket                loaded active     listening    CUPS Scheduler
+man-db.timer               loaded active     waiting      Daily man-db regeneration
+dev-sda.device             loaded activating tentative    /dev/sda
 ";
+
+    fn minutes(minutes: u64) -> Duration {
+        Duration::from_secs(60 * minutes)
+    }
+
+    /// The name, status and reason of each service, of a look at this minute.
+    fn look(services: &mut Services, list: &str, shown: &str, minute: u64) -> Vec<String> {
+        let listed: Vec<_> = list.lines().filter_map(Listed::parse).collect();
+        services.to_show(&listed, minutes(minute));
+        let all = services.judge(&listed, shown, minutes(minute), "systemd does not know it");
+        let text = |service: Service| {
+            let json = service.as_json();
+            let parts = ["name", "status", "status_reason"].map(|name| json[name].as_str());
+            parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        };
+        all.into_iter().map(text).collect()
+    }
+
+    fn named(names: &[&str]) -> Services {
+        Services::new(names.iter().map(|name| (*name).to_owned()).collect())
+    }
 
     #[test]
     fn failed_units_have_short_names() {
-        let services = failed(LIST)
-            .iter()
-            .map(|unit| service(unit, Status::Failed, None).name)
-            .collect::<Vec<_>>();
-        assert_eq!(services, ["nginx", "backup", "data.mount", "app"]);
-        assert!(failed("").is_empty());
+        let services = look(&mut named(&[]), LIST, "", 0);
+        assert_eq!(services, ["nginx failed", "backup failed", "data.mount failed", "app failed"]);
+        assert!(look(&mut named(&[]), "", "", 0).is_empty());
     }
 
     #[test]
     fn each_state_of_a_unit_is_one_of_four() {
         for (shown, expected) in [
-            ("Type=simple\nActiveState=active\nSubState=running\nResult=success", Status::Running),
-            (
-                "Type=notify\nActiveState=reloading\nSubState=reload\nResult=success",
-                Status::Running,
-            ),
-            (
-                "Type=simple\nActiveState=activating\nSubState=start-pre\nResult=success",
-                Status::Running,
-            ),
+            ("Type=simple\nActiveState=active\nSubState=running\nResult=success", "running"),
+            ("Type=notify\nActiveState=reloading\nSubState=reload\nResult=success", "running"),
+            ("Type=simple\nActiveState=activating\nSubState=start-pre\nResult=success", "running"),
             (
                 "Type=simple\nActiveState=activating\nSubState=auto-restart\nResult=exit-code",
-                Status::Failed,
+                "failed",
             ),
-            ("Type=simple\nActiveState=failed\nSubState=failed\nResult=exit-code", Status::Failed),
-            ("Type=simple\nActiveState=inactive\nSubState=dead\nResult=success", Status::Stopped),
-            ("Type=oneshot\nActiveState=inactive\nSubState=dead\nResult=success", Status::Running),
-            ("Type=oneshot\nActiveState=failed\nSubState=failed\nResult=timeout", Status::Failed),
-            ("Type=oneshot\nActiveState=active\nSubState=exited\nResult=success", Status::Running),
+            // It has ended well, and somebody wants it to be started again.
+            (
+                "Type=simple\nActiveState=activating\nSubState=auto-restart\nResult=success",
+                "running",
+            ),
+            ("Type=simple\nActiveState=failed\nSubState=failed\nResult=exit-code", "failed"),
+            ("Type=simple\nActiveState=inactive\nSubState=dead\nResult=success", "stopped"),
+            (
+                "Type=simple\nActiveState=inactive\nSubState=dead\nTriggeredBy=cups.path cups.socket",
+                "running",
+            ),
+            ("Type=simple\nActiveState=inactive\nSubState=dead\nTriggeredBy=cups.path", "stopped"),
+            ("Type=simple\nActiveState=failed\nTriggeredBy=cups.socket", "failed"),
+            ("Type=oneshot\nActiveState=inactive\nSubState=dead\nResult=success", "running"),
+            ("Type=oneshot\nActiveState=failed\nSubState=failed\nResult=timeout", "failed"),
+            ("Type=oneshot\nActiveState=active\nSubState=exited\nResult=success", "running"),
             (
                 "Type=simple\nActiveState=deactivating\nSubState=stop-sigterm\nResult=success",
-                Status::Stopped,
+                "stopped",
             ),
-            ("ActiveState=inactive\nSubState=dead", Status::Stopped),
-            ("ActiveState=active\nSubState=listening\nResult=success", Status::Running),
-            ("", Status::Unknown),
+            ("ActiveState=inactive\nSubState=dead", "stopped"),
+            ("ActiveState=active\nSubState=listening\nResult=success", "running"),
+            ("", "unknown"),
         ] {
             let shown = format!(
                 "Names=app.service alias.service\n{shown}\n\nNames=other.service\nActiveState=active\n"
             );
+            let list = "cups.socket loaded active listening CUPS Scheduler";
             for name in ["app", "app.service", "alias"] {
-                let units = [unit(name)];
-                let services = named(&shown, &units);
-                assert_eq!(services[0].status, expected, "{shown}");
+                let services = look(&mut named(&[name]), list, &shown, 0);
+                let short = name.trim_end_matches(".service");
+                assert_eq!(services, [format!("{short} {expected}")], "{shown}");
             }
         }
-        let missing = named("Names=other.service\nActiveState=active\n", &[unit("app*")]);
-        assert_eq!(missing[0].status, Status::Unknown);
+        let missing =
+            look(&mut named(&["app*"]), "", "Names=other.service\nActiveState=active\n", 0);
+        assert_eq!(missing, ["app* unknown systemd does not know it"]);
         assert_eq!(unit("app.timer"), "app.timer");
+    }
+
+    /// What looks at `app` find, one a minute: each with the number of its restarts, its sub state and its result.
+    fn restarts(looks: impl IntoIterator<Item = (u64, &'static str, &'static str)>) -> Vec<String> {
+        let mut services = named(&["app"]);
+        let looks = looks.into_iter().enumerate().map(|(minute, (count, sub, result))| {
+            let active = if sub == "running" { "active" } else { "activating" };
+            let shown = format!(
+                "Id=app.service\nNames=app.service\nType=simple\nActiveState={active}\nSubState={sub}\n\
+                 Result={result}\nNRestarts={count}\nTriggeredBy=\nInactiveExitTimestampMonotonic=1\n"
+            );
+            look(&mut services, "", &shown, minute as u64 + 100).concat()
+        });
+        looks.collect()
+    }
+
+    fn running(counts: impl IntoIterator<Item = u64>) -> Vec<String> {
+        restarts(counts.into_iter().map(|count| (count, "running", "success")))
+    }
+
+    // It dies every four seconds, so nearly every look finds it running.
+    #[test]
+    fn three_restarts_within_ten_minutes_are_a_failure_until_there_are_none_for_ten_minutes() {
+        let found = running([7, 9, 10, 17, 17, 17, 17, 17, 17, 17, 17, 17, 17, 17, 18]);
+        let failed = |count| format!("app failed restarted {count} times");
+        assert_eq!(
+            found[..4],
+            ["app running".to_owned(), "app running".to_owned(), failed(3), failed(10)]
+        );
+        assert!(found[4..13].iter().all(|found| *found == failed(10)), "{found:?}");
+        assert_eq!(found[13..], ["app running", "app running"]);
+    }
+
+    #[test]
+    fn three_restarts_in_more_than_ten_minutes_are_none() {
+        // One every six minutes, and three in twelve.
+        let found = running((0..60).map(|minute| minute / 6));
+        assert!(found.iter().all(|found| found == "app running"), "{found:?}");
+    }
+
+    #[test]
+    fn restarts_that_fall_begin_anew() {
+        let found = running([7, 12, 0, 2, 3]);
+        let expected = [
+            "app running",
+            "app failed restarted 5 times",
+            "app running",
+            "app running",
+            "app failed restarted 3 times",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_service_that_ends_well_and_is_started_again_runs() {
+        let (well, runs) = ("auto-restart", "running");
+        let found = restarts([
+            (0, runs, "success"),
+            (3, runs, "success"),
+            (6, well, "success"),
+            (9, runs, "success"),
+            (12, runs, "success"),
+            (15, well, "exit-code"),
+        ]);
+        let expected = [
+            "app running",
+            "app failed restarted 3 times",
+            "app running",
+            "app running",
+            "app running",
+            "app failed",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    // Nobody named it. All services are asked at every tenth look, and one that was restarted at each of the next.
+    #[test]
+    fn a_service_without_a_name_that_restarts_is_found_at_a_tenth_look() {
+        let mut services = named(&[]);
+        let mut shown_at = Vec::new();
+        for minute in 0..34 {
+            let units = services.to_show(&[], minutes(minute));
+            shown_at.extend((!units.is_empty()).then(|| (minute, units.join(" "))));
+            let count = minute.min(14);
+            let shown = match &*units {
+                [] => String::new(),
+                _ => format!(
+                    "Id=app.service\nNames=app.service\nActiveState=active\nNRestarts={count}\n"
+                ),
+            };
+            let found = services.judge(&[], &shown, minutes(minute), "");
+            assert_eq!(found.len(), usize::from((11..24).contains(&minute)), "{minute}: {found:?}");
+        }
+        let of = |minute: u64| match minute {
+            11 => "*.service",
+            21 => "*.service app.service",
+            31 | 1 => "*.service",
+            _ => "app.service",
+        };
+        let expected: Vec<_> = [1]
+            .into_iter()
+            .chain(11..25)
+            .chain([31])
+            .map(|minute| (minute, of(minute).to_owned()))
+            .collect();
+        assert_eq!(shown_at, expected);
+    }
+
+    #[test]
+    fn a_service_that_starts_for_ten_minutes_has_failed_unless_it_is_a_oneshot() {
+        let list = "app.service loaded activating start start An application";
+        let shown = |kind: &str| {
+            format!(
+                "Id=app.service\nNames=app.service\nType={kind}\nActiveState=activating\nSubState=start\n\
+                 Result=success\nNRestarts=0\nTriggeredBy=\nInactiveExitTimestampMonotonic=60000000\n"
+            )
+        };
+        let found = |names: &[&str], kind: &str, minute| {
+            look(&mut named(names), list, &shown(kind), minute)
+        };
+        assert_eq!(found(&["app"], "notify", 10), ["app running"]);
+        assert_eq!(found(&["app"], "notify", 13), ["app failed starting for 12 min"]);
+        assert_eq!(found(&[], "notify", 13), ["app failed starting for 12 min"]);
+        assert!(found(&[], "notify", 10).is_empty());
+        assert_eq!(found(&["app"], "oneshot", 13), ["app running"]);
+        assert_eq!(
+            named(&[]).to_show(&[Listed::parse(list).expect("a unit")], minutes(0)),
+            ["app.service"]
+        );
+    }
+
+    // systemd 252 stops at the first name that it rejects.
+    #[test]
+    fn a_name_that_systemd_may_reject_is_asked_for_last() {
+        let mut services = named(&["foo@", "x!", "@x", "nginx", "foo@bar", "a\\x20b", "b*"]);
+        let asked = services.to_show(&[], minutes(0));
+        let expected = ["nginx", "foo@bar", "a\\x20b", "foo@", "x!", "@x", "b*"];
+        assert_eq!(asked, expected.map(unit));
+        let shown = "Names=nginx.service\nActiveState=active\n\nNames=foo@bar.service\nActiveState=inactive\n";
+        let found = services.judge(&[], shown, minutes(0), "systemd does not know it");
+        let of =
+            |name: &str| found.iter().find(|service| service.name == name).map(|one| one.status);
+        assert_eq!(of("nginx"), Some(Status::Running));
+        assert_eq!(of("foo@bar"), Some(Status::Stopped));
+        assert_eq!(of("foo@"), Some(Status::Unknown));
     }
 }

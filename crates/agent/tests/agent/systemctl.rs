@@ -1,16 +1,23 @@
 //! What systemd knows: through a `systemctl` of the test, and the real one where there is one. D-Bus, the state directory,
 //! timers and drop-ins have not been tried under a systemd that runs.
 
-use crate::support::{agent, has, output};
-use dev::command::{Run, run};
+use crate::support::{Endpoint, agent, has, output};
+use dev::command::{Run, run, stop, wait_until};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The agent, with a `systemctl` that is this script.
 fn with_systemctl(name: &str, script: &str) -> Command {
+    let mut agent = agent();
+    agent.arg("--print").env("PATH", systemctl(name, script));
+    agent
+}
+
+/// A path on which `systemctl` is this script.
+fn systemctl(name: &str, script: &str) -> String {
     let folder = format!("{}/systemctl-{name}", env!("CARGO_TARGET_TMPDIR"));
     fs::create_dir_all(&folder).unwrap();
     let file = format!("{folder}/systemctl");
@@ -19,9 +26,7 @@ fn with_systemctl(name: &str, script: &str) -> Command {
     fs::write(&new, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&new, PermissionsExt::from_mode(0o755)).unwrap();
     fs::rename(new, file).unwrap();
-    let mut agent = agent();
-    agent.arg("--print").env("PATH", format!("{folder}:/usr/bin:/bin"));
-    agent
+    format!("{folder}:/usr/bin:/bin")
 }
 
 const SYSTEMD: &str = "
@@ -145,6 +150,54 @@ fn what_systemd_does_not_answer_is_unknown_and_in_time() {
     assert_eq!(services(&nowhere), pairs(&[("nginx", "unknown")]));
     let said = "not read: services: systemctl is not installed\n";
     assert_eq!(nowhere.stderr, said);
+}
+
+// As systemd 252 does, which says nothing of the names that follow.
+#[test]
+fn a_name_that_systemd_rejects_costs_no_other() {
+    let script = "
+case \"$*\" in
+*show*)
+    for unit; do case $unit in
+    *@.service) echo \"Unit name $unit is neither a valid invocation ID nor unit name.\" >&2; exit 1 ;;
+    *.service) printf \"Id=$unit\\nNames=$unit\\nActiveState=active\\nSubState=running\\n\\n\" ;;
+    esac; done ;;
+esac";
+    let mut agent = with_systemctl("rejects", script);
+    let run = run(agent.args(["--service", "nginx", "--service", "foo@", "--service", "cron"]));
+    let expected = [("nginx", "running"), ("foo@", "unknown"), ("cron", "running")];
+    assert_eq!(services(&run), pairs(&expected), "{run:?}");
+}
+
+// It dies at once, and is running whenever somebody looks. Each look takes two calls.
+#[test]
+fn a_service_that_is_restarted_again_and_again_has_failed_and_says_why() {
+    let calls = format!("{}/calls", env!("CARGO_TARGET_TMPDIR"));
+    let _ = fs::remove_file(&calls);
+    let script = format!(
+        "echo >> '{calls}'
+case \"$*\" in
+*show*) echo \"Id=app.service
+Names=app.service
+Type=simple
+ActiveState=active
+SubState=running
+Result=success
+NRestarts=$(wc -l < '{calls}')\" ;;
+esac"
+    );
+    let endpoint = Endpoint::start(vec![]);
+    let mut agent = endpoint.agent();
+    agent.args(["--interval", "1", "--service", "app"]).env("PATH", systemctl("restarts", &script));
+    let child = agent.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("heartbeats", || endpoint.received().len() >= 3);
+    let ended = stop(child);
+    assert_eq!(ended.stderr, "");
+    let services = endpoint.received().into_iter().take(3).map(|one| one.body["services"].clone());
+    let app = |status: &str| json!([{ "name": "app", "status": status }]);
+    let mut failed = app("failed");
+    failed[0]["status_reason"] = "restarted 4 times".into();
+    assert_eq!(services.collect::<Vec<_>>(), [app("running"), app("running"), failed]);
 }
 
 // Nothing that is secret is passed on.
