@@ -6,9 +6,8 @@ use super::statvfs::{self, Used};
 use super::worker::Worker;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::{fs, io};
 
 /// A file system of this machine, or a pool of them.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +66,7 @@ const LOCAL: [&str; 21] = [
 pub struct FileSystems {
     /// The mount points to choose from; none means every local one.
     chosen: Vec<OsString>,
-    worker: Worker<Vec<u8>, io::Result<Used>>,
+    worker: Worker<Mount, io::Result<Used>>,
 }
 
 /// What is reported as one: a file system, or the mounted datasets of a pool.
@@ -85,10 +84,13 @@ impl FileSystems {
     /// Each file system, of all mounts of this process; notes what it has seen of them.
     pub fn read(&mut self, mounts: &[Mount], history: &mut History) -> Vec<FileSystem> {
         let visible = visible(mounts);
-        let failures = failures(&visible, history, errors);
-        let groups = groups(&visible, &failures, &self.chosen);
-        let all = groups.iter().flat_map(|group| &group.mounts);
-        let answers = self.worker.ask(all.map(|mount| mount.point.clone()));
+        let asked = candidates(&visible, &self.chosen);
+        let answers = self.worker.ask(asked.iter().map(|mount| (*mount).clone()));
+        let used = |mount: &Mount| answers.get(mount)?.as_ref().ok()?.as_ref().ok();
+        let errors = asked.iter().filter_map(|mount| Some((&*mount.device, used(mount)?.errors?)));
+        let failures = failures(&visible, history, &errors.collect());
+        let is_file = |mount: &Mount| used(mount).is_some_and(|used| !used.is_folder);
+        let groups = groups(&visible, &failures, &self.chosen, is_file);
         let mut file_systems: Vec<_> =
             groups.into_iter().map(|group| file_system(group, &answers)).collect();
         let is_missing =
@@ -98,20 +100,20 @@ impl FileSystems {
             device: String::new(),
             kind: String::new(),
             inodes: None,
-            condition: Condition::Unknown("no file system is mounted there".to_owned()),
+            condition: Condition::Failed(None, "not mounted".to_owned()),
         }));
         file_systems
     }
 }
 
-fn file_system(
-    group: Group,
-    answers: &HashMap<Vec<u8>, Result<io::Result<Used>, String>>,
-) -> FileSystem {
-    let answer = |mount: &&Mount| match &answers[&mount.point] {
-        Ok(Ok(used)) => Ok(*used),
-        Ok(Err(reason)) => Err(reason.to_string()),
-        Err(reason) => Err(reason.clone()),
+type Answers = HashMap<Mount, Result<io::Result<Used>, String>>;
+
+fn file_system(group: Group, answers: &Answers) -> FileSystem {
+    let answer = |mount: &&Mount| match answers.get(mount) {
+        Some(Ok(Ok(used))) => Ok(*used),
+        Some(Ok(Err(reason))) => Err(reason.to_string()),
+        Some(Err(reason)) => Err(reason.clone()),
+        None => Err("it was not asked".to_owned()),
     };
     let used: Result<Vec<Used>, String> = group.mounts.iter().map(answer).collect();
     let first = group.mounts[0];
@@ -130,12 +132,35 @@ fn file_system(
     }
 }
 
-/// The mounts that can be reached: a later mount hides an earlier one at the same point. The shortest point comes first.
+/// The mounts that can be reached: a later mount hides an earlier one at the same point. A file system is best shown at the
+/// root, else where all of it is mounted, else at its shortest point.
 fn visible(mounts: &[Mount]) -> Vec<&Mount> {
     let by_point: HashMap<_, _> = mounts.iter().map(|mount| (&mount.point, mount)).collect();
     let mut visible: Vec<_> = by_point.into_values().collect();
-    visible.sort_by_key(|mount| (mount.point.len(), &mount.point));
+    visible.sort_by_key(|mount| {
+        (mount.point != b"/", !mount.is_whole, mount.point.len(), &mount.point)
+    });
     visible
+}
+
+/// What may be reported, and is asked for that: of a local file system one mount, or all of them if they may be files; the
+/// chosen ones, and the datasets of their pools.
+fn candidates<'a>(visible: &[&'a Mount], chosen: &[OsString]) -> Vec<&'a Mount> {
+    let is_chosen = |mount: &Mount| chosen.iter().any(|point| point.as_bytes() == mount.point);
+    let chosen_pools: HashSet<_> =
+        visible.iter().filter(|mount| is_chosen(mount)).filter_map(|mount| pool(mount)).collect();
+    let mut surely_folders = HashSet::new();
+    let mut is_candidate = |mount: &Mount| match chosen {
+        [] if !is_local(mount) || surely_folders.contains(&mount.device) => false,
+        [] => {
+            if mount.is_whole || mount.point == b"/" {
+                surely_folders.insert(mount.device.clone());
+            }
+            true
+        }
+        _ => is_chosen(mount) || pool(mount).is_some_and(|pool| chosen_pools.contains(pool)),
+    };
+    visible.iter().copied().filter(|mount| is_candidate(mount)).collect()
 }
 
 /// Whether a mount is on a disk of this machine. A container's root is an overlay on a disk of its host.
@@ -143,7 +168,7 @@ fn is_local(mount: &Mount) -> bool {
     LOCAL.contains(&&*mount.kind) || (mount.kind == "overlay" && mount.point == b"/")
 }
 
-fn is_ext(mount: &Mount) -> bool {
+pub fn is_ext(mount: &Mount) -> bool {
     matches!(&*mount.kind, "ext2" | "ext3" | "ext4")
 }
 
@@ -154,15 +179,20 @@ fn pool(mount: &Mount) -> Option<&[u8]> {
     names.next().filter(|_| is_dataset)
 }
 
-/// What to report: every local file system once, at its shortest mount point, and every pool once. Of chosen mount
-/// points, exactly these; for a dataset, its pool.
+/// What to report: every local file system once, at the first of its mounts that is no file, and every pool once. Of chosen
+/// mount points, exactly these; for a dataset, its pool.
 fn groups<'a>(
     visible: &[&'a Mount],
     failures: &HashMap<&'a [u8], String>,
     chosen: &[OsString],
+    is_file: impl Fn(&Mount) -> bool,
 ) -> Vec<Group<'a>> {
     let is_chosen = |mount: &Mount| match chosen {
-        [] => is_local(mount) && (!mount.has_option("ro") || failures.contains_key(&*mount.point)),
+        [] => {
+            is_local(mount)
+                && (!mount.has_option("ro") || failures.contains_key(&*mount.point))
+                && !is_file(mount)
+        }
         chosen => chosen.iter().any(|point| point.as_bytes() == mount.point),
     };
     let mut devices = HashSet::new();
@@ -202,7 +232,7 @@ fn together(usages: Vec<Usage>) -> Usage {
 fn failures<'a>(
     visible: &[&'a Mount],
     history: &mut History,
-    errors: impl Fn(&Mount) -> Option<u64>,
+    errors: &HashMap<&str, u64>,
 ) -> HashMap<&'a [u8], String> {
     let mut failures = HashMap::new();
     let before = std::mem::take(history).into_iter();
@@ -210,13 +240,16 @@ fn failures<'a>(
         before.map(|past| ((past.device.clone(), past.mount_point.clone()), past)).collect();
     for mount in visible.iter().copied().filter(|mount| is_local(mount)) {
         let place = (mount.device.clone(), mount.name());
-        let past = before.remove(&place).unwrap_or_default();
-        let errors = errors(mount);
+        let past = before.remove(&place);
+        let before = past.as_ref().and_then(|past| past.errors);
+        let errors = errors.get(&*mount.device).copied();
         let is_shut = mount.has_option("emergency_ro") || mount.has_option("shutdown");
-        // A dataset is read-only because somebody wants it to be.
-        let is_read_only = mount.has_option("ro") && mount.kind != "zfs";
-        let reason = match errors.zip(past.errors) {
-            _ if is_shut || (is_read_only && past.was_writable) => {
+        let is_read_only = is_shut || mount.has_option("ro");
+        // What was read-only at the first look may be writable for a while: some remount their root for an update.
+        let was_writable = past.map_or(!is_read_only, |past| past.was_writable);
+        let reason = match errors.zip(before) {
+            // A dataset is read-only because somebody wants it to be.
+            _ if is_shut || (is_read_only && was_writable && mount.kind != "zfs") => {
                 Some("it can no longer be written to".to_owned())
             }
             Some((errors, before)) if errors > before => {
@@ -231,22 +264,11 @@ fn failures<'a>(
         history.push(Past {
             device,
             mount_point,
-            was_writable: past.was_writable || !(is_shut || mount.has_option("ro")),
-            errors: past.errors.map_or(errors, |before| errors.map(|errors| errors.min(before))),
+            was_writable,
+            errors: [errors, before].into_iter().flatten().min(),
         });
     }
     failures
-}
-
-/// How many errors a file system of the kind ext4 has counted since it was last repaired.
-fn errors(mount: &Mount) -> Option<u64> {
-    if !is_ext(mount) {
-        return None;
-    }
-    let device = fs::read_link(Path::new("/sys/dev/block").join(&mount.device)).ok()?;
-    let file = Path::new("/sys/fs/ext4").join(device.file_name()?);
-    let count = fs::read(file.join("errors_count")).ok()?;
-    std::str::from_utf8(&count).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -271,7 +293,9 @@ mod tests {
     fn reported(mounts: &[u8], chosen: &[&str]) -> Vec<Vec<String>> {
         let mounts = parse(mounts);
         let chosen: Vec<_> = chosen.iter().map(OsString::from).collect();
-        let groups = groups(&visible(&mounts), &HashMap::new(), &chosen);
+        let groups = groups(&visible(&mounts), &HashMap::new(), &chosen, |mount| {
+            mount.point.starts_with(b"/etc/host")
+        });
         let names = |group: Group| group.mounts.iter().map(|mount| mount.name()).collect();
         groups.into_iter().map(names).collect()
     }
@@ -279,8 +303,43 @@ mod tests {
     #[test]
     fn local_file_systems_are_counted_once_and_no_others() {
         // /data is hidden by a later mount, so the device behind it is counted at its bind mount.
-        let local = [["/"], ["/data"], ["/srv/bind"], ["/mnt/ntfs\\disk"]];
+        let local = [["/"], ["/data"], ["/mnt/ntfs\\disk"], ["/srv/bind"]];
         assert_eq!(reported(MOUNTS, &[]), local);
+    }
+
+    // As podman and Docker do it.
+    const CONTAINER: &[u8] =
+        b"700 600 0:99 / / rw,relatime - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w
+701 700 8:1 /var/lib/containers/hosts /etc/hosts rw - ext4 /dev/sda1 rw
+702 700 8:1 /var/lib/containers/hostname /etc/hostname rw - ext4 /dev/sda1 rw
+703 700 8:1 /var/lib/volumes/data /srv/app/data rw - ext4 /dev/sda1 rw
+704 700 8:2 /resolv.conf /etc/hostconf rw - ext4 /dev/sda2 rw
+";
+
+    #[test]
+    fn a_file_is_no_disk() {
+        assert_eq!(reported(CONTAINER, &[]), [["/"], ["/srv/app/data"]]);
+        let mounts = parse(CONTAINER);
+        let asked = candidates(&visible(&mounts), &[]);
+        assert_eq!(asked.len(), 5, "any of them may be a file");
+        assert_eq!(reported(CONTAINER, &["/etc/hosts"]), [["/etc/hosts"]]);
+    }
+
+    // As an image-based system mounts it: the root is a view of objects on the disk, and never fuller.
+    const COMPOSEFS: &[u8] = b"60 1 0:30 / / ro,relatime - overlay composefs ro,lowerdir+=/l,datadir+=/d,redirect_dir=on,metacopy=on
+61 60 8:3 /ostree/deploy/os/deploy/a.0/etc /etc rw,relatime - ext4 /dev/sda3 rw
+62 60 8:3 / /sysroot ro,relatime - ext4 /dev/sda3 rw
+63 60 8:3 /ostree/deploy/os/var /var rw,relatime - ext4 /dev/sda3 rw
+64 62 8:2 / /boot rw,relatime - ext4 /dev/sda2 rw
+";
+
+    #[test]
+    fn a_file_system_is_shown_where_all_of_it_is_mounted() {
+        assert_eq!(reported(COMPOSEFS, &[]), [["/boot"], ["/sysroot"]]);
+        let mounts = parse(COMPOSEFS);
+        let asked = candidates(&visible(&mounts), &[]);
+        let points: Vec<_> = asked.iter().map(|mount| mount.name()).collect();
+        assert_eq!(points, ["/", "/boot", "/sysroot"]);
     }
 
     #[test]
@@ -320,8 +379,8 @@ mod tests {
             let line = format!("25 22 8:1 / /data rw - ext4 /dev/sda1 {options}\n");
             let mounts = parse(line.as_bytes());
             let visible = visible(&mounts);
-            let failures = failures(&visible, &mut history, |_| Some(*count));
-            let groups = groups(&visible, &failures, &[]);
+            let failures = failures(&visible, &mut history, &HashMap::from([("8:1", *count)]));
+            let groups = groups(&visible, &failures, &[], |_| false);
             groups.into_iter().next().and_then(|group| group.failure)
         });
         states.collect()
@@ -332,6 +391,8 @@ mod tests {
         let shut = Some("it can no longer be written to".to_owned());
         assert_eq!(failed(&[("ro", 0), ("ro", 0)]), [None, None]);
         assert_eq!(failed(&[("rw", 0), ("ro", 0)]), [None, shut.clone()]);
+        let updated = [("ro", 0), ("rw", 0), ("ro", 0)];
+        assert_eq!(failed(&updated), [None, None, None], "it was written to for an update");
         for options in ["rw,emergency_ro", "rw,shutdown"] {
             assert_eq!(failed(&[(options, 0)])[0], shut, "{options}");
         }

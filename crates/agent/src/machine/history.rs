@@ -11,7 +11,7 @@ pub struct Past {
     /// The device's numbers, as `8:1`.
     pub device: String,
     pub mount_point: String,
-    /// Whether it could be written to at some time.
+    /// Whether it could be written to when it was first seen.
     pub was_writable: bool,
     /// The smallest number of errors that it has counted.
     pub errors: Option<u64>,

@@ -3,10 +3,12 @@
 use std::str::from_utf8;
 
 /// A line of `/proc/self/mountinfo`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mount {
     /// The numbers of the device, as `8:1`.
     pub device: String,
+    /// Whether all of the file system is mounted here, and not a folder or a file of it.
+    pub is_whole: bool,
     /// Any bytes: users may mount where they like.
     pub point: Vec<u8>,
     /// The type of the file system.
@@ -31,12 +33,14 @@ impl Mount {
     fn parse(line: &[u8]) -> Option<Self> {
         let mut words = line.split(|byte| *byte == b' ');
         let device = from_utf8(words.nth(2)?).ok()?.to_owned();
-        let point = unescape(words.nth(1)?);
+        let is_whole = words.next()? == b"/";
+        let point = unescape(words.next()?);
         words.find(|word| *word == b"-")?;
         let kind = from_utf8(words.next()?).ok()?.to_owned();
         let source = unescape(words.next()?);
         Some(Self {
             device,
+            is_whole,
             point,
             kind,
             source,

@@ -246,6 +246,54 @@ fn a_disk_that_became_read_only_has_failed_also_for_an_agent_that_starts_later()
     assert_eq!(said, "");
 }
 
+// Some keep their root read-only, and remount it for an update.
+#[test]
+fn a_disk_that_was_read_only_and_is_so_again_has_not_failed() {
+    let script = ext4("disk", "rw") + "\nmount -o remount,ro disk";
+    let Some(machine) = Machine::start("updated", &script) else {
+        return;
+    };
+    let endpoint = Endpoint::start(vec![]);
+    let child = start(&machine, &endpoint);
+    assert!(!is_full(&next_heartbeat(&endpoint).body["metrics"]));
+    machine.run("mount -o remount,rw disk");
+    assert!(is_full(&next_heartbeat(&endpoint).body["metrics"]));
+    machine.run("mount -o remount,ro disk");
+    assert!(!is_full(&next_heartbeat(&endpoint).body["metrics"]));
+    assert_eq!(failures(child), Vec::<String>::new());
+}
+
+#[test]
+fn a_chosen_disk_that_is_unmounted_has_failed() {
+    let Some(machine) = Machine::start("unmounted", &ext4("disk", "rw")) else {
+        return;
+    };
+    let point = machine.folder.join("disk").display().to_string();
+    let services =
+        || run(machine.agent().args(["--print", "--disk", &point])).json()["services"].clone();
+    assert_eq!(services(), Value::Null);
+    machine.run("umount disk");
+    let name = format!("filesystem {point}");
+    let failed = json!({ "name": name, "status": "failed", "status_reason": "not mounted" });
+    assert_eq!(services(), json!([failed]));
+}
+
+// Containers get files of their host's disk, such as /etc/hosts, and folders of it.
+#[test]
+fn a_file_that_is_mounted_is_no_disk() {
+    let script = ext4("disk", "rw")
+        + "\nrm disk/fill; echo > disk/file; mkdir disk/folder a-longer-name; echo > file
+        mount --bind disk/file file
+        mount --bind disk/folder a-longer-name
+        umount disk";
+    let Some(machine) = Machine::start("file", &script) else {
+        return;
+    };
+    let reading = run(machine.agent().arg("--print")).json();
+    assert_eq!(entries(&reading, "/file").len(), 0, "{reading}");
+    assert_eq!(entries(&reading, "/a-longer-name").len(), 1, "{reading}");
+}
+
 #[test]
 fn a_disk_that_counts_errors_has_failed() {
     let Some(machine) = Machine::start("errors", &ext4("disk", "rw,errors=continue")) else {

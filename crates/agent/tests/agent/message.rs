@@ -61,7 +61,6 @@ fn an_error_that_cannot_be_printed_is_still_an_exit_code() {
 #[test]
 fn a_message_is_one_line_whatever_is_in_it() {
     let run = run(agent().args(["--print", "--disk", "/a\nb\u{1b}[2J\u{202e}"]));
-    let expected =
-        "not read: disk /a\u{fffd}b\u{fffd}[2J\u{fffd}: no file system is mounted there\n";
+    let expected = "failed: file system /a\u{fffd}b\u{fffd}[2J\u{fffd}: not mounted\n";
     assert_eq!(run.stderr, expected);
 }

@@ -2,7 +2,7 @@
 
 use crate::support::{agent, has, output};
 use dev::command::{Run, run, stop};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -161,7 +161,9 @@ fn what_cannot_be_read_is_absent_and_said() {
 fn a_disk_that_is_not_there_is_said() {
     let (reading, problems) = printed(&["--disk", "/nowhere"]);
     assert!(reading["metrics"].get("disk_percent").is_none());
-    assert_eq!(problems, "not read: disk /nowhere: no file system is mounted there\n");
+    let failed = json!([{ "name": "filesystem /nowhere", "status": "failed", "status_reason": "not mounted" }]);
+    assert_eq!(reading["services"], failed);
+    assert_eq!(problems, "failed: file system /nowhere: not mounted\n");
 }
 
 /// A FUSE mount, until this is dropped.
