@@ -16,15 +16,18 @@ mod worker;
 
 use crate::clock::{self, Moment};
 use anyhow::{Context, anyhow, ensure};
-use cpu::Cpu;
+use cpu::Times;
 use filesystem::{Condition, FileSystem, FileSystems, Usage};
+use mount::Mount;
 use serde_json::{Map, Value, json};
 use service::{Service, Services, Status};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
+use std::thread;
 use tables::{Metric, ServerId, metric};
+use worker::Worker;
 
 pub use history::History;
 
@@ -61,11 +64,77 @@ impl fmt::Display for Problem {
 
 /// The machine, and what its readings are compared with.
 pub struct Machine {
-    server_id: Option<ServerId>,
-    cpu: Cpu,
+    server_id: ServerId,
+    worker: Worker<Source, Readings>,
+    /// The processors, as they were at the previous heartbeat.
+    times: Option<Times>,
+    guid: Option<String>,
+    pub boot_id: Option<String>,
     file_systems: FileSystems,
     pub history: History,
     services: Services,
+}
+
+/// What is read of `/proc` and `/sys`. Each of these may never answer, such as a file behind FUSE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Source {
+    Ids,
+    Cpu,
+    Memory,
+    Load,
+    Uptime,
+    Network,
+    Temperature,
+    RebootRequired,
+    Mounts,
+}
+
+impl Source {
+    const ALL: [Self; 9] = [
+        Self::Ids,
+        Self::Cpu,
+        Self::Memory,
+        Self::Load,
+        Self::Uptime,
+        Self::Network,
+        Self::Temperature,
+        Self::RebootRequired,
+        Self::Mounts,
+    ];
+
+    /// What is not read if it does not answer.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ids => "boot id",
+            Self::Cpu => "CPU",
+            Self::Memory => "memory",
+            Self::Load => "load average",
+            Self::Uptime => "uptime",
+            Self::Network => "network",
+            Self::Temperature => "temperature",
+            Self::RebootRequired => "reboot required",
+            Self::Mounts => "disk",
+        }
+    }
+
+    fn read(&self) -> Readings {
+        let mut readings = Readings::default();
+        match self {
+            Self::Ids => {
+                readings.guid = identity::guid();
+                readings.boot_id = clock::boot_id();
+            }
+            Self::Cpu => readings.times = Some(Times::read()),
+            Self::Memory => readings.memory(memory::read()),
+            Self::Load => readings.load(load::average()),
+            Self::Uptime => readings.uptime(load::uptime()),
+            Self::Network => readings.network(network::read()),
+            Self::Temperature => readings.temperature(temperature::read()),
+            Self::RebootRequired => readings.reboot_required(identity::reboot_required()),
+            Self::Mounts => readings.mounts = Some(mount::read()),
+        }
+        readings
+    }
 }
 
 /// Bytes in a MB and in a GB of the readings.
@@ -81,9 +150,22 @@ struct Readings {
     /// None if nobody could say whether there are any.
     services: Option<Vec<Service>>,
     problems: Vec<Problem>,
+    guid: Option<String>,
+    boot_id: Option<String>,
+    times: Option<anyhow::Result<Times>>,
+    mounts: Option<anyhow::Result<Vec<Mount>>>,
 }
 
 impl Readings {
+    fn extend(&mut self, part: Self) {
+        self.metrics.extend(part.metrics);
+        self.problems.extend(part.problems);
+        self.guid = part.guid.or(self.guid.take());
+        self.boot_id = part.boot_id.or(self.boot_id.take());
+        self.times = part.times.or(self.times.take());
+        self.mounts = part.mounts.or(self.mounts.take());
+    }
+
     /// Adds a reading, or what prevented it.
     fn add<T>(
         &mut self,
@@ -245,22 +327,26 @@ impl FileSystem {
 }
 
 impl Machine {
-    /// `disks` are the mount points to choose from, or none for every local one.
-    /// `services` are the units to report, besides those that have failed.
+    /// `disks` are the mount points to choose from, or none for every local one. `services` are the units to report, besides
+    /// those that have failed. Without an id, the machine keeps the one that its host name makes now.
     pub fn new(server_id: Option<ServerId>, disks: Vec<OsString>, services: Vec<String>) -> Self {
-        Self {
-            server_id,
-            cpu: Cpu::default(),
+        let own_id = || ServerId::from_hostname(&identity::hostname());
+        let mut machine = Self {
+            server_id: server_id.unwrap_or_else(own_id),
+            worker: Worker::new(Source::read),
+            times: None,
+            guid: None,
+            boot_id: None,
             file_systems: FileSystems::new(disks),
             history: History::default(),
             services: Services::new(services),
-        }
+        };
+        machine.ask(&[Source::Ids]);
+        machine
     }
 
-    /// The id that was given, or the one that the host name makes.
     pub fn server_id(&self) -> ServerId {
-        let given = self.server_id.clone();
-        given.unwrap_or_else(|| ServerId::from_hostname(&identity::hostname()))
+        self.server_id.clone()
     }
 
     /// Reads everything. The first time, that takes as long as a sample of the processors.
@@ -268,7 +354,7 @@ impl Machine {
         let readings = self.readings();
         let measured = Moment::now();
         let mut heartbeat = json!({
-            "server_id": self.server_id().as_str(),
+            "server_id": self.server_id.as_str(),
             "hostname": identity::hostname(),
             "timestamp": tables::time::format(measured.wall),
             "agent_version": env!("CARGO_PKG_VERSION"),
@@ -278,8 +364,8 @@ impl Machine {
         let services =
             readings.services.map(|services| services.iter().map(Service::as_json).collect());
         for (name, value) in [
-            ("server_guid", identity::guid().map(Value::from)),
-            ("boot_id", clock::boot_id().map(Value::from)),
+            ("server_guid", self.guid.as_deref().map(Value::from)),
+            ("boot_id", self.boot_id.as_deref().map(Value::from)),
             ("filesystems", readings.file_systems.map(Value::from)),
             ("services", services),
         ] {
@@ -291,26 +377,48 @@ impl Machine {
     }
 
     fn readings(&mut self) -> Readings {
-        let mut readings = Readings::default();
-        let mounts = mount::read();
-        readings.cpu(self.cpu.percent());
-        readings.memory(memory::read(mounts.as_deref().unwrap_or_default()));
-        readings.load(load::average());
-        readings.uptime(load::uptime());
-        readings.network(network::read());
-        readings.temperature(temperature::read());
-        readings.reboot_required(identity::reboot_required());
+        if self.times.is_none() {
+            self.times = self.ask(&[Source::Cpu]).times.and_then(Result::ok);
+            thread::sleep(cpu::SAMPLE);
+        }
+        let mut readings = self.ask(&Source::ALL);
+        if let Some(times) = readings.times.take() {
+            readings.cpu(times.and_then(|times| {
+                let before = self.times.replace(times).context("there is no earlier reading")?;
+                times.percent_since(&before)
+            }));
+        }
         let answer = self.services.read();
         readings.services(answer.services, answer.problem);
-        match mounts {
-            Ok(mounts) => {
+        match readings.mounts.take() {
+            Some(Ok(mounts)) => {
                 let file_systems = self.file_systems.read(&mounts, &mut self.history);
                 readings.file_systems(&file_systems);
             }
-            Err(reason) => {
+            Some(Err(reason)) => {
                 readings.problems.push(Problem::not_read("disk", format_args!("{reason:#}")));
             }
+            None => {}
         }
+        readings
+    }
+
+    /// What these say, and which of them do not answer.
+    fn ask(&mut self, sources: &[Source]) -> Readings {
+        let mut answers = self.worker.ask(sources.iter().copied());
+        let mut readings = Readings::default();
+        for source in sources {
+            match answers.remove(source) {
+                Some(Ok(part)) => readings.extend(part),
+                Some(Err(reason)) => {
+                    readings.problems.push(Problem::not_read(source.name(), reason));
+                }
+                None => {}
+            }
+        }
+        // They stay as long as the agent runs, and tell it from another one.
+        self.guid = readings.guid.take().or(self.guid.take());
+        self.boot_id = readings.boot_id.take().or(self.boot_id.take());
         readings
     }
 }

@@ -150,7 +150,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         sending: None,
         history: machine::History::default(),
     });
-    if let Some(file) = state::StateFile::new(address, machine.server_id()) {
+    if let Some(file) = state::StateFile::new(address, &machine) {
         // A stop waits until the file is read.
         let mut reading = state.lock();
         let stopped = state.clone();

@@ -4,8 +4,7 @@
 //! The first line says whose it is; each other line is a heartbeat.
 
 use crate::backlog::{Backlog, Kept};
-use crate::clock;
-use crate::machine::History;
+use crate::machine::{History, Machine};
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 use std::env;
@@ -13,7 +12,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use tables::ServerId;
 
 /// What is written on a stop.
 pub struct State {
@@ -41,15 +39,15 @@ struct Owner {
 
 impl StateFile {
     /// The file of an agent that sends as this server to this URL, if systemd gives it a state directory.
-    pub fn new(url: String, server_id: ServerId) -> Option<Self> {
+    pub fn new(url: String, machine: &Machine) -> Option<Self> {
         let folders = env::var_os("STATE_DIRECTORY").filter(|folders| !folders.is_empty())?;
         Some(Self {
             // The others, if there are any, are for purposes that the agent does not have.
             folder: env::split_paths(&folders).next()?,
             owner: Owner {
                 url,
-                server_id: server_id.to_string(),
-                boot_id: clock::boot_id(),
+                server_id: machine.server_id().to_string(),
+                boot_id: machine.boot_id.clone(),
                 file_systems: History::default(),
             },
         })

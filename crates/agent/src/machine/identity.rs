@@ -47,8 +47,16 @@ pub fn guid() -> Option<String> {
     Some(format!("{:032x}", random | 4 << 76 | 0b10 << 62))
 }
 
-/// Whether a package asks for a restart of the machine: Debian's way to say so, and that of its descendants.
+/// What writes `/run/reboot-required`: the hook of unattended-upgrades, and what update-notifier and reboot-notifier bring.
+const WRITERS: [&str; 2] = [
+    "/etc/kernel/postinst.d/unattended-upgrades",
+    "/usr/share/update-notifier/notify-reboot-required",
+];
+
+/// Whether a package asks for a restart of the machine: Debian's way to say so, and that of its descendants. Where nothing
+/// would ask for one, that is not known.
 pub fn reboot_required() -> Option<bool> {
-    let is_required = fs::exists("/run/reboot-required").ok()?;
-    (is_required || fs::exists("/var/lib/dpkg").ok()?).then_some(is_required)
+    let exists = |file: &str| fs::exists(file).unwrap_or(false);
+    let is_required = exists("/run/reboot-required");
+    (is_required || WRITERS.into_iter().any(exists)).then_some(is_required)
 }

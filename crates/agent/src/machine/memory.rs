@@ -1,19 +1,17 @@
 //! Memory: as for `free`, what the kernel would give back at once is not used.
 
-use super::lines;
-use super::mount::Mount;
+use super::{lines, mount};
 use anyhow::Context;
 use std::fs;
 
 /// Total and used memory, bytes.
-pub fn read(mounts: &[Mount]) -> anyhow::Result<(u64, u64)> {
+pub fn read() -> anyhow::Result<(u64, u64)> {
     let content = super::read("/proc/meminfo")?;
+    let arc = fs::read("/proc/spl/kstat/zfs/arcstats").map_or(0, |stats| shrinkable(&stats));
     // A container's own /proc/meminfo counts the container, and the cache of ZFS is that of its host.
-    let is_container = mounts.iter().any(|mount| mount.point == b"/proc/meminfo");
-    let arc = match is_container {
-        true => 0,
-        false => fs::read("/proc/spl/kstat/zfs/arcstats").map_or(0, |stats| shrinkable(&stats)),
-    };
+    let is_container =
+        arc > 0 && mount::read()?.iter().any(|mount| mount.point == b"/proc/meminfo");
+    let arc = if is_container { 0 } else { arc };
     usage(&content, arc).context("/proc/meminfo lacks MemTotal or MemAvailable")
 }
 

@@ -9,7 +9,10 @@ const PROCESSORS: [&str; 4] = ["coretemp", "k10temp", "zenpower", "cpu_thermal"]
 /// What is a temperature, and not a sensor that is not there, °C.
 const PLAUSIBLE: std::ops::RangeInclusive<f64> = 1.0..=125.0;
 
-/// The hottest sensor of the processors, else the hottest thermal zone, °C.
+/// What the names of a processor's thermal zones contain. Others are of a board, of a battery or of a radio chip.
+const ZONES: [&str; 5] = ["cpu", "pkg", "soc", "core", "package"];
+
+/// The hottest sensor of the processors, else their hottest thermal zone, else the hottest of all zones, °C.
 pub fn read() -> Option<f64> {
     hottest(Path::new("/sys/class"))
 }
@@ -22,11 +25,18 @@ fn hottest(class: &Path) -> Option<f64> {
     let inputs = sensors.flat_map(|sensor| entries(&sensor, "temp"));
     let inputs = inputs.filter(|file| file.to_string_lossy().ends_with("_input"));
     let processors = inputs.filter_map(|file| degrees(&file));
-    processors.max_by(f64::total_cmp).or_else(|| {
-        let zones = entries(&class.join("thermal"), "thermal_zone");
-        let zones = zones.filter_map(|zone| degrees(&zone.join("temp")));
-        zones.max_by(f64::total_cmp)
-    })
+    let zones = || entries(&class.join("thermal"), "thermal_zone");
+    let is_processor = |zone: &PathBuf| {
+        let kind = fs::read_to_string(zone.join("type")).unwrap_or_default().to_lowercase();
+        ZONES.iter().any(|known| kind.contains(known))
+    };
+    let hottest = |zones: &mut dyn Iterator<Item = PathBuf>| {
+        zones.filter_map(|zone| degrees(&zone.join("temp"))).max_by(f64::total_cmp)
+    };
+    processors
+        .max_by(f64::total_cmp)
+        .or_else(|| hottest(&mut zones().filter(is_processor)))
+        .or_else(|| hottest(&mut zones()))
 }
 
 /// What is in a folder, if its name begins so.
@@ -100,6 +110,20 @@ mod tests {
                     ("thermal/cooling_device0/temp", "90000\n"),
                 ],
                 Some(51.121),
+            ),
+            (
+                "radio",
+                &[
+                    ("thermal/thermal_zone0/type", "acpitz\n"),
+                    ("thermal/thermal_zone0/temp", "27800\n"),
+                    ("thermal/thermal_zone1/type", "iwlwifi_1\n"),
+                    ("thermal/thermal_zone1/temp", "71000\n"),
+                    ("thermal/thermal_zone2/type", "x86_pkg_temp\n"),
+                    ("thermal/thermal_zone2/temp", "44000\n"),
+                    ("thermal/thermal_zone3/type", "x86_pkg_temp\n"),
+                    ("thermal/thermal_zone3/temp", "45000\n"),
+                ],
+                Some(45.0),
             ),
             (
                 "disks-only",

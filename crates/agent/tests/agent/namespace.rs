@@ -26,7 +26,7 @@ impl Machine {
         std::fs::create_dir_all(&folder).unwrap();
         let script = format!("set -e\n{script}\necho ready\nexec sleep infinity");
         let mut holder = Command::new("unshare")
-            .args(["--mount", "--net", "sh", "-c", &script])
+            .args(["--mount", "--net", "--uts", "sh", "-c", &script])
             .current_dir(&folder)
             .stdout(Stdio::piped())
             .spawn()
@@ -54,6 +54,16 @@ impl Machine {
         command.args(["--target", &id, "--mount", "--net", "--"]);
         let script = format!("cd '{}'\n{script}", self.folder.display());
         command.args(["sh", "-ec", &script, env!("CARGO_BIN_EXE_heartbeat-agent")]);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// A script in its namespaces of mounts and names, with the network of the test. `$0` is the agent.
+    pub fn in_all(&self, script: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let id = self.holder.id().to_string();
+        command.args(["--target", &id, "--mount", "--uts", "--", "sh", "-ec"]);
+        command.args([&format!("exec {script}"), env!("CARGO_BIN_EXE_heartbeat-agent")]);
         command.stdin(Stdio::null());
         command
     }
