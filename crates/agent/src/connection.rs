@@ -1,13 +1,16 @@
 //! The connection to the endpoint: where the machine's own tools get through, it does.
 
+use crate::print;
 use anyhow::{Context, bail, ensure};
 use chrono::Utc;
 use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls_native_certs::load_certs_from_paths;
+use std::cell::RefCell;
 use std::env;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,11 +48,56 @@ fn address(host: &str) -> Option<IpAddr> {
     inside.unwrap_or(host).parse().ok()
 }
 
-/// An HTTP client that keeps its connection from one heartbeat to the next and never follows a redirect.
-///
-/// # Errors
-/// If a proxy or a certificate cannot be used.
-pub fn connect(url: &Uri, ca_file: Option<&Path>, interval: Duration) -> anyhow::Result<Agent> {
+/// An HTTP client that keeps its connection from one heartbeat to the next and never follows a redirect. It trusts what the
+/// files of authorities hold now.
+pub struct Connection {
+    url: Uri,
+    ca_file: Option<PathBuf>,
+    interval: Duration,
+    /// Where authorities may change: files and folders.
+    stores: Vec<PathBuf>,
+    client: RefCell<(Agent, Vec<Stamp>)>,
+}
+
+/// What tells a file from what it is later: its number and the time of its last change.
+type Stamp = Option<(u64, i64, i64)>;
+
+impl Connection {
+    /// # Errors
+    /// If a proxy or a certificate cannot be used.
+    pub fn new(url: Uri, ca_file: Option<PathBuf>, interval: Duration) -> anyhow::Result<Self> {
+        let (file, folders) = system_store();
+        let stores: Vec<_> = ca_file.clone().into_iter().chain(file).chain(folders).collect();
+        let client = (connect(&url, ca_file.as_deref(), interval)?, stamps(&stores));
+        Ok(Self { url, ca_file, interval, stores, client: RefCell::new(client) })
+    }
+
+    /// The client, made anew if a file has changed. Files that cannot be used change nothing, until they change again.
+    pub fn http(&self) -> Agent {
+        let stamps = stamps(&self.stores);
+        let mut client = self.client.borrow_mut();
+        if stamps != client.1 {
+            client.1 = stamps;
+            match connect(&self.url, self.ca_file.as_deref(), self.interval) {
+                Ok(new) => client.0 = new,
+                Err(reason) => {
+                    print::message(format_args!("the same authorities are trusted: {reason:#}"));
+                }
+            }
+        }
+        client.0.clone()
+    }
+}
+
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |file: &PathBuf| {
+        let file = file.metadata().ok()?;
+        Some((file.ino(), file.ctime(), file.ctime_nsec()))
+    };
+    files.iter().map(stamp).collect()
+}
+
+fn connect(url: &Uri, ca_file: Option<&Path>, interval: Duration) -> anyhow::Result<Agent> {
     let is_secure = url.scheme_str() == Some("https");
     let proxy = proxy(url)?;
     let has_secure_proxy =
@@ -128,33 +176,26 @@ fn authorities(ca_file: Option<&Path>) -> anyhow::Result<Vec<Certificate<'static
     Ok(roots.collect())
 }
 
-/// The system's store, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name instead.
-fn system_authorities() -> Vec<CertificateDer<'static>> {
-    let names = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
-    let is_empty = |name: &str| env::var_os(name).is_some_and(|value| value.is_empty());
-    if !names.into_iter().any(is_empty) {
-        return rustls_native_certs::load_native_certs().certs;
-    }
-    let [file, folder] = names.map(|name| variable(name).map(PathBuf::from));
-    if file.is_some() || folder.is_some() {
-        return load_certs_from_paths(file.as_deref(), folder.as_deref()).certs;
+/// The system's store, or what `SSL_CERT_FILE` and `SSL_CERT_DIR` name instead: a file and folders.
+fn system_store() -> (Option<PathBuf>, Vec<PathBuf>) {
+    let file = variable("SSL_CERT_FILE").map(PathBuf::from);
+    let folders = variable("SSL_CERT_DIR");
+    if file.is_some() || folders.is_some() {
+        let folders = folders.iter().flat_map(env::split_paths).collect();
+        return (file, folders);
     }
     let found = openssl_probe::probe();
-    load_certs_from_paths(found.cert_file.as_deref(), None).certs
+    (found.cert_file, found.cert_dir)
 }
 
-/// Whether it is certain that nothing was sent: without an address, without a connection, or without a tunnel.
-pub fn was_not_sent(error: &ureq::Error) -> bool {
-    use std::io::ErrorKind;
-    match error {
-        ureq::Error::HostNotFound
-        | ureq::Error::ConnectProxyFailed(_)
-        | ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => true,
-        ureq::Error::Io(error) => {
-            matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::NetworkUnreachable)
-        }
-        _ => false,
-    }
+fn system_authorities() -> Vec<CertificateDer<'static>> {
+    let (file, folders) = system_store();
+    let mut roots = load_certs_from_paths(file.as_deref(), None).certs;
+    roots.extend(folders.iter().flat_map(|folder| load_certs_from_paths(None, Some(folder)).certs));
+    // A folder usually holds what the file holds.
+    roots.sort_unstable_by(|one, other| one.as_ref().cmp(other.as_ref()));
+    roots.dedup();
+    roots
 }
 
 /// Why the endpoint's certificate is not accepted, if that is why a request failed. A retry does not help.

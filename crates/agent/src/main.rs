@@ -135,9 +135,9 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let url = connection::parse_url(&url)?;
     let key = key::Key::new(arguments.api_key_file);
     key.read()?;
-    let http = connection::connect(&url, arguments.ca_file.as_deref(), interval)?;
+    let connection = connection::Connection::new(url.clone(), arguments.ca_file, interval)?;
     let address = url.to_string();
-    let sender = sender::Sender { http, url, key };
+    let sender = sender::Sender { connection, url, key };
     if arguments.once {
         on_stop(|| {
             print::message("error: heartbeat not sent: interrupted");

@@ -1,16 +1,17 @@
 //! Sends one heartbeat. What matters on the wire is in `docs/agent.md`, for agents in other languages.
 
-use crate::connection::{TIMEOUT, untrusted, was_not_sent};
+use crate::connection::{Connection, TIMEOUT, untrusted};
 use crate::key::Key;
 use crate::pace::retry_pause;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::thread;
 use std::time::{Duration, Instant};
 use tables::printable;
+use ureq::SendBody;
 use ureq::http::{HeaderMap, Uri};
 
 /// How much of an answer is read, bytes.
@@ -36,9 +37,22 @@ impl Outgoing {
 }
 
 pub struct Sender {
-    pub http: ureq::Agent,
+    pub connection: Connection,
     pub url: Uri,
     pub key: Key,
+}
+
+/// A body, and whether any of it has been taken to be sent. Before that, the request is not complete, whatever failed.
+struct Body<'a> {
+    rest: &'a [u8],
+    is_taken: bool,
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.is_taken = true;
+        self.rest.read(to)
+    }
 }
 
 /// A heartbeat that was accepted.
@@ -110,22 +124,27 @@ impl Sender {
             may_have_arrived: false,
         })?;
         let request = self
-            .http
+            .connection
+            .http()
             .post(self.url.clone())
             .config()
             .timeout_global(Some(left_until(deadline).min(TIMEOUT)))
             .build()
             .header("Content-Type", "application/json")
+            .header("Content-Length", heartbeat.body.len())
             .header("X-API-Key", key)
             .header("Idempotency-Key", &heartbeat.idempotency_key);
-        let mut response = request.send(&heartbeat.body).map_err(|error| {
+        let mut body = Body { rest: heartbeat.body.as_bytes(), is_taken: false };
+        let sent = request.send(SendBody::from_reader(&mut body));
+        let may_have_arrived = body.is_taken;
+        let mut response = sent.map_err(|error| {
             let certificate = untrusted(&error);
             Failure {
                 kind: match certificate {
                     Some(_) => FailureKind::Blocked(None),
                     None => FailureKind::Transient(Duration::ZERO),
                 },
-                may_have_arrived: certificate.is_none() && !was_not_sent(&error),
+                may_have_arrived,
                 reason: certificate.unwrap_or_else(|| error.to_string()),
             }
         })?;

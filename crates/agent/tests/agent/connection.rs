@@ -1,29 +1,32 @@
 //! TLS with a company's own authority, proxies, and a wrong clock.
 
 use crate::support::{Endpoint, Received, agent, has, serve, status};
-use dev::command::{run, stop};
+use dev::command::{run, stop, wait_until};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// An endpoint behind TLS, with a certificate of its own authority.
-struct SecureEndpoint {
-    url: String,
+pub struct SecureEndpoint {
+    pub url: String,
     /// A PEM file with the authority's certificate.
-    authority: String,
-    received: Arc<Mutex<Vec<Received>>>,
+    pub authority: String,
+    pub received: Arc<Mutex<Vec<Received>>>,
+    /// While this is set, every connection is closed before the handshake.
+    pub is_down: Arc<AtomicBool>,
     /// Connections so far.
     connections: Arc<Mutex<usize>>,
 }
 
 impl SecureEndpoint {
-    fn start(name: &str) -> Self {
+    pub fn start(name: &str) -> Self {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -47,13 +50,18 @@ impl SecureEndpoint {
             url: format!("https://localhost:{port}/api/v1/agents/heartbeat"),
             authority: file,
             received: Arc::default(),
+            is_down: Arc::default(),
             connections: Arc::default(),
         };
+        let is_down = endpoint.is_down.clone();
         let (config, received) = (Arc::new(config), endpoint.received.clone());
         let connections = endpoint.connections.clone();
         thread::spawn(move || {
             for peer in listener.incoming() {
                 *connections.lock().unwrap() += 1;
+                if is_down.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let (config, received) = (config.clone(), received.clone());
                 thread::spawn(move || {
                     let tls = ServerConnection::new(config).unwrap();
@@ -139,15 +147,52 @@ fn a_clock_of_1970_is_named_as_the_cause() {
     assert!(run.stderr.contains(reason), "{run:?}");
 }
 
+#[test]
+fn an_authority_that_is_renewed_is_trusted_without_a_restart() {
+    let endpoint = SecureEndpoint::start("renewed");
+    let file = format!("{}/renewed-by-file.pem", env!("CARGO_TARGET_TMPDIR"));
+    // Renewed is the file of the system's store, or the operator's own.
+    for variable in [true, false] {
+        let before = endpoint.received.lock().unwrap().len();
+        fs::copy(other_authority(), &file).unwrap();
+        let mut agent = agent();
+        agent.args(["--interval", "1", "--url", &endpoint.url]).env("HEARTBEAT_API_KEY", "key-1");
+        if variable {
+            agent.env("SSL_CERT_FILE", &file);
+        } else {
+            agent.args(["--ca-file", &file]).env("SSL_CERT_FILE", other_authority());
+        }
+        let mut child = agent.stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains("an authority that this machine does not trust"), "{line}");
+        fs::write(&file, "half of a").unwrap();
+        fs::copy(&endpoint.authority, &file).unwrap();
+        wait_until("heartbeats", || endpoint.received.lock().unwrap().len() >= before + 2);
+        stop(child);
+    }
+}
+
 /// A proxy that passes on what it gets; returns its URL and the requests for a tunnel or a resource that it got.
 fn proxy() -> (String, Arc<Mutex<Vec<String>>>) {
+    proxy_that_rejects(Arc::default())
+}
+
+/// A proxy that rejects what it gets while this is set.
+pub fn proxy_that_rejects(rejects: Arc<AtomicBool>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let asked = Arc::<Mutex<Vec<String>>>::default();
     let shared = asked.clone();
     thread::spawn(move || {
         for peer in listener.incoming() {
-            let (peer, shared) = (peer.unwrap(), shared.clone());
+            let (mut peer, shared) = (peer.unwrap(), shared.clone());
+            if rejects.load(Ordering::SeqCst) {
+                let _ = peer.write_all(b"HTTP/1.1 503 S\r\ncontent-length: 0\r\n\r\n");
+                let _ = std::io::copy(&mut peer, &mut std::io::sink());
+                continue;
+            }
             thread::spawn(move || tunnel(peer, &shared));
         }
     });
