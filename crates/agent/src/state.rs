@@ -6,6 +6,7 @@
 use crate::backlog::{Backlog, Kept};
 use crate::machine::{History, Machine};
 use anyhow::{Context, ensure};
+use rustix::fs::{Access, access};
 use serde::{Deserialize, Serialize};
 use std::env;
 use std::fs::{self, File, OpenOptions};
@@ -63,7 +64,7 @@ impl StateFile {
         let path = self.path("");
         let name = path.display();
         let file = match File::open(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return self.has_place(),
             opened => opened,
         };
         let read =
@@ -89,6 +90,14 @@ impl StateFile {
                 )))
             }
         }
+    }
+
+    /// Without a place for the file, the agent runs, and a person should know it before it stops.
+    fn has_place(&self) -> anyhow::Result<()> {
+        access(&self.folder, Access::WRITE_OK | Access::EXEC_OK).with_context(|| {
+            let folder = self.folder.display();
+            format!("{folder} cannot be written to, so a restart loses what could not be sent")
+        })
     }
 
     fn parse(&self, file: impl BufRead) -> anyhow::Result<(Vec<Kept>, History)> {

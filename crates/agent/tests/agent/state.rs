@@ -1,6 +1,7 @@
 //! What a stop keeps for the next start.
 
 use crate::connection::{SecureEndpoint, proxy_that_rejects};
+use crate::namespace::Machine;
 use crate::support::{Endpoint, Received, Step};
 use dev::command::{Run, stop, wait_until};
 use serde_json::{Value, json};
@@ -171,11 +172,38 @@ fn a_backlog_that_cannot_be_understood_is_set_aside_and_named() {
     }
 }
 
+// As on a root that is read-only, where systemd cannot make the state directory.
+#[test]
+fn an_agent_without_a_place_for_its_backlog_runs_and_says_so_at_its_start() {
+    let Some(machine) = Machine::start("no-place", "mount -t tmpfs -o ro tmpfs /mnt") else {
+        return;
+    };
+    for (folder, reason) in [
+        ("/mnt", "Read-only file system (os error 30)"),
+        ("/mnt/nowhere", "No such file or directory (os error 2)"),
+    ] {
+        let endpoint = Endpoint::start(vec![]);
+        let mut agent = machine.agent();
+        agent
+            .args(["--interval", "1", "--url", &endpoint.url])
+            .env("HEARTBEAT_API_KEY", "key-1")
+            .env("STATE_DIRECTORY", folder)
+            .stderr(Stdio::piped());
+        let child = agent.spawn().unwrap();
+        wait_until("heartbeats", || endpoint.received().len() >= 2);
+        let Run { code, stderr, .. } = stop(child);
+        let first = format!(
+            "{folder} cannot be written to, so a restart loses what could not be sent: {reason}"
+        );
+        assert_eq!((code, stderr.lines().next()), (0, Some(&*first)));
+    }
+}
+
 #[test]
 fn a_full_disk_costs_the_backlog_and_not_the_stop() {
     let script =
         "mount -t tmpfs -o size=8k tmpfs /mnt\ndd if=/dev/zero of=/mnt/fill 2>/dev/null || :";
-    let Some(machine) = crate::namespace::Machine::start("full", script) else {
+    let Some(machine) = Machine::start("full", script) else {
         return;
     };
     let endpoint = Endpoint::start(vec![]);
