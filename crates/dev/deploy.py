@@ -59,6 +59,9 @@ EXPIRED = {
     "InvalidClientTokenId",
     "UnrecognizedClientException",
 }
+# The name of the log group of each function but the heartbeats': `/aws/lambda/heartbeat-page` is that of the page of the stack
+# `heartbeat`, and would be that of the heartbeats of a stack `heartbeat-page`.
+LOG_GROUP = r"/aws/lambda/\$\{AWS::StackName\}-([a-z]+)"
 # A stack in one of these cannot be updated.
 DEAD = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
 
@@ -205,9 +208,10 @@ def template():
 
 
 def check_credentials(environment):
-    """Stops in words that a person understands, before anything is built."""
-    identity = environment.client("sts").get_caller_identity()
-    print(f"Account {identity['Account']}, region {environment.region}, stack {environment.stack}.")
+    """Stops in words that a person understands, before anything is built; returns the account."""
+    account = environment.client("sts").get_caller_identity()["Account"]
+    print(f"Account {account}, region {environment.region}, stack {environment.stack}.")
+    return account
 
 
 def explain(error):
@@ -236,6 +240,16 @@ def check_stack(environment, stack):
         sys.exit(f"The stack is in {status}:\n  aws cloudformation continue-update-rollback {where}")
     if status.endswith("_IN_PROGRESS"):
         sys.exit(f"The stack {environment.stack} is in {status}. Wait until CloudFormation is done with it.")
+
+
+def check_name(environment):
+    """Stops before a new stack whose log group is that of a function of the first stack."""
+    functions = re.findall(LOG_GROUP, Path("template.yaml").read_text())
+    if environment.stack in [f"{STACK}-{function}" for function in functions]:
+        sys.exit(
+            f"ENV cannot be {environment.name!r}: the log group of a stack {environment.stack} is that of a function of the "
+            f"stack {STACK}."
+        )
 
 
 def given_parameters(text):
@@ -364,22 +378,69 @@ def overrides(parameters):
         yield [*shown, f"file://{file.name}"]
 
 
+class Unsaid:
+    """What only this deployment can say, in a file until it is said: the topic, and the password of the page. So a deployment that
+    SAM or its user ends early loses neither, and the next one goes on with them."""
+
+    def __init__(self, environment, account):
+        # .gitignore has samconfig.toml and whatever follows.
+        self.file = CONFIG.with_name(f"{CONFIG}.{account}.{environment.region}.{environment.stack}.secrets")
+        self.values = json.loads(self.file.read_text()) if self.file.exists() else {}
+
+    def keep(self, **values):
+        self.values = {name: value for name, value in values.items() if value}
+        self.file.unlink(missing_ok=True)
+        if self.values:
+            with open(os.open(self.file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump(self.values, file)
+
+    @contextlib.contextmanager
+    def until_deployed(self):
+        """Says where they are if SAM does not end well. If it does, no deployment takes them up again."""
+        try:
+            yield
+        except BaseException:
+            if self.values:
+                print(f"{self.file} keeps {self.words()}. The next `make deploy` goes on with it.", flush=True)
+            raise
+        if self.values:
+            self.file = self.file.rename(f"{self.file}.deployed")
+
+    @contextlib.contextmanager
+    def until_said(self, can_say_all):
+        try:
+            yield
+        except BaseException:
+            can_say_all = False
+            raise
+        finally:
+            if self.values and can_say_all:
+                self.file.unlink()
+            elif self.values:
+                print(f"{self.file} has {self.words()}. Read it, and delete it.", flush=True)
+
+    def words(self):
+        return " and ".join({"topic": "the topic", "password": "the password of the page"}[name] for name in self.values)
+
+
 class Phone:
     """PHONE=ntfy: a topic that announcements go to. Whoever knows its name can read them, so nobody chooses it."""
 
-    def __init__(self, outputs, parameters):
+    def __init__(self, outputs, parameters, topic):
         asked = os.environ.get("PHONE", "")
         if asked not in ("", "ntfy"):
             sys.exit(f"PHONE cannot be {asked!r}. It is ntfy.")
         known = parameters.get("WebhookUrls", "none")
         # The URLs themselves cannot be read from the stack.
         has_some = known != "none" or "NotifyLogName" in outputs
-        self.url = None
-        if asked and has_some:
+        self.topic = None
+        if topic and known == "none":
+            self.topic = topic
+        elif asked and has_some:
             print("PHONE: announcements go to WebhookUrls already, which stay as they are.")
         elif asked:
-            topic = base64.b32encode(secrets.token_bytes(10)).decode().lower()
-            self.url = f"https://ntfy.sh/heartbeat-{topic}"
+            self.topic = f"heartbeat-{base64.b32encode(secrets.token_bytes(10)).decode().lower()}"
+        self.url = f"https://ntfy.sh/{self.topic}" if self.topic else None
 
     def parameters(self):
         return {"WebhookUrls": f"ntfy:{self.url}"} if self.url else {}
@@ -387,22 +448,24 @@ class Phone:
     def words(self):
         if not self.url:
             return []
-        topic = self.url.rsplit("/", 1)[1]
         return [
             "Your phone: install the app ntfy, and subscribe to this topic. Its name is a password.",
-            f"  {topic}    {self.url}",
+            f"  {self.topic}    {self.url}",
         ]
 
 
 class Page:
-    """PAGE=on: the page for the phone, and a password that is shown once."""
+    """PAGE=on: the page for the phone, and a password that is shown once, on a terminal."""
 
-    def __init__(self, outputs, parameters):
+    def __init__(self, outputs, parameters, password):
         asked = os.environ.get("PAGE", "")
         if asked not in ("", "on"):
             sys.exit(f"PAGE cannot be {asked!r}. It is on.")
         self.password = None
-        if asked and ("PageUrl" in outputs or parameters.get("PagePasswordSha256", "none") != "none"):
+        is_given = parameters.get("PagePasswordSha256", "none") != "none"
+        if password and not is_given:
+            self.password = password
+        elif asked and ("PageUrl" in outputs or is_given):
             print("PAGE: the page has a password already, which stays. `heartbeatctl page password` makes another.")
         elif asked and not sys.stdout.isatty():
             sys.exit(
@@ -421,7 +484,8 @@ class Page:
     def words(self, outputs):
         if "PageUrl" not in outputs:
             return []
-        password = [f"  its password, which is shown only now: {self.password}"] if self.password else []
+        is_shown = self.password and sys.stdout.isatty()
+        password = [f"  its password, which is shown only now: {self.password}"] if is_shown else []
         return [f"The page: {outputs['PageUrl']}", *password]
 
 
@@ -430,18 +494,23 @@ def deploy(environment):
     if wanted := os.environ.get("ARCHITECTURE"):
         check_parameter("Architecture", wanted, "ARCHITECTURE")
         given["Architecture"] = wanted
-    email = "" if environment.is_known else os.environ.get("EMAIL", "")
-    if email:
-        check_parameter("AlarmEmail", email, "EMAIL")
-    check_credentials(environment)
+    asked_email = os.environ.get("EMAIL", "")
+    if asked_email:
+        check_parameter("AlarmEmail", asked_email, "EMAIL")
+    email = "" if environment.is_known else asked_email
+    account = check_credentials(environment)
     stack = environment.deployed()
     check_stack(environment, stack)
+    if stack is None:
+        check_name(environment)
     of_stack = {each["ParameterKey"]: each.get("ParameterValue") for each in (stack or {}).get("Parameters", [])}
     # What is asked for, what the file says, what the stack has, what this machine is.
     parameters = {"Architecture": of_stack.get("Architecture", HERE)} | environment.parameters | given
     architecture = parameters["Architecture"]
     had = outputs_of(stack)
-    phone, page = Phone(had, parameters), Page(had, parameters)
+    unsaid = Unsaid(environment, account)
+    phone = Phone(had, parameters, unsaid.values.get("topic"))
+    page = Page(had, parameters, unsaid.values.get("password"))
     for name, value in (phone.parameters() | page.parameters()).items():
         check_parameter(name, value, "PHONE" if name == "WebhookUrls" else "PAGE")
         parameters[name] = value
@@ -455,14 +524,16 @@ def deploy(environment):
     build_programs()
     options = ["--stack-name", environment.stack, "--region", environment.region, "--config-env", environment.name]
     options += ["--no-confirm-changeset", "--no-fail-on-empty-changeset"]
-    with overrides(parameters) as arguments:
+    unsaid.keep(topic=phone.topic, password=page.password)
+    with overrides(parameters) as arguments, unsaid.until_deployed():
         run("sam", "deploy", *options, "--parameter-overrides", *arguments)
-    outputs = environment.outputs()
-    print("\n".join(["", f"Deployed: {outputs['HeartbeatUrl']}", *phone.words(), *page.words(outputs)]), flush=True)
+    with unsaid.until_said(can_say_all=not page.password or sys.stdout.isatty()):
+        outputs = environment.outputs()
+        print("\n".join(["", f"Deployed: {outputs['HeartbeatUrl']}", *phone.words(), *page.words(outputs)]), flush=True)
     # Whenever somebody new is to be notified, and not at each deployment.
     if stack is None or phone.url or given.keys() & {"AlarmEmail", "WebhookUrls"}:
         send_test(environment)
-    steps = who_hears(environment, outputs["AlertTopicArn"], of_stack.get("AlarmEmail"))
+    steps = who_hears(environment, outputs["AlertTopicArn"], of_stack.get("AlarmEmail"), "" if email else asked_email)
     print("\n".join(steps + next_steps(environment, outputs, is_new=stack is None)))
 
 
@@ -489,20 +560,23 @@ def next_steps(environment, outputs, is_new):
     return steps
 
 
-def who_hears(environment, topic, address):
-    """What is missing until somebody hears of alarms and offline servers; `address` is what the stack had before."""
+def who_hears(environment, topic, address, another):
+    """What is missing until somebody hears of alarms and offline servers; `address` is what the stack had before, `another` is an
+    EMAIL that came too late to be its own."""
     listed = environment.client("sns").list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
     pending = [each["Endpoint"] for each in listed if each["SubscriptionArn"] == "PendingConfirmation"]
+    endpoints = [each["Endpoint"] for each in listed]
+    subscribe = f"  aws sns subscribe --region {environment.region} --topic-arn {topic} --protocol email --notification-endpoint"
     steps = []
-    if address not in (None, "", "none") and address not in [each["Endpoint"] for each in listed]:
+    if address not in (None, "", "none") and address not in endpoints:
         # SNS forgets an address that was not confirmed within two days, and CloudFormation does not notice.
         steps += [f"{address} is no longer subscribed, or never confirmed. Ask for another mail:"]
-        steps += [
-            f"  aws sns subscribe --region {environment.region} --topic-arn {topic} --protocol email "
-            f"--notification-endpoint {address}"
-        ]
-    elif not listed:
+        steps += [f"{subscribe} {shlex.quote(address)}"]
+    elif not listed and not another:
         steps += ["Nobody hears of alarms and offline servers yet:", '  make deploy SET="AlarmEmail=me@example.org"']
+    if another and another not in [address, *endpoints]:
+        steps += [f"EMAIL is for the first deployment: {another} is not subscribed. To add it:"]
+        steps += [f"{subscribe} {shlex.quote(another)}"]
     if pending:
         steps += [f"Follow the link in the mail to {', '.join(pending)}; before that, no other is sent."]
     return steps
