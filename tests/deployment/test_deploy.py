@@ -27,8 +27,6 @@ COPIED = [
     "Makefile",
     "template.yaml",
     "crates/dev/deploy.py",
-    "crates/dev/requirements.txt",
-    "tests/deployment/requirements.txt",
 ]
 
 # `build` writes ELF headers, and `deploy` passes a stack of the same parameters to moto and records its arguments.
@@ -51,6 +49,10 @@ if command == "build":
         header = b"\\x7fELF\\x02\\x01".ljust(16, b"\\0") + b"\\3\\0" + number.to_bytes(2, "little")
         (folder / "bootstrap").write_bytes(header)
 if command == "deploy":
+    pathlib.Path("kept.json").write_text(json.dumps({{
+        file.name: [oct(file.stat().st_mode & 0o777), json.loads(file.read_text())] for file in pathlib.Path().glob("*.secrets")
+    }}))
+if command == "deploy" and os.environ.get("BEFORE") != "expired":
     import boto3
     from samcli.cli.types import CfnParameterOverridesType
     start = sys.argv.index("--parameter-overrides") + 1
@@ -76,6 +78,12 @@ if command == "deploy":
         rest = {{name: str(each["Default"]) for name, each in known.items() if name not in given}}
         defaults = [{{"ParameterKey": name, "ParameterValue": value}} for name, value in rest.items()]
         client.create_stack(Parameters=parameters + defaults, **arguments)
+if command == "deploy" and os.environ.get("AFTER") == "interrupted":
+    os.kill(os.getppid(), 2)
+    import time
+    time.sleep(60)
+if command == "deploy" and "expired" in (os.environ.get("BEFORE"), os.environ.get("AFTER")):
+    sys.exit(1)
 """
 
 
@@ -95,11 +103,11 @@ class Project:
             "cargo": '#!/bin/sh\necho "$@" >> cargo.log\n',
             "rustc": '#!/bin/sh\n[ -n "$HAS_TARGET" ] && pwd\n',
             "python": f'#!/bin/sh\nexec {sys.executable} "$@"\n',
+            # For tools.py, which has nothing to install.
+            "python3": "#!/bin/sh\n[ $1 = crates/dev/tools.py ]\n",
         }.items():
             (tools / name).write_text(script)
             (tools / name).chmod(0o755)
-        for name in ("ready", "release-ready"):
-            (tools.parent / name).touch()
         ctl = folder / "target/tools-release/heartbeatctl"
         ctl.parent.mkdir()
         ctl.write_text('#!/bin/sh\necho "$AWS_REGION $@" >> ctl.log\n')
@@ -217,6 +225,30 @@ def test_the_address_counts_once(project, fresh_aws):
     project.make("deploy")
     _, deployed = project.make("deploy", EMAIL="me@example.org")
     assert "AlarmEmail" not in overrides(deployed)
+
+
+def test_a_second_address_is_not_ignored_without_a_word(project):
+    first, _ = project.make("deploy", EMAIL="me@example.org")
+    same, _ = project.make("deploy", EMAIL="me@example.org")
+    assert "EMAIL is for" not in first + same
+    output, deployed = project.make("deploy", EMAIL="you@example.org")
+    assert "AlarmEmail" in overrides(deployed) and "you@example.org" not in overrides(deployed).values()
+    said = "EMAIL is for the first deployment: you@example.org is not subscribed. To add it:"
+    (command,) = re.findall(rf"^{said}\n  (aws sns subscribe .*)$", output, re.MULTILINE)
+    run(command, AWS_ENDPOINT_URL=project.endpoint)
+    output, _ = project.make("deploy", EMAIL="you@example.org")
+    assert "EMAIL is for" not in output, output
+
+
+@pytest.mark.parametrize("name", ["page", "notify", "watchdog"])
+def test_no_stack_gets_the_log_group_of_a_function_of_the_first(project, fresh_aws, name):
+    output, deployed = project.make("deploy", f"ENV={name}")
+    assert deployed is None and f"ENV cannot be '{name}'" in output and not (project.folder / "cargo.log").exists(), output
+    # It may go on if it is there.
+    fresh_aws("cloudformation").create_stack(
+        StackName=f"heartbeat-{name}", TemplateBody=(project.folder / "tiny.json").read_text()
+    )
+    assert project.make("deploy", f"ENV={name}")[1]
 
 
 def test_a_fresh_clone_resets_nothing(project, fresh_aws):
@@ -511,6 +543,56 @@ def test_the_password_of_the_page_is_made_once_and_for_a_terminal(project):
     output, deployed = project.make("deploy", PAGE="on", on_terminal=True)
     assert "PagePasswordSha256" not in overrides(deployed) and "shown only now" not in output, output
     assert "https://PageUrl" in project.make("open")[0].splitlines()
+
+
+SECRETS = "samconfig.toml.123456789012.us-east-1.heartbeat.secrets"
+TOPIC = r"^  (heartbeat-[a-z2-7]{16})    https://ntfy.sh/\1$"
+PASSWORD = r"shown only now: ((?:[a-z2-9]{5}-){3}[a-z2-9]{5})$"
+
+
+@pytest.mark.parametrize("end", [{"BEFORE": "expired"}, {"AFTER": "expired"}, {"AFTER": "interrupted"}])
+def test_a_topic_and_a_password_outlive_a_deployment_that_did_not_end_well(project, fresh_aws, end):
+    project.make("deploy")
+    asked = {"PHONE": "ntfy", "PAGE": "on", "on_terminal": True}
+    output, _ = project.make("deploy", is_successful=False, **asked, **end)
+    assert f"{SECRETS} keeps the topic and the password of the page." in output and "ntfy.sh" not in output, output
+    kept = json.loads((project.folder / "kept.json").read_text())
+    assert kept == {SECRETS: ["0o600", {"topic": kept[SECRETS][1]["topic"], "password": kept[SECRETS][1]["password"]}]}
+    ignored = subprocess.run(["git", "check-ignore", "--no-index", "--quiet", SECRETS, f"{SECRETS}.deployed"], cwd=ROOT)
+    assert ignored.returncode == 0
+    calls = len(project.of_tool())
+    # The same command, or a shorter one: nothing that was asked for is lost.
+    output, deployed = project.make("deploy", on_terminal=True)
+    (topic,), (password,) = re.findall(TOPIC, output, re.MULTILINE), re.findall(PASSWORD, output, re.MULTILINE)
+    assert kept[SECRETS][1] == {"topic": topic, "password": password} and "already" not in output
+    assert of_stack(fresh_aws)["WebhookUrls"] == f"ntfy:https://ntfy.sh/{topic}"
+    assert of_stack(fresh_aws)["PagePasswordSha256"] == hashlib.sha256(password.encode()).hexdigest()
+    assert len(project.of_tool()) == calls + 1 and project.of_tool()[-1].endswith("notify test")
+    assert not list(project.folder.glob("*.secrets*"))
+    output, deployed = project.make("deploy", **asked)
+    assert overrides(deployed) == {"Architecture": HOST} and output.count("already") == 2, output
+
+
+def test_what_sam_has_deployed_and_nobody_was_told_is_kept_and_never_used_again(project):
+    project.make("deploy", PAGE="on", BEFORE="expired", on_terminal=True, is_successful=False)
+    output, deployed = project.make("deploy")
+    # Not a terminal.
+    assert "shown only now" not in output and f"{SECRETS}.deployed has the password of the page." in output, output
+    digest = overrides(deployed)["PagePasswordSha256"]
+    (file,) = project.folder.glob("*.secrets*")
+    assert file.name == f"{SECRETS}.deployed" and file.stat().st_mode & 0o777 == 0o600
+    assert hashlib.sha256(json.loads(file.read_text())["password"].encode()).hexdigest() == digest
+    output, deployed = project.make("deploy", on_terminal=True)
+    assert "shown only now" not in output and "PagePasswordSha256" not in overrides(deployed), output
+
+
+def test_a_topic_of_a_deployment_that_failed_yields_to_what_is_given(project):
+    project.make("deploy", PHONE="ntfy", BEFORE="expired", is_successful=False)
+    _, deployed = project.make("deploy", "ENV=staging")
+    assert "WebhookUrls" not in overrides(deployed)
+    output, deployed = project.make("deploy", "SET=WebhookUrls=json:https://x")
+    assert overrides(deployed)["WebhookUrls"] == "json:https://x" and "ntfy.sh" not in output
+    assert not list(project.folder.glob("*.secrets*"))
 
 
 def test_whoever_is_new_gets_a_test(project):

@@ -64,7 +64,7 @@ pub fn wait_until(what: &str, is_true: impl Fn() -> bool) {
 /// Sends SIGTERM to a process.
 pub fn terminate(child: &Child) {
     let id = child.id().to_string();
-    assert!(Command::new("kill").arg(id).status().unwrap().success());
+    assert!(Command::new("sh").args(["-c", &format!("kill {id}")]).status().unwrap().success());
 }
 
 /// Ends a process with SIGTERM, and returns its output.

@@ -191,8 +191,8 @@ impl FuseMount {
     }
 
     fn signal(&self, signal: &str) {
-        let id = self.server.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        let kill = format!("kill -s {signal} {}", self.server.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 }
 
