@@ -174,6 +174,7 @@ impl Review {
             mass_absence_at: circumstances.mass_absence_at,
             digest_at: usable(self.memory.digest_at, time),
             rules: Some(self.rules.clone()),
+            ..Memory::default()
         };
         let digest_at = self.decision.memory.digest_at;
         let is_due = |due: DateTime<Utc>| digest_at.is_none_or(|at| at < due);

@@ -4,7 +4,7 @@ use crate::support::{TestWatchdog, settings, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::TimeDelta;
 use heartbeat::watchdog::{Config, EventsConfig};
-use tables::server::Memory;
+use tables::server::{Memory, VERSION};
 
 fn config(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
     let mut settings = settings("servers", "http://127.0.0.1:1");
@@ -127,11 +127,14 @@ async fn the_watchdogs_own_item_holds_the_rules_that_it_applies() {
         assert_eq!(item["hold"], number(hold), "{set:?}");
         assert_eq!(item["back_after"], number(back_after), "{set:?}");
         assert_eq!(item["limits"], text(limits), "{set:?}");
+        assert_eq!(item["version"], number("1"), "{set:?}");
 
         let scan = watchdog.tables.client.scan();
         let scan = tables::server::scan(scan.table_name(&watchdog.tables.servers));
         let found = scan.send().await.unwrap().items()[0].clone();
-        let rules = Memory::from_item(&found).unwrap().rules.unwrap();
+        let memory = Memory::from_item(&found).unwrap();
+        assert_eq!(memory.version, VERSION);
+        let rules = memory.rules.unwrap();
         let seconds = |text: &str| TimeDelta::seconds(text.parse().unwrap());
         assert_eq!(rules.offline_after, seconds(offline_after), "{set:?}");
         assert_eq!(rules.hold, seconds(hold), "{set:?}");

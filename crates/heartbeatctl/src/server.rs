@@ -2,7 +2,7 @@
 
 use crate::aws::Aws;
 use crate::target::{SERVERS, Target};
-use anyhow::anyhow;
+use anyhow::{anyhow, ensure};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException as NotDeleted;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException as NotUpdated;
@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use chrono::{DateTime, Utc};
 use page::{Clock, explain_in};
 use tables::ServerId;
-use tables::server;
+use tables::server::{self, Memory};
 
 /// The servers table.
 pub struct Servers {
@@ -94,13 +94,11 @@ impl<'a> ServerItem<'a> {
         found.ok_or_else(|| missing(self.id))
     }
 
-    /// Reads the watchdog's rules, which stand in an item of its own; `None` if it has not written them.
-    pub async fn rules(&self) -> anyhow::Result<Option<server::Rules>> {
+    /// Reads what the watchdog has written into an item of its own.
+    pub async fn memory(&self) -> anyhow::Result<Option<Memory>> {
         let get = self.servers.client.get_item().table_name(&self.servers.table);
-        let found =
-            server::Memory::find(get).send().await.map_err(explain_in(&self.servers.table))?;
-        let memory = found.item.as_ref().and_then(server::Memory::from_item);
-        Ok(memory.and_then(|memory| memory.rules))
+        let found = Memory::find(get).send().await.map_err(explain_in(&self.servers.table))?;
+        Ok(found.item.as_ref().and_then(Memory::from_item))
     }
 
     /// The time, for what is to be written.
@@ -108,11 +106,16 @@ impl<'a> ServerItem<'a> {
         self.servers.clock.ask(&self.servers.client, &self.servers.table).await
     }
 
-    /// Sends an update, whose condition is that the item exists.
+    /// Sends an update, whose condition is that the item exists. A watchdog heeds it from this version of the contract on; 0
+    /// is every watchdog, which is not asked.
     pub async fn update(
         &self,
+        heeded_since: u32,
         change: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
     ) -> anyhow::Result<()> {
+        if heeded_since > 0 {
+            check_version(self.memory().await?.as_ref(), heeded_since)?;
+        }
         let update = self.servers.client.update_item().table_name(&self.servers.table);
         let sent = change(update).send().await;
         sent.map_err(|error| match error.as_service_error() {
@@ -125,5 +128,36 @@ impl<'a> ServerItem<'a> {
     /// Deletes it.
     pub async fn forget(&self) -> anyhow::Result<()> {
         self.servers.forget(self.id).await
+    }
+}
+
+/// Rejects what this watchdog would ignore. One that has never swept is of the version that is being deployed.
+fn check_version(watchdog: Option<&Memory>, heeded_since: u32) -> anyhow::Result<()> {
+    let is_older = watchdog.is_some_and(|watchdog| watchdog.version < heeded_since);
+    ensure!(!is_older, "the stack is older: make deploy");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C8.12
+    #[test]
+    fn what_an_older_watchdog_would_ignore_is_rejected() {
+        for (version, heeded_since, is_rejected) in [
+            (None, 2, false),
+            (Some(0), 0, false),
+            (Some(0), 1, true),
+            (Some(1), 2, true),
+            (Some(2), 2, false),
+            (Some(3), 2, false),
+        ] {
+            let watchdog = version.map(|version| Memory { version, ..Memory::default() });
+            let checked = check_version(watchdog.as_ref(), heeded_since);
+            let rejection = checked.err().map(|error| error.to_string());
+            let expected = is_rejected.then(|| "the stack is older: make deploy".to_owned());
+            assert_eq!(rejection, expected, "{version:?} {heeded_since}");
+        }
     }
 }

@@ -13,13 +13,17 @@ pub use problem::Problem;
 pub use remark::Remark;
 pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
 use std::time::Instant;
-use tables::server::{Memory, Server as StoredServer, scan};
+use tables::server::{Memory, Server as StoredServer, VERSION, scan};
 
 /// Time without a sweep from which the watchdog is late: it sweeps every minute.
 const LATE_SWEEP: TimeDelta = TimeDelta::minutes(3);
 
 /// What is said if no watchdog has written its rules into the table.
 pub const NO_RULES: &str = "No watchdog has written its rules here: the defaults apply";
+
+/// What is said if the watchdog keeps a newer version of the contract than this reader knows.
+pub const NEWER: &str =
+    "The stack is newer than this program, which may not show all that it does: update it";
 
 /// All servers at one time, problems first.
 #[derive(Debug)]
@@ -114,10 +118,8 @@ impl Fleet {
     /// clock is wrong.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let warnings: Vec<_> = [self.late_sweep().or_else(|| self.no_rules()), self.clock()]
-            .into_iter()
-            .flatten()
-            .collect();
+        let sweep = self.late_sweep().or_else(|| self.no_rules());
+        let warnings: Vec<_> = [sweep, self.newer(), self.clock()].into_iter().flatten().collect();
         (!warnings.is_empty()).then(|| warnings.join("; "))
     }
 
@@ -131,6 +133,11 @@ impl Fleet {
     fn no_rules(&self) -> Option<String> {
         let rules = self.watchdog.as_ref().and_then(|memory| memory.rules.as_ref());
         rules.is_none().then(|| NO_RULES.to_owned())
+    }
+
+    fn newer(&self) -> Option<String> {
+        let version = self.watchdog.as_ref().map_or(0, |memory| memory.version);
+        (version > VERSION).then(|| NEWER.to_owned())
     }
 
     fn clock(&self) -> Option<String> {

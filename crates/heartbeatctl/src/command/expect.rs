@@ -61,7 +61,7 @@ impl Command {
         let server = &self.server;
         ServerItem::new(target, server)
             .await?
-            .update(|update| server::expect(update, server, threshold))
+            .update(0, |update| server::expect(update, server, threshold))
             .await?;
         if target.json {
             let told = Expected {

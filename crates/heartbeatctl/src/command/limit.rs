@@ -4,8 +4,9 @@ use crate::server::ServerItem;
 use crate::target::Target;
 use crate::terminal::print;
 use clap::Args;
-use page::fleet::NO_RULES;
+use page::fleet::{NEWER, NO_RULES};
 use serde::Serialize;
+use tables::server::VERSION;
 use tables::{Limits, ServerId, server};
 
 /// Set limits of a server's own, from which the watchdog announces a problem, and show those that apply.
@@ -52,9 +53,13 @@ impl Command {
         };
         if self.default || self.limits.is_some() {
             let stored = (!own.is_empty()).then_some(&own);
-            item.update(|update| server::limit(update, server, stored)).await?;
+            item.update(0, |update| server::limit(update, server, stored)).await?;
         }
-        let rules = item.rules().await?;
+        let memory = item.memory().await?;
+        if memory.as_ref().is_some_and(|memory| memory.version > VERSION) {
+            eprintln!("{NEWER}.");
+        }
+        let rules = memory.and_then(|memory| memory.rules);
         if rules.is_none() {
             eprintln!("{NO_RULES}.");
         }

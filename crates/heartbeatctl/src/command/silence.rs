@@ -51,7 +51,7 @@ impl Command {
             Until::Off => None,
             Until::In(duration) => Some(item.now().await? + duration),
         };
-        item.update(|update| server::silence(update, server, until)).await?;
+        item.update(0, |update| server::silence(update, server, until)).await?;
         let silenced_until = until.map(format);
         if target.json {
             let told = Silenced { server_id: server.as_str(), silenced_until };

@@ -263,11 +263,19 @@ async fn the_fleet_is_judged_by_the_watchdogs_rules() {
         ("offline_after", AttributeValue::N("60".into())),
         ("limits", text("cpu_percent=50")),
     ];
-    place.put_server("#watchdog", rules).await;
+    place.put_server("#watchdog", rules.clone()).await;
     let by_rules = [("quiet", "offline"), ("busy", "online"), ("full", "online")];
     assert_eq!(order(), pairs(by_rules));
     let table = place.run(&["fleet"]).stdout;
     assert_eq!(table.lines().nth(1), Some(""), "{table}");
+
+    // A program that knows version 1.
+    for (version, is_newer) in [("1", false), ("2", true)] {
+        let version = [("version", AttributeValue::N(version.into()))];
+        place.put_server("#watchdog", rules.clone().into_iter().chain(version)).await;
+        let table = place.run(&["fleet"]).stdout;
+        assert_eq!(table.contains("The stack is newer than this program"), is_newer, "{table}");
+    }
 }
 
 /// Puts so many servers with readings into the table.

@@ -6,6 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use std::process::Stdio;
 
+/// What a program says to which the stack is too new.
+const NEWER: &str =
+    "The stack is newer than this program, which may not show all that it does: update it";
+
 #[tokio::test]
 async fn a_server_is_silenced_for_a_time() {
     let place = Place::new().await;
@@ -88,7 +92,10 @@ async fn a_server_gets_limits_of_its_own() {
     place.put_server("#watchdog", watchdog).await;
     let run = place.run(&["limit", "web-1"]);
     assert_eq!((&*run.stdout, &*run.stderr), ("web-1: cpu_percent=95\n", ""));
-    place.put_server("#watchdog", [("limits", text("none"))]).await;
+    let newer = [("limits", text("none")), ("version", AttributeValue::N("2".into()))];
+    place.put_server("#watchdog", newer).await;
+    let run = place.run(&["limit", "web-1"]);
+    assert_eq!(run.stderr, format!("{NEWER}.\n"));
 
     let json = place.run(&["--json", "limit", "web-1", "disk_percent=off"]).json();
     let expected = json!({ "server_id": "web-1", "limits": "disk_percent=off", "applies": "disk_percent=off" });

@@ -85,6 +85,7 @@ attributes! {
     DIGEST_AT = "digest_at", of_the_watchdog;
     HOLD = "hold", reserved, of_the_watchdog;
     BACK_AFTER = "back_after", of_the_watchdog;
+    VERSION = "version", of_the_watchdog;
 }
 
 impl Attribute {
@@ -201,7 +202,7 @@ mod tests {
             | GAP_UNTIL | MASS_SILENCE_AT | DIGEST_AT | DUPLICATE_AT => {
                 S("2026-01-18T10:30:00.000000Z".to_owned())
             }
-            OFFLINE_AFTER | HOLD | BACK_AFTER => N("901".to_owned()),
+            OFFLINE_AFTER | HOLD | BACK_AFTER | VERSION => N("901".to_owned()),
             LIMITS => S("disk_percent=97".to_owned()),
             READING => M(Item::new()),
             PROBLEMS => M(Item::from([(

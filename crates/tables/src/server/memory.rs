@@ -2,7 +2,7 @@
 
 use super::attribute::{
     Attribute, BACK_AFTER, DIGEST_AT, GAP_SINCE, GAP_UNTIL, HOLD, LIMITS, MASS_SILENCE_AT,
-    OFFLINE_AFTER, SERVER_ID, SWEPT_AT,
+    OFFLINE_AFTER, SERVER_ID, SWEPT_AT, VERSION as VERSION_ATTRIBUTE,
 };
 use super::update::Update;
 use crate::{Item, Limits, time};
@@ -10,6 +10,10 @@ use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use chrono::{DateTime, TimeDelta, Utc};
+
+/// The version of the contract. It is raised with whatever an older watchdog would ignore, or an older reader not
+/// understand.
+pub const VERSION: u32 = 1;
 
 /// What the watchdog remembers from one sweep to the next, in an item of its own.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,6 +29,8 @@ pub struct Memory {
     /// The rules that it applies, so that every reader of the fleet judges as it does. `None` if the item holds none, as
     /// before the first sweep: then [`Rules::default`] is the best guess.
     pub rules: Option<Rules>,
+    /// The version of the contract that it keeps; 0 if it is older than versions. A watchdog writes its own, [`VERSION`].
+    pub version: u32,
 }
 
 /// When a server counts as offline or back, and what is a problem.
@@ -109,6 +115,7 @@ impl Memory {
             return None;
         }
         let time = |attribute: Attribute| time::parse(&attribute.text(item)?);
+        let version = VERSION_ATTRIBUTE.of(item).and_then(|value| value.as_n().ok()?.parse().ok());
         let gap = time(GAP_SINCE).zip(time(GAP_UNTIL));
         Some(Self {
             swept_at: time(SWEPT_AT),
@@ -116,6 +123,7 @@ impl Memory {
             mass_absence_at: time(MASS_SILENCE_AT),
             digest_at: time(DIGEST_AT),
             rules: Rules::from_item(item),
+            version: version.unwrap_or_default(),
         })
     }
 
@@ -135,6 +143,7 @@ impl Memory {
             .put(OFFLINE_AFTER, seconds(|rules| rules.offline_after))
             .put(HOLD, seconds(|rules| rules.hold))
             .put(BACK_AFTER, seconds(|rules| rules.back_after))
+            .put(VERSION_ATTRIBUTE, Some(N(VERSION.to_string())))
             .put(LIMITS, rules.map(|rules| S(rules.limits.to_string())))
             .apply(update)
     }
