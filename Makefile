@@ -2,7 +2,8 @@
 PROCESSOR := $(if $(filter arm64 aarch64,$(shell uname -m)),arm64,x86_64)
 ARCHITECTURE ?= $(PROCESSOR)
 
-# The project's own tools, at pinned versions.
+# The project's own tools, at pinned versions. Recipes name their path, because macOS's make looks for the first word of a simple
+# command on the PATH that it was started with.
 TOOLS := target/tools
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
@@ -28,8 +29,9 @@ LOCAL := env $(shell cat crates/dev/local.env) \
 # it: nothing is compiled twice.
 PROGRAM = cargo build --quiet --locked --workspace --bin $(1) && $(LOCAL) $(or $(CARGO_TARGET_DIR),target)/debug/$(1)
 
-# Runs parts, and prints a line for each at the end. Those of `make test`, of `make lint`, and what `.ci/run` runs besides.
-RUN_PARTS := python3 crates/dev/test.py
+# Looks for what parts need, runs them, and prints a line for each at the end.
+run-parts = .ci/install --look $(1) && python3 crates/dev/test.py $(1)
+# Those of `make test`, of `make lint`, and what `.ci/run` runs besides.
 TEST := test-code test-dynamodb-local test-openapi test-web test-stack test-smoke soak-short
 LINT := format clippy doc baselines deny validate
 DEPLOYED := test-deployment instructions
@@ -38,13 +40,15 @@ comma := ,
 space := $() $()
 
 .PHONY: help run agent ctl fleet web try picture cost parameters openapi snapshots tools programs $(TEST) test $(LINT) lint check gate parts \
-	$(DEPLOYED) test-release test-files test-all test-debian soak package test-package release fuzz bench budgets build deploy enroll open example key
+	$(DEPLOYED) test-release test-files test-all test-debian soak package test-package release fuzz bench budgets build deploy enroll open example key \
+	FORCE
 
 help: ## Print the targets.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-22s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo 'Only those marked with (AWS) touch an account.'
 
 run: ## Run the functions and a local DynamoDB.
-	@python3 crates/dev/run.py
+	@INSTALL=no .ci/install --look $@ && python3 crates/dev/run.py
 
 agent: ## Send this machine's heartbeat to `make run` every minute; ARGS is passed to heartbeat-agent.
 	@$(call PROGRAM,heartbeat-agent) $(ARGS)
@@ -59,27 +63,27 @@ web: ## Show the fleet of `make run` in a browser; ARGS is passed to `heartbeatc
 	@$(call PROGRAM,heartbeatctl) web $(ARGS)
 
 try: ## Show everything on this machine alone: a demo fleet that goes on living, the page, announcements.
-	@python3 crates/dev/try.py
+	@INSTALL=no .ci/install --look $@ && python3 crates/dev/try.py
 
 test: ## Test the behaviour, for whoever has cloned this; prints a line per part at the end.
-	@$(RUN_PARTS) tools programs $(TEST)
+	@$(call run-parts,tools programs $(TEST))
 
 lint: ## Check the form, for whoever changes something: format, lint, documentation, dependencies, the template.
-	@$(RUN_PARTS) $(LINT)
+	@$(call run-parts,$(LINT))
 
 check: format clippy test-code ## Check what changes most often, while you work.
 
 gate: ## Run what .ci/run runs: test, lint, and what gets deployed.
-	@$(RUN_PARTS) tools programs $(TEST) $(LINT) $(DEPLOYED)
+	@$(call run-parts,tools programs $(TEST) $(LINT) $(DEPLOYED))
 
 parts: ## Print the parts of the gate as JSON, for a workflow that runs them side by side.
 	@echo '["$(subst $(space),"$(comma) ",$(TEST))", "lint", "$(DEPLOYED)"]'
 
 test-release: ## Test what gets deployed and the files of a release, for whoever deploys; ARCHITECTURES as for `release`.
-	@$(RUN_PARTS) tools programs $(DEPLOYED) test-package test-files
+	@$(call run-parts,tools programs $(DEPLOYED) test-package test-files)
 
 test-all: ## Run everything, also what takes long and rarely changes.
-	@$(RUN_PARTS) tools programs $(TEST) $(LINT) $(DEPLOYED) test-package test-files test-debian soak
+	@$(call run-parts,tools programs $(TEST) $(LINT) $(DEPLOYED) test-package test-files test-debian soak)
 
 # `make test` installs them while it compiles.
 tools: $(TOOLS)/tests-ready $(OPENAPI_TOOLS)/ready $(WEB_TOOLS)/ready ## Install the tools that test.
@@ -102,7 +106,7 @@ test-web: $(WEB_TOOLS)/ready programs ## Test the page in a browser, and its met
 	$(WEB_TOOLS)/bin/python -m pytest tests/web
 
 test-stack: $(TOOLS)/tests-ready programs ## Test the stack in moto, with the functions as `cargo test` has built them.
-	python3 tests/dynamodb_local.py pytest tests/deployment
+	python3 tests/dynamodb_local.py $(TOOLS)/bin/pytest tests/deployment
 
 test-smoke: programs ## Test `make run` as a newcomer uses it.
 	python3 tests/smoke.py
@@ -131,22 +135,22 @@ deny: ## Check licences, sources and advisories of the dependencies (needs cargo
 	python3 crates/dev/deny.py
 
 validate: $(TOOLS)/tests-ready ## Check the template against the rules of SAM and CloudFormation.
-	sam validate --lint --region us-east-1
-	cfn-lint template.yaml
+	$(TOOLS)/bin/sam validate --lint --region us-east-1
+	$(TOOLS)/bin/cfn-lint template.yaml
 
 test-deployment: build programs $(TOOLS)/tests-ready ## Test the stack in moto, with the functions as SAM builds them for AWS.
 	FUNCTIONS=.aws-sam/build python3 tests/dynamodb_local.py \
-		pytest tests/deployment/test_function.py tests/deployment/test_stack.py
+		$(TOOLS)/bin/pytest tests/deployment/test_function.py tests/deployment/test_stack.py
 
 instructions: build programs ## Compare the instruction counts of the deployed binary with crates/bench/budgets.json.
 	$(or $(CARGO_TARGET_DIR),target)/debug/bench check $(BOOTSTRAP)
 
 test-files: release $(TOOLS)/tests-ready ## Test the files of a release, as far as possible without AWS.
-	pytest tests/deployment/release.py tests/deployment/enroll.py
+	$(TOOLS)/bin/pytest tests/deployment/release.py tests/deployment/enroll.py
 
 snapshots: $(TOOLS)/tests-ready programs ## Record what tests expect of messages, pages and the transformed template: read the diff.
 	INSTA_UPDATE=always cargo test --quiet --locked --workspace --lib --test announcement --test heartbeatctl --test notify
-	UPDATE_SNAPSHOTS=1 pytest tests/deployment/test_template.py
+	UPDATE_SNAPSHOTS=1 $(TOOLS)/bin/pytest tests/deployment/test_template.py
 
 openapi: ## Write openapi.json.
 	UPDATE_OPENAPI=1 cargo test --quiet --lib openapi
@@ -174,7 +178,7 @@ release: $(TOOLS)/release-ready ## Build the files of a release, for ARCHITECTUR
 
 test-debian: release ## Install the agent of a release in a Debian (needs root and debootstrap).
 	@command -v debootstrap >/dev/null || { echo "make $@ needs debootstrap: apt-get install debootstrap"; exit 1; }
-	DEBIAN=1 pytest tests/deployment/enroll.py
+	DEBIAN=1 $(TOOLS)/bin/pytest tests/deployment/enroll.py
 
 # The profile of the functions would take minutes to build, and hide overflows.
 fuzz: ## Search for a body that makes the parser panic (needs cargo-fuzz).
@@ -197,41 +201,36 @@ budgets: build ## Record the instruction counts of the deployed binary as the bu
 
 build: $(TOOLS)/ready ## Build the functions for deployment, in .aws-sam/build.
 	cargo lambda build --release $(if $(filter arm64,$(ARCHITECTURE)),--arm64)
-	sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	$(TOOLS)/bin/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 
 # These targets run what they build, so they build for this machine.
 test-deployment instructions budgets: ARCHITECTURE := $(PROCESSOR)
 
-deploy: $(TOOLS)/release-ready ## Deploy the stack to AWS; EMAIL, PHONE, PAGE, SET, ENV, ARCHITECTURE: docs/deploy.md.
+deploy: $(TOOLS)/release-ready ## (AWS) Deploy the stack; EMAIL, PHONE, PAGE, SET, ENV, ARCHITECTURE: docs/deploy.md.
 	@$(TOOLS)/bin/python crates/dev/deploy.py
 
-enroll: $(TOOLS)/release-ready ## Install the agent on HOST="root@web-1 root@web-2", with a key for each.
+enroll: $(TOOLS)/release-ready ## (AWS) Install the agent on HOST="root@web-1 root@web-2", with a key for each.
 	@$(TOOLS)/bin/python crates/dev/deploy.py enroll
 
-open: $(TOOLS)/ready ## Open the page of the deployed stack.
+open: $(TOOLS)/ready ## (AWS) Open the page of the deployed stack.
 	@$(TOOLS)/bin/python crates/dev/deploy.py open
 
-example: $(TOOLS)/ready ## Print a curl command for the deployed stack.
+example: $(TOOLS)/ready ## (AWS) Print a curl command for the deployed stack.
 	@$(TOOLS)/bin/python crates/dev/deploy.py example
 
 key: ## Generate an API key and its digest; nothing is stored.
 	@key=$$(openssl rand -hex 32) && \
 		printf 'key     %s\ndigest  %s\n' $$key $$(printf %s $$key | openssl dgst -sha256 -r | cut -d' ' -f1)
 
-# What deploys is installed first, and what only tests need on top of it when they run.
-$(TOOLS)/ready: crates/dev/requirements.txt tests/deployment/requirements.txt
-	python3 -m venv $(@D)
-	$(@D)/bin/pip install --quiet --requirement $< --constraint tests/deployment/requirements.txt
-	touch $@
-$(TOOLS)/release-ready: $(TOOLS)/ready
-	$(@D)/bin/pip install --quiet cargo-zigbuild==0.24.1
-	touch $@
-$(TOOLS)/tests-ready: $(TOOLS)/ready
-	$(@D)/bin/pip install --quiet --requirement tests/deployment/requirements.txt
-	touch $@
-$(OPENAPI_TOOLS)/ready: tests/openapi/requirements.txt tests/openapi/constraints.txt
-$(WEB_TOOLS)/ready: tests/web/requirements.txt tests/web/constraints.txt
-$(OPENAPI_TOOLS)/ready $(WEB_TOOLS)/ready:
-	python3 -m venv $(@D)
-	$(@D)/bin/pip install --quiet --requirement $<
-	touch $@
+# What deploys is installed first, and what only tests need on top of it when they run. tools.py changes a stamp only if it
+# installs something.
+$(TOOLS)/ready: FORCE
+	@python3 crates/dev/tools.py $@ crates/dev/requirements.txt --constraint tests/deployment/requirements.txt
+$(TOOLS)/release-ready: $(TOOLS)/ready FORCE
+	@python3 crates/dev/tools.py $@ cargo-zigbuild==0.24.1
+$(TOOLS)/tests-ready: $(TOOLS)/ready FORCE
+	@python3 crates/dev/tools.py $@ tests/deployment/requirements.txt
+$(OPENAPI_TOOLS)/ready: FORCE
+	@python3 crates/dev/tools.py $@ tests/openapi/requirements.txt --constraint tests/openapi/constraints.txt
+$(WEB_TOOLS)/ready: FORCE
+	@python3 crates/dev/tools.py $@ tests/web/requirements.txt --constraint tests/web/constraints.txt

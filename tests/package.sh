@@ -31,6 +31,10 @@ if command -v systemd-analyze >/dev/null; then
     sed "s#/usr/bin/heartbeat-agent#$root&#" "$unit" > "$root/heartbeat-agent.service"
     said=$(systemd-analyze verify --man=no "$root/heartbeat-agent.service" 2>&1) || fail "$said"
     [ -z "$said" ] || fail "$said"
+elif [ "${CI:-}" = true ]; then
+    fail "it needs systemd-analyze"
+else
+    echo "skipped: needs systemd-analyze"
 fi
 "$root/usr/bin/heartbeat-agent" --print | grep --quiet '"memory_total_mb"' || fail "the agent reads nothing"
 

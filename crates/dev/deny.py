@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 if not shutil.which("cargo-deny"):
-    print("skipped: cargo-deny is not installed (cargo install --locked cargo-deny)")
+    print("skipped: needs cargo-deny (cargo install --locked cargo-deny)")
     sys.exit()
 checks = ["check"]
 if subprocess.run(["cargo", "deny", "fetch", "db"]).returncode:

@@ -23,6 +23,8 @@ import time
 import urllib.error
 import urllib.request
 
+import tools
+
 ROOT = pathlib.Path(__file__).parents[2]
 TOOLS = ROOT / "target" / "tools"
 CARGO_LAMBDA = TOOLS / "bin" / "cargo-lambda"
@@ -61,11 +63,8 @@ Ctrl-C stops it."""
 
 def install():
     """Installs cargo-lambda into the project's own environment, unless it is installed."""
-    if not CARGO_LAMBDA.exists():
-        pinned = next(line for line in PINS.read_text().splitlines() if line.startswith("cargo-lambda=="))
-        print(f"Installing {pinned} …", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", TOOLS], check=True)
-        subprocess.run([TOOLS / "bin" / "pip", "install", "--quiet", pinned], check=True)
+    pinned = next(line for line in PINS.read_text().splitlines() if line.startswith("cargo-lambda=="))
+    tools.install(TOOLS / "run-ready", pinned)
 
 
 def check_port(port, variable):

@@ -4,10 +4,12 @@
     crates/dev/test.py tools programs test-code test-web …
 
 Each part's output is in target/test-logs. At the end there is one line per part, with its time and, if it failed, with the
-place of its log. A failed part does not stop the others, but `tools` and `programs` stop those that need them.
+place of its log. A failed part does not stop the others, but `tools` and `programs` stop those that need them. A part that lacks
+a program is skipped, or has failed with CI=true; `.ci/install` has the table, and has looked before (see the Makefile).
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -39,6 +41,7 @@ LONGEST_FIRST = [
 WITHOUT_TOOLS = {FIRST, "format", "clippy", "doc", "baselines", "deny", "test-code", "test-dynamodb-local", "soak-short"}
 # What a failed part printed last is shown at once.
 SHOWN_LINES = 60
+IS_CI = os.environ.get("CI") == "true"
 
 
 class Part:
@@ -52,6 +55,8 @@ class Part:
         self.process = None
 
     def run(self):
+        if self.outcome != "not run":
+            return
         print(f"{self.name} …", flush=True)
         start = time.monotonic()
         with self.log.open("w") as output:
@@ -62,8 +67,10 @@ class Part:
             status = self.process.wait()
         self.seconds = time.monotonic() - start
         self.outcome = "passed" if status == 0 else "FAILED"
-        if self.passed:
-            self.outcome = "; ".join(["passed", *(line for line in self.lines() if line.startswith("skipped: "))])
+        if status == 0:
+            # A test that is alone in its process follows its name, on the same line.
+            skipped = re.findall(r"skipped: .*", self.log.read_text(errors="replace"))
+            self.outcome = "; ".join(["passed", *dict.fromkeys(skipped)])
         else:
             print("\n".join([f"{self.name} failed:", *self.lines()[-SHOWN_LINES:], ""]), flush=True)
         print(self, flush=True)
@@ -71,9 +78,14 @@ class Part:
     def lines(self):
         return self.log.read_text(errors="replace").splitlines()
 
+    def lacks(self, programs):
+        """Ends it without a run if there are programs that it lacks."""
+        if programs:
+            self.outcome = f"{'FAILED' if IS_CI else 'skipped'}: needs {', '.join(programs)}"
+
     @property
     def passed(self):
-        return self.outcome.startswith("passed")
+        return self.outcome.startswith(("passed", "skipped"))
 
     def stop(self):
         if self.process and self.process.poll() is None:
@@ -82,6 +94,17 @@ class Part:
     def __str__(self):
         place = "" if self.passed or not self.log.exists() else f"  {self.log.relative_to(ROOT)}"
         return f"{self.name:24}{self.seconds:5.0f} s  {self.outcome}{place}"
+
+
+def missing(parts):
+    """What is missing for these parts, by the name of the part."""
+    command = [ROOT / ".ci/install", "--missing", *parts]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    found = {}
+    for _, _, needed_by, name in (line.split(" ", 3) for line in lines):
+        for part in needed_by.split(","):
+            found.setdefault(part, []).append(name)
+    return found
 
 
 def run(parts):
@@ -122,10 +145,14 @@ def run(parts):
 
 
 def main():
+    # In the background, or under `nohup`, it is ignored, and whatever the parts start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     LOGS.mkdir(parents=True, exist_ok=True)
     parts = [Part(name) for name in sys.argv[1:]]
+    lacking = missing(sys.argv[1:])
     for part in parts:
         part.log.unlink(missing_ok=True)
+        part.lacks(lacking.get(part.name))
     start = time.monotonic()
     try:
         run(parts)

@@ -46,7 +46,7 @@ async fn count(setup: &Setup, program: &Path) -> Result<Option<Instructions>> {
     }
     let count = Instructions::count(setup, program).await?;
     if count.is_none() {
-        println!("skipped: valgrind is not installed");
+        println!("skipped: needs valgrind");
     }
     Ok(count)
 }

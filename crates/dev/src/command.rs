@@ -52,6 +52,24 @@ pub fn closed_pipe() -> Stdio {
     writer.into()
 }
 
+/// Says that a test is skipped. `eprintln` would be kept from whoever runs the tests, because the test passes.
+pub fn skip(reason: &str) {
+    writeln!(std::io::stderr(), "skipped: {reason}").unwrap();
+}
+
+/// Whether a program is installed. If not, a test says that it is skipped; on CI, where `.ci/install` has run, it fails.
+pub fn has(program: &str) -> bool {
+    let mut shell = Command::new("sh");
+    let found = shell.args(["-c", &format!("command -v {program}")]).stdout(Stdio::null());
+    let is_found = found.status().unwrap().success();
+    if !is_found {
+        let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        assert!(!is_ci, "{program} is not installed");
+        skip(&format!("needs {program}"));
+    }
+    is_found
+}
+
 /// Waits until something is true, for a minute at most.
 pub fn wait_until(what: &str, is_true: impl Fn() -> bool) {
     let patience = Instant::now() + Duration::from_secs(60);

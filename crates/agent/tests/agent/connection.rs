@@ -1,7 +1,7 @@
 //! TLS with a company's own authority, proxies, and a wrong clock.
 
-use crate::support::{Endpoint, Received, agent, has, serve, status};
-use dev::command::{run, stop, wait_until};
+use crate::support::{Endpoint, Received, agent, serve, status};
+use dev::command::{has, run, skip, stop, wait_until};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -287,7 +287,7 @@ fn a_proxy_that_cannot_be_used_stops_the_start_and_is_named() {
 #[test]
 fn an_address_of_ipv6_is_exempt_in_each_of_its_forms() {
     let Ok(listener) = TcpListener::bind(("::1", 0)) else {
-        eprintln!("SKIPPED: this machine has no address of IPv6");
+        skip("needs an address of IPv6");
         return;
     };
     let endpoint = Endpoint::start_on(listener, vec![]);

@@ -2,7 +2,7 @@
 
 use crate::namespace::{Machine, bytes, ext4};
 use crate::support::{Endpoint, Received};
-use dev::command::{Run, run, stop, wait_until};
+use dev::command::{Run, run, skip, stop, wait_until};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -202,7 +202,7 @@ fn a_full_disk_that_the_kernel_shut_stays_in_the_list_and_has_failed() {
     let mounts = output_of(&machine, "cat /proc/self/mountinfo");
     let (metrics, said) = printed(&mut machine.agent());
     if !mounts.contains("emergency_ro") {
-        eprintln!("SKIPPED: this kernel does not show emergency_ro");
+        skip("needs a kernel that shows emergency_ro");
         return;
     }
     assert!(is_full(&metrics), "{metrics} {said}");

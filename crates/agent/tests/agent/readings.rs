@@ -1,7 +1,7 @@
 //! Readings agree with the tools that people trust, and a value that was not read is not sent.
 
-use crate::support::{agent, has, output};
-use dev::command::{Run, run, stop};
+use crate::support::{agent, output};
+use dev::command::{Run, has, run, skip, stop};
 use serde_json::{Value, json};
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -174,8 +174,11 @@ struct FuseMount {
 
 impl FuseMount {
     fn start(name: &str) -> Option<Self> {
-        if !has("bindfs") || !fs::exists("/dev/fuse").unwrap() {
-            eprintln!("skipped: bindfs or /dev/fuse is missing");
+        if !has("bindfs") {
+            return None;
+        }
+        if !fs::exists("/dev/fuse").unwrap() {
+            skip("needs /dev/fuse");
             return None;
         }
         let point = format!("{}/{name}", env!("CARGO_TARGET_TMPDIR"));

@@ -274,7 +274,7 @@ fn set_the_clock(
 // Judged by whether any of the request can have been sent, and not by the name of the error.
 #[test]
 fn a_time_of_a_wrong_clock_is_corrected_unless_the_heartbeat_may_have_arrived() {
-    if !crate::support::has("faketime") {
+    if !dev::command::has("faketime") {
         return;
     }
     let to = |url: &str| {

@@ -16,20 +16,6 @@ pub fn agent() -> Command {
     command
 }
 
-/// Whether a program is installed. If not, a test says that it is skipped.
-pub fn has(program: &str) -> bool {
-    let found = Command::new("sh")
-        .args(["-c", &format!("command -v {program}")])
-        .output()
-        .unwrap()
-        .status
-        .success();
-    if !found {
-        eprintln!("skipped: {program} is not installed");
-    }
-    found
-}
-
 /// What a program prints; it must succeed.
 pub fn output(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).env("LC_ALL", "C").output().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::support::{Place, stored, text};
 use aws_sdk_dynamodb::types::AttributeValue;
-use dev::command::Run;
+use dev::command::{Run, skip};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -32,9 +32,9 @@ impl Machines {
     /// Makes machines with these names. Where namespaces are not allowed, the test is skipped, and says so.
     pub fn new(names: &[&str]) -> Option<Self> {
         let mut unshare = Command::new("unshare");
-        let unshare = unshare.args(["--map-root-user", "--mount", "true"]);
+        let unshare = unshare.args(["--map-root-user", "--mount", "true"]).stderr(Stdio::null());
         if !unshare.status().is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED: it needs user namespaces");
+            skip("needs user namespaces");
             return None;
         }
         static CREATED: AtomicU64 = AtomicU64::new(0);
