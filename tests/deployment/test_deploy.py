@@ -279,6 +279,36 @@ def test_sam_keeps_the_values_of_parameters_that_are_not_given(fresh_aws, tmp_pa
     assert of_stack(fresh_aws, "kept") == {"Kept": "first", "Given": "second"}
 
 
+def test_a_template_that_cloudformation_takes_from_s3_only_is_uploaded(fresh_aws, tmp_path):
+    """SAM itself, and the AWS CLI as for a release, on a template of more than 51,200 bytes."""
+    metadata = {f"Note{number}": 900 * "x" for number in range(60)}
+    template = {"Metadata": metadata, "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}}
+    (tmp_path / "template.yaml").write_text(yaml_dump(template))
+    assert (tmp_path / "template.yaml").stat().st_size > 51_200
+    fresh_aws("s3").create_bucket(Bucket="uploads")
+    # moto takes the host of a template's URL for a bucket, except this one.
+    endpoint = fresh_aws("s3").meta.endpoint_url.replace("127.0.0.1", "localhost")
+    (tmp_path / "config").write_text("[default]\nregion = us-east-1\ns3 =\n  addressing_style = path\n")
+    environment = os.environ | {"AWS_ENDPOINT_URL": endpoint, "AWS_CONFIG_FILE": str(tmp_path / "config")}
+    environment |= {"SAM_CLI_TELEMETRY": "0"}
+
+    def deploy(*command):
+        command = [*command, "--template-file", "template.yaml"]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    aws = ["aws", "cloudformation", "deploy", "--stack-name", "release"]
+    assert "must be deployed via an S3 Bucket" in deploy(*aws).stderr
+    # As `make deploy` writes samconfig.toml, with a bucket of SAM's own, which moto does not make.
+    for command in ([*aws, "--s3-bucket", "uploads"], ["sam", "deploy", "--stack-name", "clone", "--s3-bucket", "uploads"]):
+        done = deploy(*command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    stacks = fresh_aws("cloudformation").describe_stacks()["Stacks"]
+    assert {stack["StackName"] for stack in stacks} == {"release", "clone"}
+    assert fresh_aws("s3").list_objects_v2(Bucket="uploads")["KeyCount"] >= 1
+    (block,) = re.findall(r"^aws cloudformation deploy (?:.*\\\n)*.*$", (ROOT / "docs/deploy.md").read_text(), re.MULTILINE)
+    assert "--s3-bucket" in block
+
+
 def test_set_is_merged_with_the_file(project):
     project.make("deploy", EMAIL="me@example.org")
     urls = "ntfy:https://ntfy.sh/T0K3N slack:https://hooks.slack.com/x?a=1,2;b='3'"

@@ -49,6 +49,7 @@ OPTIONS = {
     "OfflineAfterSeconds": ("180", "0"),
     "PagePasswordSha256": ("ab" * 32, "none"),
     "PageReservedConcurrency": ("2", "none"),
+    "PermissionsBoundary": ("arn:aws:iam::123456789012:policy/team/boundary", "none"),
     "PingUrl": ("https://hc-ping.com/x", "none"),
     "ReservedConcurrency": ("50", "none"),
     "WebhookUrls": (WEBHOOKS, "none"),
@@ -176,6 +177,11 @@ def test_the_page_changes_nothing_of_the_heartbeats_api_and_its_alarms(stack, wh
     assert set(difference(whole, without)["changed"]) == links | {"KmsKeyPolicy.Roles"}
     for alarm in of_type(whole, "AWS::CloudWatch::Alarm").values():
         assert "Page" not in json.dumps(alarm)
+
+
+def test_every_role_has_the_boundary_that_the_account_demands(whole):
+    for name, role in of_type(whole, "AWS::IAM::Role").items():
+        assert role["PermissionsBoundary"] == {"Ref": "PermissionsBoundary"}, name
 
 
 def test_a_function_is_invoked_only_by_what_its_permission_names(whole):
