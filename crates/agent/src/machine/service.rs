@@ -155,19 +155,13 @@ impl Services {
         let blocks: Vec<Block> = shown.split("\n\n").map(Block::parse).collect();
         let triggers: HashSet<&str> =
             listed.iter().filter(|one| one.active == "active").map(|one| &*one.unit).collect();
-        let mut seen = HashMap::new();
         for block in blocks.iter().filter(|block| !block.value("NRestarts").is_empty()) {
-            let id = block.id();
-            if seen.contains_key(id) {
-                continue;
-            }
-            let mut restarts = self.restarts.remove(id).unwrap_or_default();
-            restarts.look(block, now);
-            seen.insert(id.to_owned(), restarts);
+            self.restarts.entry(block.id().to_owned()).or_default().look(block, now);
         }
-        let is_all = self.asked_all == now;
-        self.restarts.retain(|_, _| !is_all);
-        self.restarts.extend(seen);
+        if self.asked_all == now && !shown.is_empty() {
+            let all: HashSet<&str> = blocks.iter().map(Block::id).collect();
+            self.restarts.retain(|unit, _| all.contains(&**unit));
+        }
         let verdict = |block: &Block| {
             let restarts = self.restarts.get(block.id());
             block.status(restarts.and_then(Restarts::failing), &triggers, now)
@@ -180,25 +174,20 @@ impl Services {
             }
         });
         let mut services: Vec<_> = named.collect();
+        let listed = listed.iter().filter(|one| one.has_failed()).map(|one| {
+            let block = blocks.iter().find(|block| block.is_of(&one.unit));
+            (&*one.unit, block)
+        });
         let mut others = HashSet::new();
-        let mut add = |unit: &str, block: Option<&Block>| {
+        for (unit, block) in listed.chain(blocks.iter().map(|block| (block.id(), Some(block)))) {
             let is_named = self
                 .named
                 .iter()
                 .any(|named| named == unit || block.is_some_and(|block| block.is_of(named)));
             let (status, reason) = block.map_or((Status::Failed, None), verdict);
-            if status == Status::Failed && !is_named && others.insert(unit.to_owned()) {
+            if status == Status::Failed && !is_named && others.insert(unit) {
                 services.push(service(unit, status, reason));
             }
-        };
-        for one in listed.iter().filter(|one| one.is_starting() || one.active == "failed") {
-            let block = blocks.iter().find(|block| block.is_of(&one.unit));
-            if block.is_some() || one.active == "failed" || one.sub.starts_with("auto-restart") {
-                add(&one.unit, block);
-            }
-        }
-        for block in &blocks {
-            add(block.id(), Some(block));
         }
         services
     }
@@ -229,14 +218,13 @@ impl Restarts {
         if block.is_restarting() && block.value("Result") == "success" {
             *self = Self { ended_well: Some(now), ..Self::default() };
         }
+        // It was started by hand since.
+        if self.counts.back().is_some_and(|(before, ..)| count < *before) {
+            *self = Self::default();
+        }
         match self.counts.back_mut() {
-            // It was started by hand since.
-            Some((before, ..)) if count < *before => *self = Self::default(),
             Some((before, _, last)) if count == *before => *last = now,
             _ => self.counts.push_back((count, now, now)),
-        }
-        if self.counts.is_empty() {
-            self.counts.push_back((count, now, now));
         }
         let is_old = |(_, first, _): &(u64, Duration, Duration)| now - *first >= WINDOW;
         while self.counts.get(1).is_some_and(is_old) {
@@ -293,6 +281,10 @@ impl Listed {
         let mut words = line.split_whitespace().map(str::to_owned);
         let unit = words.find(|word| word.contains('.'))?;
         Some(Self { unit, active: words.nth(1)?, sub: words.next()? })
+    }
+
+    fn has_failed(&self) -> bool {
+        self.active == "failed" || self.sub.starts_with("auto-restart")
     }
 
     fn is_starting(&self) -> bool {
