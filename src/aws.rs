@@ -208,8 +208,7 @@ fn sdk_config(config: &AwsConfig, connector: SharedHttpConnector) -> SdkConfig {
 /// Retries rejected signatures. On its own, the SDK retries one only if the clock is wrong, and not if it still
 /// corrects a clock that has been set right since.
 fn rejected_signatures<E>() -> AwsErrorCodeClassifier<E> {
-    let codes = AwsErrorCodeClassifier::builder().transient_errors(SIGNATURE_CODES);
-    codes.build()
+    AwsErrorCodeClassifier::builder().transient_errors(SIGNATURE_CODES).build()
 }
 
 /// Creates a connector: rustls on *ring*, which trusts Amazon's roots or those of `AWS_CA_BUNDLE`.
@@ -294,8 +293,7 @@ impl HttpConnector for NonEmpty {
         let response = self.0.call(request);
         HttpConnectorFuture::new(async move {
             let mut response = response.await?;
-            let body = response.take_body().collect().await;
-            let body = body.map_err(ConnectorError::io)?.to_bytes();
+            let body = response.take_body().collect().await.map_err(ConnectorError::io)?.to_bytes();
             if body.is_empty() && !response.status().is_server_error() {
                 return Err(ConnectorError::io("a response without a body".into()));
             }

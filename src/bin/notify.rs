@@ -17,8 +17,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     log::init(log::level(environment))?;
-    let config = Config::from_variables(environment)?;
-    let dispatcher = Arc::new(Dispatcher::new(config)?);
+    let dispatcher = Arc::new(Dispatcher::new(Config::from_variables(environment)?)?);
     tracing::info!(version = VERSION, "started");
     lambda_runtime::run_concurrent(service_fn(move |event| deliver(dispatcher.clone(), event)))
         .await
@@ -27,6 +26,5 @@ async fn run() -> Result<(), Error> {
 async fn deliver(dispatcher: Arc<Dispatcher>, event: LambdaEvent<SnsEvent>) -> Result<(), Error> {
     let time_left = time_budget(event.context.deadline(), SystemTime::now(), DEFAULT_TIME);
     let deadline = Instant::now() + time_left;
-    let request_id = &event.context.request_id;
-    Ok(dispatcher.deliver(&event.payload, deadline, request_id).await?)
+    Ok(dispatcher.deliver(&event.payload, deadline, &event.context.request_id).await?)
 }

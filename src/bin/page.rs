@@ -13,8 +13,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     log::init(log::level(environment))?;
-    let config = Config::from_variables(environment)?;
-    let function = page::function(config)?;
+    let function = page::function(Config::from_variables(environment)?)?;
     tracing::info!(version = VERSION, "started");
     lambda_runtime::run_concurrent(function).await
 }

@@ -23,10 +23,9 @@ pub fn function(
     Future: Send,
 > + Clone
 + Send {
-    let table = config.keys_table.map(|table| {
-        let client = clients.servers.clone();
-        TableKeys::new(client, table.name, table.cache_for)
-    });
+    let table = config
+        .keys_table
+        .map(|table| TableKeys::new(clients.servers.clone(), table.name, table.cache_for));
     let app = Arc::new(App {
         auth: Auth::new(config.keys, table),
         operation_timeout: config.aws.operation_timeout,

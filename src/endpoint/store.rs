@@ -56,8 +56,7 @@ impl Store {
     ) -> Result<Recorded, Vec<Fault>> {
         let append = self.append_metrics(heartbeat, id, received_at);
         if heartbeat.backlog == Some(true) {
-            let appended = append.await.map_err(|fault| vec![fault]);
-            return appended.map(|()| Recorded::default());
+            return append.await.map_err(|fault| vec![fault]).map(|()| Recorded::default());
         }
         let upsert = self.upsert_server(heartbeat, id, received_at);
         let (upserted, appended) = tokio::join!(upsert, append);
@@ -133,10 +132,8 @@ impl Store {
         server_id: &ServerId,
         received_at: DateTime<Utc>,
     ) -> Result<(), Fault> {
-        let update = self.clients.servers.update_item();
-        let update = update.table_name(&self.servers_table);
-        let noted = note_duplicate(update, server_id, received_at).send().await;
-        match noted {
+        let update = self.clients.servers.update_item().table_name(&self.servers_table);
+        match note_duplicate(update, server_id, received_at).send().await {
             Err(error)
                 if !matches!(
                     error.as_service_error(),
@@ -162,8 +159,7 @@ impl Store {
         };
         let row = Row { timestamp: heartbeat.timestamp, received_at, metrics };
         let put = self.clients.metrics.put_item().table_name(&self.metrics_table);
-        let sent = row.append(put, &heartbeat.server_id, id, self.retention).send().await;
-        match sent {
+        match row.append(put, &heartbeat.server_id, id, self.retention).send().await {
             Err(error)
                 if !matches!(
                     error.as_service_error(),

@@ -81,8 +81,7 @@ impl Dispatcher {
         let messages: Vec<_> = received
             .map(|received| (received, ChatMessage::new(received, self.page_url.as_deref())))
             .collect();
-        let webhooks = self.webhooks.iter().enumerate();
-        let deliveries = webhooks.map(async |(index, webhook)| {
+        let deliveries = self.webhooks.iter().enumerate().map(async |(index, webhook)| {
             let sent = self.deliver_to(webhook, &messages, deadline).await;
             let has_failed = sent.is_err();
             let (position, format) = (index + 1, webhook.service.name);
@@ -172,8 +171,7 @@ impl Dispatcher {
             .await
             .map_or_else(|_| Bytes::new(), |body| body.to_bytes());
         let retry_after = retry_after(webhook.service, &headers, &body);
-        let reason = answered("the service is busy or failing");
-        Err(Failure::Transient(reason, retry_after))
+        Err(Failure::Transient(answered("the service is busy or failing"), retry_after))
     }
 }
 
@@ -181,15 +179,13 @@ impl Dispatcher {
 fn retry_after(service: &Service, headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
     let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let from_header = header.and_then(|value| {
-        let seconds = value.parse().ok().map(Duration::from_secs);
-        seconds.or_else(|| {
+        value.parse().ok().map(Duration::from_secs).or_else(|| {
             let date = chrono::DateTime::parse_from_rfc2822(value).ok()?;
             (date.to_utc() - chrono::Utc::now()).to_std().ok()
         })
     });
     from_header.or_else(|| {
         let response: Value = serde_json::from_slice(body).ok()?;
-        let seconds = response.pointer(service.retry_after)?.as_f64()?;
-        Duration::try_from_secs_f64(seconds).ok()
+        Duration::try_from_secs_f64(response.pointer(service.retry_after)?.as_f64()?).ok()
     })
 }

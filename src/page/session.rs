@@ -39,8 +39,7 @@ struct Access {
 
 /// The same router for those who have signed in. Others get a form.
 pub fn guarded(router: Router, password: PasswordDigest) -> Router {
-    let access = Arc::new(Access::new(password));
-    router.layer(from_fn_with_state(access, pass))
+    router.layer(from_fn_with_state(Arc::new(Access::new(password)), pass))
 }
 
 async fn pass(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
@@ -52,10 +51,7 @@ async fn pass(State(access): State<Arc<Access>>, request: Request, next: Next) -
             next.run(request).await
         }
         Method::GET | Method::HEAD => access.ask(&path),
-        _ => {
-            let allowed = [(header::ALLOW, "GET, HEAD")];
-            (StatusCode::METHOD_NOT_ALLOWED, allowed).into_response()
-        }
+        _ => (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")]).into_response(),
     }
 }
 
@@ -75,15 +71,13 @@ impl Access {
     }
 
     fn is_open(&self, headers: &HeaderMap, now: DateTime<Utc>) -> bool {
-        let basic = headers.get(header::AUTHORIZATION);
-        let basic = basic.and_then(basic_password);
+        let basic = headers.get(header::AUTHORIZATION).and_then(basic_password);
         basic.is_some_and(|password| self.is_password(&password)) || self.has_session(headers, now)
     }
 
     /// Compares digests, so that the length of a password does not matter.
     fn is_password(&self, given: &[u8]) -> bool {
-        let given = digest(&SHA256, given);
-        given.as_ref().ct_eq(&self.password.0).into()
+        digest(&SHA256, given).as_ref().ct_eq(&self.password.0).into()
     }
 
     fn has_session(&self, headers: &HeaderMap, now: DateTime<Utc>) -> bool {
@@ -116,8 +110,7 @@ impl Access {
 
     /// Opens a session for the right password, and leads back to what was asked for.
     async fn sign_in(&self, request: Request, now: DateTime<Utc>) -> Response {
-        let form = to_bytes(request.into_body(), MAX_FORM).await;
-        let form = form.unwrap_or_default();
+        let form = to_bytes(request.into_body(), MAX_FORM).await.unwrap_or_default();
         let value = |name: &str| {
             let mut fields = form_urlencoded::parse(&form);
             fields.find(|(field, _)| field == name)

@@ -103,8 +103,7 @@ impl<'a> Aws<'a> {
     }
 
     async fn read_outputs(&self, stack: &str) -> anyhow::Result<Vec<(String, String)>> {
-        let client = aws_sdk_cloudformation::Client::new(self.config().await?);
-        let described = client
+        let described = aws_sdk_cloudformation::Client::new(self.config().await?)
             .describe_stacks()
             .stack_name(stack)
             .send()

@@ -72,8 +72,7 @@ impl KeysTable {
     /// Stores a new key.
     pub async fn put(&self, key: &StoredKey) -> anyhow::Result<()> {
         let put = self.client.put_item().table_name(&self.name);
-        let sent = key.add(put).send().await;
-        sent.map_err(explain_in(&self.name))?;
+        key.add(put).send().await.map_err(explain_in(&self.name))?;
         Ok(())
     }
 
@@ -102,8 +101,7 @@ impl KeysTable {
     /// Deletes a key.
     pub async fn delete(&self, key: &StoredKey) -> anyhow::Result<()> {
         let delete = self.client.delete_item().table_name(&self.name);
-        let sent = key.revoke(delete).send().await;
-        sent.map_err(explain_in(&self.name))?;
+        key.revoke(delete).send().await.map_err(explain_in(&self.name))?;
         Ok(())
     }
 

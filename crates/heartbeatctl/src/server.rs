@@ -28,8 +28,7 @@ impl Servers {
 
     /// Reads a server, if there is one.
     pub async fn find(&self, id: &ServerId) -> anyhow::Result<Option<server::Server>> {
-        let get = self.client.get_item().table_name(&self.table);
-        let found = server::find(get, id)
+        let found = server::find(self.client.get_item().table_name(&self.table), id)
             .consistent_read(true)
             .send()
             .await
@@ -90,8 +89,7 @@ impl<'a> ServerItem<'a> {
 
     /// Reads it.
     pub async fn fetch(&self) -> anyhow::Result<server::Server> {
-        let found = self.servers.find(self.id).await?;
-        found.ok_or_else(|| missing(self.id))
+        self.servers.find(self.id).await?.ok_or_else(|| missing(self.id))
     }
 
     /// Reads what the watchdog has written into an item of its own.
@@ -117,8 +115,7 @@ impl<'a> ServerItem<'a> {
             check_version(self.memory().await?.as_ref(), heeded_since)?;
         }
         let update = self.servers.client.update_item().table_name(&self.servers.table);
-        let sent = change(update).send().await;
-        sent.map_err(|error| match error.as_service_error() {
+        change(update).send().await.map_err(|error| match error.as_service_error() {
             Some(NotUpdated(_)) => missing(self.id),
             _ => explain_in(&self.servers.table)(error),
         })?;

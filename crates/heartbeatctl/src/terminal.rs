@@ -69,8 +69,7 @@ pub fn colours() -> bool {
 pub fn cut(line: &str, columns: Option<usize>) -> String {
     match columns {
         Some(columns) if line.chars().count() > columns => {
-            let kept = line.chars().take(columns.saturating_sub(1));
-            kept.chain(['…']).collect()
+            line.chars().take(columns.saturating_sub(1)).chain(['…']).collect()
         }
         _ => line.to_owned(),
     }

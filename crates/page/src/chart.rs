@@ -103,8 +103,7 @@ fn memory(server: &Server) -> String {
 /// Each file system's share, and the free space of the one that `disk_total_gb` describes.
 fn disk(server: &Server) -> String {
     let reading = server.stored.reading.as_ref();
-    let disks = reading.and_then(|reading| reading.disks.as_ref());
-    let shares = disks.into_iter().flatten();
+    let shares = reading.and_then(|reading| reading.disks.as_ref()).into_iter().flatten();
     let shares = shares.map(|disk| format!("{} {:.0} %", disk.mount, disk.percent));
     let free = server.free_gb().map(|free| format!("{} free", gigabytes(free)));
     let words: Vec<_> = free.into_iter().chain(shares).collect();

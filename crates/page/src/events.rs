@@ -79,8 +79,7 @@ fn announcements(event: &Event, server: Option<&str>) -> Vec<Announced> {
 impl Announced {
     /// What follows the server's id in words.
     pub fn words(&self) -> String {
-        let wording = self.announcement.say(Some(self.at));
-        wording.rest.iter().map(Part::text).collect()
+        self.announcement.say(Some(self.at)).rest.iter().map(Part::text).collect()
     }
 
     fn json(&self) -> Value {

@@ -89,8 +89,7 @@ pub fn protected(router: Router) -> Router {
         }))
         .layer(map_response(async |mut response: Response| {
             for (name, value) in HEADERS {
-                let headers = response.headers_mut();
-                headers.entry(name).or_insert(HeaderValue::from_static(value));
+                response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
             }
             response
         }))
@@ -211,16 +210,14 @@ async fn fleet_page(
 ) -> Result<Markup, Response> {
     let looked = app.look(&query).await;
     let (fleet, events) = looked.map_err(|failure| failure.page(Root::of("/"), &app.options))?;
-    let refresh = app.options.refresh.as_secs();
-    Ok(html::fleet(&fleet, &events, &query.search, refresh))
+    Ok(html::fleet(&fleet, &events, &query.search, app.options.refresh.as_secs()))
 }
 
 async fn fleet_part(
     State(app): State<Arc<App>>,
     Query(query): Query<Search>,
 ) -> Result<Markup, Response> {
-    let looked = app.look(&query).await;
-    let (fleet, events) = looked.map_err(|failure| failure.text())?;
+    let (fleet, events) = app.look(&query).await.map_err(|failure| failure.text())?;
     Ok(html::fleet_part(&fleet, &events, &query.search))
 }
 
@@ -233,8 +230,7 @@ async fn server_page(
     let fleet = app.fleet(FRESH).await.map_err(failed)?;
     let server = fleet.server(&id).ok_or_else(|| failed(Failure::NotFound))?;
     let events = app.events(fleet.at, Some(&id)).await;
-    let refresh = app.options.refresh.as_secs();
-    Ok(html::server(server, &fleet, &events, refresh))
+    Ok(html::server(server, &fleet, &events, app.options.refresh.as_secs()))
 }
 
 async fn servers_json(
@@ -242,8 +238,7 @@ async fn servers_json(
     Query(query): Query<Search>,
 ) -> Result<Response, Response> {
     let answer = async {
-        let fleet = app.fleet(query.age()).await?;
-        let json = fleet.json(&query.search);
+        let json = app.fleet(query.age()).await?.json(&query.search);
         app.fitting("application/json", json.map_err(|error| Failure::Aws(error.into()))?)
     };
     answer.await.map_err(|failure: Failure| failure.json())
@@ -302,8 +297,7 @@ async fn history_json(
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Response> {
-    let answer = app.history(&id, &query).await;
-    answer.map_err(|failure| failure.json())
+    app.history(&id, &query).await.map_err(|failure| failure.json())
 }
 
 impl App {
@@ -321,13 +315,11 @@ impl App {
         let request = Request { server, metrics: METRICS.iter().collect(), period };
         let mut json = Vec::new();
         let (written, is_empty) = if let Some(every) = every {
-            let found = source.buckets(&request, every, &|_| {}).await;
-            let found = found.map_err(Failure::Aws)?.found;
+            let found = source.buckets(&request, every, &|_| {}).await.map_err(Failure::Aws)?.found;
             let written = output::json_of_buckets(&mut json, &found, &request.metrics);
             (written, found.is_empty())
         } else {
-            let found = source.rows(&request, &|_| {}).await;
-            let found = found.map_err(Failure::Aws)?.found;
+            let found = source.rows(&request, &|_| {}).await.map_err(Failure::Aws)?.found;
             let written = output::json_of_rows(&mut json, &found, &request.metrics);
             (written, found.is_empty())
         };

@@ -71,8 +71,7 @@ pub fn moment(text: &str) -> Result<Moment, String> {
 
 /// A duration by its largest unit: `12s`, `3days`.
 pub fn words(duration: TimeDelta) -> String {
-    let in_full = words_in_full(duration);
-    in_full.split(' ').next().unwrap_or_default().to_owned()
+    words_in_full(duration).split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// A duration in full: `15m`, `1day 2h`.

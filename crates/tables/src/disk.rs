@@ -15,7 +15,6 @@ impl Disk {
     /// The fullest first, then by mount point.
     #[must_use]
     pub fn order(&self, other: &Self) -> Ordering {
-        let by_percent = other.percent.total_cmp(&self.percent);
-        by_percent.then_with(|| self.mount.cmp(&other.mount))
+        other.percent.total_cmp(&self.percent).then_with(|| self.mount.cmp(&other.mount))
     }
 }

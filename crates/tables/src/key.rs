@@ -52,10 +52,9 @@ impl StoredKey {
     #[must_use]
     pub fn from_item(item: &Item) -> Self {
         let server_id = text(item, SERVER_ID).and_then(|id| ServerId::new(&id).ok());
-        let expires_at = item.get(EXPIRES_AT).and_then(|value| {
-            let seconds = value.as_n().ok()?.parse().ok()?;
-            DateTime::from_timestamp(seconds, 0)
-        });
+        let expires_at = item
+            .get(EXPIRES_AT)
+            .and_then(|value| DateTime::from_timestamp(value.as_n().ok()?.parse().ok()?, 0));
         let is_read = [(SERVER_ID, server_id.is_some()), (EXPIRES_AT, expires_at.is_some())];
         let unread = is_read.into_iter().filter(|(_, is_read)| !is_read);
         let malformed = unread.map(|(name, _)| name).filter(|name| item.contains_key(*name));

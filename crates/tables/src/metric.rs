@@ -142,8 +142,7 @@ impl Metric {
     /// What the metric measures, for people: its name without its unit.
     #[must_use]
     pub fn label(&self) -> String {
-        let label = self.name.strip_suffix(self.unit.suffix());
-        label.unwrap_or(self.name).replace('_', " ")
+        self.name.strip_suffix(self.unit.suffix()).unwrap_or(self.name).replace('_', " ")
     }
 
     /// The metric with this name, for constants: a misspelt name does not compile. In an expression,
@@ -229,8 +228,7 @@ impl Metrics {
 
     /// The values that there are.
     pub fn iter(&self) -> impl Iterator<Item = (&'static Metric, Number)> {
-        let values = METRICS.iter().zip(self.0);
-        values.filter_map(|(metric, value)| Some((metric, value?)))
+        METRICS.iter().zip(self.0).filter_map(|(metric, value)| Some((metric, value?)))
     }
 
     /// The value of a metric.

@@ -13,8 +13,7 @@ impl Number {
     /// Reads a number from a table.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let whole = text.parse().map(Self::Whole);
-        whole.or_else(|_| text.parse().map(Self::Float)).ok()
+        text.parse().map(Self::Whole).or_else(|_| text.parse().map(Self::Float)).ok()
     }
 
     #[must_use]

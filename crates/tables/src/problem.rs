@@ -219,8 +219,7 @@ mod items {
 
         /// The entries of which something is out, or may be.
         pub fn announced(&self) -> impl Iterator<Item = &(Key, Problem)> {
-            let entries = self.entries.iter();
-            entries.filter(|(_, problem)| problem.stage != Stage::NotLasted)
+            self.entries.iter().filter(|(_, problem)| problem.stage != Stage::NotLasted)
         }
     }
 

@@ -104,8 +104,7 @@ impl Row {
 /// Whether DynamoDB may delete it any time.
 pub(crate) fn is_expired(item: &Item, now: DateTime<Utc>) -> bool {
     let expires_at = item.get(EXPIRES_AT).and_then(|at| at.as_n().ok());
-    let seconds = expires_at.and_then(|at| at.parse::<i64>().ok());
-    seconds.is_some_and(|at| at <= now.timestamp())
+    expires_at.and_then(|at| at.parse::<i64>().ok()).is_some_and(|at| at <= now.timestamp())
 }
 
 pub(crate) fn between(

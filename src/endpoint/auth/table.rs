@@ -51,8 +51,7 @@ impl TableKeys {
             Some(key) => (key, None),
             None => {
                 let asked_at = Instant::now();
-                let key = self.look_up(digest, now).await?;
-                (key, Some(asked_at))
+                (self.look_up(digest, now).await?, Some(asked_at))
             }
         };
         if key.expires_at.is_some_and(|expiry| expiry <= now) {

@@ -44,6 +44,5 @@ pub fn read_body(members: &Members<'_>) -> Metrics {
 }
 
 fn names(is_in: fn(Place) -> bool) -> impl Iterator<Item = &'static str> + Clone {
-    let metrics = METRICS.iter().filter(move |metric| is_in(metric.place));
-    metrics.map(|metric| metric.name)
+    METRICS.iter().filter(move |metric| is_in(metric.place)).map(|metric| metric.name)
 }

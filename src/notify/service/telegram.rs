@@ -33,8 +33,7 @@ fn check(url: &Uri) -> Result<(), &'static str> {
         return Err("it is not the URL of a Telegram bot's sendMessage");
     }
     let mut parameters = url.query().unwrap_or_default().split('&');
-    let chat = parameters.find_map(|parameter| parameter.strip_prefix("chat_id="));
-    match chat {
+    match parameters.find_map(|parameter| parameter.strip_prefix("chat_id=")) {
         None | Some("") => Err("it has no chat_id in its query"),
         Some(_) => Ok(()),
     }

@@ -61,8 +61,7 @@ fn make() -> anyhow::Result<String> {
         .fill(&mut random)
         .map_err(|_| anyhow!("the system's random number generator failed"))?;
     let characters = random.map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()]));
-    let groups = characters.chunks(LENGTH).map(String::from_iter);
-    Ok(groups.collect::<Vec<_>>().join("-"))
+    Ok(characters.chunks(LENGTH).map(String::from_iter).collect::<Vec<_>>().join("-"))
 }
 
 #[cfg(test)]

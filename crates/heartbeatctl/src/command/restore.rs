@@ -162,8 +162,7 @@ async fn items(client: &Client, table: Table, name: &str) -> anyhow::Result<Hash
 /// Copies each item with one update. Heartbeats go on at the same time.
 async fn copy(client: &Client, table: &str, copies: &[Restoration]) -> anyhow::Result<()> {
     let updates = copies.iter().map(async |copy| {
-        let update = client.update_item().table_name(table);
-        let sent = copy.apply(update).send().await;
+        let sent = copy.apply(client.update_item().table_name(table)).send().await;
         sent.map_err(|error| format!("{}: {:#}", copy.id, explain_in(table)(error)))
     });
     let failures: Vec<_> = stream::iter(updates)

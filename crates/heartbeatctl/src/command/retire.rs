@@ -79,8 +79,7 @@ impl Command {
             format!("Retire {server}: {agent}revoke {} key(s), and forget it?", own_keys.len());
         confirm(&question, self.yes)?;
         if let Some(host) = &self.ssh {
-            let removed = remove_agent(host.clone(), server).await;
-            removed.with_context(|| {
+            remove_agent(host.clone(), server).await.with_context(|| {
                 format!("{host}: the agent is not removed, so nothing else is changed")
             })?;
         }

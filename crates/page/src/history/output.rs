@@ -46,8 +46,7 @@ pub fn json_of_rows(
         let present_times =
             times.into_iter().filter_map(|(name, time)| Some((name, Field::Time(format(time?)))));
         let values = metrics.iter().filter_map(|metric| {
-            let value = row.metrics.value(metric)?;
-            Some((metric.name, Field::Value(number(value))))
+            Some((metric.name, Field::Value(number(row.metrics.value(metric)?))))
         });
         present_times.chain(values).collect()
     })

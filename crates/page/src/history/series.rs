@@ -58,10 +58,7 @@ fn gap_between(mut times: Vec<DateTime<Utc>>) -> TimeDelta {
 /// The values of a gauge, or the rates of a counter per second, oldest first. A rate stands at its end; there is none across a
 /// gap, or when the counter has fallen because the machine was restarted.
 pub fn points(rows: &[Recorded], metric: &Metric, gap: TimeDelta) -> Vec<Point> {
-    let values = rows.iter().filter_map(|row| {
-        let value = row.metrics.value(metric)?;
-        Some((row, value))
-    });
+    let values = rows.iter().filter_map(|row| Some((row, row.metrics.value(metric)?)));
     if metric.is_counter {
         let readings = values.map(|(row, value)| Reading::new(row, value));
         return rates(readings.collect(), gap);
@@ -166,8 +163,7 @@ impl Buckets {
 
     fn add_point(&mut self, index: usize, (time, value): Point) {
         let start = time.timestamp_millis().div_euclid(self.every) * self.every;
-        let sums = self.sums.entry(start);
-        let sums = sums.or_insert_with(|| vec![None; self.metrics.len()]);
+        let sums = self.sums.entry(start).or_insert_with(|| vec![None; self.metrics.len()]);
         let sum = sums[index].get_or_insert(Sum { min: value, max: value, sum: 0.0, count: 0 });
         sum.min = sum.min.min(value);
         sum.max = sum.max.max(value);

@@ -41,8 +41,7 @@ pub fn silence(
     server_id: &ServerId,
     until: Option<DateTime<Utc>>,
 ) -> UpdateItemFluentBuilder {
-    let value = until.map(|until| S(time::format(until)));
-    put(update, server_id, SILENCED_UNTIL, value)
+    put(update, server_id, SILENCED_UNTIL, until.map(|until| S(time::format(until))))
 }
 
 /// Sets the threshold after which a server is late (zero means never), or returns to the watchdog's setting, on condition
@@ -64,8 +63,7 @@ pub fn limit(
     server_id: &ServerId,
     limits: Option<&Limits>,
 ) -> UpdateItemFluentBuilder {
-    let value = limits.map(|limits| S(limits.to_string()));
-    put(update, server_id, LIMITS, value)
+    put(update, server_id, LIMITS, limits.map(|limits| S(limits.to_string())))
 }
 
 fn put(

@@ -15,8 +15,7 @@ const PROGRAM: &str = "heartbeat-agent";
 pub fn binary(release: Option<&Path>, processor: Processor) -> anyhow::Result<Vec<u8>> {
     let name = processor.name();
     if let Some(folder) = release {
-        let archive = archive(folder, name)?;
-        return archive.map_or_else(
+        return archive(folder, name)?.map_or_else(
             || bail!("{} has no agent for {name}", folder.display()),
             |file| unpack(&file),
         );
@@ -47,8 +46,7 @@ fn archive(folder: &Path, processor: &str) -> anyhow::Result<Option<PathBuf>> {
         .collect();
     archives.sort();
     let own = format!("{PROGRAM}-{}{suffix}", env!("CARGO_PKG_VERSION"));
-    let chosen = archives.iter().find(|name| **name == own).or(archives.last());
-    Ok(chosen.map(|name| folder.join(name)))
+    Ok(archives.iter().find(|name| **name == own).or(archives.last()).map(|name| folder.join(name)))
 }
 
 fn unpack(archive: &Path) -> anyhow::Result<Vec<u8>> {
