@@ -107,8 +107,7 @@ const READINGS: [(&str, &str, &str); 14] = [
 
 fn description() -> String {
     let mut text = String::from(
-        "An agent sends one heartbeat every 60 seconds. Retrying one is always safe: an agent retries 429 and \
-         every 5xx, with the same `Idempotency-Key`.\n\n\
+        "An agent sends one heartbeat every 60 seconds. Retrying one with the same `Idempotency-Key` is always safe.\n\n\
          Unknown members are ignored, and so is what does not have its form in a member that the first version of this \
          API did not know: `updates_available`, `security_updates`, `metrics.reboot_required`, `metrics.temperature_celsius`, `filesystems`, \
          `services`, `agent_version`, `server_guid`, `boot_id`. If a member is duplicated, the last one counts. The body is read as JSON, \
