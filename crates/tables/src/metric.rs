@@ -15,6 +15,51 @@ pub struct Metric {
     pub is_counter: bool,
     pub description: &'static str,
     pub example: Number,
+    pub view: View,
+}
+
+/// How people see a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// In a chart that every server has, and wherever a server is shown in brief.
+    Usual(Chart),
+    /// In a chart that every server has.
+    Further(Chart),
+    /// In words.
+    Words,
+    /// In a chart of its own, if it is sent.
+    Own,
+}
+
+/// The charts that every server has, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chart {
+    Cpu,
+    Load,
+    Memory,
+    Disk,
+    Network,
+}
+
+impl Chart {
+    pub const ALL: [Self; 5] = [Self::Cpu, Self::Load, Self::Memory, Self::Disk, Self::Network];
+
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Cpu => "CPU",
+            Self::Load => "Load",
+            Self::Memory => "Memory",
+            Self::Disk => "Disk",
+            Self::Network => "Network",
+        }
+    }
+
+    /// The metrics in it.
+    pub fn metrics(self) -> impl Iterator<Item = &'static Metric> {
+        let views = [View::Usual(self), View::Further(self)];
+        METRICS.iter().filter(move |metric| views.contains(&metric.view))
+    }
 }
 
 /// Where a heartbeat has a metric, and what becomes of a value that breaks its rule.
@@ -96,22 +141,22 @@ impl Unit {
 /// Every metric, in the order of the contract (C3.3, C3.10).
 #[rustfmt::skip]
 pub const METRICS: [Metric; 17] = [
-    gauge("cpu_percent", Rule::Percent, Unit::Percent, "CPU in use, percent.", Float(23.5)),
-    gauge("memory_percent", Rule::Percent, Unit::Percent, "Memory in use, percent.", Float(67.2)),
-    gauge("memory_total_mb", Rule::Count, Unit::Megabytes, "Memory installed, MB.", Whole(16384)),
-    gauge("memory_used_mb", Rule::Count, Unit::Megabytes, "Memory in use, MB.", Whole(11010)),
-    gauge("disk_percent", Rule::Percent, Unit::Percent, "Disk space in use, percent.", Float(82.1)),
-    gauge("disk_total_gb", Rule::Amount, Unit::Gigabytes, "Disk space, GB.", Float(500.0)),
-    gauge("disk_used_gb", Rule::Amount, Unit::Gigabytes, "Disk space in use, GB.", Float(410.5)),
-    counter("network_rx_bytes", Unit::Bytes, "Bytes received since boot.", 1_234_567_890),
-    counter("network_tx_bytes", Unit::Bytes, "Bytes sent since boot.", 987_654_321),
-    gauge("load_1m", Rule::Amount, Unit::None, "Load average over one minute.", Float(0.5)),
-    gauge("load_5m", Rule::Amount, Unit::None, "Load average over five minutes.", Float(0.75)),
-    gauge("load_15m", Rule::Amount, Unit::None, "Load average over fifteen minutes.", Float(0.6)),
-    gauge("uptime_seconds", Rule::Count, Unit::Seconds, "Time since boot, seconds.", Whole(86400)),
-    gauge("updates_available", Rule::Count, Unit::None, "Packages that can be upgraded.", Whole(12)).at(Place::Body),
-    gauge("security_updates", Rule::Count, Unit::None, "Those of them that fix a vulnerability.", Whole(3)).at(Place::Body),
-    gauge("reboot_required", Rule::Flag, Unit::None, "Whether an upgrade waits for a reboot.", Whole(0)).at(Place::Metrics),
+    gauge("cpu_percent", Rule::Percent, Unit::Percent, "CPU in use, percent.", Float(23.5)).seen(View::Usual(Chart::Cpu)),
+    gauge("memory_percent", Rule::Percent, Unit::Percent, "Memory in use, percent.", Float(67.2)).seen(View::Usual(Chart::Memory)),
+    gauge("memory_total_mb", Rule::Count, Unit::Megabytes, "Memory installed, MB.", Whole(16384)).seen(View::Words),
+    gauge("memory_used_mb", Rule::Count, Unit::Megabytes, "Memory in use, MB.", Whole(11010)).seen(View::Words),
+    gauge("disk_percent", Rule::Percent, Unit::Percent, "Disk space in use, percent.", Float(82.1)).seen(View::Usual(Chart::Disk)),
+    gauge("disk_total_gb", Rule::Amount, Unit::Gigabytes, "Disk space, GB.", Float(500.0)).seen(View::Words),
+    gauge("disk_used_gb", Rule::Amount, Unit::Gigabytes, "Disk space in use, GB.", Float(410.5)).seen(View::Words),
+    counter("network_rx_bytes", Unit::Bytes, "Bytes received since boot.", 1_234_567_890).seen(View::Usual(Chart::Network)),
+    counter("network_tx_bytes", Unit::Bytes, "Bytes sent since boot.", 987_654_321).seen(View::Usual(Chart::Network)),
+    gauge("load_1m", Rule::Amount, Unit::None, "Load average over one minute.", Float(0.5)).seen(View::Usual(Chart::Load)),
+    gauge("load_5m", Rule::Amount, Unit::None, "Load average over five minutes.", Float(0.75)).seen(View::Further(Chart::Load)),
+    gauge("load_15m", Rule::Amount, Unit::None, "Load average over fifteen minutes.", Float(0.6)).seen(View::Further(Chart::Load)),
+    gauge("uptime_seconds", Rule::Count, Unit::Seconds, "Time since boot, seconds.", Whole(86400)).seen(View::Words),
+    gauge("updates_available", Rule::Count, Unit::None, "Packages that can be upgraded.", Whole(12)).at(Place::Body).seen(View::Words),
+    gauge("security_updates", Rule::Count, Unit::None, "Those of them that fix a vulnerability.", Whole(3)).at(Place::Body).seen(View::Words),
+    gauge("reboot_required", Rule::Flag, Unit::None, "Whether an upgrade waits for a reboot.", Whole(0)).at(Place::Metrics).seen(View::Words),
     gauge("temperature_celsius", Rule::Temperature, Unit::Celsius, "Temperature of the processor, °C.", Float(48.5)).at(Place::Metrics),
 ];
 
@@ -122,7 +167,8 @@ const fn gauge(
     description: &'static str,
     example: Number,
 ) -> Metric {
-    Metric { name, place: Place::Seed, rule, unit, is_counter: false, description, example }
+    let (place, view, is_counter) = (Place::Seed, View::Own, false);
+    Metric { name, place, rule, unit, is_counter, description, example, view }
 }
 
 const fn counter(
@@ -137,6 +183,15 @@ const fn counter(
 impl Metric {
     const fn at(self, place: Place) -> Self {
         Self { place, ..self }
+    }
+
+    const fn seen(self, view: View) -> Self {
+        Self { view, ..self }
+    }
+
+    /// Those by which a server is shown in brief.
+    pub fn usual() -> impl Iterator<Item = &'static Self> {
+        METRICS.iter().filter(|metric| matches!(metric.view, View::Usual(_)))
     }
 
     /// What the metric measures, for people: its name without its unit.
