@@ -49,8 +49,6 @@ HERE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
 GLIBC = "2.17"
 DEFAULT_ENVIRONMENT = "default"
 STACK = "heartbeat"
-# Without those that are mistaken for others.
-ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 SIGN_IN = "Sign in as for the AWS CLI (aws login, aws sso login, AWS_PROFILE, …)"
 EXPIRED = {
     "ExpiredToken",
@@ -473,8 +471,8 @@ class Page:
                 "give its digest: SET=PagePasswordSha256=…"
             )
         elif asked:
-            # 100 bits, in groups that can be typed.
-            text = "".join(secrets.choice(ALPHABET) for _ in range(20))
+            # 100 bits, in groups that can be typed. Base32 has none of the digits that are mistaken for letters.
+            text = base64.b32encode(secrets.token_bytes(15)).decode().lower()[:20]
             self.password = "-".join(text[start : start + 5] for start in range(0, 20, 5))
 
     def parameters(self):

@@ -8,8 +8,8 @@ use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
-/// What is easily told apart when it is read aloud or typed on a phone: 32 characters, so each is 5 bits.
-const ALPHABET: &[u8; 32] = b"23456789abcdefghijkmnpqrstuvwxyz";
+/// That of base32 (RFC 4648), as in `make deploy`: none of the digits that are mistaken for letters, and 5 bits for each character.
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Groups of a password, and characters in each: 100 bits in all.
 const GROUPS: usize = 4;
