@@ -185,7 +185,7 @@ fuzz: ## Search for a body that makes the parser panic (needs cargo-fuzz).
 	python3 fuzz/seed.py
 	RUSTC_BOOTSTRAP=1 CARGO_PROFILE_RELEASE_LTO=off cargo fuzz run --sanitizer none parse -- -max_total_time=600 -max_len=1048576 -timeout=10
 
-bench: ## Measure the functions against two baselines; the builds take several minutes.
+bench: ## Measure the functions against a baseline; the builds take several minutes.
 	cargo build --release --locked
 	cargo build --release --locked --manifest-path $(BASELINES)
 	cargo build --profile agent --locked -p heartbeat-agent

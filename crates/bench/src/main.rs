@@ -1,4 +1,4 @@
-//! Measures the release binary against two baselines (in `baselines/`), then bodies, the kinds of keys, the
+//! Measures the release binary against a baseline (in `baselines/`), then bodies, the kinds of keys, the
 //! watchdog's sweep, and the page.
 //!
 //! `bench` prints the tables and draws the first heartbeat; `bench bodies PROGRAM`, `bench keys PROGRAM`, `bench sweep PROGRAM`
@@ -66,7 +66,6 @@ async fn measure(setup: &Setup, root: &Path, function: PathBuf) -> Result<()> {
     let baselines = root.join("crates/bench/baselines/target/release");
     let mut all = [
         Figures::new("heartbeat", function.clone())?,
-        Figures::new("bare", baselines.join("bare"))?,
         Figures::new("SDK defaults", baselines.join("sdk-defaults"))?,
     ];
     let share = cpu_share();
