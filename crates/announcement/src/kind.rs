@@ -1,10 +1,10 @@
 //! The kinds of announcements: what an announcement of each holds, and how it is said.
 
-use crate::words::{duration, escape, moment, name, plural, quantity};
+use crate::words::{escape, moment, name, plural, quantity};
 use chrono::{DateTime, Utc};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use syntax::duration;
 use tables::time::parse;
 use tables::{Metric, metric};
 
@@ -34,7 +34,6 @@ struct Row {
     /// What follows the noun: `2 servers offline`.
     state: &'static str,
     tone: Tone,
-    parse_list: fn(Value) -> serde_json::Result<Vec<Announcement>>,
 }
 
 /// Whether something is bad news, which comes first.
@@ -120,10 +119,10 @@ impl Kind {
     #[rustfmt::skip]
     const fn row(self) -> Row {
         match self {
-            Self::Offline => Row { key: "offline", noun: "server", state: " offline", tone: Tone::Bad, parse_list: |list| parse_list(list, Announcement::Offline) },
-            Self::Back => Row { key: "back", noun: "server", state: " back", tone: Tone::Good, parse_list: |list| parse_list(list, Announcement::Back) },
-            Self::Problem => Row { key: "problems", noun: "problem", state: "", tone: Tone::Bad, parse_list: |list| parse_list(list, Announcement::Problem) },
-            Self::Solved => Row { key: "solved", noun: "problem", state: " solved", tone: Tone::Good, parse_list: |list| parse_list(list, Announcement::Solved) },
+            Self::Offline => Row { key: "offline", noun: "server", state: " offline", tone: Tone::Bad },
+            Self::Back => Row { key: "back", noun: "server", state: " back", tone: Tone::Good },
+            Self::Problem => Row { key: "problems", noun: "problem", state: "", tone: Tone::Bad },
+            Self::Solved => Row { key: "solved", noun: "problem", state: " solved", tone: Tone::Good },
         }
     }
 
@@ -143,19 +142,6 @@ impl Kind {
     pub fn count(self, count: usize) -> String {
         format!("{}{}", plural(count, self.row().noun), self.row().state)
     }
-
-    /// Reads a list of the message's JSON.
-    pub(crate) fn parse_list(self, list: Value) -> serde_json::Result<Vec<Announcement>> {
-        (self.row().parse_list)(list)
-    }
-}
-
-fn parse_list<T: DeserializeOwned>(
-    list: Value,
-    announcement: fn(T) -> Announcement,
-) -> serde_json::Result<Vec<Announcement>> {
-    let facts: Vec<T> = serde_json::from_value(list)?;
-    Ok(facts.into_iter().map(announcement).collect())
 }
 
 impl Announcement {
@@ -332,7 +318,7 @@ impl Part {
 fn away(since: &Option<String>, until: Option<DateTime<Utc>>) -> String {
     let times = since.as_deref().and_then(parse).zip(until);
     times.map_or_else(String::new, |(since, until)| {
-        format!(", away for at most {}", duration(until - since))
+        format!(", away for at most {}", duration::words(until - since))
     })
 }
 

@@ -1,15 +1,13 @@
 //! A message, as it is written and read.
 
-use crate::kind::{Announcement, Kind, Tone};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value};
+use crate::kind::{Absence, Announcement, Kind, Problem, Return, Solved, Tone};
+use serde::{Deserialize, Serialize};
 use tables::ServerId;
 
 /// A message. Each kind of announcement is a list of its JSON. Versions may differ: what it does not know is ignored, and what
 /// is absent is empty.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(try_from = "Wire")]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Wire", try_from = "Wire")]
 pub struct Message {
     pub occasion: Occasion,
     /// That of the sweep, in `last_seen`'s format.
@@ -42,27 +40,35 @@ pub struct Fleet {
     pub remarks: Vec<String>,
 }
 
-#[derive(Deserialize)]
+/// The JSON. A test consists of its text. A digest has lists for bad news only.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Wire {
+    #[serde(skip_serializing_if = "Option::is_none")]
     test: Option<String>,
-    #[serde(default)]
-    digest: bool,
-    time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     fleet: Option<Fleet>,
-    #[serde(default)]
-    omitted: usize,
-    #[serde(flatten)]
-    lists: Map<String, Value>,
+    /// Written as null if it is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offline: Option<Vec<Absence>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    back: Option<Vec<Return>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problems: Option<Vec<Problem>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    solved: Option<Vec<Solved>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted: Option<usize>,
 }
 
 /// Why JSON is no message.
 #[derive(Debug, thiserror::Error)]
-enum Unreadable {
-    #[error("it has no list of any kind")]
-    Foreign,
-    #[error(transparent)]
-    List(#[from] serde_json::Error),
-}
+#[error("it has no list of any kind")]
+struct Foreign;
 
 impl Message {
     /// A test with this text.
@@ -132,57 +138,60 @@ impl Message {
     }
 }
 
-/// A test consists of its text. A digest has lists for bad news only.
-impl Serialize for Message {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        if let Occasion::Test(text) = &self.occasion {
-            map.serialize_entry("test", text)?;
-            return map.end();
-        }
-        let is_digest = matches!(self.occasion, Occasion::Digest(_));
-        if let Occasion::Digest(fleet) = &self.occasion {
-            map.serialize_entry("digest", &true)?;
-            if let Some(fleet) = fleet {
-                map.serialize_entry("fleet", fleet)?;
+impl From<Message> for Wire {
+    fn from(message: Message) -> Self {
+        let (is_digest, fleet) = match message.occasion {
+            Occasion::Test(text) => return Self { test: Some(text), ..Self::default() },
+            Occasion::Change => (false, None),
+            Occasion::Digest(fleet) => (true, fleet),
+        };
+        let (mut offline, mut back) = (Vec::new(), Vec::new());
+        let (mut problems, mut solved) = (Vec::new(), Vec::new());
+        for announcement in message.announcements {
+            match announcement {
+                Announcement::Offline(absence) => offline.push(absence),
+                Announcement::Back(end) => back.push(end),
+                Announcement::Problem(problem) => problems.push(problem),
+                Announcement::Solved(end) => solved.push(end),
             }
         }
-        map.serialize_entry("time", &self.time)?;
-        for kind in Kind::ALL {
-            if !is_digest || kind.tone() == Tone::Bad {
-                let list =
-                    self.announcements.iter().filter(|announcement| announcement.kind() == *kind);
-                map.serialize_entry(kind.key(), &list.collect::<Vec<_>>())?;
-            }
+        Self {
+            test: None,
+            digest: is_digest.then_some(true),
+            fleet,
+            time: Some(message.time),
+            offline: Some(offline),
+            back: (!is_digest).then_some(back),
+            problems: Some(problems),
+            solved: (!is_digest).then_some(solved),
+            omitted: Some(message.omitted),
         }
-        map.serialize_entry("omitted", &self.omitted)?;
-        map.end()
     }
 }
 
 impl TryFrom<Wire> for Message {
-    type Error = Unreadable;
+    type Error = Foreign;
 
-    fn try_from(mut wire: Wire) -> Result<Self, Unreadable> {
-        if let Some(text) = wire.test {
+    fn try_from(wire: Wire) -> Result<Self, Foreign> {
+        let Wire { test, digest, fleet, time, offline, back, problems, solved, omitted } = wire;
+        if let Some(text) = test {
             return Ok(Self::test(text));
         }
-        let mut announcements = Vec::new();
-        let mut is_ours = false;
-        for kind in Kind::ALL {
-            if let Some(list) = wire.lists.remove(kind.key()) {
-                is_ours = true;
-                announcements.extend(kind.parse_list(list)?);
-            }
+        if offline.is_none() && back.is_none() && problems.is_none() && solved.is_none() {
+            return Err(Foreign);
         }
-        if !is_ours {
-            return Err(Unreadable::Foreign);
-        }
+        let offline = offline.into_iter().flatten().map(Announcement::Offline);
+        let back = back.into_iter().flatten().map(Announcement::Back);
+        let problems = problems.into_iter().flatten().map(Announcement::Problem);
+        let solved = solved.into_iter().flatten().map(Announcement::Solved);
         Ok(Self {
-            occasion: if wire.digest { Occasion::Digest(wire.fleet) } else { Occasion::Change },
-            time: wire.time,
-            announcements,
-            omitted: wire.omitted,
+            occasion: match digest {
+                Some(true) => Occasion::Digest(fleet),
+                _ => Occasion::Change,
+            },
+            time: time.flatten(),
+            announcements: offline.chain(back).chain(problems).chain(solved).collect(),
+            omitted: omitted.unwrap_or_default(),
         })
     }
 }

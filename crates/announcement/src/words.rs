@@ -1,6 +1,6 @@
 //! Words for people.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tables::{Metric, Number, is_printable};
 
 /// A number of things: `1 server`, `2 servers`, `3 entries`.
@@ -37,19 +37,6 @@ pub fn moment(time: Option<DateTime<Utc>>) -> String {
         || "an unknown time".to_owned(),
         |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
     )
-}
-
-/// A length of time in its two largest units: `1 h 5 min`.
-#[must_use]
-pub fn duration(duration: TimeDelta) -> String {
-    let seconds = duration.num_seconds().max(0);
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds} s"),
-        (0, 0, minutes) => format!("{minutes} min {} s", seconds % 60),
-        (0, hours, minutes) => format!("{hours} h {minutes} min"),
-        (days, hours, _) => format!("{days} d {hours} h"),
-    }
 }
 
 /// Escapes characters that could start a new line, hide, or change the direction of the text.

@@ -101,6 +101,32 @@ fn a_message_is_read_as_it_was_written() {
     assert_eq!(read.title(), "1 server offline, 1 server back, 1 problem, 1 problem solved");
 }
 
+// C8.6 C10.1: other programs have seen these bytes.
+#[test]
+fn the_json_has_an_order() {
+    let bytes = |occasion| {
+        let mut message = message(occasion);
+        message.announcements.truncate(1);
+        serde_json::to_string(&message).unwrap()
+    };
+    let time = format!("\"time\":\"{SINCE}\"");
+    let offline = format!(
+        "\"offline\":[{{\"server_id\":\"web-1\",\"hostname\":null,\"last_seen\":\"{SINCE}\"}}]"
+    );
+    let change =
+        format!("{{{time},{offline},\"back\":[],\"problems\":[],\"solved\":[],\"omitted\":2}}");
+    assert_eq!(bytes(Occasion::Change), change);
+    let fleet = r#""fleet":{"servers":0,"well":0,"summary":"","remarks":[]}"#;
+    let digest =
+        format!("{{\"digest\":true,{fleet},{time},{offline},\"problems\":[],\"omitted\":2}}");
+    assert_eq!(bytes(Occasion::Digest(Some(Fleet::default()))), digest);
+    let unknown = Message { time: None, announcements: Vec::new(), ..message(Occasion::Digest(None)) };
+    assert_eq!(
+        serde_json::to_string(&unknown).unwrap(),
+        r#"{"digest":true,"time":null,"offline":[],"problems":[],"omitted":2}"#
+    );
+}
+
 // C10
 #[test]
 fn a_digest_has_only_lists_of_bad_news() {

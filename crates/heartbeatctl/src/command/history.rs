@@ -118,7 +118,7 @@ impl Command {
             server: self.server,
             metrics: match (self.metrics.is_empty(), format) {
                 (false, _) => self.metrics,
-                (true, Format::Charts) => SHOWN.to_vec(),
+                (true, Format::Charts) => Metric::usual().collect(),
                 (true, Format::Csv | Format::Json) => ALL.iter().collect(),
             },
             period: period.map_err(|reason| anyhow!(reason))?,

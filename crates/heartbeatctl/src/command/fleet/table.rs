@@ -350,9 +350,9 @@ mod tests {
         let expected = "\
 2 servers, 1 offline
 
-SERVER       STATUS  SEEN  OS        CPU %   MEM %   DISK %   LOAD     UP CPU 1H
-nas          offline never –               –       –       –     –      –
-a-name-that… online  42s   Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 12days ██████";
+SERVER         STATUS  SEEN  OS        CPU %   MEM %   DISK %   LOAD   UP CPU 1H
+nas            offline never –               –       –       –     –    –
+a-name-that-i… online  42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 13 d ██████";
         assert_eq!(painted(servers(), 80), expected);
     }
 
