@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from stack import ROOT
+from local import ROOT
 
 sys.path.insert(0, str(ROOT / "crates/dev"))
 

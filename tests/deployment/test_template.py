@@ -389,6 +389,10 @@ PATTERNS = {
     ),
     "MetricsRetentionDays": (["1", "30", "3650"], ["0", "1.5", "-1", "ten", "", "030"]),
     "OfflineAfterSeconds": (["0", "180"], ["1.5", "-1", "", "00", "none"]),
+    "PermissionsBoundary": (
+        ["none", "arn:aws:iam::123456789012:policy/team/boundary", "arn:aws-cn:iam::aws:policy/AdministratorAccess"],
+        ["", "boundary", "arn:aws:iam::123456789012:role/r"],
+    ),
     "PingUrl": (["none", "https://hc-ping.com/x"], ["http://hc-ping.com/x", ""]),
     "ReservedConcurrency": (["none", "1", "500"], ["0", "1.5", "-1", ""]),
     "ThrottleBurst": (["1", "1000"], ["0", "1.5", "-1", ""]),
