@@ -5,12 +5,13 @@
 use announcement::{
     Absence, Announcement, Fleet, Kind, Message, Occasion, Part, Problem, Return, Solved, Tone,
 };
-use serde_json::{Value, json};
+use insta::assert_snapshot;
+use serde_json::json;
 
 const SINCE: &str = "2026-01-18T10:00:00.000000Z";
 
-/// An announcement of each kind, as a program reads it, and in words.
-fn examples() -> [(Announcement, Value, &'static str); 4] {
+/// An announcement of each kind.
+fn examples() -> [Announcement; 4] {
     let problem = Problem {
         server_id: "db-1".to_owned(),
         hostname: Some("db".to_owned()),
@@ -20,47 +21,21 @@ fn examples() -> [(Announcement, Value, &'static str); 4] {
         limit: Some(json!(90.0)),
         since: Some(SINCE.to_owned()),
     };
-    let solved = Solved { problem: problem.clone(), end: "gone".to_owned() };
-    let of_problem = json!({
-        "server_id": "db-1", "hostname": "db", "kind": "disk", "name": "/data", "value": 93.1, "limit": 90.0,
-        "since": SINCE,
-    });
-    let mut of_solved = of_problem.clone();
-    of_solved["end"] = json!("gone");
     [
-        (
-            Announcement::Offline(Absence {
-                server_id: "web-1".to_owned(),
-                hostname: None,
-                last_seen: Some(SINCE.to_owned()),
-            }),
-            json!({ "server_id": "web-1", "hostname": null, "last_seen": SINCE }),
-            "web-1 is offline: silent since 2026-01-18 10:00:00 UTC, away for at most 3 min 1 s",
-        ),
-        (
-            Announcement::Back(Return {
-                server_id: "web-1".to_owned(),
-                hostname: None,
-                offline_since: Some(SINCE.to_owned()),
-                returned_at: Some("2026-01-18T11:05:00.000000Z".to_owned()),
-                last_seen: None,
-            }),
-            json!({
-                "server_id": "web-1", "hostname": null, "offline_since": SINCE,
-                "returned_at": "2026-01-18T11:05:00.000000Z", "last_seen": null,
-            }),
-            "web-1 is back: was silent since 2026-01-18 10:00:00 UTC, away for at most 1 h 5 min",
-        ),
-        (
-            Announcement::Problem(problem),
-            of_problem,
-            "db-1 (db): disk /data 93.1 %, limit 90 %, since 2026-01-18 10:00:00 UTC",
-        ),
-        (
-            Announcement::Solved(solved),
-            of_solved,
-            "db-1 (db): disk /data is no longer reported; it began 2026-01-18 10:00:00 UTC",
-        ),
+        Announcement::Offline(Absence {
+            server_id: "web-1".to_owned(),
+            hostname: None,
+            last_seen: Some(SINCE.to_owned()),
+        }),
+        Announcement::Back(Return {
+            server_id: "web-1".to_owned(),
+            hostname: None,
+            offline_since: Some(SINCE.to_owned()),
+            returned_at: Some("2026-01-18T11:05:00.000000Z".to_owned()),
+            last_seen: None,
+        }),
+        Announcement::Problem(problem.clone()),
+        Announcement::Solved(Solved { problem, end: "gone".to_owned() }),
     ]
 }
 
@@ -68,14 +43,14 @@ fn message(occasion: Occasion) -> Message {
     Message {
         occasion,
         time: Some(SINCE.to_owned()),
-        announcements: examples().map(|(announcement, ..)| announcement).to_vec(),
+        announcements: examples().to_vec(),
         omitted: 2,
     }
 }
 
 #[test]
 fn every_kind_has_an_example_and_its_list_in_the_contract() {
-    let examples = examples().map(|(announcement, ..)| announcement.kind());
+    let examples = examples().map(|announcement| announcement.kind());
     assert_eq!(examples[..], *Kind::ALL);
     let contract = include_str!("../../../docs/contract.md");
     let (_, clause) = contract.split_once("`default` is JSON:").unwrap();
@@ -90,11 +65,9 @@ fn every_kind_has_an_example_and_its_list_in_the_contract() {
 #[test]
 fn a_message_is_read_as_it_was_written() {
     let written = json!(message(Occasion::Change));
-    for (announcement, json, _) in examples() {
-        assert_eq!(written[announcement.kind().key()], json!([json]));
-    }
-    assert_eq!((&written["omitted"], &written["time"]), (&json!(2), &json!(SINCE)));
-    assert_eq!(written.as_object().unwrap().len(), Kind::ALL.len() + 2);
+    let fields = written.as_object().unwrap().iter();
+    let fields: Vec<_> = fields.map(|(name, value)| format!("{name}: {value}")).collect();
+    assert_snapshot!(fields.join("\n"));
     let read: Message = serde_json::from_value(written).unwrap();
     assert_eq!(read, message(Occasion::Change));
     assert_eq!(read.tone(), Tone::Bad);
@@ -204,14 +177,7 @@ fn a_message_of_another_version_can_be_read() {
     });
     let read: Message = serde_json::from_value(message).unwrap();
     let said: Vec<_> = read.announcements.iter().map(say).collect();
-    assert_eq!(
-        said,
-        [
-            "web-1 is offline: silent since an unknown time",
-            "web-1: gpu_percent 97.5, limit 90, since an unknown time",
-            "web-1: raid md0 degraded, since an unknown time"
-        ]
-    );
+    assert_snapshot!(said.join("\n"));
     for foreign in [
         json!({ "planned": true }),
         json!({ "offline": "web-1" }),
@@ -235,7 +201,5 @@ fn say(announcement: &Announcement) -> String {
 
 #[test]
 fn each_kind_is_said_in_a_sentence() {
-    for (announcement, _, expected) in examples() {
-        assert_eq!(say(&announcement), expected);
-    }
+    assert_snapshot!(examples().each_ref().map(say).join("\n"));
 }

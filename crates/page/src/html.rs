@@ -325,6 +325,63 @@ pub fn server(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::events::Announced;
+    use announcement::{Absence, Announcement};
+    use insta::assert_snapshot;
+    use tables::server::{Reading, Server as Stored};
+    use tables::{Metrics, Number, time::Stored as StoredTime};
+
+    /// A server with a full disk, whose host name is no HTML, and a silent one.
+    fn example() -> (Fleet, anyhow::Result<Events>) {
+        let at = DateTime::from_timestamp(1_768_732_200, 0).expect("a time");
+        let ago = |seconds| tables::time::format(at - TimeDelta::seconds(seconds));
+        let reading = Reading {
+            metrics: Metrics::from_fn(|metric: &Metric| {
+                let values = [(CPU, 12.5), (DISK, 97.4)];
+                let (_, value) = values.into_iter().find(|(known, _)| known.name == metric.name)?;
+                Some(Number::Float(value))
+            }),
+            ..Reading::default()
+        };
+        let full = Stored {
+            server_id: "db-1".to_owned(),
+            hostname: Some("<b>db</b>".to_owned()),
+            status: Some(Status::Online),
+            last_seen: StoredTime::read(ago(5)),
+            reading: Some(reading),
+            ..Default::default()
+        };
+        let silent = Stored {
+            server_id: "mail".to_owned(),
+            status: Some(Status::Offline),
+            last_seen: StoredTime::read(ago(3600)),
+            ..Default::default()
+        };
+        let announcement = Announcement::Offline(Absence {
+            server_id: "mail".to_owned(),
+            hostname: None,
+            last_seen: Some(ago(3600)),
+        });
+        let newest = vec![Announced { at: at - TimeDelta::minutes(57), announcement }];
+        (Fleet::new(vec![full, silent], None, at), Ok(Events { newest, is_cut: false }))
+    }
+
+    /// A line for each element.
+    fn lines(page: Markup) -> String {
+        page.into_string().replace("><", ">\n<")
+    }
+
+    #[test]
+    fn the_fleet_is_shown_with_its_problems_first() {
+        let (fleet, events) = example();
+        assert_snapshot!(lines(super::fleet(&fleet, &events, "", 10)));
+    }
+
+    #[test]
+    fn a_server_is_shown_with_a_place_for_its_charts() {
+        let (fleet, events) = example();
+        assert_snapshot!(lines(server(&fleet.servers[1], &fleet, &events, 10)));
+    }
 
     #[test]
     fn addresses_lead_back_to_the_root() {
