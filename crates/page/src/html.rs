@@ -347,14 +347,14 @@ mod tests {
             server_id: "db-1".to_owned(),
             hostname: Some("<b>db</b>".to_owned()),
             status: Some(Status::Online),
-            last_seen: StoredTime::read(ago(5)),
+            last_seen: StoredTime::parse(ago(5)),
             reading: Some(reading),
             ..Default::default()
         };
         let silent = Stored {
             server_id: "mail".to_owned(),
             status: Some(Status::Offline),
-            last_seen: StoredTime::read(ago(3600)),
+            last_seen: StoredTime::parse(ago(3600)),
             ..Default::default()
         };
         let announcement = Announcement::Offline(Absence {
