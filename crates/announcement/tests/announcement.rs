@@ -93,7 +93,8 @@ fn the_json_has_an_order() {
     let digest =
         format!("{{\"digest\":true,{fleet},{time},{offline},\"problems\":[],\"omitted\":2}}");
     assert_eq!(bytes(Occasion::Digest(Some(Fleet::default()))), digest);
-    let unknown = Message { time: None, announcements: Vec::new(), ..message(Occasion::Digest(None)) };
+    let unknown =
+        Message { time: None, announcements: Vec::new(), ..message(Occasion::Digest(None)) };
     assert_eq!(
         serde_json::to_string(&unknown).unwrap(),
         r#"{"digest":true,"time":null,"offline":[],"problems":[],"omitted":2}"#
