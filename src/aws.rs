@@ -48,6 +48,7 @@ const PATIENT_BACKOFF: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How to reach AWS, and its timeouts.
+#[derive(Debug)]
 pub struct AwsConfig {
     /// `AWS_REGION`; Lambda sets it.
     pub region: String,

@@ -9,6 +9,7 @@ pub mod log;
 pub mod notify;
 #[cfg(feature = "page")]
 pub mod page;
+pub mod program;
 pub mod settings;
 pub mod watchdog;
 pub mod webhook;

@@ -1,8 +1,6 @@
 //! The log: one JSON line per event, with the `timestamp` and `level` by which Lambda filters.
 
 use crate::settings::{InvalidSetting, Settings};
-use std::fmt::Display;
-use std::process::ExitCode;
 use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -24,17 +22,6 @@ pub fn init(level: Result<Level, InvalidSetting>) -> Result<(), InvalidSetting> 
     level.map(|_| ())
 }
 
-/// The exit code of a function, which logs why it could not start or had to stop.
-pub fn exit_code(run: Result<(), impl Display>) -> ExitCode {
-    match run {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            tracing::error!(%reason, "could not start");
-            ExitCode::FAILURE
-        }
-    }
-}
-
 /// Logs this crate's events at `level` and above, but only warnings and errors of the SDK and the runtime, whose lower
 /// levels would log requests. Two of their modules are switched off: they report failed attempts and failed
 /// invocations without a request id, and our own lines report both with one.
@@ -44,7 +31,7 @@ pub fn subscriber(
 ) -> impl Subscriber {
     let levels = Targets::new()
         .with_default(Level::WARN)
-        .with_targets([("heartbeat", level), ("notify", level), ("watchdog", level)])
+        .with_target("heartbeat", level)
         .with_target("aws_smithy_http_client", LevelFilter::OFF)
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()

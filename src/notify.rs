@@ -16,11 +16,38 @@ pub use self::config::{Config, Webhook};
 pub use self::delivery::Dispatcher;
 pub use self::service::{SERVICES, Service};
 
+use crate::deadline::time_budget;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Deserialize;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// How long a delivery may take if the event has no usable deadline: less than its timeout in `template.yaml`.
 pub const DEFAULT_TIME: Duration = Duration::from_secs(145);
+
+/// Builds the function from its settings.
+///
+/// # Errors
+/// If TLS cannot be set up.
+pub fn function(
+    config: Config,
+) -> Result<
+    impl lambda_runtime::Service<LambdaEvent<SnsEvent>, Response = (), Error = Error, Future: Send>
+    + Clone
+    + Send,
+    rustls::Error,
+> {
+    let dispatcher = Arc::new(Dispatcher::new(config)?);
+    Ok(service_fn(move |event: LambdaEvent<SnsEvent>| {
+        let dispatcher = dispatcher.clone();
+        async move {
+            let time_left = time_budget(event.context.deadline(), SystemTime::now(), DEFAULT_TIME);
+            let deadline = Instant::now() + time_left;
+            Ok(dispatcher.deliver(&event.payload, deadline, &event.context.request_id).await?)
+        }
+    }))
+}
 
 /// The event with which SNS invokes a function.
 #[derive(Debug, Deserialize)]

@@ -5,7 +5,8 @@ Starts the embedded DynamoDB, the functions, and the Lambda of `cargo lambda wat
 until they respond, prints what to type next, invokes the watchdog every minute, and stops everything on Ctrl-C. Cargo
 Lambda does not start the functions itself, because it would compile them and the SDK a second time, with the features of
 the functions alone. Needs Rust and Python 3 with pip. DYNAMODB_PORT and FUNCTION_PORT set other ports, LOCAL_DATA a
-different file for the data. With WEBHOOK_URLS, announcements go there through `notify`.
+different file for the data. With WEBHOOK_URLS, announcements go there through `notify`. With PAGE_PASSWORD_SHA256, the function
+`page` runs, too.
 """
 
 import contextlib
@@ -34,7 +35,9 @@ LOCAL = dict(line.split("=", 1) for line in (ROOT / "crates" / "dev" / "local.en
 DYNAMODB_PORT = int(os.environ.get("DYNAMODB_PORT", "8000"))
 FUNCTION_PORT = int(os.environ.get("FUNCTION_PORT", "9000"))
 DATA = os.environ.get("LOCAL_DATA", "target/local-dynamodb.sqlite")
-FUNCTIONS = ["heartbeat", "watchdog", "notify"]
+FUNCTIONS = sorted(file.stem for file in (ROOT / "src" / "bin").iterdir())
+# These run only with the setting that they cannot do without.
+ON_DEMAND = {"notify": "WEBHOOK_URLS", "page": "PAGE_PASSWORD_SHA256"}
 URL = LOCAL["HEARTBEAT_URL"].replace(":9000", f":{FUNCTION_PORT}")
 KEY = LOCAL["HEARTBEAT_API_KEY"]
 SETTINGS = LOCAL | {
@@ -201,7 +204,7 @@ def functions():
     """The functions, once the endpoint responds."""
     watch = [CARGO_LAMBDA, "lambda", "watch", "--only-lambda-apis", "--quiet"]
     watch += ["--invoke-address", "127.0.0.1", "--invoke-port", str(FUNCTION_PORT)]
-    names = FUNCTIONS if os.environ.get("WEBHOOK_URLS") else [name for name in FUNCTIONS if name != "notify"]
+    names = [name for name in FUNCTIONS if name not in ON_DEMAND or os.environ.get(ON_DEMAND[name])]
     with contextlib.ExitStack() as stack:
         watcher = stack.enter_context(running(*watch, environment={"RUST_LOG": "warn"}))
         wait_for_port(FUNCTION_PORT, watcher, timeout=30)

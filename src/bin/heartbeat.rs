@@ -2,21 +2,15 @@
 
 use heartbeat::endpoint::{self, Config};
 use heartbeat::settings::environment;
-use heartbeat::{VERSION, aws, log};
-use lambda_http::Error;
+use heartbeat::{aws, program};
+use lambda_runtime::run_concurrent;
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    log::exit_code(run().await)
-}
-
-async fn run() -> Result<(), Error> {
-    log::init(log::level(environment))?;
-    let config = Config::from_variables(environment)?;
-    let (clients, warm_up) = aws::clients(&config.aws)?;
-    warm_up.run().await;
-    let function = endpoint::function(config, clients);
-    tracing::info!(version = VERSION, "started");
-    lambda_runtime::run_concurrent(function).await
+fn main() -> ExitCode {
+    program::run(async {
+        let config = Config::from_variables(environment)?;
+        let (clients, warm_up) = aws::clients(&config.aws)?;
+        warm_up.run().await;
+        Ok(run_concurrent(endpoint::function(config, clients)))
+    })
 }

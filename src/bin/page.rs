@@ -1,19 +1,13 @@
 //! The function that serves the page: its cold start.
 
 use heartbeat::page::{self, Config};
+use heartbeat::program;
 use heartbeat::settings::environment;
-use heartbeat::{VERSION, log};
-use lambda_http::Error;
+use lambda_runtime::run_concurrent;
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    log::exit_code(run().await)
-}
-
-async fn run() -> Result<(), Error> {
-    log::init(log::level(environment))?;
-    let function = page::function(Config::from_variables(environment)?)?;
-    tracing::info!(version = VERSION, "started");
-    lambda_runtime::run_concurrent(function).await
+fn main() -> ExitCode {
+    program::run(async {
+        Ok(run_concurrent(page::function(Config::from_variables(environment)?)?))
+    })
 }

@@ -6,6 +6,7 @@ use crate::settings::{InvalidSetting, Settings};
 use chrono::TimeDelta;
 
 /// The settings of the heartbeat function.
+#[derive(Debug)]
 pub struct Config {
     /// `API_KEY_SHA256` (optional with `KEYS_TABLE`): SHA-256 digests of accepted keys, see [`EnvironmentKeys::parse`].
     pub keys: EnvironmentKeys,
@@ -22,6 +23,7 @@ pub struct Config {
 }
 
 /// A table of keys.
+#[derive(Debug)]
 pub struct KeysTableConfig {
     /// `KEYS_TABLE`: its name.
     pub name: String,

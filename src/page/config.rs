@@ -5,6 +5,7 @@ use crate::settings::{InvalidSetting, Settings};
 use std::fmt;
 
 /// The settings of the function `page`.
+#[derive(Debug)]
 pub struct Config {
     /// `PAGE_PASSWORD_SHA256`: the digest of the password.
     pub password: PasswordDigest,

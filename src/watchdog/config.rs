@@ -9,6 +9,7 @@ use tables::server::Rules;
 use verdict::digest::Schedule;
 
 /// The settings of the watchdog.
+#[derive(Debug)]
 pub struct Config {
     /// `SERVERS_TABLE`: the table of servers.
     pub servers_table: String,

@@ -2,6 +2,7 @@
 //! member of the workspace needs may get into them that way. And `make run`, the tests and the documentation build the
 //! whole workspace: what one of them compiles, the others must be able to use.
 
+use crate::function::FUNCTIONS;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -26,7 +27,7 @@ fn crates(arguments: &[&str]) -> BTreeSet<(String, String)> {
 
 #[test]
 fn no_other_member_adds_features_to_the_functions() {
-    for program in ["heartbeat", "notify", "page", "watchdog"] {
+    for program in FUNCTIONS.map(|function| function.name) {
         let build = |selected: &[&str]| {
             crates(&[&["build", "--release", "--bin", program], selected].concat())
         };
@@ -59,7 +60,9 @@ fn nothing_is_compiled_twice_with_and_without_tests() {
 
 #[test]
 fn the_page_adds_no_features_to_the_other_functions() {
-    for program in ["heartbeat", "notify", "watchdog"] {
+    for program in
+        FUNCTIONS.map(|function| function.name).into_iter().filter(|name| *name != "page")
+    {
         let build = ["build", "--release", "--bin", program, "-p", "heartbeat"];
         let without_page = crates(&[&build[..], &["--no-default-features"]].concat());
         let with_page = crates(&build);

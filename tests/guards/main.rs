@@ -6,4 +6,5 @@
 mod clauses;
 mod events;
 mod features;
+mod function;
 mod settings;

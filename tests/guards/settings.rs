@@ -1,8 +1,8 @@
 //! The environment that `template.yaml` gives each function, and what the function reads of it.
 
-use dev::template::{self, Function, Value};
-use heartbeat::settings::InvalidSetting;
-use heartbeat::{aws::AwsConfig, endpoint, log, notify, page, watchdog};
+use crate::function::{FUNCTIONS, Function};
+use dev::template::{self, Value};
+use heartbeat::{aws::AwsConfig, log, notify, watchdog};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,31 +26,6 @@ const WITHOUT_PARAMETER: [&str; 7] = [
     "OPERATION_TIMEOUT_MS",
 ];
 
-/// Reads a function's settings, and returns those that the template sets, as text.
-type Read = fn(&dyn Fn(&str) -> Option<String>) -> Result<String, InvalidSetting>;
-
-/// How each function of the template reads its settings.
-const FUNCTIONS: [(&str, Read); 4] = [
-    ("HeartbeatFunction", |variable| {
-        let config = endpoint::Config::from_variables(variable)?;
-        let keys = config.keys_table.map(|table| table.name);
-        let tables = (keys, config.servers_table, config.metrics_table);
-        Ok(format!("{tables:?} {} {:?}", config.retention, config.aws.ca_bundle))
-    }),
-    ("NotifyFunction", |variable| Ok(format!("{:?}", notify::Config::from_variables(variable)?))),
-    ("PageFunction", |variable| {
-        let config = page::Config::from_variables(variable)?;
-        let tables = (config.servers_table, config.metrics_table);
-        Ok(format!("{tables:?} {} {:?}", hex::encode(config.password.0), config.aws.ca_bundle))
-    }),
-    ("WatchdogFunction", |variable| {
-        let config = watchdog::Config::from_variables(variable)?;
-        let names = (config.servers_table, config.topic_arn);
-        let rest = (config.rules, config.digest, config.events, config.ping);
-        Ok(format!("{names:?} {rest:?} {:?}", config.aws.ca_bundle))
-    }),
-];
-
 /// The value that a deployment with the defaults gives a variable. A stack has `notify` only if it has webhooks, and `page` only
 /// if it has a password.
 fn deployed(name: &str, value: &Value) -> Option<String> {
@@ -64,9 +39,10 @@ fn deployed(name: &str, value: &Value) -> Option<String> {
 }
 
 /// The settings of a function that is deployed with the defaults, except for the variable that is left out.
-fn environment(function: &Function, left_out: &str) -> BTreeMap<String, String> {
+pub fn environment(function: &str, left_out: &str) -> BTreeMap<String, String> {
     let by_lambda = SET_BY_LAMBDA.map(|name| (name.to_owned(), "INFO".to_owned()));
-    let by_template = function
+    let functions = template::functions();
+    let by_template = functions[function]
         .variables
         .iter()
         .filter_map(|(name, value)| deployed(name, value).map(|value| (name.clone(), value)));
@@ -77,10 +53,8 @@ fn environment(function: &Function, left_out: &str) -> BTreeMap<String, String> 
 #[test]
 fn each_function_reads_what_it_is_given_and_is_given_what_it_reads() {
     let functions = template::functions();
-    let known: BTreeSet<_> = FUNCTIONS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(functions.keys().cloned().collect::<BTreeSet<_>>(), known);
-    for (name, read) in FUNCTIONS {
-        let given = environment(&functions[name], "");
+    for Function { name, read, .. } in FUNCTIONS {
+        let given = environment(name, "");
         let asked = RefCell::new(BTreeSet::new());
         let variable = |name: &str| {
             asked.borrow_mut().insert(name.to_owned());
@@ -101,10 +75,10 @@ fn each_function_reads_what_it_is_given_and_is_given_what_it_reads() {
 #[test]
 fn each_parameter_has_the_default_of_the_code() {
     let mut compared = BTreeSet::new();
-    for (name, read) in FUNCTIONS {
+    for Function { name, read, .. } in FUNCTIONS {
         let function = &template::functions()[name];
         let settings = |left_out: &str| {
-            let given = environment(function, left_out);
+            let given = environment(name, left_out);
             read(&|variable| given.get(variable).cloned())
         };
         let expected = settings("").unwrap();
@@ -126,14 +100,14 @@ fn each_parameter_has_the_default_of_the_code() {
 fn each_function_responds_before_lambda_ends_it() {
     let functions = template::functions();
     let milliseconds = |name: &str| u128::try_from(functions[name].timeout).unwrap() * 1000;
-    let given = environment(&functions["HeartbeatFunction"], "");
+    let given = environment("heartbeat", "");
     let aws = AwsConfig::from_variables(|name| given.get(name).cloned()).unwrap();
     let (attempt, operation) = (aws.attempt_timeout.as_millis(), aws.operation_timeout.as_millis());
     assert!(attempt < operation);
-    assert!(operation < milliseconds("HeartbeatFunction"));
-    assert!(milliseconds("HeartbeatFunction") < 30_000);
+    assert!(operation < milliseconds("heartbeat"));
+    assert!(milliseconds("heartbeat") < 30_000);
     let slow = u128::try_from(template::threshold("LatencyAlarm")).unwrap();
     assert!(attempt < slow && slow < operation);
-    assert!(watchdog::DEFAULT_TIME.as_millis() < milliseconds("WatchdogFunction"));
-    assert!(notify::DEFAULT_TIME.as_millis() < milliseconds("NotifyFunction"));
+    assert!(watchdog::DEFAULT_TIME.as_millis() < milliseconds("watchdog"));
+    assert!(notify::DEFAULT_TIME.as_millis() < milliseconds("notify"));
 }

@@ -46,14 +46,14 @@ pub fn parameter(name: &str, property: &str) -> String {
     string(&TEMPLATE["Parameters"][name][property])
 }
 
-/// The functions, by logical id.
+/// The functions, by the names of their programs.
 #[must_use]
 pub fn functions() -> BTreeMap<String, Function> {
     let resources = TEMPLATE["Resources"].as_mapping().expect("a mapping");
     let functions = resources
         .iter()
         .filter(|(_, resource)| resource["Type"].as_str() == Some("AWS::Serverless::Function"));
-    let function = |(name, resource): (&Yaml, &Yaml)| {
+    let function = |(_, resource): (&Yaml, &Yaml)| {
         let properties = &resource["Properties"];
         let variables = properties["Environment"]["Variables"].as_mapping();
         let variables = variables.expect("a mapping").iter();
@@ -61,7 +61,7 @@ pub fn functions() -> BTreeMap<String, Function> {
             timeout: properties["Timeout"].as_integer().expect("an integer"),
             variables: variables.map(|(name, value)| (string(name), value_of(value))).collect(),
         };
-        (string(name), function)
+        (string(&resource["Metadata"]["BuildProperties"]["Binary"]), function)
     };
     functions.map(function).collect()
 }

@@ -15,6 +15,12 @@ struct Key {
     server_id: Option<ServerId>,
 }
 
+impl fmt::Debug for EnvironmentKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
 impl EnvironmentKeys {
     /// Reads a comma-separated list of SHA-256 digests in hex. A digest may be bound to one server:
     /// `<hex>:<server_id>`.
