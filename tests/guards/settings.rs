@@ -26,6 +26,8 @@ const WITHOUT_PARAMETER: [&str; 7] = [
     "OPERATION_TIMEOUT_MS",
 ];
 
+const CONTRACT: &str = include_str!("../../docs/contract.md");
+
 /// The value that a deployment with the defaults gives a variable. A stack has `notify` only if it has webhooks, and `page` only
 /// if it has a password.
 fn deployed(name: &str, value: &Value) -> Option<String> {
@@ -63,6 +65,9 @@ fn each_function_reads_what_it_is_given_and_is_given_what_it_reads() {
         read(&variable).unwrap_or_else(|error| panic!("{name}: {error}"));
         log::level(variable).unwrap();
         let set: BTreeSet<_> = functions[name].variables.keys().cloned().collect();
+        for variable in &set {
+            assert!(CONTRACT.contains(&format!("`{variable}`")), "the contract lacks {variable}");
+        }
         let asked = asked.into_inner();
         assert_eq!(&set - &asked, BTreeSet::new(), "{name} does not read these");
         let elsewhere = SET_BY_LAMBDA.into_iter().chain(WITHOUT_PARAMETER);
