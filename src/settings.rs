@@ -1,7 +1,6 @@
 //! The only reader of the environment, and the error of an invalid setting.
 
 use chrono::TimeDelta;
-use lambda_http::http::Uri;
 use std::fmt;
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
     /// If it is not an `http` or `https` URL.
     pub fn url(&self, name: &'static str) -> Result<Option<String>, InvalidSetting> {
         let url = self.optional(name);
-        if url.as_deref().is_none_or(is_http_url) {
+        if url.as_deref().is_none_or(|url| syntax::url::parse(url).is_ok()) {
             Ok(url)
         } else {
             Err(InvalidSetting::new(name, "it is not an http or https URL"))
@@ -78,18 +77,6 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
     pub fn millis(&self, name: &'static str, default: u32) -> Result<Duration, InvalidSetting> {
         Ok(Duration::from_millis(self.positive(name, default)?.into()))
     }
-}
-
-/// Whether this is an `http` or `https` URL with a host, and with a valid port if it has one.
-fn is_http_url(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else {
-        return false;
-    };
-    let host_and_port = uri.authority().is_some_and(|authority| {
-        !authority.host().is_empty()
-            && (authority.port_u16().is_some() || authority.as_str() == authority.host())
-    });
-    host_and_port && matches!(uri.scheme_str(), Some("http" | "https"))
 }
 
 /// An invalid setting, with which the function does not start. It never contains the setting's value.

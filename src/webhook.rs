@@ -16,9 +16,9 @@ use percent_encoding::percent_decode_str;
 use rustls::{ClientConfig, RootCertStore};
 use std::error::Error;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use syntax::url::{InvalidUrl, parse_private};
 
 /// The time limit for opening a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,17 +34,6 @@ pub struct Address {
     pub authorization: Option<HeaderValue>,
 }
 
-/// Why text is no address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidAddress {
-    #[error("it has no valid URL")]
-    Url,
-    #[error("it is not an https URL")]
-    Scheme,
-    #[error("http is for this machine only: it must be https")]
-    Http,
-}
-
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
@@ -56,25 +45,10 @@ impl Address {
     ///
     /// # Errors
     /// If it is not a URL, or one without TLS.
-    pub fn parse(url: &str) -> Result<Self, InvalidAddress> {
-        let url: Uri = url.parse().map_err(|_| InvalidAddress::Url)?;
-        let authority = url.authority().ok_or(InvalidAddress::Url)?;
-        let host = authority.host();
-        let (user, address) = match authority.as_str().rsplit_once('@') {
-            Some((user, address)) => (Some(user), address),
-            None => (None, authority.as_str()),
-        };
-        // A host with a port that is none is no host.
-        if host.is_empty() || (authority.port_u16().is_none() && address != host) {
-            return Err(InvalidAddress::Url);
-        }
-        match url.scheme_str() {
-            Some("https") => {}
-            Some("http") if is_loopback(host) => {}
-            Some("http") => return Err(InvalidAddress::Http),
-            _ => return Err(InvalidAddress::Scheme),
-        }
-        Ok(Self { authorization: user.map(basic).transpose()?, url })
+    pub fn parse(url: &str) -> Result<Self, InvalidUrl> {
+        let url = parse_private(url)?;
+        let user = url.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
+        Ok(Self { authorization: user.map(|(user, _)| basic(user)).transpose()?, url })
     }
 
     /// Starts a request to it.
@@ -88,16 +62,10 @@ impl Address {
     }
 }
 
-fn basic(user: &str) -> Result<HeaderValue, InvalidAddress> {
+fn basic(user: &str) -> Result<HeaderValue, InvalidUrl> {
     let decoded: Vec<u8> = percent_decode_str(user).collect();
     let header = format!("Basic {}", STANDARD.encode(decoded));
-    HeaderValue::try_from(header).map_err(|_| InvalidAddress::Url)
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    HeaderValue::try_from(header).map_err(|_| InvalidUrl::Form)
 }
 
 /// A client that trusts the authorities that Mozilla trusts.

@@ -2,8 +2,9 @@
 
 use super::service::{SERVICES, Service};
 use crate::settings::{InvalidSetting, Settings};
-use crate::webhook::{Address, InvalidAddress};
+use crate::webhook::Address;
 use std::fmt;
+use syntax::url::InvalidUrl;
 
 /// The settings of `notify`.
 #[derive(Debug)]
@@ -32,7 +33,7 @@ enum InvalidEntry {
     #[error("it does not start with one of {}", prefixes())]
     Format,
     #[error(transparent)]
-    Address(#[from] InvalidAddress),
+    Url(#[from] InvalidUrl),
     #[error("{0}")]
     Service(&'static str),
 }

@@ -178,12 +178,7 @@ impl Dispatcher {
 /// How long a service wants to be left alone: `Retry-After` in seconds or as a date, or a field of its response.
 fn retry_after(service: &Service, headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
     let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let from_header = header.and_then(|value| {
-        value.parse().ok().map(Duration::from_secs).or_else(|| {
-            let date = chrono::DateTime::parse_from_rfc2822(value).ok()?;
-            (date.to_utc() - chrono::Utc::now()).to_std().ok()
-        })
-    });
+    let from_header = header.and_then(|header| syntax::retry_after(header, chrono::Utc::now()));
     from_header.or_else(|| {
         let response: Value = serde_json::from_slice(body).ok()?;
         Duration::try_from_secs_f64(response.pointer(service.retry_after)?.as_f64()?).ok()

@@ -1,7 +1,7 @@
 //! The connection to the endpoint: where the machine's own tools get through, it does.
 
 use crate::print;
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use chrono::Utc;
 use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
@@ -9,11 +9,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls_native_certs::load_certs_from_paths;
 use std::cell::RefCell;
 use std::env;
-use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use syntax::url::{InvalidUrl, address, parse_private};
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy, ProxyProtocol};
@@ -24,28 +24,10 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// If it is not an `https` URL with a host, or an `http` URL of this machine: elsewhere, the key would travel in clear.
 pub fn parse_url(text: &str) -> anyhow::Result<Uri> {
-    let url: Option<Uri> = text.parse().ok();
-    let parts = url.as_ref().and_then(|url| url.scheme_str().zip(url.host()));
-    match parts {
-        Some(("https", host)) if !host.is_empty() => {}
-        Some(("http", host)) if is_loopback(host) => {}
-        Some(("http", host)) if !host.is_empty() => {
-            bail!("{text:?}: http is for this machine only: it must be https")
-        }
-        _ => bail!("{text:?} is not an http or https URL"),
-    }
-    url.context("no URL")
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || address(host).is_some_and(|address| address.is_loopback())
-}
-
-/// The address that a host is, in brackets or not.
-fn address(host: &str) -> Option<IpAddr> {
-    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    inside.unwrap_or(host).parse().ok()
+    parse_private(text).map_err(|error| match error {
+        InvalidUrl::Insecure => anyhow!("{text:?}: {error}"),
+        InvalidUrl::Form | InvalidUrl::Scheme => anyhow!("{text:?} is not an http or https URL"),
+    })
 }
 
 /// An HTTP client that keeps its connection from one heartbeat to the next and never follows a redirect. It trusts what the

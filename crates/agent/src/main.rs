@@ -87,10 +87,7 @@ struct Arguments {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    match text {
-        "0" => Ok(Duration::ZERO),
-        text => humantime::parse_duration(text).map_err(|error| error.to_string()),
-    }
+    syntax::duration::parse(text)?.to_std().map_err(|error| error.to_string())
 }
 
 /// What the command line and the environment say. An empty variable is an absent one.

@@ -3,16 +3,17 @@
 use crate::connection::{Connection, TIMEOUT, untrusted};
 use crate::key::Key;
 use crate::pace::retry_pause;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
 use std::thread;
 use std::time::{Duration, Instant};
+use syntax::retry_after;
 use tables::printable;
 use ureq::SendBody;
-use ureq::http::{HeaderMap, Uri};
+use ureq::http::Uri;
 
 /// How much of an answer is read, bytes.
 const MAX_ANSWER: u64 = 64 * 1024;
@@ -156,12 +157,13 @@ impl Sender {
         if status == 200 && says_ok(&body) {
             return Ok(shown);
         }
-        let retry_after = || retry_after(response.headers(), Utc::now()).unwrap_or_default();
+        let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after = || header.and_then(|header| retry_after(header, Utc::now()));
         let reason = format!("{status} {shown}");
         Err(Failure {
             kind: match status {
                 // 200: a captive portal's answer, for example. It goes away.
-                200 | 429 | 500.. => FailureKind::Transient(retry_after()),
+                200 | 429 | 500.. => FailureKind::Transient(retry_after().unwrap_or_default()),
                 413 | 415 | 422 => FailureKind::Rejected(status),
                 _ => FailureKind::Blocked(Some(status)),
             },
@@ -202,41 +204,4 @@ fn says_ok(body: &[u8]) -> bool {
 fn shown(answer: &str) -> String {
     let beginning: String = answer.trim().chars().take(SHOWN_ANSWER).collect();
     printable(&beginning)
-}
-
-/// How long to wait before the next attempt: `Retry-After` is a number of seconds or a date.
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let value = headers.get("retry-after")?.to_str().ok()?;
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(value.parse().map_or(Duration::MAX, Duration::from_secs));
-    }
-    let date = DateTime::parse_from_rfc2822(value).ok()?;
-    (date.to_utc() - now).to_std().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ureq::http::HeaderValue;
-
-    #[test]
-    fn retry_after_is_a_number_of_seconds_or_a_date() {
-        let now = "2026-01-18T10:30:00Z".parse().expect("a time");
-        for (value, expected) in [
-            ("0", Some(Duration::ZERO)),
-            ("7", Some(Duration::from_secs(7))),
-            ("18446744073709551615", Some(Duration::from_secs(u64::MAX))),
-            ("18446744073709551616", Some(Duration::MAX)),
-            ("Sun, 18 Jan 2026 10:30:20 GMT", Some(Duration::from_secs(20))),
-            ("Sun, 18 Jan 2026 10:29:00 GMT", None),
-            ("soon", None),
-            ("-1", None),
-            ("", None),
-        ] {
-            let value = HeaderValue::from_static(value);
-            let headers = HeaderMap::from_iter([(ureq::http::header::RETRY_AFTER, value)]);
-            assert_eq!(retry_after(&headers, now), expected, "{headers:?}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
-    }
 }

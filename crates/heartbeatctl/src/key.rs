@@ -6,9 +6,10 @@ use crate::terminal::printable;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use chrono::{DateTime, Utc};
-use page::{Clock, explain_in, time};
+use page::{Clock, explain_in};
 use serde::{Serialize, Serializer};
 use std::ops::{Deref, Not};
+use syntax::duration::rounded;
 use tables::ServerId;
 use tables::key::StoredKey;
 
@@ -135,8 +136,8 @@ impl Listed {
     /// When the key expires, relative to now.
     pub fn expiry(&self, now: DateTime<Utc>) -> String {
         match self.expires_at {
-            Some(at) if at > now => format!("in {}", time::words(at - now)),
-            Some(at) => format!("{} ago", time::words(now - at)),
+            Some(at) if at > now => format!("in {}", rounded(at - now)),
+            Some(at) => format!("{} ago", rounded(now - at)),
             None if self.has_malformed_expiry() => "malformed".to_owned(),
             None => "never".to_owned(),
         }

@@ -6,13 +6,14 @@ mod server;
 
 use crate::explain::explain_in;
 use crate::tables::Tables;
-use crate::time::{rounded, to_the_minute};
+use crate::time::to_the_minute;
 use announcement::words::plural;
 use chrono::{DateTime, TimeDelta, Utc};
 pub use problem::Problem;
 pub use remark::Remark;
 pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
 use std::time::Instant;
+use syntax::duration::rounded;
 use tables::server::{Memory, Server as StoredServer, VERSION, scan};
 
 /// Time without a sweep from which the watchdog is late: it sweeps every minute.

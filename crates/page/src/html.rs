@@ -6,6 +6,7 @@ use crate::{chart, time};
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::json;
+use syntax::duration::rounded;
 use tables::Metric;
 use tables::server::Status;
 
@@ -243,7 +244,7 @@ fn seen(server: &Server, now: DateTime<Utc>) -> Markup {
     html! {
         @if let Some(seen) = server.last_seen() {
             time datetime=(seen.to_rfc3339()) title=(seen.format("%Y-%m-%d %H:%M:%S UTC")) {
-                (time::words((now - seen).max(TimeDelta::zero()))) " ago"
+                (rounded((now - seen).max(TimeDelta::zero()))) " ago"
             }
         } @else { "never" }
     }
@@ -300,7 +301,7 @@ pub fn server(
                     (status(server)) ", " (seen(server, fleet.at))
                     @if let Some(hostname) = &server.stored.hostname { " · " (hostname) }
                     @if !system.is_empty() { " · " (system.join(" ")) }
-                    @if let Some(uptime) = uptime { " · up for " (time::rounded(uptime)) }
+                    @if let Some(uptime) = uptime { " · up for " (rounded(uptime)) }
                 }
                 @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
                 @if server.problems().next().is_some() {

@@ -18,6 +18,7 @@ use maud::Markup;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+use syntax::duration;
 use tables::{METRICS, ServerId};
 
 /// How old the fleet may be that a page shows, so that several requests at once are one scan.
@@ -306,7 +307,7 @@ impl App {
         let every = query
             .every
             .as_deref()
-            .map(time::positive_duration)
+            .map(duration::parse_positive)
             .transpose()
             .map_err(bad("every"))?;
         let period = query.span.period("24h", self.tables.clock.now())?;

@@ -7,6 +7,7 @@ use crate::problem::{Key, Kind};
 use chrono::TimeDelta;
 use std::cmp::Ordering;
 use std::fmt;
+use syntax::duration;
 use thiserror::Error;
 
 /// What applies to each problem that a list names. Metrics that it does not name have no limit; services and duplicates are
@@ -247,29 +248,20 @@ impl Limit {
     }
 }
 
-/// `90s`, `10m`, `2h`
+/// A whole number with its unit: `90s`, `10m`, `2h`.
 fn parse_time(text: &str) -> Result<TimeDelta, &'static str> {
-    const REASON: &str = "the time after / is not a whole number with s, m or h, from 1m to 24h";
-    let mut units = [("s", 1), ("m", 60), ("h", 3600)].into_iter();
-    let read = units.find_map(|(unit, seconds)| {
-        let number = text.strip_suffix(unit)?;
-        let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
-        let number: u32 = number.parse().ok().filter(|_| is_plain)?;
-        Some(TimeDelta::seconds(i64::from(number) * seconds))
-    });
-    read.filter(|time| (SHORTEST..=LONGEST).contains(time)).ok_or(REASON)
+    let number = text.strip_suffix(['s', 'm', 'h']);
+    let is_plain = number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    duration::parse(text)
+        .ok()
+        .filter(|time| is_plain && (SHORTEST..=LONGEST).contains(time))
+        .ok_or("the time after / is not a whole number with s, m or h, from 1m to 24h")
 }
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value.fmt(f)?;
-        let seconds = self.lasts.num_seconds();
-        match (seconds % 3600, seconds % 60) {
-            _ if seconds == 0 => Ok(()),
-            (0, _) => write!(f, "/{}h", seconds / 3600),
-            (_, 0) => write!(f, "/{}m", seconds / 60),
-            _ => write!(f, "/{seconds}s"),
-        }
+        if self.lasts.is_zero() { Ok(()) } else { write!(f, "/{}", duration::exact(self.lasts)) }
     }
 }
 

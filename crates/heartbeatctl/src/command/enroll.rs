@@ -14,8 +14,9 @@ use anyhow::{bail, ensure};
 use attempt::Attempt;
 use chrono::TimeDelta;
 use clap::Args;
-use page::time::positive_duration;
 use std::path::PathBuf;
+use syntax::duration;
+use syntax::url::parse_private;
 use tables::ServerId;
 
 /// Install the agent on a machine with systemd, give it a key of its own, and wait for its first heartbeat.
@@ -48,15 +49,18 @@ pub struct Command {
     #[arg(long)]
     replace: bool,
     /// How long to wait for the first heartbeat.
-    #[arg(long, value_name = "DURATION", default_value = "150s", value_parser = positive_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "150s", value_parser = duration::parse_positive)]
     wait: TimeDelta,
 }
 
 /// A URL that the agent's settings can hold.
 fn url(text: &str) -> Result<String, &'static str> {
-    let is_url = text.starts_with("https://") || text.starts_with("http://");
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"'\"\\`".contains(&byte));
-    if is_url && is_plain { Ok(text.to_owned()) } else { Err("it is not a URL") }
+    if is_plain && parse_private(text).is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("it is not a URL")
+    }
 }
 
 impl Command {

@@ -5,8 +5,8 @@ use crate::target::Target;
 use crate::terminal::print;
 use chrono::TimeDelta;
 use clap::{ArgGroup, Args};
-use page::time;
 use serde::Serialize;
+use syntax::duration;
 use tables::{ServerId, server};
 
 /// Set the time without a heartbeat after which a server counts as offline.
@@ -33,7 +33,7 @@ pub struct Command {
 }
 
 fn threshold(text: &str) -> Result<TimeDelta, String> {
-    let threshold = time::positive_duration(text)?;
+    let threshold = duration::parse_positive(text)?;
     if threshold > TimeDelta::seconds(server::MAX_OFFLINE_AFTER) {
         return Err("it is longer than a year".to_owned());
     }
@@ -74,7 +74,7 @@ impl Command {
             None => eprintln!("{server} is late when the watchdog's settings say so."),
             Some(threshold) if threshold.is_zero() => eprintln!("{server} is never late."),
             Some(threshold) => {
-                let words = time::words_in_full(threshold);
+                let words = duration::exact(threshold);
                 eprintln!("{server} is late after {words} without a heartbeat.");
             }
         }

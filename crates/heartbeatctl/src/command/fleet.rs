@@ -13,11 +13,12 @@ use chrono::TimeDelta;
 use clap::Args;
 use clap::error::ErrorKind;
 use crossterm::terminal::size;
-use page::{Fleet, Tables, time};
+use page::{Fleet, Tables};
 use screen::Screen;
 use sparkline::Sparkline;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
+use syntax::duration;
 
 /// Show every server: its status, operating system and load.
 ///
@@ -28,7 +29,7 @@ use std::time::Duration;
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat fleet --watch")]
 pub struct Command {
     /// Refresh in place, every 10 s if no interval is given.
-    #[arg(long, num_args = 0..=1, default_missing_value = "10s", value_name = "INTERVAL", value_parser = time::positive_duration)]
+    #[arg(long, num_args = 0..=1, default_missing_value = "10s", value_name = "INTERVAL", value_parser = duration::parse_positive)]
     watch: Option<TimeDelta>,
 }
 

@@ -15,25 +15,16 @@ use page::history::{Found, MAX_AHEAD, Period, Request, Source, output};
 use page::{explain_in, time};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
+use syntax::duration;
 use tables::metric::{METRICS as ALL, Metric};
 use tables::row::Recorded;
 use tables::{ServerId, server};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// The metrics that are shown unless others are asked for.
-const SHOWN: [&Metric; 6] = [
-    Metric::named("cpu_percent"),
-    Metric::named("memory_percent"),
-    Metric::named("disk_percent"),
-    Metric::named("load_1m"),
-    Metric::named("network_rx_bytes"),
-    Metric::named("network_tx_bytes"),
-];
-
 /// Show what a server has measured.
 ///
-/// On its own, it draws charts of CPU, memory, disk, load and network rate, each column from its mean to its maximum. With
+/// On its own, it draws charts of CPU, memory, disk, network rate and load, each column from its mean to its maximum. With
 /// --csv or --json, it prints every row, oldest first, or buckets with minimum, mean and maximum. Times are in UTC, and by
 /// the server's own clock. Counters become rates per second in charts and buckets.
 ///
@@ -61,7 +52,7 @@ pub struct Command {
     #[arg(long)]
     csv: bool,
     /// Print the minimum, mean and maximum of each such time instead of every row.
-    #[arg(long, value_name = "DURATION", value_parser = time::positive_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     every: Option<chrono::TimeDelta>,
 }
 

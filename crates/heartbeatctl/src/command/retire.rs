@@ -10,8 +10,8 @@ use crate::terminal::{confirm, print, printable};
 use anyhow::{Context, bail, ensure};
 use chrono::TimeDelta;
 use clap::{ArgGroup, Args};
-use page::time::{positive_duration, words};
 use serde_json::json;
+use syntax::duration;
 use tables::ServerId;
 use tables::server::Server;
 
@@ -35,7 +35,7 @@ pub struct Command {
     #[arg(long, value_name = "HOST", requires = "server")]
     ssh: Option<Host>,
     /// All servers that were last heard longer ago than this.
-    #[arg(long, group = "which", value_name = "DURATION", value_parser = positive_duration)]
+    #[arg(long, group = "which", value_name = "DURATION", value_parser = duration::parse_positive)]
     silent_for: Option<TimeDelta>,
     /// Do not ask for confirmation.
     #[arg(long)]
@@ -111,12 +111,12 @@ impl Command {
         unheard.retain(|server| age(server).is_some_and(|age| age > time));
         unheard.sort_by_key(|server| std::cmp::Reverse(age(server)));
         if unheard.is_empty() {
-            eprintln!("No server has been silent for {}.", words(time));
+            eprintln!("No server has been silent for {}.", duration::rounded(time));
             return Ok(Vec::new());
         }
         for server in &unheard {
             let hostname = printable(server.hostname.as_deref().unwrap_or("–"));
-            let ago = age(server).map(words).unwrap_or_default();
+            let ago = age(server).map(duration::rounded).unwrap_or_default();
             eprintln!("  {}  {hostname}  silent for {ago}", server.server_id);
         }
         confirm(

@@ -5,8 +5,8 @@ use crate::target::Target;
 use crate::terminal::print;
 use chrono::TimeDelta;
 use clap::Args;
-use page::time;
 use serde::Serialize;
+use syntax::duration;
 use tables::time::format;
 use tables::{ServerId, server};
 
@@ -32,7 +32,7 @@ enum Until {
 fn until(text: &str) -> Result<Until, String> {
     match text {
         "off" => Ok(Until::Off),
-        text => time::positive_duration(text).map(Until::In),
+        text => duration::parse_positive(text).map(Until::In),
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a person has to know about a server besides its values.
 
 use super::{DISK, Server};
-use crate::time::{rounded, to_the_minute};
+use crate::time::to_the_minute;
 use announcement::words::quantity;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::fmt;
+use syntax::duration::rounded;
 use tables::problem::{Key, Problem};
 use tables::{Metric, ServiceStatus};
 

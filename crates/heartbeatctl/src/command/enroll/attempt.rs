@@ -9,24 +9,16 @@ use crate::server::Servers;
 use crate::terminal::printable;
 use anyhow::bail;
 use chrono::TimeDelta;
-use page::time::words;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use syntax::duration::{exact, rounded};
 use tables::server::{Reading, Server};
-use tables::{Metric, ServerId, metric};
+use tables::{Metric, ServerId};
 
 /// A server that was heard within this time is in use.
 const IN_USE: TimeDelta = TimeDelta::minutes(10);
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// What the first heartbeat is shown by.
-const SHOWN: [&Metric; 4] = [
-    metric!("cpu_percent"),
-    metric!("memory_percent"),
-    metric!("disk_percent"),
-    metric!("load_1m"),
-];
 
 pub struct Attempt<'a> {
     command: &'a Command,
@@ -127,7 +119,7 @@ impl<'a> Attempt<'a> {
             Agent::WithHiddenId => Ok(true),
             Agent::None | Agent::With(_) => bail!(
                 "{server} was heard {} ago, but no agent with this id is installed here: choose another id, or pass --replace",
-                words(ago.max(TimeDelta::zero()))
+                rounded(ago.max(TimeDelta::zero()))
             ),
         }
     }
@@ -211,7 +203,7 @@ impl<'a> Attempt<'a> {
         bail!(
             "no heartbeat within {}: `journalctl -u heartbeat-agent` there says why. When it is mended, run this command \
              again",
-            words(self.command.wait)
+            exact(self.command.wait)
         )
     }
 
@@ -254,9 +246,10 @@ fn show(said: &str) {
 }
 
 fn shown(reading: &Reading) -> String {
-    let values = SHOWN.iter().filter_map(|wanted| {
-        let (metric, value) = reading.metrics.iter().find(|(metric, _)| metric == wanted)?;
-        Some(format!("{} {}{}", metric.label(), value.as_f64(), metric.unit.symbol()))
+    // A counter says something only as a rate.
+    let values = Metric::usual().filter(|metric| !metric.is_counter).filter_map(|metric| {
+        let value = reading.metrics.value(metric)?.as_f64();
+        Some(format!("{} {value}{}", metric.label(), metric.unit.symbol()))
     });
     values.collect::<Vec<_>>().join(", ")
 }

@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Row, Table, Width};
 use page::fleet::{CPU, DISK, Fleet, LOAD, MEMORY, Remark, Server, UPTIME};
-use page::time;
 use std::iter::repeat;
+use syntax::duration::rounded;
 use tables::Metric;
 
 /// Usage from which a value is shown in yellow, percent.
@@ -227,7 +227,7 @@ fn line(cells: [Cell; 10]) -> Row {
 /// How long ago the server was last seen, with or without " ago".
 fn seen(server: &Server, now: DateTime<Utc>, ago: &str) -> String {
     server.last_seen().map_or("never".into(), |time| {
-        format!("{}{ago}", words((now - time).max(TimeDelta::zero())))
+        format!("{}{ago}", short((now - time).max(TimeDelta::zero())))
     })
 }
 
@@ -260,16 +260,13 @@ fn uptime(server: &Server) -> String {
     server.value(UPTIME).map_or(UNKNOWN.into(), |seconds| {
         // A number that is too large becomes the largest one.
         let seconds = seconds as i64;
-        words(TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX))
+        short(TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX))
     })
 }
 
-/// A duration by its largest unit, in at most eight characters.
-fn words(duration: TimeDelta) -> String {
-    if duration >= TimeDelta::days(36_525) {
-        return ">99years".into();
-    }
-    time::words(duration)
+/// A duration in at most eight characters.
+fn short(duration: TimeDelta) -> String {
+    if duration >= TimeDelta::days(36_525) { ">99years".into() } else { rounded(duration) }
 }
 
 /// A bar `width` columns long, filled in steps of half a column.
@@ -370,7 +367,7 @@ a-name-that-i… online  42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  
         );
         let rows: Vec<_> = painted.lines().skip(HEADER_ROWS).collect();
         assert_eq!(rows.len(), 2, "{painted}");
-        for (row, seen) in rows.iter().zip(["11months", ">99years"]) {
+        for (row, seen) in rows.iter().zip(["351 d", ">99years"]) {
             assert!(row.chars().count() <= 80, "{painted}");
             for value in [seen, ">9999", ">99years"] {
                 assert!(row.contains(value), "{value}: {painted}");
@@ -396,9 +393,9 @@ a-name-that-i… online  42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  
             assert_eq!(shown(LOAD, value, &load), expected, "{value:?}");
         }
         for (value, expected) in [
-            (Some(59.9), "59s"),
-            (Some(364.0 * 86_400.0), "11months"),
-            (Some(99.9 * 31_557_600.0), "99years"),
+            (Some(59.9), "59 s"),
+            (Some(364.0 * 86_400.0), "364 d"),
+            (Some(99.9 * 31_557_600.0), "36488 d"),
             (Some(100.0 * 31_557_600.0), ">99years"),
             (Some(1e300), ">99years"),
             (None, UNKNOWN),

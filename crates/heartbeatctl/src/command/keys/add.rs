@@ -4,7 +4,7 @@ use super::new::New;
 use crate::key::KeysTable;
 use chrono::TimeDelta;
 use clap::{ArgGroup, Args};
-use page::time;
+use syntax::duration;
 use tables::ServerId;
 
 /// Create a key and print it. It is shown only once; the table stores its digest.
@@ -24,7 +24,7 @@ pub struct Add {
     #[arg(long)]
     label: Option<String>,
     /// How long the key is valid. Default: forever.
-    #[arg(long, value_name = "DURATION", value_parser = time::positive_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     expires: Option<TimeDelta>,
 }
 

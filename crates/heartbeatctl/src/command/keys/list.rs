@@ -5,7 +5,7 @@ use crate::terminal::{print, printable};
 use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use page::time;
+use syntax::duration::rounded;
 use tables::time::parse;
 
 /// List all keys with server, label, age and expiry. The keys themselves are never shown.
@@ -30,7 +30,7 @@ impl List {
             rows.add_row([
                 key.server(),
                 printable(key.label.as_deref().unwrap_or("–")),
-                created.map_or("–".to_owned(), |time| time::words(now - time)),
+                created.map_or("–".to_owned(), |time| rounded(now - time)),
                 key.expiry(now),
                 key.short_digest(),
             ]);

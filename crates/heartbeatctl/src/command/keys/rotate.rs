@@ -5,7 +5,7 @@ use crate::key::KeysTable;
 use anyhow::{bail, ensure};
 use chrono::TimeDelta;
 use clap::Args;
-use page::time;
+use syntax::duration;
 use tables::ServerId;
 use tables::time::format;
 
@@ -19,13 +19,13 @@ pub struct Rotate {
     /// The server.
     server: ServerId,
     /// How long the old keys stay valid.
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = time::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration::parse)]
     grace: TimeDelta,
     /// A label to find the new key by later.
     #[arg(long)]
     label: Option<String>,
     /// How long the new key is valid. Default: forever.
-    #[arg(long, value_name = "DURATION", value_parser = time::positive_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_positive)]
     expires: Option<TimeDelta>,
 }
 

@@ -4,8 +4,8 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::net::IpAddr;
 use std::sync::Arc;
+use syntax::url::is_loopback;
 
 pub struct Guard {
     /// Other names than those of this machine.
@@ -20,10 +20,7 @@ impl Guard {
             Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
             _ => host,
         };
-        let address = without_port.trim_start_matches('[').trim_end_matches(']');
-        let is_address = address.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-        is_address
-            || without_port.eq_ignore_ascii_case("localhost")
+        is_loopback(without_port)
             || self.hosts.iter().any(|name| name.eq_ignore_ascii_case(without_port))
     }
 
