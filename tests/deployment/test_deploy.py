@@ -48,7 +48,7 @@ if command == "build":
         number = {{"x86_64": 62, "arm64": 183}}[built]
         header = b"\\x7fELF\\x02\\x01".ljust(16, b"\\0") + b"\\3\\0" + number.to_bytes(2, "little")
         (folder / "bootstrap").write_bytes(header)
-if command == "deploy":
+if command == "deploy" and {{"BEFORE", "AFTER"}} & os.environ.keys():
     pathlib.Path("kept.json").write_text(json.dumps({{
         file.name: [oct(file.stat().st_mode & 0o777), json.loads(file.read_text())] for file in pathlib.Path().glob("*.secrets")
     }}))
@@ -588,8 +588,9 @@ def test_a_topic_and_a_password_outlive_a_deployment_that_did_not_end_well(proje
     assert f"{SECRETS} keeps the topic and the password of the page." in output and "ntfy.sh" not in output, output
     kept = json.loads((project.folder / "kept.json").read_text())
     assert kept == {SECRETS: ["0o600", {"topic": kept[SECRETS][1]["topic"], "password": kept[SECRETS][1]["password"]}]}
-    ignored = subprocess.run(["git", "check-ignore", "--no-index", "--quiet", SECRETS, f"{SECRETS}.deployed"], cwd=ROOT)
-    assert ignored.returncode == 0
+    names = [SECRETS, f"{SECRETS}.deployed"]
+    ignored = subprocess.run(["git", "check-ignore", "--no-index", *names], cwd=ROOT, capture_output=True, text=True)
+    assert ignored.stdout.splitlines() == names
     calls = len(project.of_tool())
     # The same command, or a shorter one: nothing that was asked for is lost.
     output, deployed = project.make("deploy", on_terminal=True)
