@@ -32,7 +32,7 @@ PROGRAM = cargo build --quiet --locked --workspace --bin $(1) && $(LOCAL) $(or $
 # Looks for what parts need, runs them, and prints a line for each at the end.
 run-parts = .ci/install --look $(1) && python3 crates/dev/test.py $(1)
 # Those of `make test`, of `make lint`, and what `.ci/run` runs besides.
-TEST := test-code test-dynamodb-local test-openapi test-web test-stack test-smoke soak-short
+TEST := test-code test-dynamodb-local test-openapi test-web test-stack test-systemd test-smoke soak-short
 LINT := format clippy doc baselines deny validate
 DEPLOYED := test-deployment instructions
 
@@ -107,6 +107,9 @@ test-web: $(WEB_TOOLS)/ready programs ## Test the page in a browser, and its met
 
 test-stack: $(TOOLS)/tests-ready programs ## Test the stack in moto, with the functions as `cargo test` has built them.
 	python3 tests/dynamodb_local.py $(TOOLS)/bin/pytest tests/deployment
+
+test-systemd: $(TOOLS)/tests-ready programs ## Test the units, `enroll` and `retire` under a systemd that runs (needs root).
+	pytest tests/systemd
 
 test-smoke: programs ## Test `make run` as a newcomer uses it.
 	python3 tests/smoke.py

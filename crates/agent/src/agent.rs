@@ -13,6 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+/// A new agent is heard within this time, whatever its interval is.
+const FIRST_WITHIN: Duration = Duration::from_secs(60);
+
 /// How often the clocks are looked at while the agent waits. A laptop that wakes up sends its present state within it.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -48,13 +51,18 @@ pub struct Agent {
     machine: Machine,
     pace: BacklogPace,
     said: Said,
-    sender: Sender,
+    sender: Arc<Sender>,
     start: Instant,
     state: Shared,
 }
 
 impl Agent {
-    pub fn new(mut machine: Machine, sender: Sender, interval: Duration, state: Shared) -> Self {
+    pub fn new(
+        mut machine: Machine,
+        sender: Arc<Sender>,
+        interval: Duration,
+        state: Shared,
+    ) -> Self {
         machine.history = state.lock().history.clone();
         Self {
             interval,
@@ -70,7 +78,7 @@ impl Agent {
     /// Sends heartbeats for ever.
     pub fn run(mut self) -> ! {
         // Agents that start together must not all send in the same second.
-        thread::sleep(self.interval.mul_f64(fastrand::f64()));
+        thread::sleep(self.interval.min(FIRST_WITHIN).mul_f64(fastrand::f64()));
         loop {
             let (due, due_by_clock) =
                 (Instant::now() + self.interval, SystemTime::now() + self.interval);

@@ -1,9 +1,13 @@
 //! Where the API key comes from.
 
 use anyhow::{Context, anyhow, bail, ensure};
+use std::env;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 use ureq::http::HeaderValue;
+
+/// Where the service's key is.
+const USUAL: &str = "/etc/heartbeat/api-key";
 
 /// The place of the key. It is read again for each heartbeat.
 pub struct Key {
@@ -15,7 +19,8 @@ impl Key {
         Self { file }
     }
 
-    /// Reads the key from the given file, from the environment or from the systemd credential, in this order.
+    /// Reads the key from the given file, from the environment, from its usual file or from the systemd credential, in
+    /// this order.
     ///
     /// # Errors
     /// If there is none, or it cannot be sent.
@@ -27,13 +32,15 @@ impl Key {
         let variable = variable.filter(|key| !key.is_empty());
         let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         let credential = credentials.map(|folder| folder.join("api-key"));
+        let usual = PathBuf::from(USUAL);
         let key = match (&self.file, variable, credential) {
             (Some(file), _, _) => read(file)?,
             (None, Some(key), _) => key,
-            (None, None, Some(file)) if file.exists() => read(&file)?,
+            // An older unit loads the credential from a file that only root can read.
+            (None, None, Some(file)) if File::open(USUAL).is_err() && file.exists() => read(&file)?,
+            (None, None, _) if usual.exists() => read(&usual)?,
             (None, None, _) => bail!(
-                "no API key: pass --api-key-file, set HEARTBEAT_API_KEY (as a service: in /etc/heartbeat/agent.env), \
-                 or load the systemd credential api-key, which some LXC containers prevent"
+                "no API key: pass --api-key-file, set HEARTBEAT_API_KEY, or write it to {USUAL}"
             ),
         };
         let key = key.trim();

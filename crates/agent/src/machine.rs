@@ -30,6 +30,7 @@ use tables::{Metric, ServerId, metric};
 use worker::Worker;
 
 pub use history::History;
+pub use service::systemctl;
 
 /// One heartbeat, and what is wrong with it.
 pub struct Reading {
@@ -353,22 +354,15 @@ impl Machine {
     pub fn read(&mut self) -> Reading {
         let readings = self.readings();
         let measured = Moment::now();
-        let mut heartbeat = json!({
-            "server_id": self.server_id.as_str(),
-            "hostname": identity::hostname(),
-            "timestamp": tables::time::format(measured.wall),
-            "agent_version": env!("CARGO_PKG_VERSION"),
-            "os_info": identity::os_info(),
-            "metrics": readings.metrics,
-        });
+        let (guid, boot_id) = (self.guid.clone(), self.boot_id.clone());
+        let mut heartbeat = said_by(&self.server_id, measured, guid, boot_id);
+        heartbeat["os_info"] = identity::os_info();
+        heartbeat["metrics"] = readings.metrics.into();
         let services =
             readings.services.map(|services| services.iter().map(Service::as_json).collect());
-        for (name, value) in [
-            ("server_guid", self.guid.as_deref().map(Value::from)),
-            ("boot_id", self.boot_id.as_deref().map(Value::from)),
-            ("filesystems", readings.file_systems.map(Value::from)),
-            ("services", services),
-        ] {
+        for (name, value) in
+            [("filesystems", readings.file_systems.map(Value::from)), ("services", services)]
+        {
             if let Some(value) = value {
                 heartbeat[name] = value;
             }
@@ -421,6 +415,34 @@ impl Machine {
         self.boot_id = readings.boot_id.take().or(self.boot_id.take());
         readings
     }
+}
+
+/// The heartbeat of a machine that is switched off.
+pub fn last_heartbeat(server_id: &ServerId) -> Value {
+    let mut heartbeat = said_by(server_id, Moment::now(), identity::guid(), clock::boot_id());
+    heartbeat["leaving"] = true.into();
+    heartbeat
+}
+
+/// What every heartbeat says.
+fn said_by(
+    server_id: &ServerId,
+    measured: Moment,
+    guid: Option<String>,
+    boot_id: Option<String>,
+) -> Value {
+    let mut heartbeat = json!({
+        "server_id": server_id.as_str(),
+        "hostname": identity::hostname(),
+        "timestamp": tables::time::format(measured.wall),
+        "agent_version": env!("CARGO_PKG_VERSION"),
+    });
+    for (name, value) in [("server_guid", guid), ("boot_id", boot_id)] {
+        if let Some(value) = value {
+            heartbeat[name] = value.into();
+        }
+    }
+    heartbeat
 }
 
 /// The content of a file, which is never empty.

@@ -19,6 +19,7 @@ mod machine;
 mod pace;
 mod print;
 mod sender;
+mod shutdown;
 mod state;
 
 use anyhow::Context;
@@ -34,9 +35,9 @@ use tables::ServerId;
 
 /// Send this machine's heartbeat to the endpoint, every minute.
 ///
-/// The key comes from a file, from HEARTBEAT_API_KEY, or from the systemd credential `api-key`; never from the
-/// command line, where every user of the machine could read it. The file of --api-key-file is read again for
-/// each heartbeat, so a new key in it needs no restart.
+/// The key comes from a file, /etc/heartbeat/api-key unless --api-key-file names another, or from HEARTBEAT_API_KEY; never
+/// from the command line, where every user of the machine could read it. The file is read again for each heartbeat, so a
+/// new key in it needs no restart.
 #[derive(Parser)]
 #[command(
     version,
@@ -134,7 +135,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     key.read()?;
     let connection = connection::Connection::new(url.clone(), arguments.ca_file, interval)?;
     let address = url.to_string();
-    let sender = sender::Sender { connection, url, key };
+    let sender = Arc::new(sender::Sender::new(connection, url, key));
     if arguments.once {
         on_stop(|| {
             print::message("error: heartbeat not sent: interrupted");
@@ -147,19 +148,19 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         sending: None,
         history: machine::History::default(),
     });
-    if let Some(file) = state::StateFile::new(address, &machine) {
+    let server_id = machine.server_id();
+    let file = state::StateFile::new(address, &machine).map(Arc::new);
+    {
         // A stop waits until the file is read.
         let mut reading = state.lock();
-        let stopped = state.clone();
-        let file = Arc::new(file);
-        let writer = file.clone();
+        let (stopped, last_sender, writer) = (state.clone(), sender.clone(), file.clone());
         on_stop(move || {
-            tell(writer.write(&stopped.lock()));
+            let state = stopped.lock();
+            tell(writer.as_ref().map_or(Ok(()), |file| file.write(&state)));
+            shutdown::announce(&last_sender, &server_id);
             0
         })?;
-        tell(file.read(&mut reading));
-    } else {
-        on_stop(|| 0)?;
+        tell(file.map_or(Ok(()), |file| file.read(&mut reading)));
     }
     agent::Agent::new(machine, sender, interval, state).run()
 }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, Read};
+use std::mem;
+use std::sync::{Mutex, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 use syntax::retry_after;
@@ -38,9 +40,11 @@ impl Outgoing {
 }
 
 pub struct Sender {
-    pub connection: Connection,
-    pub url: Uri,
-    pub key: Key,
+    connection: Connection,
+    url: Uri,
+    key: Key,
+    /// Held during an attempt.
+    line: Mutex<()>,
 }
 
 /// A body, and whether any of it has been taken to be sent. Before that, the request is not complete, whatever failed.
@@ -92,6 +96,10 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Sender {
+    pub const fn new(connection: Connection, url: Uri, key: Key) -> Self {
+        Self { connection, url, key, line: Mutex::new(()) }
+    }
+
     /// Sends one heartbeat, with retries until the deadline.
     pub fn send(&self, heartbeat: &Outgoing, deadline: Instant) -> Result<Accepted, Failure> {
         let mut attempts = 0;
@@ -119,6 +127,32 @@ impl Sender {
 
     /// One attempt, within [`TIMEOUT`] and before the deadline. Returns the answer as it may be shown.
     pub fn attempt(&self, heartbeat: &Outgoing, deadline: Instant) -> Result<String, Failure> {
+        let _line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        self.post(heartbeat, deadline)
+    }
+
+    /// Sends the last heartbeat, in one attempt, after one that is under way. Whoever attempts anything afterwards waits for
+    /// the end of the process.
+    pub fn send_last(&self, heartbeat: &Outgoing, deadline: Instant) -> Result<String, Failure> {
+        let line = loop {
+            match self.line.try_lock() {
+                Ok(line) => break line,
+                Err(TryLockError::Poisoned(error)) => break error.into_inner(),
+                Err(TryLockError::WouldBlock) if left_until(deadline).is_zero() => {
+                    return Err(Failure {
+                        kind: FailureKind::Transient(Duration::ZERO),
+                        reason: "another attempt does not end".to_owned(),
+                        may_have_arrived: false,
+                    });
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        mem::forget(line);
+        self.post(heartbeat, deadline)
+    }
+
+    fn post(&self, heartbeat: &Outgoing, deadline: Instant) -> Result<String, Failure> {
         let key = self.key.read().map_err(|error| Failure {
             kind: FailureKind::Transient(Duration::ZERO),
             reason: format!("{error:#}"),

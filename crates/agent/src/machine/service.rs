@@ -370,7 +370,7 @@ fn service(unit: &str, status: Status, reason: Option<String>) -> Service {
 }
 
 /// The program on the path. With its whole name, it is started without a copy of the agent's memory.
-fn systemctl() -> Option<PathBuf> {
+fn program() -> Option<PathBuf> {
     let folders = env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into());
     let mut files = env::split_paths(&folders).map(|folder| folder.join("systemctl"));
     files.find(|file| file.is_file())
@@ -390,9 +390,14 @@ impl Printed {
     }
 }
 
+/// What `systemctl` prints, even if it fails.
+pub fn systemctl(arguments: &[&str], deadline: Instant) -> Result<String, String> {
+    ask(arguments, &[], deadline).map(|printed| printed.text)
+}
+
 /// What `systemctl` prints. It gets nothing of the environment: the key is not for it.
 fn ask(arguments: &[&str], units: &[String], deadline: Instant) -> Result<Printed, String> {
-    let mut command = Command::new(systemctl().ok_or("systemctl is not installed")?);
+    let mut command = Command::new(program().ok_or("systemctl is not installed")?);
     command
         .args(["--no-pager", "--no-ask-password"])
         .args(arguments)

@@ -1,5 +1,5 @@
-//! What systemd knows: through a `systemctl` of the test, and the real one where there is one. D-Bus, the state directory,
-//! timers and drop-ins have not been tried under a systemd that runs.
+//! What systemd knows: through a `systemctl` of the test, and the real one where there is one. `tests/systemd` starts the units
+//! under a systemd that runs.
 
 use crate::support::{Endpoint, agent, output};
 use dev::command::{Run, has, run, skip, stop, wait_until};
