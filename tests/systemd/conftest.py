@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 from threading import Lock, Thread
 
+# Set before botocore is loaded, so that no test can reach an account.
+os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+
 import pytest
 from function import ROUTE, Handler, ThreadingHTTPServer
 from local import DEBUG, ROOT

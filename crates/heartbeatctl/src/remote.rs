@@ -2,11 +2,14 @@
 
 pub mod ssh;
 
+use crate::terminal::printable;
 use anyhow::{Context, bail, ensure};
+use serde_json::Value;
 use ssh::{Connection, Ended};
 use std::collections::HashMap;
 use std::fmt::Write;
-use tables::ServerId;
+use std::time::Duration;
+use tables::{ServerId, fingerprint};
 
 /// The agent runs with this C library and newer ones: `crates/dev/release.py`.
 const GLIBC: (u32, u32) = (2, 17);
@@ -23,7 +26,9 @@ const UNITS: [(&str, &str); 3] = [
     ("heartbeat-check@.timer", include_str!("../../agent/debian/heartbeat-check@.timer")),
 ];
 const PACKAGED_PROGRAM: &str = "/usr/bin/heartbeat-agent";
-const LOCAL_PROGRAM: &str = "/usr/local/bin/heartbeat-agent";
+
+/// The unit needs `SystemCallFilter=@system-service`, which came with this version.
+const SYSTEMD: u32 = 239;
 
 /// The command that reads a script from standard input.
 const SHELL: &str = "sh";
@@ -105,6 +110,11 @@ impl Machine {
             has("has_systemd"),
             "it has no systemd, which the agent needs as a service; see docs/agent.md"
         );
+        let version = value("systemd");
+        ensure!(
+            version.parse().is_ok_and(|version: u32| version >= SYSTEMD),
+            "its systemd is {version}, and the agent needs {SYSTEMD}"
+        );
         ensure!(
             has("is_root") || has("has_sudo"),
             "the user is not root, and there is no sudo: pass --ssh root@…"
@@ -150,13 +160,17 @@ pub struct Order<'a> {
     pub has_program: bool,
     /// Whether to stop unless an agent with this id is installed.
     pub must_be_installed: bool,
+    /// How long the first heartbeat is waited for.
+    pub wait: Duration,
 }
 
-/// A folder on a machine with what was copied to it. A script removes it when it is done.
+/// A folder on a machine with what was copied to it.
 pub struct Folder<'a> {
     connection: &'a Connection,
     is_root: bool,
     path: String,
+    /// How much of what the script said has been shown, bytes.
+    shown: usize,
 }
 
 impl<'a> Folder<'a> {
@@ -173,12 +187,13 @@ impl<'a> Folder<'a> {
             ("url", order.url.to_owned()),
             ("install_program", yes(order.has_program).to_owned()),
             ("must_be_installed", yes(order.must_be_installed).to_owned()),
+            ("wait", order.wait.as_secs().to_string()),
         ];
         let script = format!("{COMMON}\n{}\n{}\n{ENROLL}", assigned(&variables), units());
         Self::new(connection, is_root, &script).await
     }
 
-    /// Copies the script that retires.
+    /// Copies the script that retires, which removes the folder.
     pub async fn for_retirement(
         connection: &'a Connection,
         is_root: bool,
@@ -191,8 +206,7 @@ impl<'a> Folder<'a> {
 
     async fn new(connection: &'a Connection, is_root: bool, script: &str) -> anyhow::Result<Self> {
         // Only its owner can read the folder.
-        let command =
-            r#"sh -c 'folder=$(mktemp -d) && cat > "$folder/script.sh" && echo "$folder"'"#;
+        let command = r#"sh -c 'folder=$(mktemp -d) && : > "$folder/said" && cat > "$folder/script.sh" && echo "$folder"'"#;
         let said = connection.run(command, script.as_bytes()).await?;
         let path = said.output().context("nothing can be copied")?.trim().to_owned();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
@@ -200,30 +214,91 @@ impl<'a> Folder<'a> {
             path.starts_with('/') && path.bytes().all(is_plain),
             "it makes folders such as {path:?}"
         );
-        Ok(Self { connection, is_root, path })
+        Ok(Self { connection, is_root, path, shown: 0 })
     }
 
-    /// Copies a file, which only its owner can read.
+    /// Copies a file, which only its owner can read. It is there as a whole or not at all.
     pub async fn copy(&self, name: &str, content: &[u8]) -> anyhow::Result<()> {
-        let command = format!("sh -c 'umask 077 && cat > {}/{name}'", self.path);
+        let file = format!("{}/{name}", self.path);
+        let command = format!("sh -c 'umask 077 && cat > {file}.part && mv {file}.part {file}'");
         let copied = self.connection.run(&command, content).await?;
         copied.output().with_context(|| format!("{name} cannot be copied"))?;
         Ok(())
     }
 
-    /// Runs steps of the script as root, with this on its standard input unless a password may be asked for.
-    pub async fn run(&self, steps: &str, input: &[u8]) -> anyhow::Result<Ended> {
-        let script = format!("{}/script.sh {steps}", self.path);
+    /// Runs the script as root.
+    pub async fn run(&self) -> anyhow::Result<Ended> {
+        let script = format!("{}/script.sh", self.path);
         if self.is_root {
-            self.connection.run(&format!("sh {script}"), input).await
+            self.connection.run(&format!("sh {script}"), b"").await
         } else {
             self.connection.run_on_terminal(&format!("sudo sh {script}")).await
         }
     }
 
-    /// Removes it, after a step that has not.
+    /// Waits until the script has come to this point, or to its end, and shows what it has done.
+    pub async fn wait_for(&mut self, point: &str) -> anyhow::Result<Progress> {
+        let said = format!("{}/said", self.path);
+        let command = format!(
+            "sh -c 'until grep -q -e ^@{point} -e ^@ended {said}; do sleep 0.2 2>/dev/null || sleep 1; done; cat {said}'"
+        );
+        let said = self.connection.run(&command, b"").await?.output()?;
+        Ok(self.show(&said))
+    }
+
+    /// Shows what the script has done meanwhile.
+    pub async fn look(&mut self) -> anyhow::Result<Progress> {
+        let said = self.connection.run(&format!("cat {}/said", self.path), b"").await?.output()?;
+        Ok(self.show(&said))
+    }
+
+    fn show(&mut self, said: &str) -> Progress {
+        for line in said.get(self.shown..).unwrap_or_default().lines() {
+            if !line.starts_with('@') {
+                eprintln!("{}", printable(line));
+            }
+        }
+        self.shown = said.len();
+        let value = |name: &str| said.lines().rev().find_map(|line| line.strip_prefix(name));
+        let identity = value("@identity ").and_then(|text| serde_json::from_str(text).ok());
+        let status = value("@ended ");
+        let has_failed = status.is_some_and(|status| status != "0");
+        let failure = has_failed.then(|| {
+            let last = || said.lines().rfind(|line| !line.starts_with(['@', '✓']));
+            value("@failed ").or_else(last).unwrap_or("it failed").trim().to_owned()
+        });
+        Progress { identity, has_ended: status.is_some(), failure }
+    }
+
+    /// Removes it.
     pub async fn remove(&self) {
         let _ = self.connection.run(&format!("rm -rf {}", self.path), b"").await;
+    }
+}
+
+/// How far the script that enrolls has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// What the program that is installed says of the machine.
+    pub identity: Option<Value>,
+    pub has_ended: bool,
+    /// Why it failed.
+    pub failure: Option<String>,
+}
+
+impl Progress {
+    /// The fingerprint of the heartbeats that the program sends (C5.13).
+    ///
+    /// # Errors
+    /// If the script has failed.
+    pub fn sender(self) -> anyhow::Result<String> {
+        if let Some(failure) = self.failure {
+            bail!(failure);
+        }
+        let text = |name: &str| self.identity.as_ref().and_then(|identity| identity[name].as_str());
+        let [hostname, guid, boot_id] =
+            ["hostname", "server_guid", "boot_id"].map(|name| text(name).unwrap_or_default());
+        Ok(fingerprint(hostname, guid, boot_id))
     }
 }
 
@@ -235,13 +310,14 @@ fn assigned(variables: &[(&str, String)]) -> String {
     assignments.collect()
 }
 
-/// The function of the script that writes the units.
+/// The function of the script that writes the units, with the program where it was put.
 fn units() -> String {
     let mut function = "write_units() {\n".to_owned();
     for (name, unit) in UNITS {
-        let unit = unit.replace(PACKAGED_PROGRAM, LOCAL_PROGRAM);
-        let _ =
-            write!(function, "replace \"$units/{name}\" 644 <<'END-OF-UNIT'\n{unit}END-OF-UNIT\n");
+        let _ = write!(
+            function,
+            "sed \"s#{PACKAGED_PROGRAM}#$program#\" <<'END-OF-UNIT' | replace \"$units/{name}\" 644\n{unit}END-OF-UNIT\n"
+        );
     }
     function + "}\n"
 }
@@ -250,7 +326,7 @@ fn units() -> String {
 mod tests {
     use super::*;
 
-    const DEBIAN: &str = "hostname web-1\nsystem Linux\nprocessor x86_64\nbits 64\nlibc glibc 2.36\nhas_systemd yes\nis_root yes\n";
+    const DEBIAN: &str = "hostname web-1\nsystem Linux\nprocessor x86_64\nbits 64\nlibc glibc 2.36\nhas_systemd yes\nsystemd 239\nis_root yes\n";
 
     #[test]
     fn what_does_not_work_is_said() {
@@ -267,6 +343,8 @@ mod tests {
             ("glibc 2.36", "glibc 2.12", "needs 2.17"),
             ("glibc 2.36", "", "not glibc"),
             ("has_systemd yes", "", "no systemd"),
+            ("systemd 239", "systemd 238", "needs 239"),
+            ("systemd 239", "", "needs 239"),
             ("is_root yes", "", "no sudo"),
         ] {
             let machine = Machine::parse(&DEBIAN.replace(line, other));
@@ -278,12 +356,5 @@ mod tests {
         }
         let hidden = Machine::parse(&format!("{DEBIAN}has_agent yes\n")).expect("a machine");
         assert_eq!(hidden.agent, Agent::WithHiddenId);
-    }
-
-    #[test]
-    fn the_units_start_the_program_that_is_installed() {
-        let written = units();
-        assert!(written.contains(&format!("ExecStart={LOCAL_PROGRAM}")), "{written}");
-        assert!(!written.contains(PACKAGED_PROGRAM), "{written}");
     }
 }

@@ -28,12 +28,25 @@ impl Servers {
 
     /// Reads a server, if there is one.
     pub async fn find(&self, id: &ServerId) -> anyhow::Result<Option<server::Server>> {
-        let found = server::find(self.client.get_item().table_name(&self.table), id)
+        Ok(self.find_with_sender(id).await?.map(|(server, _)| server))
+    }
+
+    /// Reads a server, and the fingerprint of its last heartbeat.
+    pub async fn find_with_sender(
+        &self,
+        id: &ServerId,
+    ) -> anyhow::Result<Option<(server::Server, Option<String>)>> {
+        let get = self.client.get_item().table_name(&self.table);
+        let found = server::find(get, id)
             .consistent_read(true)
             .send()
             .await
             .map_err(explain_in(&self.table))?;
-        Ok(found.item.as_ref().and_then(server::Server::from_item))
+        let server = found
+            .item
+            .as_ref()
+            .and_then(|item| Some((server::Server::from_item(item)?, server::last_sender(item))));
+        Ok(server)
     }
 
     /// Reads every server.

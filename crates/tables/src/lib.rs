@@ -6,6 +6,8 @@
 mod disk;
 #[cfg(feature = "items")]
 pub mod event;
+#[cfg(feature = "items")]
+mod fingerprint;
 mod id;
 #[cfg(feature = "items")]
 pub mod key;
@@ -24,6 +26,8 @@ mod service;
 pub mod time;
 
 pub use disk::Disk;
+#[cfg(feature = "items")]
+pub use fingerprint::fingerprint;
 pub use id::{HeartbeatId, InvalidId, ServerId};
 pub use limit::{InvalidLimit, Limit, Limits};
 pub use metric::{METRICS, Metric, Metrics};

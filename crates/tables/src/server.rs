@@ -14,7 +14,7 @@ mod watchdog;
 
 pub use attribute::{ATTRIBUTES, Attribute, scan, scan_for_watchdog};
 pub(crate) use attribute::{Restored, restored};
-pub use heartbeat::{Upsert, is_registration, is_unnoted_return, note_duplicate};
+pub use heartbeat::{Upsert, is_registration, is_unnoted_return, last_sender, note_duplicate};
 pub use item::{MAX_OFFLINE_AFTER, Os, Reading, Server};
 pub use memory::{Gap, Memory, Rules, VERSION};
 pub use operator::{expect, find, forget, forget_unheard, limit, silence};

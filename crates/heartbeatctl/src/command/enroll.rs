@@ -22,9 +22,10 @@ use tables::ServerId;
 /// Install the agent on a machine with systemd, give it a key of its own, and wait for its first heartbeat.
 ///
 /// Where the package heartbeat-agent is installed, only its settings and the key are written. Else the program goes to
-/// /usr/local/bin, and its units to /etc/systemd/system. The key is written last, to a file that only root can read; it
-/// goes there through ssh's standard input. Run again, it repairs what it finds, and revokes the server's older keys after
-/// the first heartbeat with the new one.
+/// /usr/local/bin or /opt/bin, and its units to /etc/systemd/system. The key is written last, to a file that only root and
+/// the agent can read; it goes there through ssh's standard input. If the new agent is not heard, everything is put back as
+/// it was. Run again, it repairs what it finds, and revokes the server's older keys after the first heartbeat with the new
+/// one.
 ///
 /// ssh is your own, with your configuration, and asks at most once for each machine. As a user who is not root, it runs
 /// one script with sudo, on your terminal.
@@ -49,7 +50,7 @@ pub struct Command {
     #[arg(long)]
     replace: bool,
     /// How long to wait for the first heartbeat.
-    #[arg(long, value_name = "DURATION", default_value = "150s", value_parser = duration::parse_positive)]
+    #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = duration::parse_positive)]
     wait: TimeDelta,
 }
 

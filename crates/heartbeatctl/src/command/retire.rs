@@ -151,7 +151,7 @@ async fn remove_agent(host: Host, server: &ServerId) -> anyhow::Result<()> {
         bail!("the agent that is installed is {}", printable(id));
     }
     let folder = Folder::for_retirement(&connection, machine.is_root, server).await?;
-    let ended = folder.run("", b"").await?;
+    let ended = folder.run().await?;
     for line in ended.stdout.lines().filter(|line| line.starts_with('✓')) {
         eprintln!("{}", printable(line));
     }

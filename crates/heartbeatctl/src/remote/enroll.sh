@@ -1,28 +1,40 @@
-# Installs the agent, in two steps that its arguments name. `prepare` installs the program unless there is a package, and
-# writes the settings. `start` creates the key last, from its file or from standard input, and starts the agent.
+# Installs the agent, and puts everything back as it was unless it is heard.
 #
-# Whatever is replaced is replaced at once, by a rename. If a step fails, the agent has the key that it had before.
+# It runs as a unit of systemd, so that it comes to an end even if the connection is lost. Its folder is what it shares with
+# heartbeatctl. It writes to `said` what it does; lines that start with @ are for heartbeatctl. It waits for `key`, and then for
+# `verdict`: `keep`, or `put back`. Without a verdict in time, it puts everything back.
 umask 077
 folder=$(dirname "$0")
-is_key_replaced=
+unit=heartbeatctl-enroll
+before=$etc/before
+program=
+is_changed=
+is_alone=
+
+if [ "${1-}" != run ]; then
+    # One that an earlier connection has left puts everything back first.
+    systemctl stop $unit 2>/dev/null || :
+    # Whatever hangs, it is stopped in time.
+    exec systemd-run --quiet --collect --unit=$unit --property="RuntimeMaxSec=$((wait + 300))" "$(command -v sh)" "$0" run
+fi
+exec >> "$folder/said" 2>&1 </dev/null
+
+fail() {
+    printf '@failed %s\n' "$1"
+    exit 1
+}
 
 clean_up() {
     status=$?
     trap - EXIT
-    if [ "$status" != 0 ]; then
-        rm -f "$local_program.new" "$units"/*.service.new "$units"/*.timer.new "$settings.new" "$key.new"
-        if [ -n "$is_key_replaced" ]; then
-            if [ -e "$key.old" ]; then
-                mv -f "$key.old" "$key"
-                systemctl restart heartbeat-agent || :
-            else
-                rm -f "$key"
-                systemctl stop heartbeat-agent || :
-            fi
-        fi
-        rm -f "$key.old"
-        rm -rf "$folder"
-    fi
+    trap '' HUP INT TERM
+    [ -z "$is_changed" ] || put_back || :
+    rm -rf "$before"
+    rm -f "$folder/key" "$folder/heartbeat-agent" "$settings.new" "$key.new" "$units"/heartbeat-*.new
+    [ -z "$program" ] || rm -f "$program.new"
+    printf '@ended %s\n' "$status"
+    # Else heartbeatctl reads the end of what was said, and removes it.
+    [ -z "$is_alone" ] || rm -rf "$folder"
     exit "$status"
 }
 trap clean_up EXIT
@@ -30,61 +42,185 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+pause() {
+    sleep 0.2 2>/dev/null || sleep 1
+}
+
+# Waits for a file of heartbeatctl.
+await() {
+    left=$(($2 * 5))
+    until [ -e "$folder/$1" ]; do
+        left=$((left - 1))
+        if [ "$left" -le 0 ] || ! [ -e "$folder" ]; then
+            is_alone=yes
+            fail 'heartbeatctl is gone'
+        fi
+        # Every two seconds.
+        [ "$1" != verdict ] || [ $((left % 10)) != 0 ] || check_agent
+        pause
+    done
+}
+
 check_id() {
     [ -z "$must_be_installed" ] || { has_agent && [ "$(installed_id)" = "$server" ]; } ||
         fail "the id $server is in use, but no agent with it is installed here: choose another, or pass --replace"
 }
 
-# Replaces a file by standard input.
+# Replaces a file by standard input, at once.
 replace() {
     cat > "$1.new"
     chmod "$2" "$1.new"
     mv -f "$1.new" "$1"
 }
 
-prepare() {
-    check_id
-    if [ -n "$install_program" ]; then
-        mkdir -p -m 755 /usr/local/bin "$units"
-        cat "$folder/heartbeat-agent" > "$local_program.new"
-        chmod 755 "$local_program.new"
-        "$local_program.new" --version >/dev/null || fail 'the program does not run here'
-        mv -f "$local_program.new" "$local_program"
-        write_units
-        tick "installed the program in /usr/local/bin, and its units in $units"
-    fi
-    mkdir -p -m 755 "$etc"
+copy_program() {
+    for candidate in /usr/local/bin /opt/bin; do
+        program=$candidate/heartbeat-agent
+        if { mkdir -p -m 755 "$candidate" && cat "$folder/heartbeat-agent" > "$program.new"; } 2>/dev/null; then
+            chmod 755 "$program.new"
+            return
+        fi
+    done
+    program=
+    fail 'neither /usr/local/bin nor /opt/bin can be written to'
+}
+
+write_settings() {
     {
         if [ -e "$settings" ]; then
-            grep -v -e '^HEARTBEAT_URL=' -e '^HEARTBEAT_SERVER_ID=' -e '^HEARTBEAT_API_KEY=' "$settings" || :
+            grep -v -e '^[[:space:]]*HEARTBEAT_URL=' -e '^[[:space:]]*HEARTBEAT_SERVER_ID=' \
+                -e '^[[:space:]]*HEARTBEAT_API_KEY=' "$settings" | sed '$s/\\$//'
         else
             echo '# Settings of heartbeat-agent. See heartbeat-agent --help.'
         fi
         printf 'HEARTBEAT_URL=%s\nHEARTBEAT_SERVER_ID=%s\n' "$url" "$server"
-    } | replace "$settings" 640
-    tick "wrote $settings"
+    } > "$settings.new"
+    chmod 640 "$settings.new"
 }
 
-start() {
-    if [ -e "$folder/key" ]; then
-        cat "$folder/key" > "$key.new"
-    else
-        cat > "$key.new"
+# Starts the new program for a moment, with the new settings: it must run, and be this server.
+check_program() {
+    new=${program:+$program.new}
+    new=${new:-$(installed_program)}
+    said=$(env "$new" --version 2>&1) || fail "the program does not run here: $said"
+    printed=$(with_settings "$settings.new" "$new" '$HEARTBEAT_ARGUMENTS' --print) || fail "the program does not run here: see above"
+    id=$(printf '%s\n' "$printed" | printed_id)
+    [ "$id" = "$server" ] ||
+        fail "with its other settings, the agent would be $id, not $server: look for HEARTBEAT_ARGUMENTS in $settings"
+    identity=$(printf '%s\n' "$printed" | grep -e '^  "hostname": ' -e '^  "server_guid": ' -e '^  "boot_id": ' | tr -d '\n')
+    printf '@identity {%s}\n' "${identity%,}"
+}
+
+# Whether the user is known to everybody. An agent of an older version runs as a dynamic user of this name.
+has_user() {
+    uid=$(id -u $agent_user 2>/dev/null) && { [ "$uid" -lt 61184 ] || [ "$uid" -gt 65519 ]; }
+}
+
+create_user() {
+    echo "u $agent_user - \"Heartbeat agent\"" | systemd-sysusers - 2>/dev/null || :
+    has_user || useradd --system --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin $agent_user 2>/dev/null || :
+}
+
+make_user() {
+    has_user || create_user
+    if ! has_user && systemctl --quiet is-active heartbeat-agent; then
+        # While it runs, no other user of its name can be made.
+        systemctl stop heartbeat-agent
+        create_user
+        systemctl start heartbeat-agent
     fi
-    [ -s "$key.new" ] || fail 'no key has arrived'
-    [ ! -e "$key" ] || cp -p "$key" "$key.old"
-    is_key_replaced=yes
-    mv -f "$key.new" "$key"
-    tick "wrote $key"
-    systemctl daemon-reload
-    systemctl enable heartbeat-agent
-    systemctl restart heartbeat-agent
-    tick 'started heartbeat-agent'
-    is_key_replaced=
-    rm -f "$key.old"
-    rm -rf "$folder"
+    has_user || fail "the user $agent_user cannot be made: neither systemd-sysusers nor useradd does it"
 }
 
-for step in "$@"; do
-    "$step"
-done
+files() {
+    printf '%s\n' "$settings" "$key"
+    [ -z "$program" ] || printf '%s\n' "$program" "$units/heartbeat-agent.service" "$units/heartbeat-check@.service" \
+        "$units/heartbeat-check@.timer"
+}
+
+remember() {
+    rm -rf "$before"
+    mkdir "$before"
+    for file in $(files); do
+        [ ! -e "$file" ] || cp -p "$file" "$before/"
+    done
+    was_enabled=
+    ! systemctl --quiet is-enabled heartbeat-agent 2>/dev/null || was_enabled=yes
+    was_started=
+    case $(systemctl is-active heartbeat-agent 2>/dev/null) in
+        active | activating | reloading) was_started=yes ;;
+    esac
+}
+
+put_back() {
+    is_changed=
+    [ -n "$was_enabled" ] || systemctl --quiet disable heartbeat-agent 2>/dev/null || :
+    systemctl stop heartbeat-agent 2>/dev/null || :
+    for file in $(files); do
+        if [ -e "$before/${file##*/}" ]; then
+            cp -p "$before/${file##*/}" "$file.new" && mv -f "$file.new" "$file"
+        else
+            rm -f "$file"
+        fi
+    done
+    systemctl daemon-reload
+    systemctl reset-failed heartbeat-agent 2>/dev/null || :
+    [ -z "$was_started" ] || systemctl start heartbeat-agent
+    tick 'put everything back as it was'
+}
+
+# Fails if the agent does not run, or runs with another key than the new one.
+check_agent() {
+    case $(systemctl show --property=SubState --value heartbeat-agent) in
+        auto-restart* | failed | dead)
+            systemctl status --no-pager --full --lines=10 heartbeat-agent || :
+            reason=$(journalctl --unit=heartbeat-agent --output=cat --no-pager --lines=30 | sed -n 's/.*Main process exited, //p' | tail -n 1)
+            fail "the agent does not run: $reason"
+            ;;
+    esac
+    process=/proc/$(systemctl show --property=MainPID --value heartbeat-agent)
+    if cat "$process/environ" "$process/cmdline" 2>/dev/null | tr '\0' '\n' |
+        grep -q -e '^HEARTBEAT_API_KEY=.' -e '^--api-key-file'; then
+        fail 'the agent does not use the new key: remove HEARTBEAT_API_KEY and --api-key-file from its settings and drop-ins'
+    fi
+}
+
+check_id
+mkdir -p -m 755 "$etc" "$units"
+[ -z "$install_program" ] || copy_program
+write_settings
+check_program
+make_user
+tick "checked that the program runs here, as $server"
+echo @prepared
+
+await key 120
+[ -s "$folder/key" ] || fail 'no key has arrived'
+remember
+is_changed=yes
+if [ -n "$program" ]; then
+    mv -f "$program.new" "$program"
+    write_units
+    tick "installed $program, and its units in $units"
+fi
+mv -f "$settings.new" "$settings"
+tick "wrote $settings"
+cat "$folder/key" > "$key.new"
+rm -f "$folder/key"
+chown root:$agent_user "$key.new"
+chmod 640 "$key.new"
+mv -f "$key.new" "$key"
+tick "wrote $key"
+systemctl daemon-reload
+systemctl --quiet enable heartbeat-agent
+systemctl restart heartbeat-agent
+tick 'started heartbeat-agent'
+echo @started
+
+await verdict $((wait + 60))
+if [ "$(cat "$folder/verdict")" != keep ]; then
+    systemctl status --no-pager --full --lines=10 heartbeat-agent || :
+    fail 'it was not heard'
+fi
+check_agent
+is_changed=

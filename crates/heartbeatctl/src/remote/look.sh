@@ -8,6 +8,7 @@ say system "$(uname -s)"
 say processor "$(uname -m)"
 say bits "$(getconf LONG_BIT 2>/dev/null || :)"
 say libc "$(getconf GNU_LIBC_VERSION 2>/dev/null || ldd --version 2>&1 | head -n 1 || :)"
+say systemd "$(systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p')"
 if [ -d /run/systemd/system ] || systemctl list-units >/dev/null 2>&1; then
     say has_systemd yes
 fi
@@ -21,10 +22,8 @@ if has_package; then
 fi
 if has_agent; then
     say has_agent yes
-    # Only root can read the settings. Whoever needs a password for that is not asked for it here.
-    if [ ! -e "$settings" ] || [ -r "$settings" ]; then
+    # Only root may ask systemd. Whoever needs a password for that is not asked for it here.
+    if [ "$(id -u)" = 0 ]; then
         say installed_id "$(installed_id)"
-    elif id=$(sudo -n sed -n 's/^HEARTBEAT_SERVER_ID=//p' "$settings" 2>/dev/null | tail -n 1) && [ -n "$id" ]; then
-        say installed_id "$id"
     fi
 fi

@@ -9,10 +9,23 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::str::FromStr;
+use std::time::Duration;
 use std::{env, fmt, io, process};
 use tables::ServerId;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
+use tokio::time::timeout;
+
+/// How long a command may take. Somebody may have to find a password or a token first.
+const STEP: Duration = Duration::from_secs(300);
+
+/// How much of what a machine says is kept, bytes.
+const KEPT: usize = 64 * 1024;
+
+/// How long the path of a socket may be, and what comes behind the folder for temporary files: the names here, and what ssh
+/// adds while it makes the socket.
+const SOCKET_PATH: usize = 103;
+const NAMES: usize = "/hb-00000000/s".len() + ".0123456789abcdef".len();
 
 /// How ssh ends if the connection failed, rather than the command.
 const CONNECTION_FAILED: i32 = 255;
@@ -100,8 +113,11 @@ pub struct Connection {
 
 impl Connection {
     pub fn new(host: Host) -> anyhow::Result<Self> {
-        let name = format!("heartbeatctl-{}-{:x}", process::id(), nonce()?);
-        let folder = env::temp_dir().join(name);
+        // `TMPDIR` of a Mac has 49 characters already.
+        let temporary = env::temp_dir();
+        let has_room = temporary.as_os_str().len() + NAMES <= SOCKET_PATH;
+        let temporary = if has_room { temporary } else { PathBuf::from("/tmp") };
+        let folder = temporary.join(format!("hb-{:08x}", nonce()?));
         DirBuilder::new()
             .mode(0o700)
             .create(&folder)
@@ -111,10 +127,13 @@ impl Connection {
 
     /// Runs a command, with this on its standard input.
     pub async fn run(&self, command: &str, input: &[u8]) -> anyhow::Result<Ended> {
-        let mut ssh = self.ssh(&[], command);
+        // What a login prints by itself, as a `.bashrc` may, comes before this line.
+        let mark = format!("heartbeatctl-{:x}", nonce()?);
+        let mut ssh = self.ssh(&[], &format!("echo {mark}; {command}"));
         ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = ssh.spawn().context("ssh cannot be started")?;
-        let stdin = child.stdin.take();
+        let (stdin, stdout, stderr) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let write = async move {
             if let Some(mut stdin) = stdin {
                 // A command that ends early says why by itself.
@@ -122,20 +141,21 @@ impl Connection {
                 let _ = stdin.shutdown().await;
             }
         };
-        let ((), ended) = tokio::join!(write, child.wait_with_output());
-        let ended = ended?;
-        Ok(Ended {
-            status: ended.status,
-            stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
-        })
+        let all = async { tokio::join!(write, end_of(stdout), end_of(stderr), child.wait()) };
+        let ((), stdout, stderr, status) = timeout(STEP, all)
+            .await
+            .map_err(|_| anyhow!("it does not answer within {} minutes", STEP.as_secs() / 60))?;
+        let mark = format!("{mark}\n");
+        let stdout = stdout.split_once(&mark).map_or(String::new(), |(_, said)| said.to_owned());
+        Ok(Ended { status: status?, stdout, stderr })
     }
 
     /// Runs a command on the user's terminal, so that it can ask for a password.
     pub async fn run_on_terminal(&self, command: &str) -> anyhow::Result<Ended> {
         let mut ssh = self.ssh(&["-t"], command);
         ssh.stdout(io::stderr());
-        let status = ssh.status().await.context("ssh cannot be started")?;
+        let status = timeout(STEP, ssh.status()).await;
+        let status = status.context("it does not end")?.context("ssh cannot be started")?;
         Ok(Ended {
             status,
             stdout: String::new(),
@@ -145,7 +165,7 @@ impl Connection {
 
     fn ssh(&self, options: &[&str], command: &str) -> Command {
         let mut path = OsString::from("ControlPath=");
-        path.push(self.folder.join("socket"));
+        path.push(self.folder.join("s"));
         let mut ssh = Command::new("ssh");
         ssh.args(["-o", "ControlMaster=auto", "-o", "ControlPersist=300", "-o"])
             .arg(path)
@@ -159,8 +179,8 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         let mut path = OsString::from("ControlPath=");
-        path.push(self.folder.join("socket"));
-        if self.folder.join("socket").exists() {
+        path.push(self.folder.join("s"));
+        if self.folder.join("s").exists() {
             let mut ssh = process::Command::new("ssh");
             ssh.arg("-o").arg(path).args(["-O", "exit", "--", &self.host.0]);
             ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -170,12 +190,26 @@ impl Drop for Connection {
     }
 }
 
-fn nonce() -> anyhow::Result<u64> {
+/// The last 64 KiB of what a machine says, however much it is.
+async fn end_of(stream: Option<impl AsyncRead + Unpin>) -> String {
+    let mut end = Vec::new();
+    let mut part = [0; 8192];
+    let Some(mut stream) = stream else {
+        return String::new();
+    };
+    while let Ok(length @ 1..) = stream.read(&mut part).await {
+        end.extend_from_slice(&part[..length]);
+        end.drain(..end.len().saturating_sub(KEPT));
+    }
+    String::from_utf8_lossy(&end).into_owned()
+}
+
+fn nonce() -> anyhow::Result<u32> {
     use ring::rand::{SecureRandom, SystemRandom};
-    let mut bytes = [0; 8];
+    let mut bytes = [0; 4];
     let filled = SystemRandom::new().fill(&mut bytes);
     ensure!(filled.is_ok(), "the system's random number generator failed");
-    Ok(u64::from_le_bytes(bytes))
+    Ok(u32::from_le_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -80,6 +80,11 @@ pub fn is_registration(before: Option<&Item>, id: &HeartbeatId) -> bool {
 /// The time for which a note that two senders use one name is not renewed.
 const NOTED_FOR: TimeDelta = TimeDelta::minutes(5);
 
+/// The fingerprint of the last heartbeat.
+pub fn last_sender(item: &Item) -> Option<String> {
+    M1.text(item)
+}
+
 /// Whether a sender has returned, and nobody has noted it lately, judged by the item before the write: another sender's
 /// heartbeat was the last one, and this one's was among the two before.
 #[must_use]

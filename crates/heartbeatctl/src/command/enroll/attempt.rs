@@ -20,6 +20,9 @@ const IN_USE: TimeDelta = TimeDelta::minutes(10);
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// How often the machine is asked whether the agent runs.
+const ASK_EVERY: Duration = Duration::from_secs(3);
+
 pub struct Attempt<'a> {
     command: &'a Command,
     url: &'a str,
@@ -81,15 +84,12 @@ impl<'a> Attempt<'a> {
             url: self.url,
             has_program: program.is_some(),
             must_be_installed,
+            wait: self.command.wait.to_std().unwrap_or_default(),
         };
-        let folder = Folder::for_enrollment(&connection, machine.is_root, &order).await?;
-        let installed = self.install(&folder, machine.is_root, &server, program).await;
-        if installed.is_err() {
-            folder.remove().await;
-        }
-        let old_keys = installed?;
-
-        let reading = self.first_heartbeat(&connection, &server, &machine, before.as_ref()).await?;
+        let mut folder = Folder::for_enrollment(&connection, machine.is_root, &order).await?;
+        let installed = self.install(&mut folder, host, &server, program).await;
+        folder.remove().await;
+        let (reading, old_keys) = installed?;
         for key in &old_keys {
             self.keys.delete(key).await?;
         }
@@ -124,87 +124,82 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Installs the agent and starts it; returns the server's older keys.
+    /// Installs the agent, starts it and waits for its first heartbeat, or has everything put back; returns what was heard,
+    /// and the server's older keys.
     async fn install(
         &mut self,
-        folder: &Folder<'_>,
-        is_root: bool,
+        folder: &mut Folder<'_>,
+        host: &Host,
         server: &ServerId,
         program: Option<Vec<u8>>,
-    ) -> anyhow::Result<Vec<Listed>> {
+    ) -> anyhow::Result<(Option<Reading>, Vec<Listed>)> {
         if let Some(program) = program {
             folder.copy("heartbeat-agent", &program).await?;
         }
-        if is_root {
-            let prepared = folder.run("prepare", b"").await?;
-            show(&prepared.stdout);
-            prepared.output()?;
-        }
+        folder.run().await?.output()?;
+        let sender = folder.wait_for("prepared").await?.sender()?;
         let old_keys = self.keys.of_server(server).await?;
         let now = self.keys.now().await?;
         let key = New::make(Some(server.clone()), Some("enrolled".to_owned()), None, now)?;
         self.keys.put(&key.stored).await?;
         let secret = key.secret().as_bytes().to_vec();
         self.key = Some(key.stored);
-        let (steps, input) = if is_root {
-            ("start", &secret[..])
-        } else {
-            folder.copy("key", &secret).await?;
-            ("prepare start", &[][..])
+        self.is_key_out = true;
+        folder.copy("key", &secret).await?;
+        let started = folder.wait_for("started").await?;
+        // If the script failed, it has put the old key back.
+        self.is_key_out = !started.has_ended;
+        started.sender()?;
+
+        let reading = self.first_heartbeat(folder, host, server, &sender).await?;
+        let verdict = if reading.is_some() { "keep" } else { "put back" };
+        folder.copy("verdict", verdict.as_bytes()).await?;
+        let ended = folder.wait_for("ended").await?;
+        self.is_key_out = ended.failure.is_none();
+        let Some(heard) = reading else {
+            bail!("no heartbeat within {}, so everything is as it was", exact(self.command.wait));
         };
-        self.is_key_out = true;
-        let started = folder.run(steps, input).await?;
-        show(&started.stdout);
-        // If a step failed, the script has put the old key back.
-        self.is_key_out = started.is_lost();
-        started.output()?;
-        self.is_key_out = true;
-        Ok(old_keys)
+        ended.sender()?;
+        Ok((heard.reading, old_keys))
     }
 
+    /// Waits for a heartbeat that was received after the start, by DynamoDB's clock: the agent that was here before may have
+    /// sent one just before. `None` if there is none.
     async fn first_heartbeat(
-        &self,
-        connection: &Connection,
+        &mut self,
+        folder: &mut Folder<'_>,
+        host: &Host,
         server: &ServerId,
-        machine: &Machine,
-        before: Option<&Server>,
-    ) -> anyhow::Result<Option<Reading>> {
-        let host = &connection.host;
+        sender: &str,
+    ) -> anyhow::Result<Option<Server>> {
         let began = Instant::now();
         let wait = self.command.wait.to_std().unwrap_or_default();
-        let known = before.and_then(|server| server.last_seen.clone());
-        // While another machine may still send with this id, only the name tells whose heartbeat it is.
-        let hostname = self.command.replace.then_some(machine.hostname.as_str());
+        self.servers.find(server).await?;
+        // That clock has whole seconds.
+        let start = self.servers.clock.now() + TimeDelta::seconds(1);
+        let mut looked = began;
         while began.elapsed() < wait {
-            let now = self.servers.find(server).await?;
-            let heard = now.filter(|now| {
-                now.last_seen != known
-                    && (hostname.is_none() || now.hostname.as_deref() == hostname)
-            });
-            if let Some(heard) = heard {
+            let (now, m1) = self.servers.find_with_sender(server).await?.unzip();
+            // While another machine may still send with this id, only this tells whose heartbeat it is.
+            let is_own = !self.command.replace || m1.flatten().is_none_or(|m1| m1 == sender);
+            let is_new =
+                |now: &Server| now.last_seen.as_ref().is_some_and(|seen| seen.time > start);
+            if let Some(heard) = now.filter(|now| is_own && is_new(now)) {
                 let reading = heard.reading.as_ref().map(shown);
                 let reading = reading.unwrap_or_else(|| "without a reading".to_owned());
-                tick(
-                    host,
-                    &format!(
-                        "heard from {server} after {} s: {reading}",
-                        began.elapsed().as_secs()
-                    ),
-                );
-                return Ok(heard.reading);
+                let seconds = began.elapsed().as_secs();
+                tick(host, &format!("heard from {server} after {seconds} s: {reading}"));
+                return Ok(Some(heard));
+            }
+            if looked.elapsed() > ASK_EVERY {
+                looked = Instant::now();
+                let progress = folder.look().await?;
+                self.is_key_out = !progress.has_ended;
+                progress.sender()?;
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        let status =
-            connection.run("systemctl status --no-pager --lines=5 heartbeat-agent", b"").await;
-        if let Ok(status) = status {
-            show(&status.stdout);
-        }
-        bail!(
-            "no heartbeat within {}: `journalctl -u heartbeat-agent` there says why. When it is mended, run this command \
-             again",
-            exact(self.command.wait)
-        )
+        Ok(None)
     }
 
     /// Ends an attempt that failed: revokes a key that no agent can have. Returns what is left to do.
@@ -236,13 +231,6 @@ impl<'a> Attempt<'a> {
 
 fn tick(host: &Host, step: &str) {
     eprintln!("✓ {host}: {step}");
-}
-
-/// Passes on what a script has said.
-fn show(said: &str) {
-    for line in said.lines() {
-        eprintln!("{}", printable(line));
-    }
 }
 
 fn shown(reading: &Reading) -> String {
