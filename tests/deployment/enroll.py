@@ -21,13 +21,27 @@ from stack import of_type, read
 from test_deploy import TRIPLE, Project
 
 SYSTEMCTL = """#!/bin/sh
+[ "$1" != --version ] || echo systemd 252
 echo "$*" >> /run/systemctl.log
 [ "$1" = restart ] || exit 0
 set -a
 . /etc/heartbeat/agent.env
-CREDENTIALS_DIRECTORY=/etc/heartbeat HEARTBEAT_INTERVAL=1
-setsid /usr/local/bin/heartbeat-agent < /dev/null > /run/agent.log 2>&1 &
+HEARTBEAT_INTERVAL=1 setsid /usr/local/bin/heartbeat-agent < /dev/null > /run/agent.log 2>&1 &
 echo $! > /run/agent.pid
+"""
+SYSTEMD_RUN = """#!/bin/sh
+while [ "${1#--}" != "$1" ]; do
+    case $1 in
+        --property=EnvironmentFile=-*) settings=${1#*=-} ;;
+    esac
+    shift
+done
+if [ -n "$settings" ]; then
+    set -a
+    . "$settings"
+    eval "exec $*"
+fi
+setsid "$@" < /dev/null > /dev/null 2>&1 &
 """
 TABLES = {"ServersTableName": "ServersTable", "MetricsTableName": "MetricsTable", "KeysTableName": "KeysTable"}
 
@@ -60,11 +74,17 @@ def machine(tmp_path):
     folder = tmp_path / "machines/web-1"
     if os.environ.get("DEBIAN"):
         debian(folder)
-    for name in ("usr/local/bin", "etc/systemd/system", "run", "tmp"):
+    for name in ("usr/local/bin", "etc/systemd/system", "opt", "run", "tmp", "var/lib"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    systemctl = folder / "usr/local/bin/systemctl"
-    systemctl.write_text(SYSTEMCTL)
-    systemctl.chmod(0o755)
+    user = '[ "$*" != "-u heartbeat-agent" ] || set -- -u; exec /usr/bin/id "$@"'
+    for name, script in {
+        "systemctl": SYSTEMCTL,
+        "systemd-run": SYSTEMD_RUN,
+        "id": f"#!/bin/sh\n{user}\n",
+        "chown": "#!/bin/sh\n",
+    }.items():
+        (folder / "usr/local/bin" / name).write_text(script)
+        (folder / "usr/local/bin" / name).chmod(0o755)
     yield folder
     for started in folder.glob("run/agent.pid"):
         os.kill(int(started.read_text()), signal.SIGTERM)

@@ -163,6 +163,8 @@ put_back() {
             rm -f "$file"
         fi
     done
+    # Where systemd moves the state of an older unit back to, unless there is a folder.
+    rmdir /var/lib/private/heartbeat-agent 2>/dev/null || :
     systemctl daemon-reload
     systemctl reset-failed heartbeat-agent 2>/dev/null || :
     [ -z "$was_started" ] || systemctl start heartbeat-agent

@@ -45,7 +45,7 @@ async fn a_machine_is_enrolled_and_its_first_heartbeat_is_shown() {
         ("etc/systemd/system/heartbeat-check@.service", 0o644),
         ("etc/systemd/system/heartbeat-check@.timer", 0o644),
         ("etc/heartbeat/agent.env", 0o640),
-        ("etc/heartbeat/api-key", 0o600),
+        ("etc/heartbeat/api-key", 0o640),
     ] {
         let found = fs::metadata(machine.join(file)).unwrap().permissions().mode();
         assert_eq!(found & 0o777, mode, "{file}");
@@ -67,10 +67,11 @@ async fn a_machine_is_enrolled_and_its_first_heartbeat_is_shown() {
     assert_eq!(items[0]["server_id"], text("web-1"));
     assert_eq!(
         machine.systemctl(),
-        ["daemon-reload", "enable heartbeat-agent", "restart heartbeat-agent"]
+        ["daemon-reload", "--quiet enable heartbeat-agent", "restart heartbeat-agent"]
     );
     for step in [
-        "installed the program",
+        "checked that the program runs here, as web-1",
+        "installed /usr/local/bin/heartbeat-agent",
         "wrote /etc/heartbeat/agent.env",
         "started",
         "heard from web-1 after",
@@ -128,9 +129,11 @@ async fn where_the_package_is_installed_only_settings_and_key_are_written() {
     };
     let machine = machines.get("web-1");
     machine.program("dpkg-query", "echo installed");
+    let program = "echo \"  \\\"server_id\\\": \\\"$HEARTBEAT_SERVER_ID\\\",\"";
+    machine.program("heartbeat-agent", program);
     let run = enroll(&place, &machines, &["--ssh", "root@web-1"]).await;
     assert_eq!(run.code, 0, "{run:?}");
-    assert!(!machine.join("usr/local/bin/heartbeat-agent").exists());
+    assert!(machine.content("usr/local/bin/heartbeat-agent").contains(program));
     assert_eq!(machine.list("etc/systemd/system"), [] as [String; 0]);
     assert_eq!(machine.list("etc/heartbeat"), ["agent.env", "api-key"]);
 }
@@ -146,44 +149,44 @@ async fn after_a_lost_connection_no_key_is_left_behind_unnoticed() {
         assert_eq!(enroll(&place, &machines, &["a", "--ssh", "web-1"]).await.code, 0);
         machines.commands().iter().filter(|line| line.contains(" -- ")).count()
     };
-    assert!(all >= 5, "{all} commands");
-    for call in 1..=all {
-        for when in ["BREAK_BEFORE", "BREAK_AFTER"] {
-            let Some(machines) = Machines::new(&["web-1"]) else {
-                return;
-            };
-            machines.set(when, call);
-            let server = format!("{}-{call}", when.to_ascii_lowercase().replace('_', "-"));
-            let before = keys(&place).await;
-            let run = enroll(&place, &machines, &[&server, "--ssh", "web-1"]).await;
-            assert_eq!(run.code, 1, "{server}: {run:?}");
-            let made = keys(&place).await.len() - before.len();
-            let command = "heartbeatctl keys revoke --digest";
-            assert_eq!(made == 1, run.stderr.contains(command), "{server}: {run:?}");
-            assert!(made == 0 || call == all, "{server}: {run:?}");
-            machines.set(when, 0);
-            let run = enroll(&place, &machines, &[&server, "--ssh", "web-1"]).await;
-            assert_eq!(run.code, 0, "{server}: {run:?}");
-            assert_eq!(keys(&place).await.len(), before.len() + 1, "{server}");
-        }
-    }
+    assert!(all >= 8, "{all} commands");
+    let keys_of = async |server: &str| {
+        let items = place.items(&place.keys).await;
+        items.iter().filter(|item| item["server_id"] == text(server)).count()
+    };
+    // The last one only removes the folder. To lose a connection before a command is mostly to lose it after the one before.
+    let breaks = (1..all).map(|call| (call, "BREAK_AFTER"));
+    let breaks = breaks.chain([1, 6, 8].map(|call| (call, "BREAK_BEFORE")));
+    let breaks = breaks.map(async |(call, when)| {
+        let machines = Machines::new(&["web-1"]).unwrap();
+        machines.set(when, call);
+        let server = format!("{}-{call}", when.to_ascii_lowercase().replace('_', "-"));
+        let run = enroll(&place, &machines, &[&server, "--ssh", "web-1"]).await;
+        assert_eq!(run.code, 1, "{server}: {run:?}");
+        let made = keys_of(&server).await;
+        let command = "heartbeatctl keys revoke --digest";
+        assert_eq!(made == 1, run.stderr.contains(command), "{server}: {run:?}");
+        machines.set(when, 0);
+        // It may have been heard before everything was put back.
+        let run = enroll(&place, &machines, &[&server, "--ssh", "web-1", "--replace"]).await;
+        assert_eq!(run.code, 0, "{server}: {run:?}");
+        assert_eq!(keys_of(&server).await, 1, "{server}");
+        made
+    });
+    let made = futures_util::future::join_all(breaks).await;
+    assert!(made.contains(&0) && made.contains(&1), "{made:?}");
 }
 
-// Between the key and the agent, a key is made for nothing; once the agent may have it, its owner decides.
+// Before the key is made, nothing is left; once the agent may have it, its owner decides.
 #[tokio::test]
 async fn an_interrupted_enrolment_leaves_no_key_behind_unnoticed() {
-    for (user, call, is_revoked) in [("me", 4, true), ("root", 5, false)] {
+    for (call, has_key) in [(5, false), (7, true)] {
         let (place, Some(machines)) = (Place::new().await, Machines::new(&["web-1"])) else {
             return;
         };
-        if user == "me" {
-            machines.get("web-1").program("id", "echo 1000");
-            machines.get("web-1").program("sudo", "exit 1");
-        }
         machines.set("HANG", call);
         let release = machines.release();
-        let host = format!("{user}@web-1");
-        let arguments = ["enroll", "--url", URL, "--agent", &release, "--ssh", &host];
+        let arguments = ["enroll", "--url", URL, "--agent", &release, "--ssh", "root@web-1"];
         let mut tool = machines.tool(&place, &arguments);
         let tool = tool.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = tool.spawn().unwrap();
@@ -191,10 +194,9 @@ async fn an_interrupted_enrolment_leaves_no_key_behind_unnoticed() {
         let run = dev::command::stop(child);
         assert_eq!(run.code, 1, "{run:?}");
         assert!(run.stderr.contains("interrupted"), "{run:?}");
-        assert_eq!(keys(&place).await.is_empty(), is_revoked, "{run:?}");
-        assert_eq!(run.stderr.contains("is revoked"), is_revoked, "{run:?}");
+        assert_eq!(!keys(&place).await.is_empty(), has_key, "{run:?}");
         let command = "heartbeatctl keys revoke --digest";
-        assert_eq!(run.stderr.contains(command), !is_revoked, "{run:?}");
+        assert_eq!(run.stderr.contains(command), has_key, "{run:?}");
     }
 }
 
@@ -208,7 +210,7 @@ async fn a_step_that_fails_leaves_the_old_key_in_force() {
     let key = machine.content("etc/heartbeat/api-key");
     for (program, what) in [
         ("mktemp", "exit 1"),
-        ("systemctl", "[ $1 != enable ] || { echo no enabling >&2; exit 1; }"),
+        ("systemctl", "[ \"$2\" != enable ] || { echo no enabling >&2; exit 1; }"),
         ("systemctl", "[ $1 != daemon-reload ] || { echo no reload >&2; exit 1; }"),
         ("chmod", "exit 1"),
     ] {
@@ -236,7 +238,8 @@ async fn a_first_enrolment_that_fails_leaves_no_key() {
         run.stderr.contains("✗ web-1: Unit is broken") && run.stderr.contains("is revoked"),
         "{run:?}"
     );
-    assert_eq!(machine.list("etc/heartbeat"), ["agent.env"]);
+    assert_eq!(machine.list("etc/heartbeat"), [] as [String; 0]);
+    assert!(!machine.join("usr/local/bin/heartbeat-agent").exists());
     assert_eq!(keys(&place).await, [] as [String; 0]);
 }
 
@@ -250,9 +253,7 @@ async fn a_missing_heartbeat_is_said_with_what_to_do() {
     let arguments = ["enroll", "--url", URL, "--agent", &release, "--ssh", "web-1", "--wait", "2s"];
     let run = dev::command::run(&mut machines.tool(&place, &arguments));
     assert_eq!(run.code, 1, "{run:?}");
-    for words in
-        ["no heartbeat within 2s", "journalctl", "status=1", "heartbeatctl keys revoke --digest"]
-    {
+    for words in ["no heartbeat within 2s", "everything is as it was", "status=1", "is revoked"] {
         assert!(run.stderr.contains(words), "{words}: {run:?}");
     }
 }

@@ -33,7 +33,7 @@ unshare --map-root-user --mount -- bash -c '
         done
         change_root=(chroot "$MACHINE")
     else
-        for folder in usr/local/bin etc run tmp; do
+        for folder in usr/local/bin etc opt run tmp var/lib; do
             mount --bind "$MACHINE/$folder" "/$folder" || exit 98
         done
     fi

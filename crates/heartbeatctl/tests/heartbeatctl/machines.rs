@@ -12,17 +12,49 @@ use std::time::Duration;
 
 const SSH: &str = include_str!("fake-ssh.sh");
 
-/// Notes what it is told, and what every process was told at that time.
+/// Notes what it is told to change, and what every process was told at that time.
 const SYSTEMCTL: &str = r#"#!/bin/sh
 PATH=/usr/bin:/bin
 cat /proc/*/cmdline 2>/dev/null | tr '\0' ' ' >> /run/processes.log
-[ "$1" = list-units ] || echo "$*" >> /run/systemctl.log
+case $* in
+    --version) echo 'systemd 252 (252.39)' ;;
+    'stop heartbeatctl-enroll')
+        if kill "$(cat /run/enroll.pid)" 2>/dev/null; then
+            while kill -0 "$(cat /run/enroll.pid)" 2>/dev/null; do sleep 0.1; done
+        fi ;;
+    list-units* | show* | status* | *is-active* | *is-enabled*) ;;
+    *) echo "$*" >> /run/systemctl.log ;;
+esac
 fake() {
     :
     # FAKE
 }
 fake "$@"
 [ "$1" != restart ] || cp /etc/heartbeat/agent.env /run/started
+"#;
+
+/// Runs a command with the settings of a file and waits for it, or starts a script that goes on by itself.
+const SYSTEMD_RUN: &str = r#"
+settings=/dev/null
+waits=
+while [ "${1#--}" != "$1" ]; do
+    case $1 in
+        --property=EnvironmentFile=-*) [ ! -e "${1#*=-}" ] || settings=${1#*=-} ;;
+        --wait) waits=yes ;;
+    esac
+    shift
+done
+if [ -n "$waits" ]; then
+    set -a
+    . "$settings"
+    eval "exec $*"
+fi
+setsid "$@" </dev/null >/dev/null 2>&1 &
+echo $! > /run/enroll.pid"#;
+
+const AGENT: &str = r#"#!/bin/sh
+echo heartbeat-agent 0.1.0
+echo "  \"server_id\": \"$HEARTBEAT_SERVER_ID\","
 "#;
 
 /// A folder with machines, and the fake `ssh`.
@@ -49,7 +81,7 @@ impl Machines {
         machines.set("BREAK_AFTER", 0);
         for name in names {
             let machine = Machine(machines.0.join("machines").join(name));
-            for folder in ["usr/local/bin", "etc/systemd/system", "run", "tmp"] {
+            for folder in ["usr/local/bin", "etc/systemd/system", "opt", "run", "tmp", "var/lib"] {
                 fs::create_dir_all(machine.0.join(folder)).unwrap();
             }
             machine.restore();
@@ -80,7 +112,7 @@ impl Machines {
         let folder = self.0.join("release");
         if !folder.exists() {
             fs::create_dir(&folder).unwrap();
-            program(&folder.join("heartbeat-agent"), "#!/bin/sh\necho heartbeat-agent 0.1.0\n");
+            program(&folder.join("heartbeat-agent"), AGENT);
             for processor in ["arm64", "x86_64"] {
                 let archive =
                     folder.join(format!("heartbeat-agent-0.1.0-linux-{processor}.tar.gz"));
@@ -100,7 +132,7 @@ impl Machines {
         tool
     }
 
-    /// Runs the tool, while every agent that is started sends a heartbeat.
+    /// Runs the tool, while every agent that has been started sends heartbeats.
     pub async fn heard(&self, place: &Place, mut tool: Command) -> Run {
         let child = tool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let ended =
@@ -114,10 +146,9 @@ impl Machines {
                 let Some((_, server)) = settings.trim().rsplit_once("HEARTBEAT_SERVER_ID=") else {
                     continue;
                 };
-                let _ = fs::remove_file(&started);
                 self.send(place, server).await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         ended.await.unwrap()
     }
@@ -213,6 +244,12 @@ impl Machine {
             }
         }
         self.program("systemctl", ":");
+        self.program("systemd-run", SYSTEMD_RUN);
+        self.program(
+            "id",
+            "[ \"$*\" != '-u heartbeat-agent' ] || set -- -u; exec /usr/bin/id \"$@\"",
+        );
+        self.program("chown", ":");
         self.program("getconf", "case $1 in LONG_BIT) echo 64;; *) echo glibc 2.36;; esac");
     }
 }
