@@ -256,6 +256,12 @@ def test_after_a_failed_upgrade_everything_is_as_it_was(fleet, program, reason):
     assert fleet.leftovers() == []
 
 
+def test_what_systemd_says_of_a_program_that_it_cannot_start_is_the_reason(fleet):
+    fleet.box.write(f"{UNIT}.d/bind.conf", "[Service]\nBindPaths=/no/such/folder\n")
+    assert "the agent does not run: code=exited, status=226/NAMESPACE" in rejected(fleet)
+    assert fleet.digests() == set()
+
+
 def test_a_first_enrolment_that_fails_leaves_nothing(fleet):
     fleet.script(f'#!/bin/sh\ncase $1 in --*) exec {DEBUG / AGENT} "$@" ;; esac\nexec sleep 1000\n')
     said = rejected(fleet, "--wait", "3s")

@@ -91,6 +91,21 @@ def test_state_and_key_of_an_older_installation_are_taken_over(box, endpoint):
     wait_until("the backlog is read", lambda: not box.path(f"/var/lib/{AGENT}/backlog").exists())
 
 
+def test_the_package_makes_the_user_while_an_older_agent_runs(box, endpoint):
+    box.install(OLDER)
+    start(box)
+    endpoint.next()
+    # What dpkg does: new files, then the script.
+    box.install()
+    box.write("/usr/lib/sysusers.d/heartbeat-agent.conf", (DEBIAN / "heartbeat-agent.sysusers").read_text())
+    box.run(f"sh {DEBIAN}/postinst configure 0.1.0")
+    endpoint.next(2)
+    assert box.show(AGENT, "User") == AGENT and box.run(f"grep ^{AGENT}: /etc/passwd") != ""
+    assert mode(box, "/etc/heartbeat/api-key") == "root:heartbeat-agent 640"
+    box.run(f"sh {DEBIAN}/postinst configure 0.1.0; systemctl restart {AGENT}")
+    endpoint.next()
+
+
 def test_without_a_place_for_the_backlog_the_agent_runs_without_one(box, endpoint):
     box.install()
     box.make_user()

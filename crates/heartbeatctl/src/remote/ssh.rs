@@ -216,6 +216,19 @@ fn nonce() -> anyhow::Result<u32> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn of_what_a_machine_says_the_end_is_kept() {
+        let said = "x".repeat(10 * KEPT) + "the end";
+        let kept = end_of(Some(said.as_bytes())).await;
+        assert!(kept.len() == KEPT && kept.ends_with("xthe end"), "{}", kept.len());
+    }
+
+    #[test]
+    fn the_socket_of_a_mac_has_a_short_path() {
+        let folder = "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T/";
+        assert!(folder.len() == 49 && folder.len() + NAMES <= SOCKET_PATH);
+    }
+
     #[test]
     fn the_name_of_a_host_gives_its_id() {
         for (host, id) in [
