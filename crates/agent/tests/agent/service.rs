@@ -84,7 +84,9 @@ fn the_units_of_a_check_are_valid() {
         }
     }
     let agent = std::fs::read_to_string(UNIT).unwrap();
-    assert!(agent.contains("\nUser=heartbeat-agent\n") && agent.contains("\nCapabilityBoundingSet=\n"));
+    assert!(
+        agent.contains("\nUser=heartbeat-agent\n") && agent.contains("\nCapabilityBoundingSet=\n")
+    );
 }
 
 #[test]
