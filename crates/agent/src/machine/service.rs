@@ -101,7 +101,7 @@ impl Services {
             }
         };
         let listed: Vec<_> = listed.lines().filter_map(Listed::parse).collect();
-        let units = self.to_show(&listed, now);
+        let units = self.choose(&listed, now);
         let shown = match &*units {
             [] => Ok(String::new()),
             // If systemd rejects a name, it has said what it knows of those before.
@@ -115,7 +115,7 @@ impl Services {
 
     /// What has to be asked for: the named ones, those that start or were restarted, and at every tenth look all services.
     /// systemd says nothing of what comes after a name that it rejects, so odd names come last.
-    fn to_show(&mut self, listed: &[Listed], now: Duration) -> Vec<String> {
+    fn choose(&mut self, listed: &[Listed], now: Duration) -> Vec<String> {
         let is_odd = |unit: &&String| {
             let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
             !unit.bytes().all(is_usual)
@@ -467,7 +467,7 @@ dev-sda.device             loaded activating tentative    /dev/sda
     /// The name, status and reason of each service, of a look at this minute.
     fn look(services: &mut Services, list: &str, shown: &str, minute: u64) -> Vec<String> {
         let listed: Vec<_> = list.lines().filter_map(Listed::parse).collect();
-        services.to_show(&listed, minutes(minute));
+        services.choose(&listed, minutes(minute));
         let all = services.judge(&listed, shown, minutes(minute), "systemd does not know it");
         let text = |service: Service| {
             let json = service.as_json();
@@ -617,7 +617,7 @@ dev-sda.device             loaded activating tentative    /dev/sda
         let mut services = named(&[]);
         let mut shown_at = Vec::new();
         for minute in 0..34 {
-            let units = services.to_show(&[], minutes(minute));
+            let units = services.choose(&[], minutes(minute));
             shown_at.extend((!units.is_empty()).then(|| (minute, units.join(" "))));
             let count = minute.min(14);
             let shown = match &*units {
@@ -662,7 +662,7 @@ dev-sda.device             loaded activating tentative    /dev/sda
         assert!(found(&[], "notify", 10).is_empty());
         assert_eq!(found(&["app"], "oneshot", 13), ["app running"]);
         assert_eq!(
-            named(&[]).to_show(&[Listed::parse(list).expect("a unit")], minutes(0)),
+            named(&[]).choose(&[Listed::parse(list).expect("a unit")], minutes(0)),
             ["app.service"]
         );
     }
@@ -671,7 +671,7 @@ dev-sda.device             loaded activating tentative    /dev/sda
     #[test]
     fn a_name_that_systemd_may_reject_is_asked_for_last() {
         let mut services = named(&["foo@", "x!", "@x", "nginx", "foo@bar", "a\\x20b", "b*"]);
-        let asked = services.to_show(&[], minutes(0));
+        let asked = services.choose(&[], minutes(0));
         let expected = ["nginx", "foo@bar", "a\\x20b", "foo@", "x!", "@x", "b*"];
         assert_eq!(asked, expected.map(unit));
         let shown = "Names=nginx.service\nActiveState=active\n\nNames=foo@bar.service\nActiveState=inactive\n";

@@ -31,18 +31,19 @@ impl<Q: Clone + Eq + Hash + Send + 'static, A: Send + 'static> Worker<Q, A> {
         let mut all: HashMap<_, _> =
             hung.into_iter().map(|question| (question, no_answer())).collect();
         while !rest.is_empty() {
-            let answers = match self.start(rest.clone()) {
+            let (answers, done) = match self.start(rest.clone()) {
                 Ok(answers) => answers,
                 Err(reason) => {
                     all.extend(rest.drain(..).map(|question| (question, Err(reason.to_string()))));
                     break;
                 }
             };
-            // The other half of the time is for those that come after one that hangs.
-            let end = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+            // The other half of the time is for those that come after one that hangs. To be woken by each answer would take
+            // longer than most answers do.
+            let _ = done.recv_timeout(deadline.saturating_duration_since(Instant::now()) / 2);
             let mut asked = std::mem::take(&mut rest).into_iter();
             while let Some(question) = asked.next() {
-                match answers.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                match answers.try_recv() {
                     Ok(answer) => all.insert(question, Ok(answer)),
                     Err(_) => {
                         self.hung.insert(question.clone(), answers);
@@ -56,18 +57,20 @@ impl<Q: Clone + Eq + Hash + Send + 'static, A: Send + 'static> Worker<Q, A> {
         all
     }
 
-    /// A thread that asks these, one after the other, as long as anybody wants to know.
-    fn start(&self, questions: Vec<Q>) -> io::Result<Receiver<A>> {
+    /// A thread that asks these, one after the other, as long as anybody wants to know; the other channel closes when it ends.
+    fn start(&self, questions: Vec<Q>) -> io::Result<(Receiver<A>, Receiver<()>)> {
         let (sender, answers) = channel();
+        let (end, done) = channel();
         let function = self.function;
         thread::Builder::new().stack_size(64 * 1024).spawn(move || {
+            let _end = end;
             for question in questions {
                 if sender.send(function(&question)).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(answers)
+        Ok((answers, done))
     }
 }
 
