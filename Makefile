@@ -109,7 +109,7 @@ test-stack: $(TOOLS)/tests-ready programs ## Test the stack in moto, with the fu
 	python3 tests/dynamodb_local.py $(TOOLS)/bin/pytest tests/deployment
 
 test-systemd: $(TOOLS)/tests-ready programs ## Test the units, `enroll` and `retire` under a systemd that runs (needs root).
-	pytest tests/systemd
+	$(TOOLS)/bin/pytest tests/systemd
 
 test-smoke: programs ## Test `make run` as a newcomer uses it.
 	python3 tests/smoke.py

@@ -212,7 +212,7 @@ def test_each_group_of_parts_looks_first_and_names_the_path_of_its_tools(tmp_pat
     _, shown = machine.run("make", "--dry-run", "test", "lint", "gate", "test-release", "test-all")
     looks = re.findall(r"^\.ci/install --look (.+) && python3 crates/dev/test.py (.+)$", shown, re.MULTILINE)
     assert len(looks) == 5 and all(looked == run for looked, run in looks), shown
-    _, shown = machine.run("make", "--dry-run", "validate", "test-stack", "test-deployment", "test-files", "test-debian")
+    _, shown = machine.run("make", "--dry-run", "validate", "test-stack", "test-systemd", "test-deployment", "test-files", "test-debian")
     assert re.search(r"^target/tools/bin/sam build", shown, re.MULTILINE)
     # For macOS's make, whose PATH is not ours.
     assert not re.search(r"(^|\.py |\s=1 )(sam|cfn-lint|pytest|aws) ", shown, re.MULTILINE), shown
