@@ -27,6 +27,7 @@ unit=$(find "$root" -name heartbeat-agent.service)
 for check in heartbeat-check@.service heartbeat-check@.timer; do
     [ -e "$(dirname "$unit")/$check" ] || fail "there is no $check"
 done
+grep --quiet '^heartbeat-agent:' "$root/etc/passwd" || fail "its user is not made"
 if command -v systemd-analyze >/dev/null; then
     sed "s#/usr/bin/heartbeat-agent#$root&#" "$unit" > "$root/heartbeat-agent.service"
     said=$(systemd-analyze verify --man=no "$root/heartbeat-agent.service" 2>&1) || fail "$said"

@@ -77,7 +77,8 @@ class Box:
 
     def install(self, unit=None, settings=SETTINGS, key="key-1"):
         """Installs the agent as the package does, but for its user, which its maintainer script makes."""
-        self.path("/usr/bin").mkdir(parents=True, exist_ok=True)
+        # A program that runs cannot be written to.
+        self.path("/usr/bin/heartbeat-agent").unlink(missing_ok=True)
         shutil.copy(DEBUG / "heartbeat-agent", self.path("/usr/bin/heartbeat-agent"))
         for file in DEBIAN.glob("heartbeat-*.*"):
             self.write(f"/etc/systemd/system/{file.name}", file.read_text())

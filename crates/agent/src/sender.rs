@@ -40,11 +40,10 @@ impl Outgoing {
 }
 
 pub struct Sender {
-    connection: Connection,
+    /// Locked during an attempt.
+    connection: Mutex<Connection>,
     url: Uri,
     key: Key,
-    /// Held during an attempt.
-    line: Mutex<()>,
 }
 
 /// A body, and whether any of it has been taken to be sent. Before that, the request is not complete, whatever failed.
@@ -97,7 +96,7 @@ impl std::error::Error for Failure {}
 
 impl Sender {
     pub const fn new(connection: Connection, url: Uri, key: Key) -> Self {
-        Self { connection, url, key, line: Mutex::new(()) }
+        Self { connection: Mutex::new(connection), url, key }
     }
 
     /// Sends one heartbeat, with retries until the deadline.
@@ -127,16 +126,16 @@ impl Sender {
 
     /// One attempt, within [`TIMEOUT`] and before the deadline. Returns the answer as it may be shown.
     pub fn attempt(&self, heartbeat: &Outgoing, deadline: Instant) -> Result<String, Failure> {
-        let _line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        self.post(heartbeat, deadline)
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        self.post(&connection, heartbeat, deadline)
     }
 
     /// Sends the last heartbeat, in one attempt, after one that is under way. Whoever attempts anything afterwards waits for
     /// the end of the process.
     pub fn send_last(&self, heartbeat: &Outgoing, deadline: Instant) -> Result<String, Failure> {
-        let line = loop {
-            match self.line.try_lock() {
-                Ok(line) => break line,
+        let connection = loop {
+            match self.connection.try_lock() {
+                Ok(connection) => break connection,
                 Err(TryLockError::Poisoned(error)) => break error.into_inner(),
                 Err(TryLockError::WouldBlock) if left_until(deadline).is_zero() => {
                     return Err(Failure {
@@ -148,18 +147,23 @@ impl Sender {
                 Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(10)),
             }
         };
-        mem::forget(line);
-        self.post(heartbeat, deadline)
+        let sent = self.post(&connection, heartbeat, deadline);
+        mem::forget(connection);
+        sent
     }
 
-    fn post(&self, heartbeat: &Outgoing, deadline: Instant) -> Result<String, Failure> {
+    fn post(
+        &self,
+        connection: &Connection,
+        heartbeat: &Outgoing,
+        deadline: Instant,
+    ) -> Result<String, Failure> {
         let key = self.key.read().map_err(|error| Failure {
             kind: FailureKind::Transient(Duration::ZERO),
             reason: format!("{error:#}"),
             may_have_arrived: false,
         })?;
-        let request = self
-            .connection
+        let request = connection
             .http()
             .post(self.url.clone())
             .config()
