@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! scan ─▶ review ─▶ plan ─▶ mark, write ahead ─▶ publish ─▶ record
-//!         (pure)    (pure)  (conditional)        (once)     (conditional)
+//!       (the verdict's crate) (conditional)      (once)     (conditional)
 //! ```
 //!
 //! An end is announced if and only if its beginning may have been announced. What is written ahead tells the next sweep
@@ -14,13 +14,10 @@
 
 mod announcement;
 mod config;
-mod plan;
-mod review;
 mod sweep;
 
-pub use self::announcement::{Planned, SnsMessage};
+pub use self::announcement::SnsMessage;
 pub use self::config::{Config, EventsConfig};
-pub use self::review::{Decision, Review};
 pub use self::sweep::{SweepError, Watchdog};
 
 use crate::aws;

@@ -5,11 +5,8 @@ use announcement::{Announcement, Kind, Message, Occasion, Part};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::fmt::Write;
-use tables::server::Server;
 use tables::time;
-use verdict::announce;
 use verdict::digest::Digest;
-use verdict::{ProblemAnnouncement, ProblemUpdate};
 
 /// The maximum size of a message, below SNS's limit of 256 KiB, bytes.
 const MAX_BYTES: usize = 250 * 1024;
@@ -19,17 +16,6 @@ const FRAME_BYTES: usize = 1024;
 
 /// The longest subject that SNS accepts, characters.
 const MAX_SUBJECT: usize = 99;
-
-/// An announcement that a sweep plans.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Planned<'a> {
-    /// A server that went offline.
-    Offline(&'a Server),
-    /// A server whose return has lasted.
-    Back(&'a Server),
-    /// A problem of a server, or its end.
-    Problem(&'a ProblemUpdate, &'a ProblemAnnouncement),
-}
 
 /// A message in SNS's envelope.
 #[derive(Debug, PartialEq)]
@@ -55,25 +41,14 @@ struct Fitted {
     named: Vec<bool>,
 }
 
-impl Planned<'_> {
-    fn announcement(self) -> Announcement {
-        match self {
-            Self::Offline(server) => Announcement::Offline(announce::absence(server)),
-            Self::Back(server) => Announcement::Back(announce::end(server)),
-            Self::Problem(update, announcement) => announce::change(&update.server, announcement),
-        }
-    }
-}
-
 impl SnsMessage {
     /// Builds the message of a sweep at this time, with a link to the page; `None` if there is nothing to announce.
     #[must_use]
     pub fn new(
-        planned: &[Planned<'_>],
+        announcements: Vec<Announcement>,
         time: DateTime<Utc>,
         page_url: Option<&str>,
     ) -> Option<Self> {
-        let announcements: Vec<_> = planned.iter().map(|planned| planned.announcement()).collect();
         (!announcements.is_empty())
             .then(|| Self::of(Occasion::Change, announcements, time, page_url))
     }
@@ -110,11 +85,11 @@ impl SnsMessage {
         }
     }
 
-    /// Those announcements for which there was room.
+    /// Of these, which stand for the announcements, those for which there was room.
     #[must_use]
-    pub fn named<'a>(&self, planned: &[Planned<'a>]) -> Vec<Planned<'a>> {
-        let planned = planned.iter().zip(&self.named);
-        planned.filter(|(_, is_named)| **is_named).map(|(planned, _)| *planned).collect()
+    pub fn named<T>(&self, announcements: impl Iterator<Item = T>) -> Vec<T> {
+        let announcements = announcements.zip(&self.named);
+        announcements.filter(|(_, is_named)| **is_named).map(|(place, _)| place).collect()
     }
 
     /// The message in the format of SNS's `MessageStructure: json`.

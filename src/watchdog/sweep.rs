@@ -2,8 +2,6 @@
 
 use super::announcement::SnsMessage;
 use super::config::{Config, EventsConfig};
-use super::plan::{Changes, Plan, Write};
-use super::review::{Decision, Review};
 use crate::aws;
 use crate::webhook::{self, Address, HttpClient};
 use aws_sdk_dynamodb::Client;
@@ -17,14 +15,16 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
 use lambda_http::http::Method;
+use std::borrow::Borrow;
 use std::time::Duration;
 use tables::event::Event;
 use tables::server::{self, Memory, Rules};
-use tables::time::as_stored;
 use thiserror::Error;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 use verdict::digest::{Digest, Schedule};
+use verdict::transition::{News, Write};
+use verdict::{Decision, Review};
 
 /// The maximum number of concurrent updates.
 const CONCURRENCY: usize = 32;
@@ -70,14 +70,14 @@ struct Topic {
 pub struct SweepError(String);
 
 /// The outcome of a batch of updates.
-#[derive(Default)]
-struct Outcome<'a> {
+struct Outcome<W> {
     /// Updates that were applied.
-    done: Vec<Write<'a>>,
+    /// Each with its place.
+    done: Vec<(usize, W)>,
     /// The number of updates that failed.
     failed: usize,
     /// Updates that were not started, for lack of time.
-    skipped: Vec<Write<'a>>,
+    skipped: Vec<W>,
 }
 
 impl Watchdog {
@@ -139,15 +139,20 @@ impl Sweep<'_> {
         let judge_until = self.part_of_time_left(JUDGING_SHARE);
         let memory_written = self.remember(&decision.memory, judge_until).await;
 
-        let plan = Plan::new(&decision, self.time);
+        let plan = &decision.plan;
         let ahead = self.write(plan.ahead(), judge_until).await;
         self.warn_about_skipped(&ahead);
-        let planned = plan.publishable(&ahead.done);
-        let message = SnsMessage::new(&planned, self.time, self.watchdog.page_url.as_deref());
+        let written = ahead.done.iter().map(|(place, _)| *place).collect();
+        let say = plan.say(&written);
+        let announcements = say.iter().map(|(_, announcement)| (*announcement).clone()).collect();
+        let page_url = self.watchdog.page_url.as_deref();
+        let message = SnsMessage::new(announcements, self.time, page_url);
         let published = self.publish(message.as_ref()).await;
         let said = message.as_ref().filter(|_| published.is_ok());
-        let named = said.map(|said| said.named(&planned));
-        let recorded = self.write(plan.records(named.as_deref()), self.deadline).await;
+        let places = say.iter().map(|(place, _)| *place);
+        let named = said.map_or_else(Vec::new, |said| said.named(places));
+        let records = plan.after(&named).into_iter().enumerate();
+        let recorded = self.write(records, self.deadline).await;
         let noted = self.note_event(said).await;
         let digest = self.send_digest(decision.digest.as_ref()).await;
         self.log(&decision, &ahead, &recorded);
@@ -187,7 +192,7 @@ impl Sweep<'_> {
     /// Writes the watchdog's own item. If that fails, the sweep goes on, and fails in the end.
     async fn remember(&self, memory: &Memory, until: Instant) -> Result<(), SweepError> {
         let request_id = self.request_id;
-        let update = memory.write(self.update());
+        let update = memory.write().request(self.update());
         let written = match timeout_at(until, update.send()).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => DisplayErrorContext(error).to_string(),
@@ -200,31 +205,35 @@ impl Sweep<'_> {
 
     /// Makes the updates concurrently. A failed update does not stop the others. No update starts after
     /// `begin_until`, and none continues after the deadline.
-    async fn write<'a>(&self, writes: Vec<Write<'a>>, begin_until: Instant) -> Outcome<'a> {
-        let mut writes = writes.into_iter();
+    async fn write<W: Borrow<Write>>(
+        &self,
+        mut writes: impl Iterator<Item = (usize, W)>,
+        begin_until: Instant,
+    ) -> Outcome<W> {
         let mut in_flight = FuturesUnordered::new();
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome { done: Vec::new(), failed: 0, skipped: Vec::new() };
         loop {
             while in_flight.len() < CONCURRENCY && Instant::now() < begin_until {
-                let Some(write) = writes.next() else { break };
-                let update = write.apply(self.update());
-                in_flight.push(async move { (write, send(update, self.deadline).await) });
+                let Some((place, write)) = writes.next() else { break };
+                let update = write.borrow().change.request(self.update());
+                in_flight.push(async move { (place, write, send(update, self.deadline).await) });
             }
             match in_flight.next().await {
                 None => break,
-                Some((write, Ok(true))) => {
-                    self.log_change(&write);
-                    outcome.done.push(write);
+                Some((place, write, Ok(true))) => {
+                    self.log_news(write.borrow());
+                    outcome.done.push((place, write));
                 }
-                Some((_, Ok(false))) => {}
-                Some((write, Err(reason))) => {
+                Some((_, _, Ok(false))) => {}
+                Some((_, write, Err(reason))) => {
                     outcome.failed += 1;
-                    let (request_id, server_id) = (self.request_id, &write.server().server_id);
+                    let request_id = self.request_id;
+                    let server_id = write.borrow().change.server_id();
                     error!(request_id, server_id, reason, "update failed");
                 }
             }
         }
-        outcome.skipped = writes.collect();
+        outcome.skipped = writes.map(|(_, write)| write).collect();
         outcome
     }
 
@@ -295,7 +304,7 @@ impl Sweep<'_> {
         };
         let message = SnsMessage::digest(digest, self.time, self.watchdog.page_url.as_deref());
         self.publish(message.as_ref()).await?;
-        let note = Memory::note_digest(self.update(), self.time);
+        let note = Memory::note_digest(self.time).request(self.update());
         match send(note, self.deadline).await {
             Ok(_) => Ok(()),
             Err(reason) => {
@@ -339,8 +348,8 @@ impl Sweep<'_> {
     /// Logs one warning for each condition that needs attention.
     fn warn_about(&self, decision: &Decision) {
         let request_id = self.request_id;
-        if decision.malformed > 0 {
-            let items = decision.malformed;
+        if decision.counts.malformed > 0 {
+            let items = decision.counts.malformed;
             warn!(request_id, items, "items hold a value that cannot be read");
         }
         if let Some(gap) = decision.new_gap {
@@ -350,15 +359,15 @@ impl Sweep<'_> {
                 since, "sweeps are missing: the time since then does not count as silence"
             );
         }
-        if decision.waiting > 0 {
-            let waiting = decision.waiting;
+        if decision.counts.waiting > 0 {
+            let waiting = decision.counts.waiting;
             warn!(
                 request_id,
                 waiting, "problems wait: the items of their servers have no room for them"
             );
         }
         if decision.is_holding {
-            let held = decision.held;
+            let held = decision.counts.held;
             warn!(
                 request_id,
                 held,
@@ -367,9 +376,8 @@ impl Sweep<'_> {
         }
     }
 
-    fn warn_about_skipped(&self, ahead: &Outcome<'_>) {
-        let is_mark = |write: &&Write<'_>| matches!(write, Write::MarkOffline(_));
-        let skipped = ahead.skipped.iter().filter(is_mark).count();
+    fn warn_about_skipped(&self, ahead: &Outcome<&Write>) {
+        let skipped = ahead.skipped.iter().filter(|write| write.is_mark()).count();
         if skipped > 0 {
             warn!(
                 request_id = self.request_id,
@@ -379,54 +387,51 @@ impl Sweep<'_> {
     }
 
     /// Logs what an update that was made means for people, if anything.
-    fn log_change(&self, write: &Write<'_>) {
-        let (request_id, server) = (self.request_id, write.server());
-        let server_id = &server.server_id;
-        match write {
-            Write::MarkOffline(server) => {
-                let last_seen = as_stored(&server.last_seen);
-                warn!(request_id, server_id, last_seen, "server offline");
-            }
-            Write::EndAbsence(server) => {
-                let offline_since = as_stored(&server.offline_since);
-                info!(request_id, server_id, offline_since, "server back");
-            }
-            Write::ProblemsAhead(update) => {
-                for announcement in
-                    update.judgement.announcements().filter(|announcement| announcement.is_new)
-                {
-                    let problem = announcement.problem.key.to_string();
-                    warn!(request_id, server_id, problem, "problem");
+    fn log_news(&self, write: &Write) {
+        let (request_id, server_id) = (self.request_id, write.change.server_id());
+        for news in &write.news {
+            match news {
+                News::Offline(last_seen) => {
+                    warn!(request_id, server_id, last_seen, "server offline");
+                }
+                News::Back(offline_since) => {
+                    info!(request_id, server_id, offline_since, "server back");
+                }
+                News::Problem(key) => {
+                    warn!(request_id, server_id, problem = key.to_string(), "problem");
+                }
+                News::Solved(key, end) => {
+                    let (problem, end) = (key.to_string(), end.as_str());
+                    info!(request_id, server_id, problem, end, "problem solved");
                 }
             }
-            Write::RecordProblems(_, said) => {
-                for announcement in said {
-                    if let Some(end) = announcement.end {
-                        let (problem, end) = (announcement.problem.key.to_string(), end.as_str());
-                        info!(request_id, server_id, problem, end, "problem solved");
-                    }
-                }
-            }
-            Write::AbsenceAhead(_)
-            | Write::NoteReturn(_)
-            | Write::RecordAbsence(_)
-            | Write::NoteProblems(_) => {}
         }
     }
 
-    fn log(&self, decision: &Decision, ahead: &Outcome<'_>, recorded: &Outcome<'_>) {
-        let changes = Changes::of(ahead.done.iter().chain(&recorded.done));
+    fn log(&self, decision: &Decision, ahead: &Outcome<&Write>, recorded: &Outcome<Write>) {
+        let ahead = ahead.done.iter().flat_map(|(_, write)| &write.news);
+        let recorded = recorded.done.iter().flat_map(|(_, write)| &write.news);
+        let [mut offline, mut back, mut problems, mut solved] = [0_usize; 4];
+        for news in ahead.chain(recorded) {
+            match news {
+                News::Offline(_) => offline += 1,
+                News::Back(_) => back += 1,
+                News::Problem(_) => problems += 1,
+                News::Solved(..) => solved += 1,
+            }
+        }
+        let counts = &decision.counts;
         info!(
             request_id = self.request_id,
-            servers = decision.servers,
-            late = decision.late,
-            offline = changes.offline,
-            back = changes.back,
-            held = decision.held,
-            away = decision.away + changes.offline,
-            problems = changes.problems,
-            solved = changes.solved,
-            waiting = decision.waiting,
+            servers = counts.servers,
+            late = counts.late,
+            offline,
+            back,
+            held = counts.held,
+            away = counts.away + offline,
+            problems,
+            solved,
+            waiting = counts.waiting,
             milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "sweep"
         );

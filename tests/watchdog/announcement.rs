@@ -2,11 +2,12 @@
 
 use crate::support::topic::Behavior;
 use crate::support::{TOPIC_ARN, TestWatchdog, at, lines, pending, state, stored, text};
-use announcement::Kind;
-use heartbeat::watchdog::{Planned, SnsMessage};
+use announcement::{Announcement, Kind};
+use heartbeat::watchdog::SnsMessage;
 use serde_json::{Value, json};
 use tables::server::Server;
 use tables::time::Stored;
+use verdict::announce;
 
 fn server(server_id: &str, hostname: Option<&str>) -> Server {
     Server {
@@ -20,9 +21,16 @@ fn server(server_id: &str, hostname: Option<&str>) -> Server {
 
 /// The message about servers that went offline and came back.
 fn announce(offline: &[Server], back: &[Server]) -> Option<SnsMessage> {
-    let offline = offline.iter().map(Planned::Offline);
-    let subjects: Vec<_> = offline.chain(back.iter().map(Planned::Back)).collect();
-    SnsMessage::new(&subjects, at(0), None)
+    let back = back.iter().map(went_back);
+    SnsMessage::new(offline.iter().map(went_offline).chain(back).collect(), at(0), None)
+}
+
+fn went_offline(server: &Server) -> Announcement {
+    Announcement::Offline(announce::absence(server))
+}
+
+fn went_back(server: &Server) -> Announcement {
+    Announcement::Back(announce::end(server))
 }
 
 // C8.6
@@ -70,17 +78,17 @@ async fn a_message_lists_servers_that_went_offline_and_came_back() {
 #[test]
 fn the_email_ends_with_a_link_to_the_page() {
     let servers = ["web-1", "web-2"].map(|server_id| server(server_id, None));
-    let about_both: Vec<_> = servers.iter().map(Planned::Offline).collect();
-    let about_one = [Planned::Offline(&servers[0]), Planned::Back(&servers[0])];
+    let about_both: Vec<_> = servers.iter().map(went_offline).collect();
+    let about_one = [went_offline(&servers[0]), went_back(&servers[0])];
     for (subjects, page_url, last) in [
         (&about_one[..], "https://x.example/hb/", "https://x.example/hb/servers/web-1"),
         (&about_one, "https://x.example", "https://x.example/servers/web-1"),
         (&about_both, "https://x.example/hb", "https://x.example/hb/"),
     ] {
-        let email = SnsMessage::new(subjects, at(0), Some(page_url)).unwrap().email;
+        let email = SnsMessage::new(subjects.to_vec(), at(0), Some(page_url)).unwrap().email;
         assert_eq!(email.lines().last(), Some(last), "{email}");
     }
-    let without = SnsMessage::new(&about_one, at(0), None).unwrap().email;
+    let without = SnsMessage::new(about_one.to_vec(), at(0), None).unwrap().email;
     assert!(!without.contains("://"), "{without}");
 }
 

@@ -5,12 +5,12 @@
 
 mod absence;
 mod announcement;
+mod changes;
 mod config;
 mod digest;
 mod events;
 mod faults;
 mod mass_absence;
-mod model;
 mod problems;
 mod process;
 mod silence;

@@ -4,8 +4,8 @@ mod simulation;
 
 use crate::support::{Item, TestWatchdog, at, lines, state, stored, text};
 use chrono::{DateTime, TimeDelta, Utc};
-use heartbeat::watchdog::{Decision, Review};
 use tables::server::{Memory, Rules};
+use verdict::{Decision, Review};
 
 fn rules(hold: i64) -> Rules {
     Rules { hold: TimeDelta::seconds(hold), ..Rules::default() }
@@ -72,7 +72,7 @@ fn more_than_two_and_at_least_half_are_a_mass_absence() {
         let decision = review(&seen, 200, 600, None);
         assert_eq!(decision.is_mass_absence, is_mass_absence, "{late} of {}", late + healthy);
         let (held, offline) = if is_mass_absence { (late, 0) } else { (0, late) };
-        assert_eq!((decision.held, decision.offline.len()), (held, offline));
+        assert_eq!((decision.counts.held, decision.plan.marks().count()), (held, offline));
     }
 }
 
@@ -82,7 +82,7 @@ fn overdue_servers_count_before_they_are_late() {
     for (now, is_mass_absence) in [(90, false), (91, true)] {
         let decision = review(&[0, 0, 0], now, 600, None);
         assert_eq!(decision.is_mass_absence, is_mass_absence, "{now}");
-        assert_eq!(decision.late, 0);
+        assert_eq!(decision.counts.late, 0);
     }
 }
 
@@ -92,16 +92,23 @@ fn no_server_is_judged_shortly_after_a_mass_absence() {
     for (last, held) in [(None, 0), (Some(20), 1), (Some(19), 0)] {
         let decision = review(&seen, 200, 600, last);
         assert!(!decision.is_mass_absence);
-        assert_eq!((decision.held, decision.offline.len()), (held, 1 - held), "{last:?}");
+        assert_eq!(
+            (decision.counts.held, decision.plan.marks().count()),
+            (held, 1 - held),
+            "{last:?}"
+        );
     }
 }
 
 #[test]
 fn servers_that_stay_late_are_judged_after_the_hold() {
     let decision = review(&[0, 0, 1], 600, 600, None);
-    assert_eq!((decision.held, decision.offline.len()), (1, 2));
+    assert_eq!((decision.counts.held, decision.plan.marks().count()), (1, 2));
     let decision = review(&[0, 0, 0], 200, 0, Some(199));
-    assert_eq!((decision.is_holding, decision.held, decision.offline.len()), (false, 0, 3));
+    assert_eq!(
+        (decision.is_holding, decision.counts.held, decision.plan.marks().count()),
+        (false, 0, 3)
+    );
 }
 
 // Silenced servers count neither as overdue nor as part of the fleet.

@@ -13,7 +13,7 @@ use tables::{Metric, metric};
 #[serde(untagged)]
 #[strum_discriminants(
     name(Kind),
-    derive(strum::VariantArray),
+    derive(PartialOrd, Ord, strum::VariantArray),
     doc = "What an announcement is about."
 )]
 pub enum Announcement {

@@ -5,6 +5,7 @@
 //! own item in the same table, under an id that no server can have.
 
 mod attribute;
+mod change;
 mod heartbeat;
 mod item;
 mod memory;
@@ -14,6 +15,7 @@ mod watchdog;
 
 pub use attribute::{ATTRIBUTES, Attribute, scan, scan_for_watchdog};
 pub(crate) use attribute::{Restored, restored};
+pub use change::Change;
 pub use heartbeat::{Upsert, is_registration, is_unnoted_return, last_sender, note_duplicate};
 pub use item::{MAX_OFFLINE_AFTER, Os, Reading, Server};
 pub use memory::{Gap, Memory, Rules, VERSION};

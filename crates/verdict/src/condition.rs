@@ -9,8 +9,6 @@ mod service;
 pub use disk::hand_over;
 #[cfg(test)]
 pub use disk::of_disk_percent;
-#[cfg(test)]
-pub use duplicate::LASTS as DUPLICATE_LASTS;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::problem::{Key, Kind, Problem};

@@ -1,6 +1,6 @@
 //! How the fleet is, in one sentence: the same for whoever shows it (C8.14).
 
-use crate::absence::{Census, MISSING_FOR_A_READER, usable};
+use crate::lateness::{Census, MISSING_FOR_A_READER, usable};
 use crate::standing::{Standing, Verdict};
 use announcement::words::Natural;
 use chrono::{DateTime, TimeDelta, Utc};

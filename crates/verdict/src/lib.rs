@@ -1,14 +1,21 @@
-//! What a server and a fleet are, by the rules, as of a time: the same for the watchdog and for every reader (C8.13 to C8.15). Pure.
+//! What a server and a fleet are, by the rules, as of a time: the same for the watchdog and for every reader (C8.13 to C8.15);
+//! and what follows from that for a sweep: what it writes, announces and records (C8, C9). Pure.
 
-pub mod absence;
+mod absence;
 pub mod announce;
 mod condition;
 pub mod digest;
 mod fleet;
+mod lateness;
 mod problem;
+mod review;
+#[cfg(test)]
+mod simulation;
 mod standing;
+pub mod transition;
 
-pub use self::condition::{Facts, Reading, Value};
+pub use self::condition::Value;
 pub use self::fleet::{Doubt, Fleet, Summary};
-pub use self::problem::{Current, End, Judgement, ProblemAnnouncement, ProblemUpdate};
-pub use self::standing::{Return, Standing, Unknown, Verdict};
+pub use self::problem::{Current, End};
+pub use self::review::{Counts, Decision, Review};
+pub use self::standing::{Standing, Unknown, Verdict};

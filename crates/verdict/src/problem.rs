@@ -4,8 +4,6 @@
 //! on the item, published, and recorded there, so that whatever crashes, the next sweep finishes the work.
 
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
 
 use crate::condition::{self, Facts, Finding, Level, Reading, Value};
@@ -148,12 +146,6 @@ impl ProblemUpdate {
         let judgement = Judgement::unjudged(&server.problems)?;
         let server = server.clone();
         Some(Self { server, judgement })
-    }
-
-    /// Whether something is to be announced about it.
-    #[must_use]
-    pub fn has_announcements(&self) -> bool {
-        self.judgement.announcements().next().is_some()
     }
 }
 

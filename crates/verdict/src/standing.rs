@@ -1,7 +1,7 @@
 //! How one server is: its standing, its problems, and what is not known of it (C8.13).
 
-use crate::absence::{Lateness, threshold};
 use crate::condition::{FRESH, Facts};
+use crate::lateness::{Lateness, threshold};
 use crate::problem::{Current, current};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::fmt;
@@ -122,10 +122,9 @@ impl Verdict {
         let is_online = server.status == Some(Status::Online);
         let is_offline = server.status == Some(Status::Offline) || lateness == Lateness::Lost;
         let is_silenced = server.is_silenced(now);
-        let is_heard = is_online && matches!(lateness, Lateness::OnTime | Lateness::Explained);
+        let is_heard = is_online && !lateness.is_late();
         let back = if is_heard { Return::of(server, rules, now) } else { Return::None };
-        let is_judged = is_heard && back == Return::None && !is_silenced;
-        let problems = current(server, &rules.limits, is_judged);
+        let problems = current(server, &rules.limits, is_judged(server, lateness, rules, now));
         let unknown = Unknown::of(server, rules);
         let (standing, at) = match back {
             _ if is_silenced => (Standing::Silenced, server.silenced_until),
@@ -142,6 +141,14 @@ impl Verdict {
         let is_absent = is_offline || lateness != Lateness::OnTime;
         Self { standing, at, problems, unknown, is_old: is_absent || is_old(server, rules, now) }
     }
+}
+
+/// Whether the problems of a server are judged (C9.3).
+pub fn is_judged(server: &Server, lateness: Lateness, rules: &Rules, now: DateTime<Utc>) -> bool {
+    server.status == Some(Status::Online)
+        && !lateness.is_late()
+        && Return::of(server, rules, now) == Return::None
+        && !server.is_silenced(now)
 }
 
 /// Whether the reading of a server that is heard is too old to be shown as the present.

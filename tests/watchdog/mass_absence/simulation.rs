@@ -2,10 +2,10 @@
 
 use super::{item, rules, stored_memory};
 use crate::support::at;
-use heartbeat::watchdog::Review;
 use proptest::prelude::*;
 use std::ops::Range;
 use tables::server::Memory;
+use verdict::Review;
 
 /// What goes wrong in a simulation, and when.
 #[derive(Default)]
@@ -43,8 +43,8 @@ fn simulate(offsets: &[i64], trouble: &Trouble, until: i64) -> Vec<(usize, i64)>
         }
         let decision = review.conclude();
         memory = stored_memory(&decision.memory);
-        let judged = decision.offline.iter();
-        offline.extend(judged.map(|server| (server.server_id.parse::<usize>().unwrap(), now)));
+        let judged = decision.plan.marks();
+        offline.extend(judged.map(|server| (server.parse::<usize>().unwrap(), now)));
     }
     offline
 }

@@ -6,7 +6,7 @@ use super::attribute::{
     LAST_SEEN, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION, PROBLEMS,
     READING, REGISTERED_AT, RETURNED_AT, SERVER_ID, SILENCED_UNTIL, STATUS,
 };
-use crate::problem::Problems;
+use crate::problem::{Problems, Stage};
 use crate::{
     Disk, Item, Limits, Metrics, Number, RECEIVED_AT, ServerId, Service, ServiceStatus, Services,
     TIMESTAMP, text, time,
@@ -215,17 +215,15 @@ impl Server {
         self
     }
 
-    /// Whether the current absence has been announced, and that has been recorded.
+    /// What has been announced of its absence, or of the one from which it has returned; `None` without one.
     #[must_use]
-    pub fn is_announced(&self) -> bool {
-        self.announced.is_some()
-            && self.announced.as_ref() == self.offline_since.as_ref().map(|since| &since.text)
-    }
-
-    /// Whether it has been written ahead that something may have been published.
-    #[must_use]
-    pub fn is_pending(&self) -> bool {
-        self.announced.as_deref() == Some(PENDING)
+    pub fn absence(&self) -> Option<Stage> {
+        let since = self.offline_since.as_ref()?;
+        Some(match &self.announced {
+            None => Stage::NotLasted,
+            Some(announced) if *announced == since.text => Stage::Firing,
+            Some(_) => Stage::Publishing,
+        })
     }
 
     #[must_use]

@@ -1,13 +1,12 @@
 //! The watchdog's own item.
 
+use super::Change;
 use super::attribute::{
     Attribute, BACK_AFTER, DIGEST_AT, GAP_SINCE, GAP_UNTIL, HOLD, LIMITS, MASS_SILENCE_AT,
     OFFLINE_AFTER, SERVER_ID, SWEPT_AT, VERSION as VERSION_ATTRIBUTE,
 };
-use super::update::Update;
 use crate::{Item, Limits, time};
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -129,13 +128,13 @@ impl Memory {
 
     /// Replaces the watchdog's item, except for `digest_at`.
     #[must_use]
-    pub fn write(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+    pub fn write(&self) -> Change {
         let time = |at: Option<DateTime<Utc>>| at.map(|at| S(time::format(at)));
         let rules = self.rules.as_ref();
         let seconds = |rule: fn(&Rules) -> TimeDelta| {
             rules.map(|rules| N(rule(rules).num_seconds().to_string()))
         };
-        Update::of(WATCHDOG)
+        Change::of(WATCHDOG)
             .put(SWEPT_AT, time(self.swept_at))
             .put(GAP_SINCE, time(self.gap.map(|gap| gap.since)))
             .put(GAP_UNTIL, time(self.gap.map(|gap| gap.until)))
@@ -145,16 +144,12 @@ impl Memory {
             .put(BACK_AFTER, seconds(|rules| rules.back_after))
             .put(VERSION_ATTRIBUTE, Some(N(VERSION.to_string())))
             .put(LIMITS, rules.map(|rules| S(rules.limits.to_string())))
-            .apply(update)
     }
 
     /// Notes that the digest of the day is done.
     #[must_use]
-    pub fn note_digest(
-        update: UpdateItemFluentBuilder,
-        at: DateTime<Utc>,
-    ) -> UpdateItemFluentBuilder {
-        Update::of(WATCHDOG).set(DIGEST_AT, S(time::format(at))).apply(update)
+    pub fn note_digest(at: DateTime<Utc>) -> Change {
+        Change::of(WATCHDOG).set(DIGEST_AT, S(time::format(at)))
     }
 }
 

@@ -3,11 +3,9 @@
 use super::attribute::{
     ANNOUNCED, LAST_SEEN, OFFLINE_SINCE, PROBLEMS, REGISTERED_AT, RETURNED_AT, STATUS,
 };
-use super::update::Update;
-use super::{PENDING, Server, Status};
+use super::{Change, PENDING, Server, Status};
 use crate::problem::Problems;
 use crate::time;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
 use chrono::{DateTime, Utc};
 
@@ -28,8 +26,8 @@ impl Server {
     /// Marks a server as offline, given [`marked_offline`](Self::marked_offline), on condition that no heartbeat has
     /// arrived since it was read. `offline_since` is always written, so that no overlapping sweep can lose it.
     #[must_use]
-    pub fn mark_offline(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
-        let mark = Update::of(&self.server_id)
+    pub fn mark_offline(&self) -> Change {
+        let mark = Change::of(&self.server_id)
             .set(STATUS, Status::Offline.value())
             .set(OFFLINE_SINCE, stored(&self.offline_since))
             .remove(RETURNED_AT)
@@ -39,46 +37,38 @@ impl Server {
             Some(_) => mark.set_if_absent(ANNOUNCED, S(PENDING.to_owned())),
             None => mark,
         }
-        .apply(update)
     }
 
     /// Writes ahead that something about this absence may have been published, on condition that it is still the same one
     /// and still going on, or still over.
     #[must_use]
-    pub fn write_ahead(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
-        self.in_this_absence().set(ANNOUNCED, S(PENDING.to_owned())).apply(update)
+    pub fn write_ahead(&self) -> Change {
+        self.in_this_absence().set(ANNOUNCED, S(PENDING.to_owned()))
     }
 
     /// Records that an absence was announced, on condition that no other one has begun.
     #[must_use]
-    pub fn record_announced(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+    pub fn record_announced(&self) -> Change {
         let since = stored(&self.offline_since);
-        Update::of(&self.server_id)
-            .set(ANNOUNCED, since.clone())
-            .if_is(OFFLINE_SINCE, Some(since))
-            .apply(update)
+        Change::of(&self.server_id).set(ANNOUNCED, since.clone()).if_is(OFFLINE_SINCE, Some(since))
     }
 
     /// Notes when the server was first found online again.
     #[must_use]
-    pub fn note_return(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
-        self.in_this_absence().set(RETURNED_AT, stored(&self.returned_at)).apply(update)
+    pub fn note_return(&self) -> Change {
+        self.in_this_absence().set(RETURNED_AT, stored(&self.returned_at))
     }
 
     /// Removes an ended absence from the item, on condition that no other one has begun.
     #[must_use]
-    pub fn end_absence(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
-        self.in_this_absence()
-            .remove(OFFLINE_SINCE)
-            .remove(ANNOUNCED)
-            .remove(RETURNED_AT)
-            .apply(update)
+    pub fn end_absence(&self) -> Change {
+        self.in_this_absence().remove(OFFLINE_SINCE).remove(ANNOUNCED).remove(RETURNED_AT)
     }
 
     /// On condition that `offline_since` and `status` are still those that were read.
-    fn in_this_absence(&self) -> Update {
+    fn in_this_absence(&self) -> Change {
         let status = self.status.unwrap_or(Status::Online);
-        Update::of(&self.server_id)
+        Change::of(&self.server_id)
             .if_is(OFFLINE_SINCE, Some(stored(&self.offline_since)))
             .if_is(STATUS, Some(status.value()))
     }
@@ -86,17 +76,12 @@ impl Server {
     /// Writes `problems` as a whole, on condition that it is what was read or last written, and that the server has not
     /// been forgotten and registered again.
     #[must_use]
-    pub fn write_problems(
-        &self,
-        update: UpdateItemFluentBuilder,
-        problems: &Problems,
-    ) -> UpdateItemFluentBuilder {
-        Update::of(&self.server_id)
+    pub fn write_problems(&self, problems: &Problems) -> Change {
+        Change::of(&self.server_id)
             .put(PROBLEMS, problems.value())
             .if_exists()
             .if_is(PROBLEMS, problems.stored().cloned())
             .if_is(REGISTERED_AT, self.registered_at.clone().map(S))
-            .apply(update)
     }
 }
 

@@ -8,7 +8,7 @@ use tables::problem::Key;
 const FRESH: TimeDelta = TimeDelta::hours(1);
 
 /// How much later it has to be renewed. A single return, after a reboot, is nobody's problem.
-pub const LASTS: TimeDelta = TimeDelta::minutes(10);
+const LASTS: TimeDelta = TimeDelta::minutes(10);
 
 pub fn high(facts: &Facts<'_>) -> Vec<Key> {
     if find(facts).level == Level::High { vec![Key::Duplicate] } else { Vec::new() }

@@ -1,0 +1,661 @@
+//! Twelve hours of three servers, whose file systems, services, silences, limits and names come and go, while the watchdog
+//! crashes between any two writes, overlaps with itself, and half of its publications fail, are lost, or are too small for
+//! everything. What runs is the shipped plan, on items in memory. When the dust has settled, the last announcement about
+//! everything is true; on the way, nothing ends that was not announced, and nothing begins or ends too early.
+
+use crate::Review;
+use crate::condition::{self, Facts, Level};
+use crate::lateness::Lateness;
+use crate::standing::is_judged;
+use announcement::Announcement;
+use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
+use chrono::{DateTime, TimeDelta, Utc};
+use fastrand::Rng;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use tables::problem::{DISK_PERCENT, Key, Problem, Problems, Stage};
+use tables::server::{Change, Rules, Server, Status};
+use tables::time::{self, format};
+use tables::{Item, Limits, METRICS, Number};
+
+const MINUTES: i64 = 12 * 60;
+const SERVERS: [&str; 3] = ["one", "two", "three"];
+const WATCHDOG: &str = "#watchdog";
+const MOUNTS: [&str; 6] = ["/", "/data", "/backup", "/home", "/srv", "/var"];
+const SERVICES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
+const STATUSES: [&str; 4] = ["failed", "stopped", "running", "unknown"];
+const METRIC_NAMES: [&str; 3] = ["cpu_percent", DISK_PERCENT, "load_5m"];
+const LIMITS: [&str; 4] = [
+    "disk_percent=90,cpu_percent=90/10m,load_5m=4",
+    "disk_percent=90/20m,disk_percent:/backup=97,load_5m=8,service:a=off",
+    "cpu_percent=90,duplicate=off,service=off",
+    "none",
+];
+const OWN: [&str; 3] = ["none", "disk_percent=80,service:b=off", "load_5m=off,disk_percent:/=97"];
+
+/// What is true of a server.
+struct Truth {
+    metrics: BTreeMap<&'static str, f64>,
+    disks: BTreeMap<&'static str, f64>,
+    /// Whether the agent lists file systems and services.
+    lists: [bool; 2],
+    services: BTreeMap<&'static str, &'static str>,
+    are_two: bool,
+    is_alive: bool,
+    /// Since when it has been heard without having been marked as offline.
+    heard_since: DateTime<Utc>,
+    /// How often it has been forgotten.
+    generation: u32,
+}
+
+/// What a subscriber was told of a server and its problems, and what it could have known. The name of a problem is empty for
+/// the absence of the server itself.
+#[derive(Default)]
+struct Subscriber {
+    /// What began, as of the last announcement about it.
+    open: BTreeSet<(usize, String)>,
+    /// Whatever began, or may have been announced to begin.
+    possible: BTreeSet<(usize, String)>,
+    repeated: Vec<String>,
+}
+
+/// For each problem: since when the judged readings have called it high; when one last did not call it over; and when one
+/// last said anything.
+#[derive(Default)]
+struct Evidence {
+    high_since: BTreeMap<String, DateTime<Utc>>,
+    last_high: BTreeMap<String, DateTime<Utc>>,
+    last_known: BTreeMap<String, DateTime<Utc>>,
+}
+
+struct World {
+    random: Rng,
+    now: DateTime<Utc>,
+    rules: Rules,
+    items: BTreeMap<&'static str, Option<Item>>,
+    truths: Vec<Truth>,
+    evidence: Vec<Evidence>,
+    subscriber: Subscriber,
+    has_fault: bool,
+    /// What was broken on the way.
+    broken: Vec<String>,
+}
+
+impl Truth {
+    fn value(random: &mut Rng) -> f64 {
+        let values = [20.0, 50.0, 84.0, 87.0, 91.0, 95.0, 99.0];
+        values[random.usize(..values.len())]
+    }
+
+    fn new(random: &mut Rng, now: DateTime<Utc>) -> Self {
+        let mut truth = Self {
+            metrics: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            lists: [true; 2],
+            services: BTreeMap::new(),
+            are_two: false,
+            is_alive: true,
+            heard_since: now,
+            generation: 0,
+        };
+        (0..20).for_each(|_| truth.change(random));
+        truth
+    }
+
+    fn change(&mut self, random: &mut Rng) {
+        match random.u8(..14) {
+            0..3 => {
+                let name = METRIC_NAMES[random.usize(..3)];
+                let scale = if name == "load_5m" { 20.0 } else { 1.0 };
+                self.metrics.insert(name, Self::value(random) / scale);
+            }
+            3 => {
+                self.metrics.remove(METRIC_NAMES[random.usize(..3)]);
+            }
+            4..7 => {
+                let mount = MOUNTS[random.usize(..MOUNTS.len())];
+                self.disks.insert(mount, Self::value(random));
+            }
+            7 => {
+                self.disks.remove(MOUNTS[random.usize(..MOUNTS.len())]);
+            }
+            8..11 => {
+                let name = SERVICES[random.usize(..SERVICES.len())];
+                self.services.insert(name, STATUSES[random.usize(..STATUSES.len())]);
+            }
+            11 => self.are_two = random.bool(),
+            12 => self.lists = [random.u8(..4) > 0, random.u8(..4) > 0],
+            _ => self.services.clear(),
+        }
+    }
+
+    /// Nothing lies between the limit and the end.
+    fn settle(&mut self) {
+        let values = self.metrics.values_mut().chain(self.disks.values_mut());
+        values.for_each(|value| {
+            let (full, scale) = if *value < 6.0 { (99.0 / 20.0, 20.0) } else { (99.0, 1.0) };
+            *value = if *value * scale > 90.0 { full } else { 1.0 };
+        });
+    }
+
+    /// A reading as an item holds it.
+    fn reading(&self, at: DateTime<Utc>) -> AttributeValue {
+        let number = |value: f64| N(Number::Float(value).to_string());
+        let mut disks: Vec<_> = self.disks.iter().collect();
+        disks.sort_by(|one, other| other.1.total_cmp(one.1).then(one.0.cmp(other.0)));
+        let disks = disks.into_iter().take(3);
+        let disks = disks.map(|(mount, percent)| ((*mount).to_owned(), number(*percent)));
+        let running = |(_, status): &(&&str, &&str)| **status == "running";
+        let mut services: Vec<_> =
+            self.services.iter().filter(|service| !running(service)).collect();
+        services.sort_by_key(|(name, status)| {
+            (STATUSES.iter().position(|known| known == *status), **name)
+        });
+        let is_cut = services.len() > 6;
+        services.truncate(6);
+        let services = services.into_iter();
+        let services = services.map(|(name, status)| ((*name).to_owned(), S((*status).to_owned())));
+        let metrics = self.metrics.iter();
+        let mut reading: Item =
+            metrics.map(|(name, value)| ((*name).to_owned(), number(*value))).collect();
+        reading.insert("received_at".to_owned(), S(format(at)));
+        if self.lists[0] {
+            reading.insert("disks".to_owned(), M(disks.collect()));
+        }
+        if self.lists[1] {
+            reading.insert("services".to_owned(), M(services.collect()));
+            reading.extend(is_cut.then(|| ("services_cut".to_owned(), Bool(true))));
+        }
+        M(reading)
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Rng::with_seed(seed);
+        let now: DateTime<Utc> = "2026-01-18T10:00:00Z".parse().expect("a time");
+        let rules = Rules { hold: TimeDelta::zero(), ..Rules::default() };
+        Self {
+            truths: SERVERS.iter().map(|_| Truth::new(&mut random, now)).collect(),
+            evidence: SERVERS.iter().map(|_| Evidence::default()).collect(),
+            rules: Rules { limits: Self::limits(LIMITS[random.usize(..LIMITS.len())]), ..rules },
+            items: SERVERS.iter().chain([&WATCHDOG]).map(|id| (*id, None)).collect(),
+            random,
+            now,
+            subscriber: Subscriber::default(),
+            has_fault: false,
+            broken: Vec::new(),
+        }
+    }
+
+    fn limits(list: &str) -> Limits {
+        Limits::parse(list).expect("limits")
+    }
+
+    fn chance(&mut self, one_in: u32) -> bool {
+        self.random.u32(..one_in) == 0
+    }
+
+    fn set(&mut self, number: usize, name: &str, value: Option<String>) {
+        let item = self.items.get_mut(SERVERS[number]).and_then(Option::as_mut);
+        if let Some(item) = item {
+            match value {
+                Some(value) => drop(item.insert(name.to_owned(), S(value))),
+                None => drop(item.remove(name)),
+            }
+        }
+    }
+
+    fn server(&self, number: usize) -> Option<Server> {
+        Server::from_item(self.items[SERVERS[number]].as_ref()?)
+    }
+
+    fn happen(&mut self) {
+        for number in 0..SERVERS.len() {
+            let changes = [0, 0, 0, 1, 1, 2, 3][self.random.usize(..7)];
+            for _ in 0..changes {
+                self.truths[number].change(&mut self.random);
+            }
+            let rate = if self.truths[number].is_alive { 60 } else { 15 };
+            if self.chance(rate) {
+                self.truths[number].is_alive ^= true;
+            }
+            if self.chance(40) {
+                let until = self.now + TimeDelta::minutes(self.random.i64(0..30));
+                self.set(number, "silenced_until", Some(format(until)));
+            }
+            if self.chance(120) {
+                let own = OWN[self.random.usize(..OWN.len())];
+                self.set(number, "limits", Some(own.to_owned()));
+            }
+            if self.chance(180) {
+                self.forget(number);
+            }
+        }
+        if self.chance(120) {
+            self.rules.limits = Self::limits(LIMITS[self.random.usize(..LIMITS.len())]);
+        }
+    }
+
+    /// Whoever forgets a server knows that nothing more will be announced.
+    fn forget(&mut self, number: usize) {
+        self.items.insert(SERVERS[number], None);
+        let subscriber = &mut self.subscriber;
+        for keys in [&mut subscriber.open, &mut subscriber.possible] {
+            keys.retain(|(server, _)| *server != number);
+        }
+        self.evidence[number] = Evidence::default();
+        self.truths[number].generation += 1;
+    }
+
+    /// A heartbeat, as the endpoint writes it.
+    fn heartbeat(&mut self, number: usize) {
+        let (now, id) = (self.now, SERVERS[number]);
+        let is_marked =
+            self.server(number).is_none_or(|server| server.status == Some(Status::Offline));
+        let truth = &mut self.truths[number];
+        if !truth.is_alive {
+            return;
+        }
+        if is_marked {
+            truth.heard_since = now;
+        }
+        let item = self.items.entry(id).or_default().get_or_insert_default();
+        let duplicate_at = item.get("duplicate_at").and_then(|at| at.as_s().ok());
+        let duplicate_at = duplicate_at.and_then(|at| time::parse(at));
+        let is_old = |at: DateTime<Utc>| now - at >= TimeDelta::minutes(5);
+        if truth.are_two && duplicate_at.is_none_or(is_old) {
+            item.insert("duplicate_at".to_owned(), S(format(now)));
+        }
+        item.insert("server_id".to_owned(), S(id.to_owned()));
+        item.insert("status".to_owned(), S("online".to_owned()));
+        item.insert("last_seen".to_owned(), S(format(now)));
+        item.insert("reading".to_owned(), truth.reading(now));
+        item.entry("registered_at".to_owned()).or_insert_with(|| S(format(now)));
+    }
+
+    /// Notes what the readings say of everything, for the durations.
+    fn note(&mut self) {
+        for number in 0..SERVERS.len() {
+            let Some(server) = self.server(number) else { continue };
+            let (rules, now) = (&self.rules, self.now);
+            let is_late = server
+                .last_seen
+                .as_ref()
+                .is_none_or(|seen| now - seen.time > TimeDelta::minutes(3));
+            let evidence = &mut self.evidence[number];
+            if is_late || !is_judged(&server, Lateness::OnTime, rules, now) {
+                evidence.high_since.clear();
+                continue;
+            }
+            let Some(facts) = Facts::of(&server, &rules.limits) else { continue };
+            let Some(reading) = facts.reading else { continue };
+            // What `disk_percent` becomes is what it has been.
+            let entries = condition::hand_over(&reading, &server.problems);
+            let target = condition::of_disk_percent(&reading)
+                .map(|mount| Key::Disk(mount.to_owned()).to_string());
+            if let Some(target) = target {
+                for times in
+                    [&mut evidence.last_high, &mut evidence.last_known, &mut evidence.high_since]
+                {
+                    if let Some(at) = times.remove(DISK_PERCENT) {
+                        times
+                            .entry(target.clone())
+                            .and_modify(|known| *known = at.min(*known))
+                            .or_insert(at);
+                    }
+                }
+            }
+            let mut keys: Vec<_> = METRICS.iter().map(Key::Metric).collect();
+            keys.extend(MOUNTS.map(|mount| Key::Disk(mount.to_owned())));
+            keys.extend(SERVICES.map(|name| Key::Service(name.to_owned())));
+            for key in keys {
+                let entry = entries.iter().find(|(known, _)| *known == key).map(|(_, entry)| entry);
+                let Some(finding) = condition::find(&facts, &key, entry) else { continue };
+                let key = key.to_string();
+                if finding.level != Level::Unknown {
+                    evidence.last_known.insert(key.clone(), finding.at);
+                }
+                if matches!(finding.level, Level::High | Level::Middle) {
+                    evidence.last_high.insert(key.clone(), finding.at);
+                }
+                if finding.level == Level::High {
+                    evidence.high_since.entry(key).or_insert(finding.at);
+                } else {
+                    evidence.high_since.remove(&key);
+                }
+            }
+        }
+    }
+
+    /// A sweep that stops after so many writes, if any, and whose publication may go wrong.
+    fn sweep(&mut self, is_bad: bool) {
+        let mut writes_left = usize::MAX;
+        if is_bad && self.chance(3) {
+            writes_left = self.random.usize(..6);
+            self.has_fault = true;
+        }
+        self.note();
+        let mut review = Review::new(self.rules.clone(), None, self.now);
+        self.items.values().flatten().for_each(|item| review.add(item));
+        let decision = review.conclude();
+        let generations: Vec<_> = self.truths.iter().map(|truth| truth.generation).collect();
+        let before: Vec<_> = (0..SERVERS.len()).map(|number| self.server(number)).collect();
+        if writes_left == 0 {
+            return;
+        }
+        decision.memory.write().apply(self.items.entry(WATCHDOG).or_default());
+        let plan = decision.plan;
+        // What is being published already is published without a write: there, two sweeps at once may contradict each other.
+        if is_bad && plan.say(&HashSet::new()).is_empty() && self.chance(6) {
+            self.overlap();
+        }
+        let mut written = HashSet::new();
+        for (place, write) in plan.ahead() {
+            writes_left -= 1;
+            if writes_left == 0 {
+                return;
+            }
+            if self.write(&write.change, &before) {
+                written.insert(place);
+            }
+        }
+        let say = plan.say(&written);
+        for (_, announcement) in &say {
+            let (about, is_begin) = about(announcement);
+            if is_begin && self.truths[about.0].generation == generations[about.0] {
+                self.subscriber.possible.insert(about);
+            }
+        }
+        let outcome = if is_bad && self.random.bool() { self.random.u8(..3) } else { 3 };
+        self.has_fault |= outcome < 3 && !say.is_empty();
+        let room = match outcome {
+            0 => 0,
+            2 => self.random.usize(..=say.len()),
+            _ => say.len(),
+        };
+        for (_, announcement) in &say[..room] {
+            let server = about(announcement).0.0;
+            // Whoever forgot the server knows that this is about the one that it was.
+            if self.truths[server].generation == generations[server] {
+                self.hear(announcement);
+            }
+        }
+        if is_bad && self.chance(8) {
+            self.overlap();
+        }
+        let recorded = if outcome == 1 { 0 } else { room };
+        let said: Vec<_> = say[..recorded].iter().map(|(place, _)| *place).collect();
+        for write in plan.after(&said) {
+            writes_left -= 1;
+            if writes_left == 0 {
+                return;
+            }
+            self.write(&write.change, &before);
+        }
+    }
+
+    /// A write of a sweep that has read this.
+    fn write(&mut self, change: &Change, read: &[Option<Server>]) -> bool {
+        let mut servers = SERVERS.iter();
+        let number = servers.position(|id| *id == change.server_id()).expect("a server");
+        let before = self.server(number);
+        let is_written = change.apply(self.items.get_mut(SERVERS[number]).expect("an item"));
+        self.hand_over(number, before, read[number].as_ref());
+        is_written
+    }
+
+    /// Another sweep runs as a whole, or a server is forgotten and registers again.
+    fn overlap(&mut self) {
+        self.has_fault = true;
+        let number = self.random.usize(..SERVERS.len());
+        self.now += TimeDelta::seconds(1);
+        if self.chance(3) {
+            self.forget(number);
+            self.heartbeat(number);
+            return;
+        }
+        self.truths[number].change(&mut self.random);
+        self.heartbeat(number);
+        self.sweep(false);
+    }
+
+    /// The subscriber is to take `disk_percent` for what it has become.
+    fn hand_over(&mut self, number: usize, before: Option<Server>, read: Option<&Server>) {
+        let whole = Key::parse(DISK_PERCENT).expect("a key");
+        let has_whole = |server: &Server| server.problems.get(&whole).is_some();
+        let has_had = before.is_some_and(|before| has_whole(&before));
+        let has_now = self.server(number).is_some_and(|after| has_whole(&after));
+        let facts = read.and_then(|read| Facts::of(read, &self.rules.limits));
+        let reading = facts.and_then(|facts| facts.reading);
+        let target = reading.and_then(|reading| condition::of_disk_percent(&reading));
+        let Some(mount) = target.filter(|_| has_had && !has_now) else {
+            return;
+        };
+        let target = Key::Disk(mount.to_owned()).to_string();
+        for keys in [&mut self.subscriber.open, &mut self.subscriber.possible] {
+            if keys.remove(&(number, DISK_PERCENT.to_owned())) {
+                keys.insert((number, target.clone()));
+            }
+        }
+    }
+
+    fn hear(&mut self, announcement: &Announcement) {
+        let (about, is_begin) = about(announcement);
+        let is_repeated = if is_begin {
+            !self.subscriber.open.insert(about.clone())
+        } else {
+            if !self.subscriber.possible.contains(&about) {
+                self.broken.push(format!("{about:?} ended, and was never announced"));
+            }
+            !self.subscriber.open.remove(&about)
+        };
+        if is_repeated {
+            self.subscriber.repeated.push(format!("{about:?} {is_begin} at {}", self.now));
+        }
+        if !self.has_fault
+            && let Some(reason) = self.is_early(announcement, &about)
+        {
+            self.broken.push(format!("{about:?} at {}: {reason}", self.now));
+        }
+    }
+
+    /// Why this is announced too early, if it is.
+    fn is_early(
+        &self,
+        announcement: &Announcement,
+        (number, key): &(usize, String),
+    ) -> Option<String> {
+        let server = self.server(*number)?;
+        let seen = server.last_seen.as_ref()?.time;
+        let (all, own) = (&self.rules.limits, server.limits.as_ref());
+        let lasts = match Key::parse(key) {
+            Some(Key::Metric(metric)) => all.metric(metric, own).map(|limit| limit.lasts),
+            Some(Key::Disk(mount)) => all.disk(&mount, own).map(|limit| limit.lasts),
+            // A second sender is noted once in five minutes only.
+            Some(Key::Duplicate) => return None,
+            Some(Key::Service(_)) | None => None,
+        };
+        let lasts = lasts.unwrap_or_default();
+        let evidence = &self.evidence[*number];
+        let since = |times: &BTreeMap<String, DateTime<Utc>>| times.get(key).map(|at| seen - *at);
+        let end = TimeDelta::minutes(15).max(lasts);
+        match announcement {
+            Announcement::Offline(_) => {
+                (self.now - seen <= TimeDelta::minutes(3)).then(|| "it is not late".to_owned())
+            }
+            Announcement::Back(_) => (seen - self.truths[*number].heard_since
+                < TimeDelta::minutes(5))
+            .then(|| "it has not been back for long enough".to_owned()),
+            Announcement::Problem(_) => {
+                // What has been written ahead by a sweep that judged it is announced later, if at all.
+                let high = since(&evidence.high_since)?;
+                (high < lasts).then(|| format!("it has lasted for {high}"))
+            }
+            Announcement::Solved(solved) => match solved.end.as_str() {
+                "solved" => since(&evidence.last_high)
+                    .filter(|time| *time < end)
+                    .map(|time| format!("it has been over for {time}")),
+                "gone" => since(&evidence.last_known)
+                    .filter(|time| *time < TimeDelta::hours(24))
+                    .map(|time| format!("it has been gone for {time}")),
+                _ => None,
+            },
+        }
+    }
+
+    /// What has been recorded is what has been announced, at any time.
+    fn compare(&mut self) {
+        for number in 0..SERVERS.len() {
+            let server = self.server(number);
+            let recorded = |key: &str| {
+                let server = server.as_ref()?;
+                match Key::parse(key) {
+                    Some(key) => server.problems.get(&key).map(|entry| entry.stage),
+                    None => server.absence(),
+                }
+            };
+            let keys = server.iter().flat_map(|server| &server.problems.entries);
+            let keys = keys.map(|(key, _)| key.to_string()).chain([String::new()]);
+            let open = self.subscriber.open.iter().filter(|(known, _)| *known == number);
+            let keys: BTreeSet<_> = keys.chain(open.map(|(_, key)| key.clone())).collect();
+            for key in keys {
+                let is_open = self.subscriber.open.contains(&(number, key.clone()));
+                let is_wrong = match recorded(&key) {
+                    None | Some(Stage::NotLasted) => is_open,
+                    Some(Stage::Firing) => !is_open,
+                    Some(Stage::Publishing) => false,
+                };
+                if is_wrong {
+                    let now = self.now;
+                    self.broken.push(format!(
+                        "{number} {key:?} at {now}: announced {is_open}, recorded otherwise"
+                    ));
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, is_bad: bool) {
+        for _ in 0..MINUTES {
+            self.now += TimeDelta::minutes(1);
+            self.happen();
+            (0..SERVERS.len()).for_each(|number| self.heartbeat(number));
+            // Now and then, some sweeps are missing.
+            if !self.chance(30) {
+                self.sweep(is_bad);
+            }
+            self.compare();
+        }
+        // What happened in the last minutes must be settled, too.
+        for number in 0..SERVERS.len() {
+            self.truths[number].settle();
+            self.set(number, "silenced_until", None);
+        }
+        for (steps, minutes) in [(40, 1), (160, 10)] {
+            for _ in 0..steps {
+                self.now += TimeDelta::minutes(minutes);
+                (0..SERVERS.len()).for_each(|number| self.heartbeat(number));
+                self.sweep(false);
+            }
+        }
+        (0..SERVERS.len()).for_each(|number| self.check(number));
+        if !self.has_fault && !self.subscriber.repeated.is_empty() {
+            let repeated = &self.subscriber.repeated;
+            self.broken.push(format!("announced twice: {repeated:?}"));
+        }
+    }
+
+    /// What is true of a server, by its last reading, is what was announced last.
+    fn check(&mut self, number: usize) {
+        let is_open = |key: &str| self.subscriber.open.contains(&(number, key.to_owned()));
+        let Some(server) = self.server(number) else { return };
+        let is_away = server.status == Some(Status::Offline);
+        let is_alive = self.truths[number].is_alive;
+        if is_away == is_alive || is_open("") == is_alive {
+            let open = is_open("");
+            self.broken
+                .push(format!("{number}: alive {is_alive}, marked {is_away}, announced {open}"));
+        }
+        if !is_alive {
+            return;
+        }
+        let attributes = [&server.offline_since, &server.returned_at];
+        if attributes.iter().any(|time| time.is_some()) || server.announced.is_some() {
+            self.broken.push(format!("{number}: its absence has no end: {server:?}"));
+        }
+        let (all, own) = (&self.rules.limits, server.limits.as_ref());
+        let facts = Facts::of(&server, all).expect("it is alive");
+        let reading = facts.reading.expect("it is alive");
+        let is_listed = condition::of_disk_percent(&reading).is_some();
+        let metrics = reading.metrics.iter().filter(|(metric, value)| {
+            let is_high = all.of(metric, own).is_some_and(|limit| value.as_f64() >= limit);
+            is_high && !(metric.name == DISK_PERCENT && is_listed)
+        });
+        let disks = reading.disks.unwrap_or_default().iter().filter(|disk| {
+            all.disk(&disk.mount, own).is_some_and(|limit| disk.percent >= limit.value)
+        });
+        let services = reading.services.iter().flat_map(|services| &services.not_running);
+        let services = services.filter(|service| {
+            service.status.as_str() != "unknown" && all.watches_service(&service.name, own)
+        });
+        let is_duplicate = self.truths[number].are_two && all.watches_duplicate(own);
+        let expected: BTreeSet<_> = (metrics.map(|(metric, _)| metric.name.to_owned()))
+            .chain(disks.map(|disk| format!("{DISK_PERCENT}:{}", disk.mount)))
+            .chain(services.map(|service| format!("service:{}", service.name)))
+            .chain(is_duplicate.then(|| "duplicate".to_owned()))
+            .collect();
+        let Problems { entries, .. } = &server.problems;
+        let keys: BTreeSet<_> = entries.iter().map(|(key, _)| key.to_string()).collect();
+        let is_calm =
+            |(_, entry): &(Key, Problem)| entry.stage == Stage::Firing && entry.note.is_none();
+        if !entries.iter().all(is_calm) || keys != expected {
+            self.broken.push(format!("{number}: the item holds {entries:?}, not {expected:?}"));
+        }
+        let open = self.subscriber.open.iter();
+        let open = open.filter(|(known, key)| *known == number && !key.is_empty());
+        let open: BTreeSet<_> = open.map(|(_, key)| key.clone()).collect();
+        if open != expected {
+            self.broken.push(format!("{number}: announced {open:?}, not {expected:?}"));
+        }
+    }
+}
+
+/// What an announcement is about, and whether it is a beginning.
+fn about(announcement: &Announcement) -> ((usize, String), bool) {
+    let (problem, is_begin) = match announcement {
+        Announcement::Offline(_) => (None, true),
+        Announcement::Back(_) => (None, false),
+        Announcement::Problem(problem) => (Some(problem), true),
+        Announcement::Solved(solved) => (Some(&solved.problem), false),
+    };
+    let key = problem.map_or_else(String::new, |problem| match &*problem.kind {
+        "disk" => format!("{DISK_PERCENT}:{}", problem.name),
+        "service" => format!("service:{}", problem.name),
+        "duplicate" => "duplicate".to_owned(),
+        _ => problem.name.clone(),
+    });
+    let id = announcement.server_id();
+    let number = SERVERS.iter().position(|known| *known == id).expect("a server of this fleet");
+    ((number, key), is_begin)
+}
+
+// C8.2 C8.5 C8.7 C8.8 C9.3 C9.4 C9.7
+#[test]
+fn whatever_happens_the_last_announcement_is_true_and_nothing_begins_or_ends_too_early() {
+    let seed = std::env::var("SEED")
+        .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("a number"));
+    let runs = std::env::var("RUNS").map_or(40, |runs| runs.parse().expect("a number"));
+    println!("SEED={seed}");
+    let mut failed = 0;
+    for run in 0..runs {
+        let mut world = World::new(seed.wrapping_add(run));
+        // A third of the runs has no fault, so that nothing may be announced twice and nothing may be early.
+        world.run(run % 3 > 0);
+        if !world.broken.is_empty() {
+            failed += 1;
+            let first: Vec<_> = world.broken.iter().take(3).collect();
+            println!("SEED={}: {first:#?}", seed.wrapping_add(run));
+        }
+    }
+    assert_eq!(failed, 0, "of {runs} runs");
+}
