@@ -33,6 +33,7 @@ LONGEST_FIRST = [
     ["test-deployment", "instructions", "test-files", "test-package", "test-debian"],
     ["test-stack"],
     ["test-web"],
+    ["test-systemd"],
     ["test-code"],
     ["test-dynamodb-local"],
     ["soak", "soak-short"],

@@ -100,6 +100,12 @@ class Box:
         if self._process.poll() is None:
             os.kill(self.pid, 9)
         self._process.wait()
+        for mount in map(str.split, Path("/proc/self/mounts").read_text().splitlines()):
+            group = Path(mount[1], f"heartbeat-box-{self._process.pid}")
+            if mount[2] == "cgroup2" and group.exists():
+                for folder in [*sorted((folder for folder in group.rglob("*") if folder.is_dir()), reverse=True), group]:
+                    wait_until("the end of its processes", lambda: not (folder / "cgroup.procs").read_text())
+                    folder.rmdir()
 
     @contextlib.contextmanager
     def serving(self, handler):
