@@ -3,6 +3,7 @@
 use super::SnsMessage;
 use announcement::words::{escape, moment};
 use announcement::{Announcement, Message, Occasion, Part, Tone};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 /// What a message says to people.
@@ -69,11 +70,13 @@ impl ChatMessage {
     /// Bad news comes first.
     fn of_message(mut message: Message, page_url: Option<&str>) -> Self {
         message.announcements.sort_by_key(|announcement| announcement.kind().tone());
+        let time = message.time.as_deref().and_then(tables::time::parse);
         let lines = match &message.occasion {
             Occasion::Test(text) => vec![Line::text(text)],
             Occasion::Change | Occasion::Digest(_) => {
                 let fleet = message.fleet().map(Line::text);
-                message.announcements.iter().map(Line::of).chain(fleet).collect()
+                let of = |announcement| Line::of(announcement, time);
+                message.announcements.iter().map(of).chain(fleet).collect()
             }
         };
         Self {
@@ -81,11 +84,7 @@ impl ChatMessage {
             tone: message.tone(),
             lines,
             omitted: message.omitted,
-            time: message
-                .time
-                .as_deref()
-                .and_then(tables::time::parse)
-                .map(|time| moment(Some(time))),
+            time: time.map(|time| moment(Some(time))),
             link: page_url.map(|url| message.address(url)),
         }
     }
@@ -112,8 +111,8 @@ impl ChatMessage {
 }
 
 impl Line {
-    fn of(announcement: &Announcement) -> Self {
-        let wording = announcement.say(None);
+    fn of(announcement: &Announcement, time: Option<DateTime<Utc>>) -> Self {
+        let wording = announcement.say(time);
         Self::Server { tone: announcement.kind().tone(), name: wording.name, rest: wording.rest }
     }
 

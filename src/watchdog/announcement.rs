@@ -1,6 +1,6 @@
 //! The message to the topic, one per sweep, and the digest: it fits into SNS.
 
-use announcement::words::{plural, unlinked};
+use announcement::words::{Natural, plural, unlinked};
 use announcement::{Announcement, Kind, Message, Occasion, Part};
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -123,19 +123,24 @@ fn subject(message: &Message, time: DateTime<Utc>) -> String {
     })
 }
 
-/// Keeps as many announcements as there is room for.
+/// Keeps as many announcements as there is room for, those of a kind in natural order.
 fn fit(whole: Message, time: DateTime<Utc>) -> Fitted {
     let fleet: usize = whole.fleet().map(escaped_bytes).sum();
     let mut bytes_left = (MAX_BYTES - FRAME_BYTES).saturating_sub(2 * fleet);
-    let (mut announcements, mut lines, mut named) = (Vec::new(), Vec::new(), Vec::new());
-    for announcement in whole.announcements {
+    let (mut announcements, mut lines) = (Vec::new(), Vec::new());
+    let mut named = vec![false; whole.announcements.len()];
+    let mut ordered: Vec<_> = whole.announcements.into_iter().enumerate().collect();
+    ordered.sort_by_cached_key(|(_, announcement)| {
+        (announcement.kind() as usize, Natural::of(announcement.server_id()))
+    });
+    for (place, announcement) in ordered {
         let wording = announcement.say(Some(time));
         let detail: String = wording.detail.iter().map(plain).collect();
         let said = format!("{}\n  {detail}\n", unlinked(&wording.name));
         // The JSON for programs is escaped, because it is itself a string in the message.
         let bytes = escaped_bytes(&json!(announcement).to_string()) + escaped_bytes(&said);
         let rest = bytes_left.checked_sub(bytes);
-        named.push(rest.is_some());
+        named[place] = rest.is_some();
         if let Some(rest) = rest {
             bytes_left = rest;
             announcements.push(announcement);

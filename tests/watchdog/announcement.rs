@@ -68,9 +68,9 @@ async fn a_message_lists_servers_that_went_offline_and_came_back() {
     assert_eq!(
         message.email,
         "1 server offline:\n\n\
-         nameless\n  silent since 2026-01-18 10:33:20 UTC, away for at most 3 min 41 s\n\n\
+         nameless\n  since 10:33 UTC (4 min)\n\n\
          1 server back:\n\n\
-         back (back.lan)\n  was silent since 2026-01-18 10:30:00 UTC, away for at most 7 min 0 s\n\n"
+         back (back.lan)\n  was offline since 10:30 UTC, away for at most 7 min 0 s\n\n"
     );
 }
 
@@ -179,10 +179,12 @@ async fn servers_that_did_not_fit_are_named_by_the_next_messages() {
             break;
         };
         omitted.push(message.default["omitted"].as_u64().unwrap());
-        for entry in message.default["offline"].as_array().unwrap() {
-            let is_new = named.insert(entry["server_id"].as_str().unwrap().to_owned());
-            assert!(is_new, "{entry}");
-        }
+        let entries = message.default["offline"].as_array().unwrap().iter();
+        let ids = entries.map(|entry| entry["server_id"].as_str().unwrap().to_owned());
+        let ids: Vec<_> = ids.collect();
+        let numbers = ids.iter().map(|id| id["web-".len()..].parse::<u32>().unwrap());
+        assert!(numbers.is_sorted(), "web-2 comes before web-10: {ids:?}");
+        assert!(ids.into_iter().all(|id| named.insert(id)), "nobody is named twice");
     }
     assert_eq!(named.len(), 300);
     assert!(omitted.len() > 1 && omitted.last() == Some(&0), "{omitted:?}");

@@ -110,7 +110,7 @@ async fn a_full_disk_is_announced_once_and_so_is_its_end() {
     assert_eq!(message.default["time"], stored(70));
     assert_eq!(
         message.email,
-        "1 problem:\n\nweb-1 (web-1.lan)\n  disk 93.1 %, limit 90 %, since 2026-01-18 10:31:00 UTC\n\n"
+        "1 problem:\n\nweb-1 (web-1.lan)\n  disk 93.1 %, limit 90 %, since 10:31 UTC (10 s)\n\n"
     );
     let is_said = [("disk_percent".to_owned(), "90".to_owned(), false)];
     assert_eq!(problems(&watchdog, "web-1").await, is_said);

@@ -88,9 +88,17 @@ def test_prometheus_reads_the_last_readings(database, web):
     }
     assert values.pop(("heartbeat_last_seen_timestamp_seconds", "web-1")) == pytest.approx(time.time() - 5, abs=5)
     assert values.pop(("heartbeat_last_seen_timestamp_seconds", "mail")) == pytest.approx(time.time() - 3600, abs=5)
+    standings = families["heartbeat_server_standing"].samples
+    assert {sample.labels["server_id"]: sample.labels["standing"] for sample in standings} == {
+        "web-1": "well",
+        # No sweep is known, so nobody knows if its heartbeats or the sweeps are missing.
+        "mail": "late",
+    }
     assert values == {
         ("heartbeat_server_online", "web-1"): 1,
         ("heartbeat_server_online", "mail"): 0,
+        ("heartbeat_server_standing", "web-1"): 1,
+        ("heartbeat_server_standing", "mail"): 1,
         ("heartbeat_cpu_usage_ratio", "web-1"): 0.125,
         ("heartbeat_memory_size_bytes", "web-1"): 2**30,
         ("heartbeat_disk_size_bytes", "web-1"): 2**29,
@@ -101,18 +109,19 @@ def test_prometheus_reads_the_last_readings(database, web):
     kinds = {family.name: (family.type, family.unit) for family in families.values()}
     assert kinds["heartbeat_network_rx_bytes"] == ("counter", "bytes")
     assert kinds["heartbeat_cpu_usage_ratio"] == ("gauge", "ratio")
-    assert len(families) == 2 + 17
+    assert len(families) == 3 + 17
 
 
 # C8.12
 @pytest.mark.parametrize(("rules", "online"), [(None, 1), ((60, "disk_percent=80"), 0)])
 def test_the_watchdogs_rules_are_those_of_the_page_and_of_prometheus(database, web, rules, online):
-    database.server("quiet", seen=100, disk_percent=85)
+    database.server("quiet", seen=100)
+    database.server("full", seen=5, disk_percent=85)
     if rules:
         database.rules(*rules)
     assert f'heartbeat_server_online{{server_id="quiet"}} {online}' in get(f"{web}/metrics")[2]
-    page, server = get(web)[2], get(f"{web}/servers/quiet")[2]
-    assert ("No watchdog has written its rules here" in page) == (rules is None)
+    page, server = get(web)[2], get(f"{web}/servers/full")[2]
+    assert ("The watchdog's rules are unknown: the defaults apply" in page) == (rules is None)
     assert ('<span class="high">85 %</span>' in page) == (rules is not None)
     assert f"&quot;limit&quot;:{80.0 if rules else 90.0}" in server
 
@@ -165,7 +174,7 @@ def test_ages_are_measured_against_the_date_of_dynamodb(database, web):
     database.ahead = 0
     database.server("web-1", seen=600)
     page = get(web)[2]
-    assert "DynamoDB" not in page and "1 server, 1 offline" in page
+    assert "DynamoDB" not in page and "0 of 1 are well: 1 late" in page
 
 
 # C13.11

@@ -24,6 +24,7 @@ def fleet(database):
     database.server("web-2", seen=30, cpu_percent=50)
     database.server("db-1", seen=10, disk_percent=97.4)
     database.server("mail", seen=3600)
+    database.rules(180, "disk_percent=90")
     times = [now() - MINUTE * ago for ago in range(120, 0, -1) if not 40 <= ago < 70]
     rates = {"network_rx_bytes": lambda number: number * 60_000}
     database.rows(
@@ -52,8 +53,8 @@ def test_problems_come_first_and_a_search_finds_a_server(fleet, open_page):
     mail = page.locator("tr", has_text="mail.example.com")
     expect(mail).to_contain_text("offline")
     assert page.locator("tr", has_text="db-1").locator("meter").get_attribute("value") == "97.4"
-    expect(page).to_have_title("(1) Fleet – heartbeat")
-    expect(page.get_by_role("list", name="Problems")).to_contain_text("mail has been offline since")
+    expect(page).to_have_title("2 of 4 are well: 1 offline, 1 with a problem – heartbeat")
+    expect(page.get_by_role("list", name="Problems")).to_contain_text("mail: offline since")
     page.get_by_label("Search").fill("web example")
     assert names(page) == ["web-1", "web-2"]
     with page.expect_response(lambda response: response.url.endswith("fleet?search=offline")):
@@ -69,12 +70,13 @@ def test_a_fleet_without_a_problem_is_well(database, open_page):
     for number in range(11):
         reading = {"reboot_required": 1, "security_updates": 3} if number == 0 else {}
         database.server(f"web-{number}", seen=5, disk_percent=95, disk_total_gb=100, disk_used_gb=95, **reading)
+    database.rules(180, "disk_percent=90/24h")
     page = open_page()
     expect(page.get_by_text("All 11 servers are well")).to_be_visible()
-    expect(page).to_have_title("Fleet – heartbeat")
+    expect(page).to_have_title("All 11 servers are well – heartbeat")
     remarks = page.locator("tbody tr", has_text="needs a reboot")
     expect(remarks).to_contain_text("3 security updates")
-    # At its limit without an entry: only painted.
+    # At its limit, which has not lasted: only painted.
     assert page.locator("tbody .high").count() == 11
     expect(page.locator("tbody tr").first).to_contain_text("5.0 GB")
 
@@ -90,7 +92,7 @@ def test_what_happened_is_listed_and_marked_in_every_chart(fleet, open_page):
     happened = page.get_by_role("list", name="What happened in seven days").get_by_role("listitem")
     expect(happened).to_have_count(3)
     expect(happened.nth(0)).to_contain_text(re.compile("UTC web-1: disk /<b> 93.1 %, limit 90 %, solved; it began"))
-    expect(happened.nth(1)).to_contain_text("web-2 is offline: silent since")
+    expect(happened.nth(1)).to_contain_text("web-2 is offline since")
     expect(happened.nth(2)).to_contain_text("web-1: disk /<b> 93.1 %, limit 90 %, since")
     happened.nth(2).get_by_role("link").click()
     expect(page).to_have_title("web-1 – heartbeat")

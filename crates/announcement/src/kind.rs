@@ -1,6 +1,6 @@
 //! The kinds of announcements: what an announcement of each holds, and how it is said.
 
-use crate::words::{escape, moment, name, plural, quantity};
+use crate::words::{at, at_and_age, escape, name, plural, quantity};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -96,9 +96,9 @@ pub struct Solved {
 pub struct Wording {
     /// The server: text that came from an agent, which each format has to make harmless.
     pub name: String,
-    /// What follows the name in one line: ` is offline: silent since …`.
+    /// What follows the name in one line: ` is offline since …`.
     pub rest: Vec<Part>,
-    /// What there is to say in a list whose heading names the kind: `silent since …`.
+    /// What there is to say in a list whose heading names the kind: `since …`.
     pub detail: Vec<Part>,
     /// The subject of a message that says nothing else.
     pub subject: String,
@@ -166,22 +166,22 @@ impl Announcement {
     pub fn say(&self, now: Option<DateTime<Utc>>) -> Wording {
         match self {
             Self::Offline(server) => {
-                let away = away(&server.last_seen, now);
-                let detail = format!("silent since {}{away}", time(&server.last_seen));
-                Wording::of_server(&server.server_id, &server.hostname, "is offline", detail)
+                let detail = since(&server.last_seen, now);
+                Wording::of_server(&server.server_id, &server.hostname, "is offline", " ", detail)
             }
             Self::Back(server) => {
                 let returned_at = server.returned_at.as_deref().and_then(parse);
                 let away = away(&server.offline_since, returned_at);
-                let detail = format!("was silent since {}{away}", time(&server.offline_since));
-                Wording::of_server(&server.server_id, &server.hostname, "is back", detail)
+                let detail =
+                    format!("was offline since {}{away}", time(&server.offline_since, now));
+                Wording::of_server(&server.server_id, &server.hostname, "is back", ": ", detail)
             }
             Self::Problem(problem) => {
-                let since = format!(", since {}", time(&problem.since));
+                let since = format!(", {}", since(&problem.since, now));
                 problem.say(problem.state(), since)
             }
             Self::Solved(Solved { problem, end }) => {
-                let since = format!("; it began {}", time(&problem.since));
+                let since = format!("; it began at {}", time(&problem.since, now));
                 problem.say(problem.end(end), since)
             }
         }
@@ -189,10 +189,16 @@ impl Announcement {
 }
 
 impl Wording {
-    fn of_server(server_id: &str, hostname: &Option<String>, state: &str, detail: String) -> Self {
+    fn of_server(
+        server_id: &str,
+        hostname: &Option<String>,
+        state: &str,
+        separator: &str,
+        detail: String,
+    ) -> Self {
         Self {
             name: name(server_id, hostname.as_deref()),
-            rest: vec![Part::Words(format!(" {state}: {detail}"))],
+            rest: vec![Part::Words(format!(" {state}{separator}{detail}"))],
             detail: vec![Part::Words(detail)],
             subject: format!("{server_id} {state}"),
         }
@@ -220,18 +226,19 @@ impl Problem {
                 Part::name(&self.name),
             ];
         }
-        let number = |value: &Value| match (self.metric(), value.as_f64(), value.as_str()) {
-            (Some(metric), Some(value), _) => quantity(metric, value),
+        let bound = self.limit.as_ref().and_then(Value::as_f64);
+        let number = |value: &Value, bound| match (self.metric(), value.as_f64(), value.as_str()) {
+            (Some(metric), Some(value), _) => quantity(metric, value, bound),
             (_, _, Some(status)) => escape(status),
             _ => escape(&value.to_string()),
         };
-        let value = match (&self.value, &self.limit) {
-            (Some(value), _) => format!(" {}", number(value)),
-            (None, Some(_)) => " not read".to_owned(),
-            (None, None) => String::new(),
-        };
+        let value = self.value.as_ref().map_or_else(
+            || ", not in the last reading".to_owned(),
+            |value| format!(" {}", number(value, bound)),
+        );
         let limit = self.limit.as_ref();
-        let limit = limit.map_or_else(String::new, |limit| format!(", limit {}", number(limit)));
+        let limit =
+            limit.map_or_else(String::new, |limit| format!(", limit {}", number(limit, None)));
         let mut state = self.thing();
         state.push(Part::Words(format!("{value}{limit}")));
         state
@@ -322,6 +329,15 @@ fn away(since: &Option<String>, until: Option<DateTime<Utc>>) -> String {
     })
 }
 
-fn time(stored: &Option<String>) -> String {
-    moment(stored.as_deref().and_then(parse))
+fn since(stored: &Option<String>, now: Option<DateTime<Utc>>) -> String {
+    let time = stored.as_deref().and_then(parse);
+    format!("since {}", time.map_or_else(unknown, |time| at_and_age(time, now)))
+}
+
+fn time(stored: &Option<String>, now: Option<DateTime<Utc>>) -> String {
+    stored.as_deref().and_then(parse).map_or_else(unknown, |time| at(time, now))
+}
+
+fn unknown() -> String {
+    "an unknown time".to_owned()
 }

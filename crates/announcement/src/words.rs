@@ -1,7 +1,10 @@
 //! Words for people.
 
-use chrono::{DateTime, Utc};
-use tables::{Metric, Number, is_printable};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::iter;
+use syntax::duration::rounded;
+use tables::metric::{Metric, Rule};
+use tables::{Number, is_printable};
 
 /// A number of things: `1 server`, `2 servers`, `3 entries`.
 #[must_use]
@@ -22,12 +25,49 @@ pub fn name(server_id: &str, hostname: Option<&str>) -> String {
     })
 }
 
-/// A value with its unit, with at most two decimals: `93.1 %`.
+/// A number rounded to so many decimals. Rounding never takes it across 100 or its limit, in either direction: where it
+/// would, the number keeps one decimal, cut off, or as many as that needs.
 #[must_use]
-pub fn quantity(metric: &Metric, value: f64) -> String {
-    let rounded = (value * 100.0).round() / 100.0;
-    let shown = Number::Float(if rounded.is_finite() { rounded } else { value });
+pub fn round(value: f64, decimals: i32, limit: Option<f64>) -> f64 {
+    let crosses = |shown: f64| {
+        let bounds = [Some(100.0), limit];
+        bounds.into_iter().flatten().any(|bound| (value < bound) != (shown < bound))
+    };
+    let to = |decimals: i32, whole: fn(f64) -> f64| {
+        let scale = 10_f64.powi(decimals);
+        whole(value * scale) / scale + 0.0
+    };
+    let cut = (1..=9).map(|decimals| to(decimals, f64::trunc));
+    let mut shown = iter::once(to(decimals, f64::round)).chain(cut);
+    shown.find(|shown| shown.is_finite() && !crosses(*shown)).unwrap_or(value)
+}
+
+/// A share of a whole, in few characters: `93`, and `99.6` for what is not yet 100.
+#[must_use]
+pub fn percent(value: f64, limit: Option<f64>) -> String {
+    Number::Float(round(value, 0, limit)).to_string()
+}
+
+/// A value with its unit: `93.1 %`. A percent has at most one decimal, anything else two.
+#[must_use]
+pub fn quantity(metric: &Metric, value: f64, limit: Option<f64>) -> String {
+    let decimals = if metric.rule == Rule::Percent { 1 } else { 2 };
+    let shown = Number::Float(round(value, decimals, limit));
     format!("{shown} {}", metric.unit.symbol()).trim_end().to_owned()
+}
+
+/// A time to the minute: `10:30 UTC`, and with its date if that is not today's.
+#[must_use]
+pub fn at(time: DateTime<Utc>, now: Option<DateTime<Utc>>) -> String {
+    let is_today = now.is_some_and(|now| now.date_naive() == time.date_naive());
+    time.format(if is_today { "%H:%M UTC" } else { "%Y-%m-%d %H:%M UTC" }).to_string()
+}
+
+/// A time and how long ago it is, if that is known: `10:30 UTC (8 min)`.
+#[must_use]
+pub fn at_and_age(time: DateTime<Utc>, now: Option<DateTime<Utc>>) -> String {
+    let age = now.map(|now| (now - time).max(TimeDelta::zero()));
+    at(time, now) + &age.map_or_else(String::new, |age| format!(" ({})", rounded(age)))
 }
 
 /// A time, in UTC.
@@ -86,5 +126,52 @@ impl Natural {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tables::metric;
+
+    #[test]
+    fn a_number_never_crosses_100_or_its_limit_by_rounding() {
+        for (value, limit, short, long) in [
+            (0.0, None, "0", "0 %"),
+            (93.14, Some(90.0), "93", "93.1 %"),
+            (99.4, None, "99", "99.4 %"),
+            (99.6, None, "99.6", "99.6 %"),
+            (99.96, None, "99.9", "99.9 %"),
+            (99.999, None, "99.9", "99.9 %"),
+            (100.0, None, "100", "100 %"),
+            (89.4, Some(90.0), "89", "89.4 %"),
+            (89.5, Some(90.0), "89.5", "89.5 %"),
+            (89.96, Some(90.0), "89.9", "89.9 %"),
+            (90.0, Some(90.0), "90", "90 %"),
+            (90.4, Some(90.2), "90.4", "90.4 %"),
+            (90.26, Some(90.25), "90.26", "90.3 %"),
+            (90.251, Some(90.251), "90.251", "90.3 %"),
+            (-0.04, None, "0", "0 %"),
+        ] {
+            assert_eq!(percent(value, limit), short, "{value} {limit:?}");
+            assert_eq!(quantity(metric!("cpu_percent"), value, limit), long, "{value} {limit:?}");
+        }
+        let load = |value| quantity(metric!("load_1m"), value, Some(16.0));
+        assert_eq!([load(15.994), load(15.996), load(16.004)], ["15.99", "15.9", "16"]);
+        assert_eq!(load(9.9e125), Number::Float(9.9e125).to_string());
+    }
+
+    #[test]
+    fn a_time_has_its_date_unless_it_is_todays() {
+        let now: Option<DateTime<Utc>> = "2026-01-18T00:08:00Z".parse().ok();
+        for (time, expected) in [
+            ("2026-01-18T00:00:01Z", "00:00 UTC (8 min)"),
+            ("2026-01-17T23:59:59Z", "2026-01-17 23:59 UTC (8 min)"),
+            ("2026-01-18T00:08:01Z", "00:08 UTC (0 s)"),
+        ] {
+            let time = time.parse().expect("a time");
+            assert_eq!(at_and_age(time, now), expected);
+            assert_eq!(at_and_age(time, None), format!("{}", time.format("%Y-%m-%d %H:%M UTC")));
+        }
     }
 }

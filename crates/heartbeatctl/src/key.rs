@@ -3,6 +3,7 @@
 use crate::aws::Aws;
 use crate::target::KEYS;
 use crate::terminal::printable;
+use announcement::words::Natural;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use chrono::{DateTime, Utc};
@@ -86,8 +87,9 @@ impl KeysTable {
             let item = item.map_err(explain_in(&self.name))?;
             keys.push(Listed(StoredKey::from_item(&item)));
         }
-        keys.sort_by(|left, right| {
-            (&left.server_id, &left.created_at).cmp(&(&right.server_id, &right.created_at))
+        keys.sort_by_cached_key(|key| {
+            let server = key.server_id.as_ref().map(|id| Natural::of(id.as_str()));
+            (server, key.created_at.clone())
         });
         Ok(keys)
     }

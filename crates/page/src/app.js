@@ -166,7 +166,9 @@ function svg(name, attributes = {}, text = "") {
 
 /** A value in a few characters and its unit: 3.2 kB/s, 24 d. */
 function format(exact, unit) {
-  const value = Number(exact.toPrecision(3));
+  // Rounding never takes it to 100.
+  const crosses = exact < 100 && Number(exact.toPrecision(3)) >= 100;
+  const value = crosses ? Math.trunc(exact * 10) / 10 : Number(exact.toPrecision(3));
   const isBytes = unit === "B" || unit === "B/s";
   const sizes = isBytes ? [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]] : unit === "s" ? [[86_400, "d"], [3600, "h"]] : [];
   const [size, symbol] = sizes.find(([size]) => value >= size) ?? [1, ""];

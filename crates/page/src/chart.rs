@@ -2,6 +2,7 @@
 
 use crate::fleet::{DISK, MEMORY, Server};
 use crate::history::series;
+use announcement::words::percent;
 use serde::Serialize;
 use tables::metric::{self, METRICS, Metric, Rule, View};
 
@@ -83,7 +84,10 @@ fn memory(server: &Server) -> String {
 fn disk(server: &Server) -> String {
     let reading = server.stored.reading.as_ref();
     let shares = reading.and_then(|reading| reading.disks.as_ref()).into_iter().flatten();
-    let shares = shares.map(|disk| format!("{} {:.0} %", disk.mount, disk.percent));
+    let shares = shares.map(|disk| {
+        let share = percent(disk.percent, server.disk_limit(&disk.mount));
+        format!("{} {share} %", disk.mount)
+    });
     let free = server.free_gb().map(|free| format!("{} free", gigabytes(free)));
     let words: Vec<_> = free.into_iter().chain(shares).collect();
     words.join(", ")

@@ -1,38 +1,29 @@
-//! The fleet at one time: every server as the watchdog's rules judge it, problems first.
+//! The fleet at one time: every server with its verdict, what is worse first.
 
-mod problem;
-mod remark;
 mod server;
 
 use crate::explain::explain_in;
 use crate::tables::Tables;
-use crate::time::to_the_minute;
-use announcement::words::plural;
 use chrono::{DateTime, TimeDelta, Utc};
-pub use problem::Problem;
-pub use remark::Remark;
 pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
 use std::time::Instant;
 use syntax::duration::rounded;
 use tables::server::{Memory, Server as StoredServer, VERSION, scan};
-
-/// Time without a sweep from which the watchdog is late: it sweeps every minute.
-const LATE_SWEEP: TimeDelta = TimeDelta::minutes(3);
-
-/// What is said if no watchdog has written its rules into the table.
-pub const NO_RULES: &str = "No watchdog has written its rules here: the defaults apply";
+pub use verdict::{Doubt, Standing, Summary};
 
 /// What is said if the watchdog keeps a newer version of the contract than this reader knows.
 pub const NEWER: &str =
     "The stack is newer than this program, which may not show all that it does: update it";
 
-/// All servers at one time, problems first.
+/// All servers at one time, what is worse first.
 #[derive(Debug)]
 pub struct Fleet {
     pub servers: Vec<Server>,
     pub at: DateTime<Utc>,
-    /// What the watchdog has written, if it ever has.
-    watchdog: Option<Memory>,
+    /// How well they are, in one sentence.
+    pub summary: Summary,
+    /// The version of the contract that the watchdog keeps.
+    version: u32,
     /// How far this machine's clock is ahead, if that has to be said.
     clock_error: Option<TimeDelta>,
 }
@@ -58,20 +49,23 @@ impl Fleet {
         }
         // What the first page holds is as old as the scan.
         let took = TimeDelta::from_std(started.elapsed()).unwrap_or_default();
-        let mut fleet = Self::new(stored, watchdog, clock.now() - took);
+        let mut fleet = Self::new(stored, watchdog.as_ref(), clock.now() - took);
         fleet.clock_error = clock.error();
         Ok(fleet)
     }
 
-    /// Judges servers as they are stored, by the rules in the watchdog's item.
+    /// Judges servers as they are stored, by what the watchdog has written into its own item.
     #[must_use]
-    pub fn new(stored: Vec<StoredServer>, watchdog: Option<Memory>, at: DateTime<Utc>) -> Self {
-        let written = watchdog.as_ref().and_then(|memory| memory.rules.as_ref());
-        let rules = written.cloned().unwrap_or_default();
-        let judge = |stored| Server::new(stored, &rules, at);
-        let mut servers: Vec<_> = stored.into_iter().map(judge).collect();
-        servers.sort_by_cached_key(Server::rank);
-        Self { servers, at, watchdog, clock_error: None }
+    pub fn new(stored: Vec<StoredServer>, watchdog: Option<&Memory>, at: DateTime<Utc>) -> Self {
+        let judged = verdict::Fleet::judge(stored, watchdog, at);
+        let server = |(stored, verdict)| Server::new(stored, verdict, &judged.rules, at);
+        Self {
+            servers: judged.servers.into_iter().map(server).collect(),
+            at,
+            summary: judged.summary,
+            version: watchdog.map_or(0, |memory| memory.version),
+            clock_error: None,
+        }
     }
 
     /// The server with this id.
@@ -80,7 +74,7 @@ impl Fleet {
         self.servers.iter().find(|server| server.id() == id)
     }
 
-    /// The servers in which a search finds all its words, problems first.
+    /// The servers in which a search finds all its words, what is worse first.
     pub fn find(&self, search: &str) -> impl Iterator<Item = &Server> {
         let words: Vec<_> = search.split_whitespace().map(str::to_lowercase).collect();
         self.servers.iter().filter(move |server| server.has_words(&words))
@@ -95,50 +89,21 @@ impl Fleet {
         serde_json::to_string_pretty(&found)
     }
 
-    /// Everything that is wrong, the newest absence first.
-    pub fn problems(&self) -> impl Iterator<Item = (&Server, Problem<'_>)> {
-        self.servers
-            .iter()
-            .flat_map(|server| server.problems().map(move |problem| (server, problem)))
+    /// Everything that is wrong, what is worse first: each as words that follow the server's id.
+    pub fn problems(&self) -> impl Iterator<Item = (&Server, String)> {
+        let each = self.servers.iter();
+        each.flat_map(|server| {
+            let problems = server.problems().into_iter();
+            problems.map(move |problem| (server, problem))
+        })
     }
 
-    /// How many servers there are, and how many of them are not as usual.
-    #[must_use]
-    pub fn summary(&self) -> String {
-        let count = |filter: &dyn Fn(&&Server) -> bool| self.servers.iter().filter(filter).count();
-        let offline = count(&|server| !server.is_online);
-        let silenced = match count(&|server| server.stored.silenced_until.is_some()) {
-            0 => String::new(),
-            silenced => format!(", {silenced} silenced"),
-        };
-        let servers = plural(self.servers.len(), "server");
-        format!("{servers}, {offline} offline{silenced}")
-    }
-
-    /// What has to be known besides the servers: that the watchdog is late or has not written its rules, that this machine's
-    /// clock is wrong.
+    /// What has to be known besides: that the stack is newer than this program, that this machine's clock is wrong.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let sweep = self.late_sweep().or_else(|| self.no_rules());
-        let warnings: Vec<_> = [sweep, self.newer(), self.clock()].into_iter().flatten().collect();
+        let newer = (self.version > VERSION).then(|| NEWER.to_owned());
+        let warnings: Vec<_> = newer.into_iter().chain(self.clock()).collect();
         (!warnings.is_empty()).then(|| warnings.join("; "))
-    }
-
-    fn late_sweep(&self) -> Option<String> {
-        let swept_at = self.watchdog.as_ref().and_then(|memory| memory.swept_at);
-        let late = swept_at.filter(|at| self.at - *at > LATE_SWEEP)?;
-        let (ago, at) = (rounded(self.at - late), to_the_minute(late));
-        Some(format!("The watchdog's last sweep was {ago} ago, at {at}"))
-    }
-
-    fn no_rules(&self) -> Option<String> {
-        let rules = self.watchdog.as_ref().and_then(|memory| memory.rules.as_ref());
-        rules.is_none().then(|| NO_RULES.to_owned())
-    }
-
-    fn newer(&self) -> Option<String> {
-        let version = self.watchdog.as_ref().map_or(0, |memory| memory.version);
-        (version > VERSION).then(|| NEWER.to_owned())
     }
 
     fn clock(&self) -> Option<String> {

@@ -1,14 +1,14 @@
 //! The pages. Every value is escaped by the template.
 
+use crate::chart;
 use crate::events::Events;
-use crate::fleet::{CPU, DISK, Fleet, MEMORY, Server, UPTIME};
-use crate::{chart, time};
+use crate::fleet::{CPU, DISK, Fleet, MEMORY, Server, Standing, UPTIME};
+use announcement::words::{at, percent};
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::json;
 use syntax::duration::rounded;
 use tables::Metric;
-use tables::server::Status;
 
 /// The style of every page.
 pub const STYLE: &str = include_str!("style.css");
@@ -109,13 +109,10 @@ pub fn failure(reason: &str, root: Root, retried_after: Option<u64>) -> Markup {
 }
 
 fn fleet_title(fleet: &Fleet) -> String {
-    match fleet.problems().count() {
-        0 => "Fleet – heartbeat".to_owned(),
-        count => format!("({count}) Fleet – heartbeat"),
-    }
+    format!("{} – heartbeat", fleet.summary)
 }
 
-/// The fleet, problems first. The roles stand for what a table loses when a phone lays it out as a grid.
+/// The fleet, what is worse first. The roles stand for what a table loses when a phone lays it out as a grid.
 pub fn fleet(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str, refresh: u64) -> Markup {
     page(
         &fleet_title(fleet),
@@ -139,21 +136,19 @@ pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) 
     let found: Vec<_> = fleet.find(search).collect();
     let shown = &found[..found.len().min(MAX_ROWS)];
     html! {
-        p.summary data-page-title=(fleet_title(fleet)) {
-            (fleet.summary()) " · "
+        p.summary.well[fleet.summary.is_well()] data-page-title=(fleet_title(fleet)) {
+            (fleet.summary) " · "
             time datetime=(fleet.at.to_rfc3339()) { (fleet.at.format("%H:%M:%S UTC")) }
         }
         @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
-        @if fleet.servers.is_empty() {
-            p { "No server has sent a heartbeat yet." }
-        } @else {
+        @if !fleet.servers.is_empty() {
             (problems(fleet))
             @if shown.len() < found.len() {
-                p { "The first " (shown.len()) " of " (found.len()) " servers, problems first. A search finds the others." }
+                p { "The first " (shown.len()) " of " (found.len()) " servers, what is worse first. A search finds the others." }
             }
             @if found.is_empty() { p { "No server matches this search." } }
             table role="table" {
-                caption { "Servers, problems first" }
+                caption { "Servers, what is worse first" }
                 thead role="rowgroup" { tr role="row" {
                     @for title in ["Server", "Status", "Last seen", "CPU", "Memory", "Disk", "Free", "Remarks"] {
                         th scope="col" role="columnheader" { (title) }
@@ -178,7 +173,7 @@ fn happened(events: &anyhow::Result<Events>, root: Root) -> Markup {
                     @for said in &events.newest {
                         @let id = said.announcement.server_id();
                         li.(said.announcement.kind().key()) {
-                            time datetime=(said.at.to_rfc3339()) { (time::to_the_minute(said.at)) } " "
+                            time datetime=(said.at.to_rfc3339()) { (at(said.at, None)) } " "
                             a href=(root.to(&format!("servers/{id}"))) { (id) } (said.words())
                         }
                     }
@@ -189,18 +184,15 @@ fn happened(events: &anyhow::Result<Events>, root: Root) -> Markup {
     }
 }
 
-/// Everything that is wrong, in words, each a link; or that nothing is.
+/// Everything that is wrong, in words, each a link.
 fn problems(fleet: &Fleet) -> Markup {
     let problems: Vec<_> = fleet.problems().collect();
     let shown = &problems[..problems.len().min(MAX_PROBLEMS)];
     html! {
-        @if problems.is_empty() {
-            @let servers = fleet.servers.len();
-            p.well { @if servers == 1 { "The only server is well" } @else { "All " (servers) " servers are well" } }
-        } @else {
+        @if !problems.is_empty() {
             ul.problems aria-label="Problems" {
                 @for (server, problem) in shown {
-                    li { a href={ "servers/" (server.id()) } { (server.id()) } " " (problem) }
+                    li { a href={ "servers/" (server.id()) } { (server.id()) } ": " (problem) }
                 }
                 @if shown.len() < problems.len() { li { "and " (problems.len() - shown.len()) " more" } }
             }
@@ -213,7 +205,7 @@ const MAX_PROBLEMS: usize = 20;
 
 fn row(server: &Server, now: DateTime<Utc>) -> Markup {
     html! {
-        tr.offline[!server.is_online] role="row" {
+        tr.old[server.verdict.is_old] role="row" {
             th scope="row" role="rowheader" {
                 a href={ "servers/" (server.id()) } { (server.id()) }
                 @if let Some(hostname) = &server.stored.hostname { " " small { (hostname) } }
@@ -232,11 +224,11 @@ fn row(server: &Server, now: DateTime<Utc>) -> Markup {
 }
 
 fn status(server: &Server) -> Markup {
-    let sign = match server.status() {
-        Status::Online => "●",
-        Status::Offline => "○",
+    let sign = match server.standing() {
+        Standing::Offline | Standing::Late => "○",
+        _ => "●",
     };
-    let word = server.status().as_str();
+    let word = server.standing().as_str();
     html! { span.status.(word) { span aria-hidden="true" { (sign) } " " (word) } }
 }
 
@@ -255,9 +247,9 @@ fn bar(server: &Server, metric: &Metric) -> Markup {
     let is_high = server.is_high(metric);
     let bound = if is_high { 0 } else { 100 };
     html! {
-        @if let Some(percent) = server.value(metric) {
-            meter min="0" max="100" low=(bound) high=(bound) optimum="0" value=(percent) {}
-            " " span.high[is_high] { (format!("{percent:.0} %")) }
+        @if let Some(value) = server.value(metric) {
+            meter min="0" max="100" low=(bound) high=(bound) optimum="0" value=(value) {}
+            " " span.high[is_high] { (percent(value, server.limit(metric))) " %" }
         } @else { "–" }
     }
 }
@@ -278,7 +270,7 @@ pub fn server(
     let os = &server.stored.os;
     let parts = [&os.distribution, &os.version, &os.architecture];
     let system: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
-    let uptime = server.value(UPTIME).filter(|_| server.is_online);
+    let uptime = server.value(UPTIME).filter(|_| !server.verdict.is_old);
     // A number that is too large becomes the largest one.
     let uptime =
         uptime.map(|seconds| TimeDelta::try_seconds(seconds as i64).unwrap_or(TimeDelta::MAX));
@@ -304,9 +296,10 @@ pub fn server(
                     @if let Some(uptime) = uptime { " · up for " (rounded(uptime)) }
                 }
                 @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
-                @if server.problems().next().is_some() {
+                @let problems = server.problems();
+                @if !problems.is_empty() {
                     ul.problems aria-label="Problems" {
-                        @for problem in server.problems() { li { (server.id()) " " (problem) } }
+                        @for problem in problems { li { (server.id()) ": " (problem) } }
                     }
                 }
                 p { (remarks(server)) }
@@ -329,7 +322,7 @@ mod tests {
     use crate::events::Announced;
     use announcement::{Absence, Announcement};
     use insta::assert_snapshot;
-    use tables::server::{Reading, Server as Stored};
+    use tables::server::{Reading, Server as Stored, Status};
     use tables::{Metrics, Number, time::Stored as StoredTime};
 
     /// A server with a full disk, whose host name is no HTML, and a silent one.
@@ -342,6 +335,7 @@ mod tests {
                 let (_, value) = values.into_iter().find(|(known, _)| known.name == metric.name)?;
                 Some(Number::Float(value))
             }),
+            received_at: Some(at - TimeDelta::seconds(5)),
             ..Reading::default()
         };
         let full = Stored {

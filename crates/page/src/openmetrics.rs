@@ -32,6 +32,7 @@ struct LastReadings(Arc<Fleet>);
 
 impl Collector for LastReadings {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        standings(&mut encoder, &self.0)?;
         let mut family = |name: &str,
                           help: &str,
                           unit: Option<&Unit>,
@@ -75,7 +76,8 @@ impl Collector for LastReadings {
             let description = metric.description.trim_end_matches('.').split(", ").next();
             let help = format!("{}, at the last heartbeat", description.unwrap_or_default());
             let value = |server: &Server| {
-                let value = server.stored.reading.as_ref()?.metrics.value(metric)?;
+                let reading = server.stored.reading.as_ref().filter(|_| !server.verdict.is_old);
+                let value = reading?.metrics.value(metric)?;
                 Some(match (metric.is_counter, value) {
                     (true, tables::Number::Whole(value)) => Value::Counter(value),
                     (_, value) => Value::Gauge(value.as_f64() / divisor),
@@ -85,6 +87,17 @@ impl Collector for LastReadings {
         }
         Ok(())
     }
+}
+
+/// One sample for each server.
+fn standings(encoder: &mut DescriptorEncoder, fleet: &Fleet) -> Result<(), fmt::Error> {
+    let help = "How the server is: one sample of value 1 for each";
+    let mut family = encoder.encode_descriptor("server_standing", help, None, MetricType::Gauge)?;
+    for server in &fleet.servers {
+        let labels = [("server_id", server.id()), ("standing", server.standing().as_str())];
+        ConstGauge::new(1.0).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 enum Value {

@@ -44,12 +44,6 @@ pub fn moment(text: &str) -> Result<Moment, String> {
         })
 }
 
-/// A time without its seconds: `2026-01-18 10:30 UTC`.
-#[must_use]
-pub fn to_the_minute(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M UTC").to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

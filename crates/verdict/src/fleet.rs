@@ -2,7 +2,7 @@
 
 use crate::lateness::{Census, MISSING_FOR_A_READER, usable};
 use crate::standing::{Standing, Verdict};
-use announcement::words::Natural;
+use announcement::words::{self, Natural};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::cmp::Reverse;
 use std::fmt;
@@ -136,18 +136,12 @@ impl Doubt {
     pub fn say(self, now: DateTime<Utc>) -> String {
         match self {
             Self::NoSweep(Some(at)) => {
-                format!("No sweep since {}: nobody watches", clock(at, now))
+                format!("No sweep since {}: nobody watches", words::at(at, Some(now)))
             }
             Self::NoSweep(None) => "No sweep is known: nobody watches".to_owned(),
             Self::NoRules => "The watchdog's rules are unknown: the defaults apply".to_owned(),
         }
     }
-}
-
-/// `10:31 UTC`, with the date if it is not today's.
-fn clock(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
-    let is_today = at.date_naive() == now.date_naive();
-    at.format(if is_today { "%H:%M UTC" } else { "%Y-%m-%d %H:%M UTC" }).to_string()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod review;
 mod simulation;
 mod standing;
 pub mod transition;
+mod wording;
 
 pub use self::condition::Value;
 pub use self::fleet::{Doubt, Fleet, Summary};

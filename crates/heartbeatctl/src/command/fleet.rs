@@ -1,4 +1,4 @@
-//! The fleet at a glance: one line per server, problems first.
+//! The fleet at a glance: one line per server, what is worse first.
 
 mod screen;
 mod sparkline;
@@ -22,8 +22,8 @@ use syntax::duration;
 
 /// Show every server: its status, operating system and load.
 ///
-/// Problems come first: servers that went offline, the latest on top, then those with a metric at its limit. They are
-/// judged by the rules that the watchdog has written into the servers table. It makes one scan of that table. On a
+/// What is worse comes first: servers that are offline or late, the latest on top, then those with a problem. They are
+/// judged as the watchdog does, by the rules that it has written into the servers table. Values that are old are dim. It makes one scan of that table. On a
 /// terminal, it also makes one query for each server that fits, for the sparkline of its last hour.
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat fleet --watch")]

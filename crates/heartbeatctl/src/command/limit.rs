@@ -4,7 +4,7 @@ use crate::server::ServerItem;
 use crate::target::Target;
 use crate::terminal::print;
 use clap::Args;
-use page::fleet::{NEWER, NO_RULES};
+use page::fleet::{Doubt, NEWER};
 use serde::Serialize;
 use tables::server::VERSION;
 use tables::{Limits, ServerId, server};
@@ -61,7 +61,7 @@ impl Command {
         }
         let rules = memory.and_then(|memory| memory.rules);
         if rules.is_none() {
-            eprintln!("{NO_RULES}.");
+            eprintln!("{}.", Doubt::NoRules.say(item.now().await?));
         }
         let applies = rules.unwrap_or_default().limits.with(&own);
         if target.json {

@@ -4,6 +4,7 @@ use crate::aws::Aws;
 use crate::key::Listed;
 use crate::target::{KEYS, SERVERS, Target};
 use crate::terminal::{print, printable};
+use announcement::words::Natural;
 use anyhow::{bail, ensure};
 use aws_sdk_dynamodb::Client;
 use clap::{Args, ValueEnum};
@@ -78,7 +79,7 @@ impl Command {
             .iter()
             .filter_map(|(id, item)| table.restoration(item, current.get(id)))
             .collect();
-        copies.sort_by(|one, other| one.id.cmp(&other.id));
+        copies.sort_by_cached_key(|copy| Natural::of(&copy.id));
         for id in &self.without {
             ensure!(
                 restored.keys().any(|known| self.what.is_named(known, id)),

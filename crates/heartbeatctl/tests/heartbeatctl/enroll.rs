@@ -78,7 +78,7 @@ async fn a_machine_is_enrolled_and_its_first_heartbeat_is_shown() {
     ] {
         assert!(run.stderr.contains(&format!("✓ root@web-1: {step}")), "{step}: {run:?}");
     }
-    assert!(run.stderr.contains("cpu 23.5%"), "{run:?}");
+    assert!(run.stderr.contains("cpu 23.5 %"), "{run:?}");
     // Decision 19: the key is in its file and nowhere else, and nothing that was copied is left.
     assert_eq!(machines.files_with(&key), [machine.join("etc/heartbeat/api-key")]);
     assert!(!format!("{run:?}").contains(&key));

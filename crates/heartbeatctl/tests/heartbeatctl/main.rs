@@ -10,6 +10,7 @@ mod fleet;
 mod history;
 mod keys;
 mod machines;
+mod readers;
 mod restore;
 mod servers;
 mod support;

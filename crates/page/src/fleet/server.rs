@@ -1,15 +1,18 @@
-//! One server as it is judged now.
+//! One server with its verdict, and what is said of it.
 
 use crate::json::number;
+use announcement::words::plural;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use std::cmp::Reverse;
+
+use syntax::duration::rounded;
 use tables::problem::Key;
 use tables::server::{Os, Reading, Rules, Server as StoredServer, Status};
 use tables::time::format;
-use tables::{Limits, METRICS, Metric, Number};
+use tables::{Limits, Metric, Number};
+use verdict::{Standing, Verdict, announce};
 
 /// How much an agent's clock may differ from the endpoint's, and a heartbeat take, before the clock counts as wrong.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
@@ -18,8 +21,10 @@ const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 #[derive(Debug)]
 pub struct Server {
     pub stored: StoredServer,
-    /// Whether it still sends heartbeats.
+    pub verdict: Verdict,
+    /// Whether it still sends heartbeats, by the clock alone.
     pub is_online: bool,
+    at: DateTime<Utc>,
     /// Those of its own, and else the watchdog's.
     limits: Limits,
 }
@@ -32,10 +37,17 @@ pub const LOAD: &Metric = Metric::named("load_1m");
 pub const UPTIME: &Metric = Metric::named("uptime_seconds");
 const DISK_TOTAL: &Metric = Metric::named("disk_total_gb");
 const DISK_USED: &Metric = Metric::named("disk_used_gb");
+const REBOOT: &Metric = Metric::named("reboot_required");
+const SECURITY_UPDATES: &Metric = Metric::named("security_updates");
 
 impl Server {
     /// A server as it is now.
-    pub(super) fn new(mut stored: StoredServer, rules: &Rules, now: DateTime<Utc>) -> Self {
+    pub(super) fn new(
+        mut stored: StoredServer,
+        verdict: Verdict,
+        rules: &Rules,
+        now: DateTime<Utc>,
+    ) -> Self {
         let is_marked = stored.status == Some(Status::Offline);
         if is_marked || stored.announced.is_none() {
             stored.returned_at = None;
@@ -51,7 +63,42 @@ impl Server {
             is_online: is_online(&stored, rules, now),
             limits: own.map_or_else(|| rules.limits.clone(), |own| rules.limits.with(own)),
             stored,
+            verdict,
+            at: now,
         }
+    }
+
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        self.verdict.standing
+    }
+
+    /// Everything that is wrong, as words that follow its id; nothing of one that is silenced or well.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        match self.standing() {
+            Standing::Silenced | Standing::Well => Vec::new(),
+            _ => self.verdict.say(&self.stored, self.at),
+        }
+    }
+
+    /// Everything that there is to say.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        let clock = self.clock_error_seconds().map(|seconds| {
+            let direction = if seconds > 0 { "ahead" } else { "behind" };
+            format!("clock {} {direction}", rounded(TimeDelta::seconds(seconds)))
+        });
+        let positive = |metric| {
+            let value = self.value(metric).filter(|_| !self.verdict.is_old);
+            value.filter(|value| *value > 0.0)
+        };
+        let reboot = positive(REBOOT).map(|_| "needs a reboot".to_owned());
+        let updates =
+            positive(SECURITY_UPDATES).map(|count| plural(count as usize, "security update"));
+        let mut remarks = self.verdict.say(&self.stored, self.at);
+        remarks.extend(self.verdict.say_besides(&self.stored, self.at));
+        remarks.extend(clock.into_iter().chain(reboot).chain(updates));
+        remarks
     }
 
     #[must_use]
@@ -83,17 +130,21 @@ impl Server {
         self.limits.of(metric, None)
     }
 
+    /// The same for a file system.
+    pub(crate) fn disk_limit(&self, mount: &str) -> Option<f64> {
+        self.limits.disk(mount, None).map(|limit| limit.value)
+    }
+
     /// Whether a metric has reached its limit, or has been high and has not recovered.
     #[must_use]
     pub fn is_high(&self, metric: &Metric) -> bool {
-        let mut problems = self.stored.problems.announced();
-        let is_problem = problems.any(|(key, _)| match key {
+        let is_problem = self.verdict.problems.iter().any(|problem| match &problem.key {
             Key::Metric(known) => known.name == metric.name,
             Key::Disk(_) => metric.name == DISK.name,
             Key::Service(_) | Key::Duplicate => false,
         });
         let reached = self.value(metric).zip(self.limit(metric));
-        is_problem || reached.is_some_and(|(value, limit)| value >= limit)
+        is_problem || reached.is_some_and(|(value, limit)| value >= limit && !self.verdict.is_old)
     }
 
     /// How far the agent's clock is ahead of the endpoint's, if that is more than a minute; negative if it is behind.
@@ -112,9 +163,9 @@ impl Server {
         let Os { distribution, version, .. } = &self.stored.os;
         let names = [&self.stored.hostname, distribution, version].into_iter().flatten();
         let mut text: Vec<_> = names.cloned().collect();
-        text.extend([self.id().to_owned(), self.status().as_str().to_owned()]);
-        text.extend(self.remarks().map(|remark| remark.to_string()));
-        text.extend(self.problems().map(|problem| problem.to_string()));
+        let states = [self.status().as_str(), self.standing().as_str()];
+        text.extend([self.id()].into_iter().chain(states).map(str::to_owned));
+        text.extend(self.remarks());
         let text = text.join(" ").to_lowercase();
         words.iter().all(|word| text.contains(word))
     }
@@ -124,15 +175,6 @@ impl Server {
     pub fn free_gb(&self) -> Option<f64> {
         let [total, used] = [DISK_TOTAL, DISK_USED].map(|metric| self.value(metric));
         Some((total? - used?).max(0.0))
-    }
-
-    /// Sort key that puts the newest problems first: servers that went offline, the latest on top, then those with a
-    /// metric at its limit, then the others by name.
-    pub(super) fn rank(&self) -> impl Ord + use<> {
-        let gone = (!self.is_online).then(|| self.last_seen());
-        let is_high = self.stored.problems.announced().next().is_some()
-            || METRICS.iter().any(|metric| self.is_high(metric));
-        (self.is_online, Reverse(gone), !is_high, self.id().to_owned())
     }
 }
 
@@ -154,17 +196,19 @@ impl Serialize for Server {
         map.serialize_entry("server_id", &stored.server_id)?;
         map.serialize_entry("hostname", &stored.hostname)?;
         map.serialize_entry("status", self.status().as_str())?;
+        map.serialize_entry("standing", self.standing().as_str())?;
         map.serialize_entry("last_seen", &time(&stored.last_seen))?;
         map.serialize_entry("offline_since", &time(&stored.offline_since))?;
         map.serialize_entry("returned_at", &time(&stored.returned_at))?;
         // Seconds, if it has a threshold of its own; 0 is never.
         let offline_after = stored.offline_after.map(|after| after.num_seconds());
         map.serialize_entry("offline_after", &offline_after)?;
-        let problems = stored.problems.announced().map(|(key, problem)| {
-            let name = key.name().unwrap_or(&stored.server_id);
+        let problems = self.verdict.problems.iter().map(|problem| {
+            let announced = announce::problem(stored, problem);
             json!({
-                "kind": key.kind().as_str(),
-                "name": name,
+                "kind": announced.kind,
+                "name": announced.name,
+                "value": announced.value,
                 "limit": problem.limit,
                 "since": rfc3339(problem.since),
             })
@@ -178,7 +222,8 @@ impl Serialize for Server {
         for metric in [CPU, MEMORY, DISK, LOAD, UPTIME] {
             map.serialize_entry(metric.name, &self.value(metric))?;
         }
-        map.serialize_entry("reading", &stored.reading.as_ref().map(reading))?;
+        let reading = stored.reading.as_ref().map(|known| reading(known, !self.verdict.is_old));
+        map.serialize_entry("reading", &reading)?;
         map.serialize_entry("clock_error_seconds", &self.clock_error_seconds())?;
         map.end()
     }
@@ -188,22 +233,22 @@ fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// A reading as JSON: when it was taken and received, and its metrics.
-fn reading(reading: &Reading) -> Map<String, Value> {
+/// A reading as JSON: when it was taken and received, whether it is the present, and its metrics.
+fn reading(reading: &Reading, is_fresh: bool) -> Map<String, Value> {
     let times = [("timestamp", reading.timestamp), ("received_at", reading.received_at)];
     let present_times =
         times.into_iter().filter_map(|(name, at)| Some((name.to_owned(), json!(format(at?)))));
     let metrics =
         reading.metrics.iter().map(|(metric, value)| (metric.name.to_owned(), number(value)));
-    present_times.chain(metrics).collect()
+    let is_fresh = ("is_fresh".to_owned(), json!(is_fresh));
+    present_times.chain([is_fresh]).chain(metrics).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Fleet, NO_RULES};
+    use super::super::Fleet;
     use super::*;
     use tables::Metrics;
-    use tables::server::Memory;
     use tables::time::Stored;
 
     fn now() -> DateTime<Utc> {
@@ -238,66 +283,5 @@ mod tests {
             let fleet = fleet([server("web-1", status, ago, 1.0)]);
             assert_eq!(fleet.servers[0].is_online, is_online, "{status:?}, {ago:?}");
         }
-    }
-
-    #[test]
-    fn newest_problems_come_first() {
-        let fleet = fleet([
-            server("healthy-b", Status::Online, Some(1), 89.9),
-            server("never-seen", Status::Offline, None, 1.0),
-            server("healthy-a", Status::Online, Some(2), 1.0),
-            server("lost-long-ago", Status::Offline, Some(9000), 99.0),
-            server("overloaded", Status::Online, Some(3), 90.0),
-            server("lost-just-now", Status::Offline, Some(200), 1.0),
-        ]);
-        let names: Vec<_> = fleet.servers.iter().map(Server::id).collect();
-        assert_eq!(
-            names,
-            [
-                "lost-just-now",
-                "lost-long-ago",
-                "never-seen",
-                "overloaded",
-                "healthy-a",
-                "healthy-b"
-            ]
-        );
-    }
-
-    // C8.12: the watchdog's rules, and a server's own precede them.
-    #[test]
-    fn servers_are_judged_by_the_rules_in_the_watchdogs_item() {
-        let limited = |name, limits: &str| StoredServer {
-            limits: Limits::parse_own(limits).ok(),
-            ..server(name, Status::Online, Some(1), 95.0)
-        };
-        let stored = || {
-            vec![
-                server("full", Status::Online, Some(1), 80.0),
-                server("quiet", Status::Online, Some(100), 1.0),
-                limited("roomy", "disk_percent=97"),
-                limited("unlimited", "disk_percent=off"),
-            ]
-        };
-        let problems = |watchdog| {
-            let fleet = Fleet::new(stored(), watchdog, now());
-            let is_problem = |server: &&Server| {
-                !server.is_online || METRICS.iter().any(|metric| server.is_high(metric))
-            };
-            let problems =
-                fleet.servers.iter().filter(is_problem).map(|server| server.id().to_owned());
-            (problems.collect::<Vec<_>>(), fleet.warning())
-        };
-        let by_default = Some(NO_RULES.to_owned());
-        assert_eq!(problems(None), (vec![], by_default.clone()));
-        assert_eq!(problems(Some(Memory::default())), (vec![], by_default));
-        let rules = Rules {
-            offline_after: TimeDelta::seconds(99),
-            limits: Limits::parse("disk_percent=80").expect("limits"),
-            ..Rules::default()
-        };
-        let watchdog = Memory { rules: Some(rules), ..Memory::default() };
-        let expected = ["quiet", "full"].map(str::to_owned).to_vec();
-        assert_eq!(problems(Some(watchdog)), (expected, None));
     }
 }

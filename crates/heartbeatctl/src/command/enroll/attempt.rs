@@ -7,6 +7,7 @@ use crate::remote::ssh::{Connection, Host};
 use crate::remote::{Agent, Folder, Machine, Order};
 use crate::server::Servers;
 use crate::terminal::printable;
+use announcement::words::quantity;
 use anyhow::bail;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -237,7 +238,7 @@ fn shown(reading: &Reading) -> String {
     // A counter says something only as a rate.
     let values = Metric::usual().filter(|metric| !metric.is_counter).filter_map(|metric| {
         let value = reading.metrics.value(metric)?.as_f64();
-        Some(format!("{} {value}{}", metric.label(), metric.unit.symbol()))
+        Some(format!("{} {}", metric.label(), quantity(metric, value, None)))
     });
     values.collect::<Vec<_>>().join(", ")
 }

@@ -2,10 +2,11 @@
 
 use super::sparkline::Sparkline;
 use crate::terminal::{USUAL_COLUMNS, cut, printable};
+use announcement::words::{percent, round};
 use chrono::{DateTime, TimeDelta, Utc};
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Row, Table, Width};
-use page::fleet::{CPU, DISK, Fleet, LOAD, MEMORY, Remark, Server, UPTIME};
+use page::fleet::{CPU, DISK, Fleet, LOAD, MEMORY, Server, Standing, UPTIME};
 use std::iter::repeat;
 use syntax::duration::rounded;
 use tables::Metric;
@@ -40,12 +41,16 @@ pub fn paint(
         table.add_row(layout.row(server, sparkline, fleet.at));
     }
     let hidden = layout.hidden(columns);
-    for (index, (column, width)) in table.column_iter_mut().zip(layout.widths()).enumerate() {
-        column.set_padding((0, 1));
+    let widths = layout.widths();
+    let last = (0..widths.len()).rfind(|index| !hidden.contains(index));
+    for (index, (column, width)) in table.column_iter_mut().zip(widths).enumerate() {
+        // What follows the last column would be a part of its colour, and not be trimmed.
+        let gap = u16::from(Some(index) != last);
+        column.set_padding((0, gap));
         column.set_constraint(if hidden.contains(&index) {
             ColumnConstraint::Hidden
         } else {
-            ColumnConstraint::Absolute(Width::Fixed(width as u16 + 1))
+            ColumnConstraint::Absolute(Width::Fixed(width as u16 + gap))
         });
     }
     for right in [LOAD_COLUMN, UPTIME_COLUMN] {
@@ -54,7 +59,7 @@ pub fn paint(
         }
     }
     let warning = fleet.warning().unwrap_or_default();
-    let head = [fleet.summary(), warning].map(|line| cut(&line, columns));
+    let head = [fleet.summary.to_string(), warning].map(|line| cut(&line, columns));
     let notes: Vec<_> =
         fleet.servers.iter().flat_map(notes).map(|note| cut(&note, columns)).collect();
     let space = (!notes.is_empty()).then(String::new);
@@ -65,11 +70,8 @@ pub fn paint(
 
 /// One line for each remark on a server.
 fn notes(server: &Server) -> impl Iterator<Item = String> {
-    let id = printable(server.id());
-    server.remarks().map(move |remark| {
-        let verb = if matches!(remark, Remark::Silenced(_)) { " is" } else { ":" };
-        format!("{id}{verb} {}", printable(&remark.to_string()))
-    })
+    let remarks = server.remarks().into_iter();
+    remarks.map(|remark| format!("{}: {}", server.id(), printable(&remark)))
 }
 
 /// Suffix of a time, if the column is wide enough.
@@ -85,6 +87,7 @@ const DISPENSABLE: [usize; 8] = [9, 8, 7, 3, 4, 5, 6, 2];
 /// The width of each column, without the gap after it.
 struct Layout {
     name: usize,
+    standing: usize,
     seen: usize,
     os: usize,
     full_os: bool,
@@ -108,6 +111,7 @@ impl Layout {
         let full_os = longest(2, &|server| os(server, true));
         let mut layout = Self {
             name: 10,
+            standing: longest(6, &|server| server.standing().as_str().to_owned()),
             seen: longest(4, &|server| seen(server, now, "")),
             os: 6,
             full_os: false,
@@ -149,7 +153,7 @@ impl Layout {
         let share = self.bar + " 100".len();
         [
             self.name,
-            "offline".len(),
+            self.standing,
             self.seen,
             self.os,
             share,
@@ -181,11 +185,15 @@ impl Layout {
     }
 
     fn row(&self, server: &Server, sparkline: Option<&Sparkline>, now: DateTime<Utc>) -> Row {
-        let colour = if server.is_online { Color::Green } else { Color::Red };
+        let colour = match server.standing() {
+            Standing::Offline | Standing::Late | Standing::Problem => Color::Red,
+            Standing::Returning | Standing::Unknown | Standing::Silenced => Color::Yellow,
+            Standing::Well => Color::Green,
+        };
         let last_hour = sparkline.map_or_else(String::new, |line| line.draw(self.sparkline));
         let cells = [
             Cell::new(printable(server.id())).add_attribute(Attribute::Bold),
-            Cell::new(server.status().as_str()).fg(colour),
+            Cell::new(server.standing().as_str()).fg(colour),
             Cell::new(seen(server, now, self.ago)),
             Cell::new(os(server, self.full_os)),
             self.share(server, CPU),
@@ -195,25 +203,28 @@ impl Layout {
             Cell::new(uptime(server)),
             Cell::new(last_hour).fg(Color::Cyan),
         ];
-        // The metrics of an offline server are out of date.
-        line(cells.map(
-            |cell| {
-                if server.is_online { cell } else { cell.add_attribute(Attribute::Dim) }
-            },
-        ))
+        // What is old is not shown as the present.
+        let shade = |cell: Cell| match server.verdict.is_old {
+            true => cell.add_attribute(Attribute::Dim),
+            false => cell,
+        };
+        line(cells.map(shade))
     }
 
     /// A share of a whole, as a bar and a number.
     fn share(&self, server: &Server, metric: &Metric) -> Cell {
-        let Some(percent) = server.value(metric) else {
+        let Some(value) = server.value(metric) else {
             return Cell::new(format!("{:width$} {UNKNOWN:>3}", "", width = self.bar));
         };
-        let colour = match percent {
+        let colour = match value {
             _ if server.is_high(metric) => Color::Red,
-            _ if percent >= ELEVATED => Color::Yellow,
+            _ if value >= ELEVATED => Color::Yellow,
             _ => Color::Green,
         };
-        Cell::new(format!("{} {percent:>3.0}", bar(percent, self.bar))).fg(colour)
+        let number = percent(value, server.limit(metric));
+        // A number with a decimal takes its room from the bar.
+        let width = (self.bar + 3).saturating_sub(number.len()).min(self.bar);
+        Cell::new(format!("{} {number:>3}", bar(value, width))).fg(colour)
     }
 }
 
@@ -250,7 +261,7 @@ fn os(server: &Server, full: bool) -> String {
 fn load(server: &Server) -> String {
     match server.value(LOAD) {
         None => UNKNOWN.into(),
-        Some(load) if load < 99.995 => format!("{load:.2}"),
+        Some(load) if load < 100.0 => format!("{:.2}", round(load, 2, server.limit(LOAD))),
         Some(load) if load < 9999.5 => format!("{load:.0}"),
         Some(_) => ">9999".into(),
     }
@@ -264,9 +275,9 @@ fn uptime(server: &Server) -> String {
     })
 }
 
-/// A duration in at most eight characters.
+/// An age in at most seven characters.
 fn short(duration: TimeDelta) -> String {
-    if duration >= TimeDelta::days(36_525) { ">99years".into() } else { rounded(duration) }
+    if duration < TimeDelta::days(10_000) { rounded(duration) } else { ">9999 d".to_owned() }
 }
 
 /// A bar `width` columns long, filled in steps of half a column.
@@ -314,6 +325,7 @@ mod tests {
         let value = |metric: &Metric| values.iter().find(|(known, _)| *known == metric);
         Some(Reading {
             metrics: Metrics::from_fn(|metric| Some(Number::Float(value(metric)?.1))),
+            received_at: "2026-01-18T10:29:18Z".parse().ok(),
             ..Reading::default()
         })
     }
@@ -330,12 +342,22 @@ mod tests {
 
     fn fleet(servers: impl Into<Vec<StoredServer>>) -> Fleet {
         let now = NOW.parse().expect("a time");
-        let watchdog = Some(Memory { rules: Some(Rules::default()), ..Memory::default() });
-        Fleet::new(servers.into(), watchdog, now)
+        let watchdog =
+            Memory { swept_at: Some(now), rules: Some(Rules::default()), ..Memory::default() };
+        Fleet::new(servers.into(), Some(&watchdog), now)
     }
 
     fn sparklines() -> [Sparkline; 2] {
         [vec![None; 60], vec![Some(99.0); 60]].map(Sparkline)
+    }
+
+    fn without_colours(text: &str) -> String {
+        let parts = text.split('\u{1b}').enumerate();
+        let parts = parts.map(|(place, part)| match part.split_once('m') {
+            Some((_, rest)) if place > 0 => rest,
+            _ => part,
+        });
+        parts.collect()
     }
 
     fn painted(servers: impl Into<Vec<StoredServer>>, columns: usize) -> String {
@@ -345,11 +367,14 @@ mod tests {
     #[test]
     fn a_fleet_fits_eighty_columns() {
         let expected = "\
-2 servers, 1 offline
+1 of 2 are well: 1 unknown
 
 SERVER         STATUS  SEEN  OS        CPU %   MEM %   DISK %   LOAD   UP CPU 1H
-nas            offline never –               –       –       –     –    –
-a-name-that-i… online  42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 13 d ██████";
+nas            unknown never –               –       –       –     –    –
+a-name-that-i… well    42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  10 12.30 13 d ██████
+
+nas: unknown: no status
+nas: unknown: no fresh reading";
         assert_eq!(painted(servers(), 80), expected);
     }
 
@@ -365,11 +390,11 @@ a-name-that-i… online  42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  
             [extreme("first", "0001-01-01T00:00:00Z"), extreme("second", "2025-02-01T00:00:00Z")],
             80,
         );
-        let rows: Vec<_> = painted.lines().skip(HEADER_ROWS).collect();
+        let rows: Vec<_> = painted.lines().skip(HEADER_ROWS).take(2).collect();
         assert_eq!(rows.len(), 2, "{painted}");
-        for (row, seen) in rows.iter().zip(["351 d", ">99years"]) {
+        for (row, seen) in rows.iter().zip(["351 d", ">9999 d"]) {
             assert!(row.chars().count() <= 80, "{painted}");
-            for value in [seen, ">9999", ">99years"] {
+            for value in [seen, ">9999", ">9999 d"] {
                 assert!(row.contains(value), "{value}: {painted}");
             }
         }
@@ -385,7 +410,8 @@ a-name-that-i… online  42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  
         for (value, expected) in [
             (Some(0.0), "0.00"),
             (Some(99.99), "99.99"),
-            (Some(99.996), "100"),
+            (Some(99.996), "99.90"),
+            (Some(100.4), "100"),
             (Some(9999.4), "9999"),
             (Some(9999.6), ">9999"),
             (None, UNKNOWN),
@@ -395,9 +421,9 @@ a-name-that-i… online  42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  
         for (value, expected) in [
             (Some(59.9), "59 s"),
             (Some(364.0 * 86_400.0), "364 d"),
-            (Some(99.9 * 31_557_600.0), "36488 d"),
-            (Some(100.0 * 31_557_600.0), ">99years"),
-            (Some(1e300), ">99years"),
+            (Some(9_999.4 * 86_400.0), "9999 d"),
+            (Some(1e4 * 86_400.0), ">9999 d"),
+            (Some(1e300), ">9999 d"),
             (None, UNKNOWN),
         ] {
             assert_eq!(shown(UPTIME, value, &uptime), expected, "{value:?}");
@@ -409,8 +435,8 @@ a-name-that-i… online  42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  
         let mut servers = servers();
         servers[1].silenced_until = "2026-01-18T12:00:00Z".parse().ok();
         let painted = painted(servers, 80);
-        assert!(painted.starts_with("2 servers, 1 offline, 1 silenced\n"), "{painted}");
-        assert!(painted.ends_with("\n\nnas is silenced until 2026-01-18 12:00 UTC"), "{painted}");
+        assert!(painted.starts_with("1 of 2 are well: 1 silenced\n"), "{painted}");
+        assert!(painted.contains("\n\nnas: silenced until 12:00 UTC\n"), "{painted}");
     }
 
     #[test]
@@ -427,13 +453,14 @@ a-name-that-i… online  42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  
     fn no_line_is_longer_than_a_narrow_terminal_is_wide() {
         let mut servers = servers();
         servers[1].silenced_until = "2026-01-18T12:00:00Z".parse().ok();
-        for columns in [20, 33, 40, 62, 79] {
-            let painted = painted(servers.clone(), columns);
+        for columns in 20..=240 {
+            let coloured = paint(&fleet(servers.clone()), &sparklines(), Some(columns), true);
+            let painted = without_colours(&coloured);
             let widest = painted.lines().map(|line| line.chars().count()).max();
             assert!(widest <= Some(columns), "{columns}: {painted}");
             let nas = painted.lines().find(|line| line.starts_with("nas "));
             let words: Vec<_> = nas.into_iter().flat_map(str::split_whitespace).collect();
-            assert_eq!(words[..2], ["nas", "offline"], "{painted}");
+            assert_eq!(words[..2], ["nas", "silenced"], "{painted}");
         }
     }
 
@@ -441,7 +468,7 @@ a-name-that-i… online  42 s  Debian 12 ━━━ 100 ━━─  67 ╸──  
     #[test]
     fn nothing_is_cut_without_a_terminal() {
         let painted = paint(&fleet(servers()), &[], None, false);
-        assert!(painted.contains("a-name-that-is-longer-than-a-narrow-column online"), "{painted}");
+        assert!(painted.contains("a-name-that-is-longer-than-a-narrow-column well"), "{painted}");
         assert!(painted.contains("Debian GNU/Linux 12 (bookworm)"), "{painted}");
     }
 

@@ -1,5 +1,6 @@
 //! A chart of one metric for a terminal.
 
+use announcement::words::quantity;
 use chrono::{DateTime, Utc};
 use page::history::series::{Point, Summary, gap, points, unit};
 use tables::metric::{Metric, Rule};
@@ -60,8 +61,11 @@ fn extremes(points: &[Point]) -> Option<(Point, Point)> {
 
 fn title(metric: &Metric, (min, max): (Point, Point)) -> String {
     let unit = unit(metric);
-    let at =
-        |(time, value): Point| format!("{} ({})", short(value, &unit), time.format("%m-%d %H:%M"));
+    let number = |value| match metric.rule {
+        Rule::Percent => quantity(metric, value, None),
+        _ => short(value, &unit),
+    };
+    let at = |(time, value): Point| format!("{} ({})", number(value), time.format("%m-%d %H:%M"));
     format!("{}  min {}  max {}", metric.name, at(min), at(max))
 }
 
@@ -137,7 +141,7 @@ mod tests {
     fn a_chart_has_axes_extremes_and_gaps() {
         let since: DateTime<Utc> = "2026-01-18T00:00:00Z".parse().expect("a time");
         let until = since + TimeDelta::minutes(20);
-        let values = [0.0, 50.0, 100.0, f64::NAN, 25.0, 25.0];
+        let values = [0.0, 50.0, 99.96, f64::NAN, 25.0, 25.0];
         let rows: Vec<_> = values
             .iter()
             .enumerate()
@@ -151,7 +155,7 @@ mod tests {
             })
             .collect();
         let expected = "\
-cpu_percent  min 0 % (01-18 00:00)  max 100 % (01-18 00:04)
+cpu_percent  min 0 % (01-18 00:00)  max 99.9 % (01-18 00:04)
       100┤  █
          ┤  █
          ┤  █
