@@ -54,7 +54,7 @@ pub fn closed_pipe() -> Stdio {
 
 /// Says that a test is skipped. `eprintln` would be kept from whoever runs the tests, because the test passes.
 pub fn skip(reason: &str) {
-    writeln!(std::io::stderr(), "skipped: {reason}").unwrap();
+    std::io::stderr().write_all(format!("skipped: {reason}\n").as_bytes()).unwrap();
 }
 
 /// Whether a program is installed. If not, a test says that it is skipped; on CI, where `.ci/install` has run, it fails.
