@@ -106,6 +106,17 @@ def test_the_package_makes_the_user_while_an_older_agent_runs(box, endpoint):
     endpoint.next()
 
 
+def test_a_new_host_name_is_sent_under_the_same_id(box, endpoint):
+    box.install()
+    box.make_user()
+    start(box)
+    before = endpoint.next()
+    box.run("hostname renamed")
+    wait_until("the new name", lambda: endpoint.next()["hostname"] == "renamed")
+    assert before["hostname"] != "renamed"
+    assert {heartbeat["server_id"] for heartbeat in endpoint.heartbeats} == {"web-1"}
+
+
 def test_without_a_place_for_the_backlog_the_agent_runs_without_one(box, endpoint):
     box.install()
     box.make_user()
