@@ -9,6 +9,7 @@ use dev::dynamodb;
 use dev::proxy::{Call, Fault, Proxy};
 use serde_json::json;
 use std::process::Command;
+use std::time::Duration;
 use tables::time::parse;
 
 /// Tables behind a DynamoDB whose clock is right, as seen by a machine whose clock is wrong.
@@ -193,8 +194,21 @@ async fn an_enrolment_knows_who_was_heard_just_now() {
         assert_eq!(rejected.code, 1, "{rejected:?}");
         assert!(rejected.stderr.contains("in-use was heard 2 min ago"), "{rejected:?}");
 
-        wrong.put_server("unused", 3600).await;
-        let enrolled = enroll("unused").await;
+        wrong.put_server("unused", 86_400).await;
+        // Heartbeats are received by the right clock, once there is a key for them.
+        let heartbeats = async {
+            while wrong.place.items(&wrong.place.keys).await.is_empty() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            loop {
+                wrong.put_server("unused", 0).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let enrolled = tokio::select! {
+            enrolled = enroll("unused") => enrolled,
+            () = heartbeats => unreachable!("they do not end"),
+        };
         assert_eq!(enrolled.code, 0, "{enrolled:?}");
         let key = wrong.place.items(&wrong.place.keys).await.remove(0);
         wrong.assert_in(time(&key["created_at"]), 0);
