@@ -76,13 +76,10 @@ async fn a_change_does_the_same_in_memory_as_in_dynamodb() {
             let key = text(id);
             let delete = client.delete_item().table_name(table).key("server_id", key.clone());
             delete.send().await.unwrap();
-            match &mut expected {
-                Some(item) => {
-                    item.insert("server_id".to_owned(), key.clone());
-                    let put = client.put_item().table_name(table).set_item(Some(item.clone()));
-                    put.send().await.unwrap();
-                }
-                None => {}
+            if let Some(item) = &mut expected {
+                item.insert("server_id".to_owned(), key.clone());
+                let put = client.put_item().table_name(table).set_item(Some(item.clone()));
+                put.send().await.unwrap();
             }
             let before = expected.clone();
             let is_made = change.apply(&mut expected);
