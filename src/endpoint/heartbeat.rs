@@ -26,6 +26,7 @@ pub use text::Text;
 use chrono::{DateTime, Utc};
 use field::{Report, object};
 use json::{Json, Members, Value};
+use std::borrow::Cow;
 use tables::server::Os;
 use tables::{Disk, Metrics, ServerId, Services};
 
@@ -85,12 +86,12 @@ object! {
 
 impl OsInfo {
     /// As the servers table holds it.
-    pub fn as_os(&self) -> Os<&str> {
+    pub fn stored(&self) -> Os<Cow<'_, str>> {
         Os {
-            distribution: self.distribution.as_ref().map(Text::as_str),
-            version: self.version.as_ref().map(Text::as_str),
-            kernel: self.kernel.as_ref().map(Text::as_str),
-            architecture: self.architecture.as_ref().map(Text::as_str),
+            distribution: self.distribution.as_ref().map(Text::stored),
+            version: self.version.as_ref().map(Text::stored),
+            kernel: self.kernel.as_ref().map(Text::stored),
+            architecture: self.architecture.as_ref().map(Text::stored),
         }
     }
 }

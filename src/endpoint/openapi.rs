@@ -406,7 +406,7 @@ fn schemas() -> Value {
                 "mount_point": {
                     "type": "string",
                     "minLength": 1,
-                    "description": "Where it is mounted. Beyond 64 characters, it is shortened in the middle.",
+                    "description": "Where it is mounted. Beyond 64 bytes, it is shortened in the middle.",
                 },
                 "used_bytes": bytes("The bytes in use."),
                 "available_bytes": bytes("The bytes that are left for users."),
@@ -432,7 +432,7 @@ fn schemas() -> Value {
                 ("name", json!({
                     "type": "string",
                     "minLength": 1,
-                    "description": "Its name. Beyond 40 characters, it is shortened in the middle.",
+                    "description": "Its name. Beyond 40 bytes, it is shortened in the middle.",
                 })),
                 ("status", json!({
                     "type": "string",

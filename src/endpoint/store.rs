@@ -87,11 +87,11 @@ impl Store {
         let upsert = Upsert {
             server_id: &heartbeat.server_id,
             id,
-            hostname: heartbeat.hostname.as_str(),
+            hostname: heartbeat.hostname.stored(),
             received_at,
             agent_version: heartbeat.agent_version.0.as_ref().map(Text::as_str),
             fingerprint: &fingerprint,
-            os: heartbeat.os_info.as_ref().map(OsInfo::as_os),
+            os: heartbeat.os_info.as_ref().map(OsInfo::stored),
             reading: reading.as_ref(),
         };
         let update = self.clients.servers.update_item();

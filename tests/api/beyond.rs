@@ -177,8 +177,8 @@ async fn the_three_fullest_file_systems_are_kept() {
         (
             json!([disk(&full, 1, 1), disk(&"é".repeat(64), 1, 3)]),
             json!({
-                format!("{}…{}", "/m".repeat(16), &full[49..]): 50,
-                "é".repeat(64): 25,
+                format!("{}/…{}", "/m".repeat(15), &full[50..]): 50,
+                format!("{}…{}", "é".repeat(15), "é".repeat(15)): 25,
             }),
         ),
     ];
@@ -225,6 +225,39 @@ async fn sent_as(app: &TestApp, name: &str, sent: &str) -> Value {
     reading(app).await
 }
 
+// C5.9: as C3.3 allows, in characters of four bytes each. What tells its sender apart is the name as it was sent.
+#[tokio::test]
+async fn what_is_stored_of_the_longest_names_is_bounded_in_bytes() {
+    let app = TestApp::start().await;
+    let long = |length| "𝟜".repeat(length);
+    let mut sent = with_fields(json!({
+        "hostname": long(255),
+        "os_info": {
+            "distribution": long(100),
+            "version": long(100),
+            "kernel": long(100),
+            "architecture": long(20),
+        },
+    }));
+    assert_eq!(app.post(&sent).await.status, 200);
+    let stored = app.server().await.unwrap();
+    for (name, head, tail) in [
+        ("hostname", 31, 32),
+        ("os_distribution", 12, 12),
+        ("os_version", 12, 12),
+        ("kernel_version", 12, 12),
+        ("architecture", 2, 2),
+    ] {
+        assert_eq!(text(&stored[name]), format!("{}…{}", long(head), long(tail)), "{name}");
+    }
+    assert_eq!(text(&stored["m1"]), tables::fingerprint(&long(255), "", ""));
+    // What fits is stored as it is.
+    let fitting = format!("{}𝟜", "x".repeat(251));
+    sent["hostname"] = json!(fitting);
+    assert_eq!(app.post(&sent).await.status, 200);
+    assert_eq!(text(&app.server().await.unwrap()["hostname"]), fitting);
+}
+
 fn service(name: &str, status: &str) -> Value {
     json!({ "name": name, "status": status, "pid": 1 })
 }
@@ -237,8 +270,8 @@ async fn services_that_do_not_run_are_kept_and_what_is_missing_is_said() {
         names.iter().map(|name| service(name, status)).collect()
     };
     let long = |end: &str| format!("{}{end}", "docker-".repeat(10));
-    let short = "docker-docker-docker…cker-docker-docker-";
-    assert_eq!(long("")[..20], short[..20]);
+    let short = "docker-docker-docke…ker-docker-docker-";
+    assert_eq!(long("")[..19], short[..19]);
     for (sent, services, cut) in [
         (json!([]), json!({}), false),
         (json!(all("running", &["a", "b", "c", "d", "e", "f", "g"])), json!({}), false),
@@ -285,7 +318,7 @@ async fn services_that_do_not_run_are_kept_and_what_is_missing_is_said() {
             json!({ short: "failed" }),
             true,
         ),
-        (json!([service(&"é".repeat(40), "failed")]), json!({ "é".repeat(40): "failed" }), false),
+        (json!([service(&"é".repeat(20), "failed")]), json!({ "é".repeat(20): "failed" }), false),
     ] {
         let mut expected = json!({ "services": services });
         if cut {

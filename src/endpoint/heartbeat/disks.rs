@@ -9,7 +9,7 @@ use tables::metric::Rule;
 /// How many file systems a reading holds.
 const MAX: usize = 3;
 
-/// How many characters of a mount point it holds.
+/// How many bytes of a mount point it holds.
 const MAX_MOUNT: usize = 64;
 
 impl LenientField for Vec<Disk> {

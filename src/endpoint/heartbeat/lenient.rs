@@ -61,14 +61,14 @@ pub fn name(json: Json<'_>) -> Option<String> {
     }
 }
 
-/// The name, with an ellipsis in its middle if it has more than `max` characters.
+/// The name, with an ellipsis in its middle if it has more than `max` bytes, so that it has at most as many.
 pub fn shorten(name: String, max: usize) -> String {
-    let length = name.chars().count();
-    if length <= max {
+    const ELLIPSIS: &str = "…";
+    if name.len() <= max {
         return name;
     }
-    let head = max / 2;
-    let tail = length - (max - head - 1);
-    let (start, end) = (name.chars().take(head), name.chars().skip(tail));
-    start.chain(['…']).chain(end).collect()
+    let room = max - ELLIPSIS.len();
+    let head = &name[..name.floor_char_boundary(room.div_ceil(2))];
+    let tail = &name[name.ceil_char_boundary(name.len() - (room - head.len()))..];
+    [head, ELLIPSIS, tail].concat()
 }

@@ -8,7 +8,7 @@ use tables::{Service, ServiceStatus, Services};
 /// How many services a reading holds.
 const MAX: usize = 6;
 
-/// How many characters of a name it holds.
+/// How many bytes of a name it holds.
 const MAX_NAME: usize = 40;
 
 impl LenientField for Services {

@@ -1,7 +1,9 @@
-//! Strings with limits. Lengths are in Unicode characters.
+//! Strings with limits. Lengths are in Unicode characters, and in bytes where strings are stored.
 
 use super::field::{Field, Report, Schema, Violation};
 use super::json::{Json, Value};
+use super::lenient::shorten;
+use std::borrow::Cow;
 use tables::ServerId;
 
 /// A string of `MIN` to `MAX` characters.
@@ -17,9 +19,19 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
         }
     }
 
+    /// As it was sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// As it is stored: in `MAX` bytes.
+    #[must_use]
+    pub fn stored(&self) -> Cow<'_, str> {
+        if self.0.len() <= MAX {
+            return Cow::Borrowed(&self.0);
+        }
+        Cow::Owned(shorten(self.0.clone(), MAX))
     }
 }
 

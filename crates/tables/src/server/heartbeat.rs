@@ -11,20 +11,21 @@ use crate::{HeartbeatId, Item, ServerId, time};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::S;
 use chrono::{DateTime, TimeDelta, Utc};
+use std::borrow::Cow;
 
 /// What a heartbeat writes to its server's item.
 #[derive(Debug)]
 pub struct Upsert<'a> {
     pub server_id: &'a ServerId,
     pub id: &'a HeartbeatId,
-    pub hostname: &'a str,
+    pub hostname: Cow<'a, str>,
     pub received_at: DateTime<Utc>,
     /// If absent, the stored one is removed.
     pub agent_version: Option<&'a str>,
     /// Tells the senders of one name apart.
     pub fingerprint: &'a str,
     /// If present, it replaces the four stored values as a block.
-    pub os: Option<Os<&'a str>>,
+    pub os: Option<Os<Cow<'a, str>>>,
     /// If present, it replaces the stored one.
     pub reading: Option<&'a Reading>,
 }
@@ -36,10 +37,10 @@ const IS_CURRENT: &str = "NOT (last_seen > :last_seen AND last_seen <= :latest)"
 impl Upsert<'_> {
     /// Marks the server as online, on condition that no newer heartbeat has been recorded.
     #[must_use]
-    pub fn apply(&self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
+    pub fn apply(self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
         let now = S(time::format(self.received_at));
         let mut upsert = Update::of(self.server_id.as_str())
-            .set(HOSTNAME, S(self.hostname.to_owned()))
+            .set(HOSTNAME, S(self.hostname.into_owned()))
             .set(STATUS, Status::Online.value())
             .set(LAST_SEEN, now.clone())
             .set_if_absent(REGISTERED_AT, now)
@@ -53,14 +54,14 @@ impl Upsert<'_> {
         if let Some(reading) = self.reading {
             upsert = upsert.set(READING, reading.value());
         }
-        if let Some(os) = &self.os {
+        if let Some(os) = self.os {
             for (attribute, value) in [
                 (OS_DISTRIBUTION, os.distribution),
                 (OS_VERSION, os.version),
                 (KERNEL_VERSION, os.kernel),
                 (ARCHITECTURE, os.architecture),
             ] {
-                upsert = upsert.put(attribute, value.map(|text| S(text.to_owned())));
+                upsert = upsert.put(attribute, value.map(|text| S(text.into_owned())));
             }
         }
         upsert.apply(update)
