@@ -22,12 +22,14 @@ exec unshare --mount --propagation private --pid --fork --kill-child --uts --ipc
         mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
     fi
     mount -t tmpfs -o mode=755 tmpfs "$root/dev"
-    for device in null zero full random urandom tty; do
-        touch "$root/dev/$device"
-        mount --bind "/dev/$device" "$root/dev/$device"
-    done
-    # A console of its own, which goes nowhere: systemd changes its owner and mode.
-    mknod "$root/dev/console" c 1 3
+    # Devices of its own: systemd and what it starts may change their owners and modes. The console goes nowhere.
+    mknod -m 666 "$root/dev/null" c 1 3
+    mknod -m 666 "$root/dev/zero" c 1 5
+    mknod -m 666 "$root/dev/full" c 1 7
+    mknod -m 666 "$root/dev/random" c 1 8
+    mknod -m 666 "$root/dev/urandom" c 1 9
+    mknod -m 666 "$root/dev/tty" c 5 0
+    mknod -m 600 "$root/dev/console" c 1 3
     mkdir -p "$root/dev/pts" "$root/dev/shm"
     mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
     ln -s /proc/self/fd "$root/dev/fd"
