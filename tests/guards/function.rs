@@ -7,13 +7,16 @@ use heartbeat::{endpoint, notify, page, watchdog};
 use std::collections::BTreeSet;
 use std::fs;
 
+/// What a variable of the environment holds.
+type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// A function of the template.
 pub struct Function {
     /// That of its program.
     pub name: &'static str,
     program: &'static str,
     /// Reads its settings, and returns them as text.
-    pub read: fn(&dyn Fn(&str) -> Option<String>) -> Result<String, InvalidSetting>,
+    pub read: fn(Variable<'_>) -> Result<String, InvalidSetting>,
 }
 
 macro_rules! function {

@@ -370,15 +370,15 @@ async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&R
     let upsert = Upsert {
         server_id: &server_id,
         id: &id(),
-        hostname: &format!("{}.example.com", machine.name),
+        hostname: format!("{}.example.com", machine.name).into(),
         received_at: last.received_at,
         agent_version: None,
         fingerprint: machine.name,
         os: Some(Os {
-            distribution: Some(machine.os[0]),
-            version: Some(machine.os[1]),
+            distribution: Some(machine.os[0].into()),
+            version: Some(machine.os[1].into()),
             kernel: None,
-            architecture: Some(machine.os[2]),
+            architecture: Some(machine.os[2].into()),
         }),
         reading: Some(&reading),
     };
