@@ -11,9 +11,16 @@ const SERVICE: &str = "service";
 const DUPLICATE: &str = "duplicate";
 
 /// The name of a problem of a server: `cpu_percent`, `disk_percent:/data`, `service:nginx`, `duplicate`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, strum::EnumDiscriminants)]
+#[strum_discriminants(
+    name(Kind),
+    derive(PartialOrd, Ord, strum::EnumString, strum::IntoStaticStr, strum::VariantArray),
+    strum(serialize_all = "lowercase"),
+    doc = "What kind of problem it is, in the order in which they are listed. As a string, it is its name in a message."
+)]
 pub enum Key {
     /// A metric is at its limit.
+    #[strum_discriminants(strum(serialize = "limit"))]
     Metric(&'static Metric),
     /// A file system is, by its mount.
     Disk(String),
@@ -37,15 +44,9 @@ impl Key {
         }
     }
 
-    /// What kind of problem it is, in the order in which they are listed.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
-        match self {
-            Self::Metric(_) => Kind::Limit,
-            Self::Disk(_) => Kind::Disk,
-            Self::Service(_) => Kind::Service,
-            Self::Duplicate => Kind::Duplicate,
-        }
+    pub fn kind(&self) -> Kind {
+        self.into()
     }
 
     /// The metric, the mount or the service. A duplicate has the name of its server.
@@ -82,28 +83,8 @@ impl fmt::Display for Key {
     }
 }
 
-/// The kinds of problems.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    Limit,
-    Disk,
-    Service,
-    Duplicate,
-}
-
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Limit, Self::Disk, Self::Service, Self::Duplicate];
-
-    /// Its name in a message.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Limit => "limit",
-            Self::Disk => "disk",
-            Self::Service => SERVICE,
-            Self::Duplicate => DUPLICATE,
-        }
-    }
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 }
 
 #[cfg(feature = "items")]
@@ -278,8 +259,8 @@ mod tests {
     #[test]
     fn a_key_names_a_metric_a_file_system_a_service_or_a_duplicate() {
         for (text, kind, name) in [
-            ("cpu_percent", Kind::Limit, Some("cpu_percent")),
-            ("disk_percent", Kind::Limit, Some("disk_percent")),
+            ("cpu_percent", Kind::Metric, Some("cpu_percent")),
+            ("disk_percent", Kind::Metric, Some("disk_percent")),
             ("disk_percent:/", Kind::Disk, Some("/")),
             ("disk_percent:/srv/a:b=c", Kind::Disk, Some("/srv/a:b=c")),
             ("service:nginx", Kind::Service, Some("nginx")),

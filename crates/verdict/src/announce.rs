@@ -40,7 +40,7 @@ pub fn problem(server: &Server, current: &Current) -> Problem {
     Problem {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
-        kind: current.key.kind().as_str().to_owned(),
+        kind: <&str>::from(current.key.kind()).to_owned(),
         name: name.to_owned(),
         value,
         limit: current.limit.map(|limit| json!(limit)),

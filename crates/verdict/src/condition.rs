@@ -83,7 +83,7 @@ pub enum Value {
 /// Every problem that is there.
 pub fn high(facts: &Facts<'_>) -> Vec<Key> {
     let of_kind = |kind: &Kind| match kind {
-        Kind::Limit => limit::high(facts),
+        Kind::Metric => limit::high(facts),
         Kind::Disk => disk::high(facts),
         Kind::Service => service::high(facts),
         Kind::Duplicate => duplicate::high(facts),
