@@ -1,12 +1,13 @@
 //! The kinds of announcements: what an announcement of each holds, and how it is said.
 
 use crate::words::{at, at_and_age, escape, name, plural, quantity};
+use ProblemKind::{Known, Unknown};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use syntax::duration;
 use tables::time::parse;
-use tables::{Metric, metric};
+use tables::{Metric, metric, problem};
 
 /// Something about a server. Each variant is a kind, and a list of the message's JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, strum::EnumDiscriminants)]
@@ -70,8 +71,7 @@ pub struct Return {
 pub struct Problem {
     pub server_id: String,
     pub hostname: Option<String>,
-    /// `limit`, `disk`, `service` or `duplicate`. Another version may know more kinds.
-    pub kind: String,
+    pub kind: ProblemKind,
     /// The metric, the mount, the service, or the server's id.
     pub name: String,
     /// A number, or the status of a service; null if it was not read.
@@ -79,6 +79,15 @@ pub struct Problem {
     /// A number; null for services and duplicates.
     pub limit: Option<Value>,
     pub since: Option<String>,
+}
+
+/// The kind of a problem. In the message's JSON, it is its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum ProblemKind {
+    Known(problem::Kind),
+    /// One that only another version knows.
+    Unknown(String),
 }
 
 /// The end of a problem.
@@ -205,6 +214,27 @@ impl Wording {
     }
 }
 
+impl Default for ProblemKind {
+    fn default() -> Self {
+        Self::Unknown(String::new())
+    }
+}
+
+impl From<String> for ProblemKind {
+    fn from(name: String) -> Self {
+        name.parse().map_or(Self::Unknown(name), Self::Known)
+    }
+}
+
+impl From<ProblemKind> for String {
+    fn from(kind: ProblemKind) -> Self {
+        match kind {
+            ProblemKind::Known(kind) => <&str>::from(kind).to_owned(),
+            ProblemKind::Unknown(name) => name,
+        }
+    }
+}
+
 impl Problem {
     /// A wording that says this of it.
     fn say(&self, what: Vec<Part>, since: String) -> Wording {
@@ -220,7 +250,7 @@ impl Problem {
 
     /// `disk /data 93.1 %, limit 90 %`
     fn state(&self) -> Vec<Part> {
-        if self.kind == "duplicate" {
+        if self.kind == Known(problem::Kind::Duplicate) {
             return vec![
                 Part::Words("two senders use the name ".to_owned()),
                 Part::name(&self.name),
@@ -247,7 +277,7 @@ impl Problem {
     /// How it ended.
     fn end(&self, end: &str) -> Vec<Part> {
         let words = |text: &str| Part::Words(text.to_owned());
-        match (end, self.kind.as_str()) {
+        match (end, &self.kind) {
             ("gone", _) => {
                 let mut gone = self.thing();
                 gone.push(words(" is no longer reported"));
@@ -258,7 +288,7 @@ impl Problem {
                 unwatched.push(words(" is no longer watched"));
                 unwatched
             }
-            (_, "duplicate") => {
+            (_, Known(problem::Kind::Duplicate)) => {
                 let host = self.hostname.as_deref();
                 let host = host.map(|host| [words(", "), Part::name(host)]);
                 [words("only one sender uses the name "), Part::name(&self.name), words(" now")]
@@ -267,12 +297,12 @@ impl Problem {
                     .chain([words("; the other may have died")])
                     .collect()
             }
-            (_, "service") => {
+            (_, Known(problem::Kind::Service)) => {
                 let mut solved = self.thing();
                 solved.push(words(" is no longer failed or stopped"));
                 solved
             }
-            _ => {
+            (_, Known(problem::Kind::Metric | problem::Kind::Disk) | Unknown(_)) => {
                 let mut solved = self.state();
                 solved.push(words(", solved"));
                 solved
@@ -282,21 +312,25 @@ impl Problem {
 
     /// `disk /data`
     fn thing(&self) -> Vec<Part> {
-        let word = match (self.kind.as_str(), self.metric()) {
-            ("limit", Some(metric)) => return vec![Part::Words(metric.label())],
-            ("limit", None) => return vec![Part::name(&self.name)],
-            ("duplicate", _) => "the name ".to_owned(),
-            (kind, _) => format!("{} ", escape(kind)),
+        let word = match (&self.kind, self.metric()) {
+            (Known(problem::Kind::Metric), Some(metric)) => {
+                return vec![Part::Words(metric.label())];
+            }
+            (Known(problem::Kind::Metric), None) => return vec![Part::name(&self.name)],
+            (Known(problem::Kind::Duplicate), _) => "the name ".to_owned(),
+            (Known(problem::Kind::Disk), _) => "disk ".to_owned(),
+            (Known(problem::Kind::Service), _) => "service ".to_owned(),
+            (Unknown(kind), _) => format!("{} ", escape(kind)),
         };
         vec![Part::Words(word), Part::name(&self.name)]
     }
 
     /// The metric that its values are of.
     fn metric(&self) -> Option<&'static Metric> {
-        match self.kind.as_str() {
-            "limit" => Metric::find(&self.name),
-            "disk" => Some(metric!("disk_percent")),
-            _ => None,
+        match self.kind {
+            Known(problem::Kind::Metric) => Metric::find(&self.name),
+            Known(problem::Kind::Disk) => Some(metric!("disk_percent")),
+            Known(problem::Kind::Service | problem::Kind::Duplicate) | Unknown(_) => None,
         }
     }
 }

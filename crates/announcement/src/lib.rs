@@ -5,5 +5,7 @@ mod kind;
 mod message;
 pub mod words;
 
-pub use self::kind::{Absence, Announcement, Kind, Part, Problem, Return, Solved, Tone, Wording};
+pub use self::kind::{
+    Absence, Announcement, Kind, Part, Problem, ProblemKind, Return, Solved, Tone, Wording,
+};
 pub use self::message::{Fleet, Message, Occasion};

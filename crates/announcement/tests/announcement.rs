@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use announcement::{
-    Absence, Announcement, Fleet, Kind, Message, Occasion, Part, Problem, Return, Solved, Tone,
+    Absence, Announcement, Fleet, Kind, Message, Occasion, Part, Problem, ProblemKind, Return,
+    Solved, Tone,
 };
 use insta::assert_snapshot;
 use serde_json::json;
+use tables::problem;
 
 const SINCE: &str = "2026-01-18T10:00:00.000000Z";
 
@@ -15,7 +17,7 @@ fn examples() -> [Announcement; 4] {
     let problem = Problem {
         server_id: "db-1".to_owned(),
         hostname: Some("db".to_owned()),
-        kind: "disk".to_owned(),
+        kind: ProblemKind::Known(problem::Kind::Disk),
         name: "/data".to_owned(),
         value: Some(json!(93.1)),
         limit: Some(json!(90.0)),
@@ -138,7 +140,7 @@ fn a_name_that_could_be_a_link_is_a_part_of_its_own() {
     let problem = |name: &str| {
         Announcement::Problem(Problem {
             server_id: "web-1".to_owned(),
-            kind: "service".to_owned(),
+            kind: ProblemKind::Known(problem::Kind::Service),
             name: name.to_owned(),
             value: Some(json!("failed")),
             ..Problem::default()

@@ -2,7 +2,7 @@
 
 use crate::condition::Value;
 use crate::problem::{Current, ProblemAnnouncement};
-use announcement::{Absence, Announcement, Problem, Return, Solved};
+use announcement::{Absence, Announcement, Problem, ProblemKind, Return, Solved};
 use serde_json::json;
 use tables::Number;
 use tables::server::Server;
@@ -40,7 +40,7 @@ pub fn problem(server: &Server, current: &Current) -> Problem {
     Problem {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
-        kind: <&str>::from(current.key.kind()).to_owned(),
+        kind: ProblemKind::Known(current.key.kind()),
         name: name.to_owned(),
         value,
         limit: current.limit.map(|limit| json!(limit)),

@@ -7,12 +7,12 @@ use crate::Review;
 use crate::condition::{self, Facts, Level};
 use crate::lateness::Lateness;
 use crate::standing::is_judged;
-use announcement::Announcement;
+use announcement::{Announcement, ProblemKind};
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use tables::problem::{DISK_PERCENT, Key, Problem, Problems, Stage};
+use tables::problem::{DISK_PERCENT, Key, Kind, Problem, Problems, Stage};
 use tables::server::{Change, Rules, Server, Status};
 use tables::time::{self, format};
 use tables::{Item, Limits, METRICS, Number};
@@ -647,10 +647,10 @@ fn about(announcement: &Announcement) -> ((usize, String), bool) {
         Announcement::Problem(problem) => (Some(problem), true),
         Announcement::Solved(solved) => (Some(&solved.problem), false),
     };
-    let key = problem.map_or_else(String::new, |problem| match &*problem.kind {
-        "disk" => format!("{DISK_PERCENT}:{}", problem.name),
-        "service" => format!("service:{}", problem.name),
-        "duplicate" => "duplicate".to_owned(),
+    let key = problem.map_or_else(String::new, |problem| match problem.kind {
+        ProblemKind::Known(Kind::Disk) => format!("{DISK_PERCENT}:{}", problem.name),
+        ProblemKind::Known(Kind::Service) => format!("service:{}", problem.name),
+        ProblemKind::Known(Kind::Duplicate) => "duplicate".to_owned(),
         _ => problem.name.clone(),
     });
     let id = announcement.server_id();
