@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Deploys the stack without a question: `make deploy`.
 
-    make deploy [ENV=staging] [SET="LogLevel=DEBUG Limits='disk_percent=80'"] [ARCHITECTURE=arm64]
+    make deploy [ENV=staging] [SET="LogLevel=DEBUG Limits='disk_percent=80' WebhookUrls"] [ARCHITECTURE=arm64]
     EMAIL=me@example.org PHONE=ntfy PAGE=on make deploy
     make enroll HOST="root@web-1 root@web-2"
     make open
@@ -15,6 +15,7 @@ heartbeat.
 import base64
 import contextlib
 import functools
+import getpass
 import hashlib
 import json
 import os
@@ -102,8 +103,9 @@ class Environment:
     def read_parameters(self, overrides):
         try:
             parameters = CfnParameterOverridesType().convert((overrides,), None, None)
-        except click.BadParameter as error:
-            sys.exit(f"{self.place('parameter_overrides')}: {error.message}")
+        except click.BadParameter:
+            # SAM's message has the values.
+            sys.exit(f"{self.place('parameter_overrides')}: it is not a valid format, which is <parameter>=<value> …")
         for name, value in parameters.items():
             check_parameter(name, value, self.place(name))
         return parameters
@@ -251,26 +253,45 @@ def check_name(environment):
 
 
 def given_parameters(text):
-    """The parameters of SET, each checked against the template."""
+    """The parameters of SET, each checked against the template. Of a secret, SET has the name only."""
     try:
         entries = shlex.split(text)
     except ValueError as error:
-        sys.exit(f"SET: {error}, in {text!r}.")
+        sys.exit(f"SET: {error}.")
     given = {}
-    for entry in entries:
+    for number, entry in enumerate(entries, 1):
         name, equals, value = entry.partition("=")
-        if not equals:
-            sys.exit(f"SET: {entry!r} is not <parameter>=<value>.")
+        parameter = check_name_of(name, f"SET, entry {number}")
+        if parameter.get("NoEcho") and value != parameter["Default"]:
+            if equals:
+                sys.exit(
+                    f"SET: {name} is a secret, and everybody on this machine can read a command line. Give only its name, and "
+                    f"its value when asked for it, or on standard input: make deploy SET={name}"
+                )
+            value = read_secret(name)
+        elif not equals:
+            sys.exit(f"SET: {name} is not <parameter>=<value>.")
         check_parameter(name, value, "SET")
         given[name] = value
     return given
 
 
-def check_parameter(name, value, place):
-    """Stops if CloudFormation or SAM would drop or reject this."""
+def read_secret(name):
+    """Reads a value without an echo from a terminal, or else as the next line of standard input."""
+    if sys.stdin.isatty():
+        return getpass.getpass(f"{name}, which is not shown: ").strip()
+    return sys.stdin.readline().strip() or sys.exit(f"SET: standard input has no line for {name}.")
+
+
+def check_name_of(name, place):
+    """The parameter of the template. What is none may be a part of a secret that was not quoted, so it is not shown."""
     known = template()["Parameters"]
-    if name not in known:
-        sys.exit(f"{place}: there is no parameter {name!r}. The parameters are: {', '.join(known)}.")
+    return known.get(name) or sys.exit(f"{place}: there is no such parameter. The parameters are: {', '.join(known)}.")
+
+
+def check_parameter(name, value, place):
+    """Stops if CloudFormation or SAM would drop or reject this. No value is shown."""
+    check_name_of(name, place)
     check_value(name, value, place)
     if '"' in value or "\\" in value:
         sys.exit(f"{place}: {name} must not contain a quotation mark or a backslash.")
@@ -297,8 +318,7 @@ def check_value(name, value, place):
         what = " ".join(["a whole number", " and ".join(bounds)])
     if len(value) > parameter.get("MaxLength", len(value)):
         what += f", of at most {parameter['MaxLength']} characters"
-    shown = "****" if parameter.get("NoEcho") else repr(value)
-    sys.exit(f"{place}: {name} cannot be {shown}. It is {what}.")
+    sys.exit(f"{place}: {name} cannot have this value. It is {what}.")
 
 
 def machine(bootstrap):
@@ -427,7 +447,7 @@ class Phone:
     def __init__(self, outputs, parameters, topic):
         asked = os.environ.get("PHONE", "")
         if asked not in ("", "ntfy"):
-            sys.exit(f"PHONE cannot be {asked!r}. It is ntfy.")
+            sys.exit("PHONE cannot have this value. It is ntfy.")
         known = parameters.get("WebhookUrls", "none")
         # The URLs themselves cannot be read from the stack.
         has_some = known != "none" or "NotifyLogName" in outputs
@@ -444,7 +464,8 @@ class Phone:
         return {"WebhookUrls": f"ntfy:{self.url}"} if self.url else {}
 
     def words(self):
-        if not self.url:
+        # The log of a workflow is no place for it.
+        if not self.url or not sys.stdout.isatty():
             return []
         return [
             "Your phone: install the app ntfy, and subscribe to this topic. Its name is a password.",
@@ -458,7 +479,7 @@ class Page:
     def __init__(self, outputs, parameters, password):
         asked = os.environ.get("PAGE", "")
         if asked not in ("", "on"):
-            sys.exit(f"PAGE cannot be {asked!r}. It is on.")
+            sys.exit("PAGE cannot have this value. It is on.")
         self.password = None
         is_given = parameters.get("PagePasswordSha256", "none") != "none"
         if password and not is_given:
@@ -468,7 +489,7 @@ class Page:
         elif asked and not sys.stdout.isatty():
             sys.exit(
                 "PAGE=on shows a password, and this is not a terminal. Make one with `heartbeatctl page password`, and "
-                "give its digest: SET=PagePasswordSha256=…"
+                "give its digest on standard input: make deploy SET=PagePasswordSha256"
             )
         elif asked:
             # 100 bits, in groups that can be typed. Base32 has none of the digits that are mistaken for letters.
@@ -525,7 +546,7 @@ def deploy(environment):
     unsaid.keep(topic=phone.topic, password=page.password)
     with overrides(parameters) as arguments, unsaid.until_deployed():
         run("sam", "deploy", *options, "--parameter-overrides", *arguments)
-    with unsaid.until_said(can_say_all=not page.password or sys.stdout.isatty()):
+    with unsaid.until_said(can_say_all=sys.stdout.isatty()):
         outputs = environment.outputs()
         print("\n".join(["", f"Deployed: {outputs['HeartbeatUrl']}", *phone.words(), *page.words(outputs)]), flush=True)
     # Whenever somebody new is to be notified, and not at each deployment.
@@ -625,5 +646,5 @@ if __name__ == "__main__":
         sys.exit(explain(error))
     except subprocess.CalledProcessError as failure:
         sys.exit(f"Not {'deployed' if name == 'deploy' else 'enrolled'}: {failure.cmd[0]} {failure.cmd[1]} failed.")
-    except KeyboardInterrupt:
+    except (EOFError, KeyboardInterrupt):
         sys.exit("Interrupted. If CloudFormation was already at work, it goes on by itself.")

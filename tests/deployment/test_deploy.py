@@ -1,5 +1,6 @@
 """`make deploy`, from the credentials to what it prints in the end, with a fake SAM and moto's AWS."""
 
+import contextlib
 import hashlib
 import http.server
 import json
@@ -128,9 +129,9 @@ class Project:
         }
         (folder / "tiny.json").write_text(json.dumps(tiny))
 
-    def make(self, *arguments, is_successful=None, on_terminal=False, **environment):
+    def make(self, *arguments, is_successful=None, on_terminal=False, stdin="", prompt="", **environment):
         """Runs make; returns its output, and the options of `sam deploy` if it was called, with the parameters that a file
-        had at that time. It is successful if it has deployed, unless something else is expected."""
+        had at that time. It is successful if it has deployed, unless something else is expected. Input waits for the prompt."""
         deployed = self.folder / "deployed.json"
         deployed.unlink(missing_ok=True)
         ignored = ("AWS_", "MAKE", "MFLAGS", "ARCHITECTURE", "EMAIL", "ENV", "HOST", "PAGE", "PHONE", "SET", "CARGO_TARGET_DIR")
@@ -148,8 +149,19 @@ class Project:
         if on_terminal:
             # Of util-linux: what it runs has a terminal of its own.
             command = ["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"]
-        result = subprocess.run(command, cwd=self.folder, env=given, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        output = (result.stdout + result.stderr).replace("\r\n", "\n")
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with subprocess.Popen(command, cwd=self.folder, env=given, text=True, **pipes) as result:
+            output = ""
+            while prompt not in output and (character := result.stdout.read(1)):
+                output += character
+            # A command that stops early reads nothing.
+            with contextlib.suppress(BrokenPipeError):
+                result.stdin.write(stdin)
+                result.stdin.flush()
+                # At the end of its input, `script` would not pass on what came before.
+                if not on_terminal:
+                    result.stdin.close()
+            output = (output + result.stdout.read()).replace("\r\n", "\n")
         if is_successful is None:
             is_successful = deployed.exists() or "deploy" not in arguments
         assert (result.returncode == 0) == is_successful, output
@@ -221,7 +233,7 @@ def test_the_file_has_every_parameter_with_its_default_as_a_comment(project):
 
 def test_the_address_counts_once(project, fresh_aws):
     output, _ = project.make("deploy", EMAIL="nobody")
-    assert "AlarmEmail cannot be 'nobody'" in output and not (project.folder / "samconfig.toml").exists()
+    assert "AlarmEmail cannot have this value" in output and not (project.folder / "samconfig.toml").exists()
     project.make("deploy")
     _, deployed = project.make("deploy", EMAIL="me@example.org")
     assert "AlarmEmail" not in overrides(deployed)
@@ -312,10 +324,7 @@ def test_a_template_that_cloudformation_takes_from_s3_only_is_uploaded(fresh_aws
 def test_set_is_merged_with_the_file(project):
     project.make("deploy", EMAIL="me@example.org")
     urls = "ntfy:https://ntfy.sh/T0K3N slack:https://hooks.slack.com/x?a=1,2;b='3'"
-    quoted = urls.replace("'", "'\\''")
-    output, deployed = project.make(
-        "deploy", f"SET=LogLevel=DEBUG WebhookUrls='{quoted}' Limits=disk_percent=80,load_5m=4"
-    )
+    output, deployed = project.make("deploy", "SET=LogLevel=DEBUG WebhookUrls Limits=disk_percent=80,load_5m=4", stdin=urls)
     assert overrides(deployed) == {
         "Architecture": HOST,
         "AlarmEmail": "me@example.org",
@@ -329,20 +338,26 @@ def test_set_is_merged_with_the_file(project):
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        ("LogLevel", "'LogLevel' is not <parameter>=<value>"),
-        ("Loglevel=DEBUG", "The parameters are: ApiKeySha256"),
-        ("LogLevel=debug", "LogLevel cannot be 'debug'. It is TRACE, DEBUG"),
+        ("LogLevel", "LogLevel is not <parameter>=<value>"),
+        ("Loglevel=T0K3N", "SET, entry 1: there is no such parameter. The parameters are: ApiKeySha256"),
+        ("LogLevel=T0K3N", "LogLevel cannot have this value. It is TRACE, DEBUG"),
         ("ThrottleBurst=0", "It is a whole number above 0"),
-        ("ThrottleRate=1.5", "ThrottleRate cannot be '1.5'. It is a whole number of at least 1"),
+        ("ThrottleRate=1.5", "ThrottleRate cannot have this value. It is a whole number of at least 1"),
         ("MemorySize=64", "It is a whole number of at least 128 and of at most 10240"),
         ("CaBundle=/" + 255 * "x", "It is none, or an absolute path, of at most 255 characters"),
-        ("WebhookUrls=slack:http://T0K3N", "It is entries <format>:<https URL>"),
-        ("WebhookUrls='slack:https://x\"'", "must not contain a quotation mark"),
-        ("LogLevel='DEBUG", "SET: No closing quotation, in \"LogLevel='DEBUG\""),
+        ("AlarmEmail='me@T0K3N\"'", "must not contain a quotation mark"),
+        ("LogLevel='T0K3N", "SET: No closing quotation."),
+        ("WebhookUrls=slack:https://T0K3N", "SET: WebhookUrls is a secret"),
+        ("PagePasswordSha256=T0K3N", "on standard input: make deploy SET=PagePasswordSha256"),
+        # The end of a secret that was not quoted.
+        ("LogLevel=WARN slack:https://x/T0K3N", "SET, entry 2: there is no such parameter"),
+        ("LogLevel=WARN slack:https://x/?T0K3N=a", "SET, entry 2: there is no such parameter"),
+        ("WebhookUrls", "SET: WebhookUrls cannot have this value. It is entries <format>:<https URL>"),
+        ("WebhookUrls PingUrl LogLevel=WARN PingUrl", "SET: WebhookUrls cannot have this value"),
     ],
 )
 def test_a_wrong_parameter_is_named_before_anything_is_built(project, given, reason):
-    output, deployed = project.make("deploy", f"SET={given}")
+    output, deployed = project.make("deploy", f"SET={given}", stdin="slack:http://T0K3N\n")
     assert deployed is None and reason in output and "Traceback" not in output, output
     assert "T0K3N" not in output
     assert not (project.folder / "cargo.log").exists() and not (project.folder / "samconfig.toml").exists()
@@ -358,11 +373,11 @@ region = "us-east-1"
 @pytest.mark.parametrize(
     ("lines", "place", "reason"),
     [
-        ("[default.deploy.parameters.parameter_overrides]\nLoglevel = 'DEBUG'", "line 6", "no parameter 'Loglevel'"),
+        ("[default.deploy.parameters.parameter_overrides]\nLoglevel = 'DEBUG'", "line 6", "there is no such parameter"),
         ("[default.deploy.parameters.parameter_overrides]\nLogLevel = 'debug'", "line 6", "It is TRACE, DEBUG"),
         ("[default.deploy.parameters.parameter_overrides]\nMemorySize = 64", "line 6", "of at least 128"),
         ("parameter_overrides = 'LogLevel=WARN ThrottleRate=0'", "line 5", "of at least 1"),
-        ("parameter_overrides = 'LogLevel'", "line 5", "not a valid format"),
+        ("parameter_overrides = 'T0K3N'", "line 5", "not a valid format"),
         ("stack_nam = 'other'", "line 5", "no option 'stack_nam'"),
         ("[default.deploy.parameters.parameter_overrides\nLogLevel = 'DEBUG'", "line 5", "cannot be read"),
     ],
@@ -372,7 +387,7 @@ def test_a_wrong_line_of_the_file_is_named_before_anything_is_built(project, lin
     for target in ("deploy", "example"):
         output, deployed = project.make(target, is_successful=False)
         assert deployed is None and place in output and reason in output, output
-        assert "samconfig.toml" in output and "Traceback" not in output
+        assert "samconfig.toml" in output and "Traceback" not in output and "T0K3N" not in output
     assert not (project.folder / "cargo.log").exists()
 
 
@@ -463,11 +478,29 @@ def test_the_output_of_sam_is_shown_if_it_fails(project):
 
 
 def test_secrets_are_on_no_command_line(project):
-    project.make("deploy", "SET=WebhookUrls=ntfy:https://ntfy.sh/T0K3N LogLevel=WARN")
+    project.make("deploy", "SET=WebhookUrls LogLevel=WARN", stdin="ntfy:https://ntfy.sh/T0K3N\n")
     arguments = (project.folder / "arguments.log").read_text()
     assert "T0K3N" not in arguments and 'LogLevel="WARN"' in arguments, arguments
     (file,) = re.findall(r"file://([^'\s]+)", arguments)
     assert not os.path.exists(file)
+
+
+def test_secrets_are_read_from_standard_input_in_the_order_of_their_names(project):
+    secrets = {"WebhookUrls": "ntfy:https://ntfy.sh/T0K3N", "PingUrl": "https://hc-ping.com/T0K3N"}
+    lines = "".join(f"{value}\n" for value in secrets.values())
+    output, deployed = project.make("deploy", "SET=WebhookUrls LogLevel=WARN PingUrl", stdin=lines)
+    assert overrides(deployed) == secrets | {"LogLevel": "WARN", "Architecture": HOST}
+    # What is not secret needs no line.
+    _, deployed = project.make("deploy", "SET=WebhookUrls=none")
+    assert overrides(deployed)["WebhookUrls"] == "none"
+    output, deployed = project.make("deploy", "SET=WebhookUrls PingUrl", stdin=lines.splitlines()[0])
+    assert deployed is None and "SET: standard input has no line for PingUrl" in output and "T0K3N" not in output, output
+
+
+def test_a_secret_is_read_from_the_terminal_without_an_echo(project):
+    url = "https://hc-ping.com/T0K3N"
+    output, deployed = project.make("deploy", "SET=PingUrl", on_terminal=True, prompt="not shown: ", stdin=f"{url}\n")
+    assert overrides(deployed)["PingUrl"] == url and "T0K3N" not in output, output
 
 
 def test_a_second_environment_has_its_own_stack(project, fresh_aws):
@@ -543,8 +576,8 @@ def test_both_agents_are_built_where_rust_can(project):
 
 
 def test_a_topic_for_the_phone_is_made_once(project):
-    output, deployed = project.make("deploy", PHONE="ntfy")
-    (topic,) = re.findall(r"^  (heartbeat-[a-z2-7]{16})    https://ntfy.sh/\1$", output, re.MULTILINE)
+    output, deployed = project.make("deploy", PHONE="ntfy", on_terminal=True)
+    (topic,) = re.findall(TOPIC, output, re.MULTILINE)
     assert overrides(deployed)["WebhookUrls"] == f"ntfy:https://ntfy.sh/{topic}"
     assert topic not in (project.folder / "arguments.log").read_text()
     assert topic not in (project.folder / "samconfig.toml").read_text()
@@ -552,10 +585,19 @@ def test_a_topic_for_the_phone_is_made_once(project):
     assert "WebhookUrls" not in overrides(deployed) and "already" in output and "ntfy.sh" not in output, output
     # Nor does it replace one that is given.
     (project.folder / "samconfig.toml").unlink()
-    _, deployed = project.make("deploy", "ENV=other", "SET=WebhookUrls=json:https://x", PHONE="ntfy")
+    _, deployed = project.make("deploy", "ENV=other", "SET=WebhookUrls", stdin="json:https://x", PHONE="ntfy")
     assert overrides(deployed)["WebhookUrls"] == "json:https://x"
     output, deployed = project.make("deploy", PHONE="signal")
-    assert deployed is None and "PHONE cannot be 'signal'" in output
+    assert deployed is None and "PHONE cannot have this value. It is ntfy." in output
+    assert "signal" not in output
+
+
+def test_without_a_terminal_a_topic_is_in_a_file_and_in_no_log(project):
+    output, deployed = project.make("deploy", PHONE="ntfy")
+    topic = overrides(deployed)["WebhookUrls"].removeprefix("ntfy:https://ntfy.sh/")
+    assert topic not in output and f"{SECRETS}.deployed has the topic." in output, output
+    file = project.folder / f"{SECRETS}.deployed"
+    assert json.loads(file.read_text()) == {"topic": topic} and file.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_password_of_the_page_is_made_once_and_for_a_terminal(project):
@@ -621,7 +663,7 @@ def test_a_topic_of_a_deployment_that_failed_yields_to_what_is_given(project):
     project.make("deploy", PHONE="ntfy", BEFORE="expired", is_successful=False)
     _, deployed = project.make("deploy", "ENV=staging")
     assert "WebhookUrls" not in overrides(deployed)
-    output, deployed = project.make("deploy", "SET=WebhookUrls=json:https://x")
+    output, deployed = project.make("deploy", "SET=WebhookUrls", stdin="json:https://x")
     assert overrides(deployed)["WebhookUrls"] == "json:https://x" and "ntfy.sh" not in output
     assert not list(project.folder.glob("*.secrets*"))
 

@@ -48,7 +48,7 @@ impl Command {
         }
         print_all(&format!("password  {password}\ndigest    {digest}"))?;
         eprintln!(
-            "The password is shown only once. To use it: make deploy SET=PagePasswordSha256={digest}"
+            "The password is shown only once. To use it, give its digest to: make deploy SET=PagePasswordSha256"
         );
         Ok(())
     }
