@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Computes docs/cost.md from one table of prices and quantities: `make cost`. With --check, compares only."""
+"""Computes docs/cost.md, and the figures of SECURITY.md, from one table of prices and quantities: `make cost`. With --check, compares
+only."""
 
 import functools
 import math
@@ -9,7 +10,7 @@ from pathlib import Path
 from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs/cost.md"
+PAGE, SECURITY = ROOT / "docs/cost.md", ROOT / "SECURITY.md"
 START, END = "<!-- computed by crates/dev/cost.py -->\n", "<!-- end -->\n"
 
 SCALES = (10, 1_000, 100_000)
@@ -57,6 +58,18 @@ SERVERS_PER_READ_UNIT = 250
 SCALING_ALARMS = 4 * 4
 # Of each kind, for every account and for ever.
 FREE_UNITS = 25
+# Requests at their greatest. API Gateway accepts 10 MB, and bills each 512 KB as a request. Of a body of 1 MiB and its headers, the
+# function parses a heartbeat. The times are estimates: a fourteenth of a processor copies 6 MB, or parses 1 MiB and waits for writes.
+REQUEST_KB = 512
+GREATEST_REQUESTS = 10_240 / REQUEST_KB
+GREATEST_SECONDS = 0.15
+ACCEPTED_REQUESTS = 3
+ACCEPTED_SECONDS = 0.3
+# The item of the greatest fields in KB, twice, because a sender that returns marks it; the row once.
+ACCEPTED_WRITES = 5 + 5 + 1
+LOOKUP_UNITS = 0.5
+# Of a function, a line for each rejection.
+LINE_GB = 0.2e-6
 
 
 def api(requests):
@@ -118,17 +131,65 @@ def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms"):
     }
 
 
-def flood(has_key, rate=200):
-    """The cost of a month at the ceiling that ThrottleRate sets."""
+def flood(rate, has_key, is_greatest=True):
+    """The cost of a month of requests at the ceiling that ThrottleRate sets: at their greatest, or as agents send them."""
+    if not has_key:
+        counted, seconds, writes = (GREATEST_REQUESTS, GREATEST_SECONDS, 0) if is_greatest else (1, 0.002, 0)
+    elif is_greatest:
+        counted, seconds, writes = ACCEPTED_REQUESTS, ACCEPTED_SECONDS, ACCEPTED_WRITES
+    else:
+        counted, seconds, writes = 1, GB_SECONDS / 0.125, WRITES
     requests = rate * 86_400 * 30
-    cost = api(requests) + requests * (
-        PRICES["Lambda request"] + LOG_GB * PRICES["log, GB"] + ANSWER_GB * PRICES["out, GB"]
-    )
+    each = PRICES["Lambda request"] + seconds * 0.125 * PRICES["Lambda GB-second"] + writes * PRICES["write request"]
+    each += LOG_GB * PRICES["log, GB"] + ANSWER_GB * PRICES["out, GB"]
     if has_key:
-        cost += requests * (GB_SECONDS * PRICES["Lambda GB-second"] + WRITES * PRICES["write request"])
-        return cost + requests * ROW_GB * PRICES["table, GB and month"]
-    # A rejection takes about 2 ms, and is a line of 0.2 KB in the function's log.
-    return cost + requests * (0.002 * 0.125 * PRICES["Lambda GB-second"] + 0.2e-6 * PRICES["log, GB"])
+        each += ROW_GB * PRICES["table, GB and month"]
+    if is_greatest or not has_key:
+        each += LINE_GB * PRICES["log, GB"]
+    if is_greatest:
+        each += LOOKUP_UNITS * PRICES["read request"]
+    cost = api(requests * counted) + requests * each
+    # Whoever has a key can leave it out.
+    return max(cost, flood(rate, has_key=False)) if has_key and is_greatest else cost
+
+
+def floods():
+    """What the holder of a key, or of none, costs at most, and what agents cost that send as often."""
+    rates = (1, 25, 200)
+    text = f"| a flood for a month | {' | '.join(f'`ThrottleRate={rate}`' for rate in rates)} |\n| --- | ---: | ---: | ---: |\n"
+    for is_greatest, what in ((True, "at their greatest"), (False, "as agents send them")):
+        for has_key, who in ((False, "without a key"), (True, "with a key")):
+            costs = [money(flood(rate, has_key, is_greatest)) for rate in rates]
+            text += f"| requests {what}, {who} | {' | '.join(costs)} |\n"
+    return text
+
+
+def holders():
+    """What the holder of each kind of key can do at worst, by the template's own bounds."""
+    rate = yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]["ThrottleRate"]["Default"]
+    day = rate * 86_400
+    cost = f"${money(flood(rate, has_key=True))}"
+    looks = page_flood(PAGE_SECONDS, 1_000 * PAGE_GB_PER_SERVER)
+    looks += PAGE_RATE * 86_400 * 30 * scan_units(1_000) * PRICES["read request"]
+    rows = [
+        ("nothing", "0", "0", "0", f"${money(flood(rate, has_key=False))}"),
+        ("a bound key", "0", f"{day:,}, of its server", "1,440, about its server", cost),
+        ("a shared key", f"{day:,}", f"{day:,}, of any server", "1,440, about any server", cost),
+        ("the page's password", "0", "0", "0", f"${money(looks)}"),
+    ]
+    header = ("who holds", "invents servers, a day", "adds rows, a day", "causes messages, a day", "costs a month")
+    text = f"| {' | '.join(header)} |\n| --- | ---: | ---: | ---: | ---: |\n"
+    text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return f"""{text}
+This is with `ThrottleRate={rate}`, to which rows, servers and costs are nearly proportional. There is a sweep a minute, and it sends one
+message. The costs are [those of a flood](docs/cost.md) of requests at their greatest, which need no key. The page's are for 1,000
+servers: {PAGE_RATE} requests per second, each with a scan of its own.
+"""
+
+
+def page_flood(seconds, gigabytes):
+    """The cost of a month of requests to the page at its ceiling."""
+    return sum(page_requests(PAGE_RATE * 86_400 * 30, seconds, gigabytes))
 
 
 def page_requests(requests, seconds, gigabytes):
@@ -192,15 +253,19 @@ def page():
     ten = sum(default[0].values())
     asked, sent = page_requests(MINUTES, PAGE_SECONDS, 1_000 * PAGE_GB_PER_SERVER)
     scans = scan_units(1_000) * MINUTES * PRICES["read request"]
-    flooded = sum(page_requests(PAGE_RATE * 86_400 * 30, FORM_SECONDS, FORM_GB))
+    flooded = page_flood(FORM_SECONDS, FORM_GB)
     text += f"""
 Ten servers cost about ${ten:.2f} per month, of which the alarms are ${metrics / 10:.2f}; CloudWatch's free tier covers ten alarm
 metrics, which is $1.00 of that. Auto scaling creates {SCALING_ALARMS} alarms of its own, which are ${SCALING_ALARMS / 10:.2f}.
 
-**A flood** is limited by `ThrottleRate`. At 200 requests per second for a whole month, it costs at most about ${flood(False):,.0f}
-without a key, and ${flood(True):,.0f} with a stolen one. What API Gateway rejects beyond that is a line of the access log as
-well: ${1e6 * LOG_GB * PRICES["log, GB"]:.2f} per million, without a ceiling, and nothing with `AccessLog=none`. One per second for
-each 40 servers [is enough](deploy.md#parameters): `ThrottleRate=1` for ten servers, 25 for a thousand.
+**A flood** is limited by `ThrottleRate`. At 200 requests per second for a whole month, it costs at most ${flood(200, False):,.0f}:
+
+{floods()}
+At its greatest, a request has the 10 MB that API Gateway accepts, which it bills as {GREATEST_REQUESTS:.0f} requests. One that is accepted has
+1 MiB, which are {ACCEPTED_REQUESTS}, the longest fields, and a sender that returns, and writes {ACCEPTED_WRITES} units; so a key makes the worst no worse. What API
+Gateway rejects beyond `ThrottleRate` is a line of the access log as well: ${1e6 * LOG_GB * PRICES["log, GB"]:.2f} per million, without a ceiling, and nothing
+with `AccessLog=none`. One per second for each 40 servers [is enough](deploy.md#parameters): `ThrottleRate=1` for ten servers, 25 for
+a thousand. This is computed, and untried on AWS.
 
 **The page**, deployed, and in sight for a whole month: ${asked:.2f} for requests. With 1,000 servers, ${scans:.2f} for scans, and
 ${sent:.2f} for what it sends, unless it is within the 100 GB that each account may send for nothing. A flood without the password
@@ -214,12 +279,14 @@ effort only.
 
 
 def main():
-    before, rest = PAGE.read_text().split(START)
-    _, after = rest.split(END)
-    computed = before + START + page() + END + after
-    if "--check" in sys.argv:
-        sys.exit(0 if computed == PAGE.read_text() else f"{PAGE} is not what the prices give: make cost")
-    PAGE.write_text(computed)
+    for file, text in ((PAGE, page()), (SECURITY, holders())):
+        before, rest = file.read_text().split(START)
+        _, after = rest.split(END)
+        computed = before + START + text + END + after
+        if "--check" not in sys.argv:
+            file.write_text(computed)
+        elif computed != file.read_text():
+            sys.exit(f"{file} is not what the prices give: make cost")
 
 
 if __name__ == "__main__":

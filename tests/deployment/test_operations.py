@@ -303,13 +303,27 @@ def test_the_table_of_parameters_is_what_the_template_says():
     subprocess.run([sys.executable, "crates/dev/parameters.py", "--check"], cwd=ROOT, check=True)
 
 
+def test_the_ceiling_of_a_flood_is_that_of_requests_at_their_greatest():
+    *_, floods = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
+    stranger, holder, *usual = map(amounts, floods.splitlines()[2:])
+    # Whoever has a key can leave it out; what agents send costs less.
+    assert all(more >= less for more, less in zip(holder, stranger))
+    assert len(usual) == 2 and all(least < most / 2 for row in usual for least, most in zip(row, stranger))
+    ceilings = ["{:,.2f}".format(holder[0]), "{:,.0f}".format(holder[2])]
+    deploy, security = (ROOT / "docs/deploy.md").read_text(), (ROOT / "SECURITY.md").read_text()
+    assert "${} a month at 1, ${} at 200".format(*ceilings) in deploy
+    assert f"it costs at most ${ceilings[1]}:" in OPERATIONS
+    worst = {row.split("|")[1].strip(): row for row in security.splitlines() if row.startswith("| a")}
+    assert all(worst[f"a {kind} key"].endswith(f"| ${ceilings[1]} |") for kind in ("bound", "shared"))
+
+
 def amounts(row):
     return [float(cell.strip(" *").replace(",", "")) for cell in row.strip("|\n").split("|")[-3:]]
 
 
 def test_the_cost_page_is_what_the_prices_give_and_adds_up():
     subprocess.run([sys.executable, "crates/dev/cost.py", "--check"], cwd=ROOT, check=True)
-    parts, totals, largest = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
+    parts, totals, largest, _ = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
     *rows, together = parts.splitlines()[2:]
     for column in range(3):
         added = sum(amounts(row)[column] for row in rows)
