@@ -176,7 +176,7 @@ package: ## Build the agent's Debian package, in target/debian (needs cargo-deb)
 test-package: package ## Install, inspect and remove the package, in a folder.
 	tests/package.sh target/debian/heartbeat-agent_*.deb
 
-release: $(TOOLS)/release-ready ## Build the files of a release, for ARCHITECTURES, in target/release-files.
+release: $(TOOLS)/ready ## Build the files of a release, for ARCHITECTURES, in target/release-files.
 	$(TOOLS)/bin/python crates/dev/release.py $(or $(ARCHITECTURES),$(PROCESSOR))
 
 test-debian: release ## Install the agent of a release in a Debian (needs root and debootstrap).
@@ -209,10 +209,10 @@ build: $(TOOLS)/ready ## Build the functions for deployment, in .aws-sam/build.
 # These targets run what they build, so they build for this machine.
 test-deployment instructions budgets: ARCHITECTURE := $(PROCESSOR)
 
-deploy: $(TOOLS)/release-ready ## (AWS) Deploy the stack; EMAIL, PHONE, PAGE, SET, ENV, ARCHITECTURE: docs/deploy.md.
+deploy: $(TOOLS)/ready ## (AWS) Deploy the stack; EMAIL, PHONE, PAGE, SET, ENV, ARCHITECTURE: docs/deploy.md.
 	@$(TOOLS)/bin/python crates/dev/deploy.py
 
-enroll: $(TOOLS)/release-ready ## (AWS) Install the agent on HOST="root@web-1 root@web-2", with a key for each.
+enroll: $(TOOLS)/ready ## (AWS) Install the agent on HOST="root@web-1 root@web-2", with a key for each.
 	@$(TOOLS)/bin/python crates/dev/deploy.py enroll
 
 open: $(TOOLS)/ready ## (AWS) Open the page of the deployed stack.
@@ -228,12 +228,10 @@ key: ## Generate an API key and its digest; nothing is stored.
 # What deploys is installed first, and what only tests need on top of it when they run. tools.py changes a stamp only if it
 # installs something.
 $(TOOLS)/ready: FORCE
-	@python3 crates/dev/tools.py $@ crates/dev/requirements.txt --constraint tests/deployment/requirements.txt
-$(TOOLS)/release-ready: $(TOOLS)/ready FORCE
-	@python3 crates/dev/tools.py $@ cargo-zigbuild==0.24.1
+	@python3 crates/dev/tools.py $@ crates/dev/requirements.txt
 $(TOOLS)/tests-ready: $(TOOLS)/ready FORCE
 	@python3 crates/dev/tools.py $@ tests/deployment/requirements.txt
 $(OPENAPI_TOOLS)/ready: FORCE
-	@python3 crates/dev/tools.py $@ tests/openapi/requirements.txt --constraint tests/openapi/constraints.txt
+	@python3 crates/dev/tools.py $@ tests/openapi/requirements.txt
 $(WEB_TOOLS)/ready: FORCE
-	@python3 crates/dev/tools.py $@ tests/web/requirements.txt --constraint tests/web/constraints.txt
+	@python3 crates/dev/tools.py $@ tests/web/requirements.txt

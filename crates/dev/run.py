@@ -66,7 +66,7 @@ Ctrl-C stops it."""
 
 def install():
     """Installs cargo-lambda into the project's own environment, unless it is installed."""
-    pinned = next(line for line in PINS.read_text().splitlines() if line.startswith("cargo-lambda=="))
+    pinned = next(line.split()[0] for line in PINS.read_text().splitlines() if line.startswith("cargo-lambda=="))
     tools.install(TOOLS / "run-ready", pinned)
 
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Installs packages into a virtual environment, once: the project's own tools.
 
-    crates/dev/tools.py target/tools/ready [--constraint FILE] FILE-OR-REQUIREMENT…
+    crates/dev/tools.py target/tools/ready FILE-OR-REQUIREMENT…
 
-Several stamps can share an environment, the folder that they are in. A stamp holds Python's version, and the packages that
-were asked for, with the checksums of their files. Where it says something else, the environment is made anew.
+Of a file, pip takes only what has one of its hashes. Several stamps can share an environment, the folder that they are in. A stamp
+holds Python's version, and the packages that were asked for, with the checksums of their files. Where it says something else, the
+environment is made anew.
 """
 
 import hashlib
@@ -21,8 +22,7 @@ def options(requirements):
     arguments, meaning = [], [sys.version]
     for given in requirements:
         if os.path.isfile(given):
-            is_constraint = arguments[-1:] == ["--constraint"]
-            arguments += [given] if is_constraint else ["--requirement", given]
+            arguments += ["--require-hashes", "--requirement", given]
             meaning.append(f"{given} {hashlib.sha256(Path(given).read_bytes()).hexdigest()}")
         else:
             arguments.append(given)

@@ -1,13 +1,47 @@
 """The archives of `make release`, without what is in them: `release.py` tests that."""
 
 import os
+import re
 import sys
 
 from local import ROOT
+from samcli.yamlhelper import yaml_parse
 
 sys.path.insert(0, str(ROOT / "crates/dev"))
 
+import tools
 from release import add, pack
+
+
+WORKFLOW = yaml_parse((ROOT / ".github/workflows/release.yaml").read_text())
+
+
+def test_what_builds_a_release_may_only_read_and_what_publishes_it_runs_no_build():
+    build, publish = WORKFLOW["jobs"]["build"], WORKFLOW["jobs"]["publish"]
+    assert WORKFLOW["permissions"] == {} and WORKFLOW["jobs"].keys() == {"build", "publish"}
+    assert build["permissions"] == {"contents": "read"}
+    assert build["steps"][0]["with"] == {"persist-credentials": False}
+    assert "make test-release" in str(build["steps"]) and "token" not in str(build["steps"])
+    assert publish["needs"] == "build"
+    assert publish["permissions"] == {"contents": "write", "id-token": "write", "attestations": "write"}
+    used = [step["uses"].split("@")[0] for step in publish["steps"] if "uses" in step]
+    assert used == ["actions/download-artifact", "actions/attest-build-provenance"]
+    ran = " ".join(step.get("run", "") for step in publish["steps"])
+    assert re.findall(r"\b(make|cargo|python3?|pip|sh|bash)\b", ran) == []
+    assert ran.index("sha256sum --check --strict SHA256SUMS") < ran.index("gh release create")
+    for job in WORKFLOW["jobs"].values():
+        assert all(re.search(r"@[0-9a-f]{40}$", step["uses"]) for step in job["steps"] if "uses" in step)
+
+
+def test_pip_takes_only_files_with_a_known_hash():
+    lists = re.findall(r"tools\.py \$@ (.+)", (ROOT / "Makefile").read_text())
+    assert len(lists) == 4
+    for name in lists:
+        # Each logical line is one package.
+        lines = (ROOT / name).read_text().replace("\\\n", "").splitlines()
+        packages = [line for line in lines if line and not line.startswith("#")]
+        assert packages and all(re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line) for line in packages), name
+    assert tools.options([ROOT / lists[0]])[0] == ["--require-hashes", "--requirement", ROOT / lists[0]]
 
 
 def test_the_same_programs_make_the_same_archives_whenever_and_wherever(tmp_path):
