@@ -26,6 +26,9 @@ fn check(heartbeat: &Heartbeat) {
     let mounts = disks.map(|disk| (&disk.mount, 64));
     let services = heartbeat.services.0.iter();
     let services = services.flat_map(|services| &services.not_running);
+    let reasons = services.clone().filter_map(|service| service.reason.as_ref());
+    assert!(reasons.clone().all(|reason| (1..=80).contains(&reason.len())));
+    assert!(reasons.map(String::len).sum::<usize>() <= 200);
     let names = services.map(|service| (&service.name, 40));
     for (name, max) in mounts.chain(names) {
         assert!((1..=max).contains(&name.chars().count()), "{name}");

@@ -192,7 +192,11 @@ fn example_of(member: &Member) -> Value {
         Schema::Bool => json!(member.example == "true"),
         Schema::Object(OsInfo::NAME) => example::<OsInfo>(),
         Schema::Object(_) => Value::Object(each_metric(is_in_metrics, example_of_metric)),
-        Schema::List("Service") => json!([{ "name": "plex", "status": "running" }]),
+        Schema::List("Service") => json!([{
+            "name": "plex",
+            "status": "failed",
+            "status_reason": "exit code 1",
+        }]),
         Schema::List(_) => json!([{
             "mount_point": "/",
             "used_bytes": 42_949_672_960_u64,
@@ -426,21 +430,28 @@ fn schemas() -> Value {
             "required": [],
         },
         "OsInfo": definition::<OsInfo>(),
-        "Service": object(
-            "A service. An entry without this form is left out.",
-            [
-                ("name", json!({
+        "Service": {
+            "type": "object",
+            "description": "A service. An entry without this form is left out.",
+            "properties": {
+                "name": {
                     "type": "string",
                     "minLength": 1,
                     "description": "Its name. Beyond 40 bytes, it is shortened in the middle.",
-                })),
-                ("status", json!({
+                },
+                "status": {
                     "type": "string",
                     "enum": ServiceStatus::ALL.map(ServiceStatus::as_str),
                     "description": "What it does. Those that do not run are stored.",
-                })),
-            ],
-        ),
+                },
+                "status_reason": {
+                    "type": "string",
+                    "description": "Why it does not run, in words. Beyond 80 bytes, or 200 in all, it is shortened in the \
+                                    middle.",
+                },
+            },
+            "required": ["name", "status"],
+        },
         "HeartbeatResponse": object(
             "The response to a heartbeat whose writes are durable.",
             [

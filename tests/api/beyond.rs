@@ -58,6 +58,7 @@ async fn an_agent_of_homelabcmd_keeps_working() {
         reading["services"],
         json!({ "mosquitto": "stopped", "sonarr": "failed", "zed": "unknown" })
     );
+    assert_eq!(reading["reasons"], json!({ "zed": "systemd not available (container)" }));
     assert_eq!(reading.get("services_cut"), None);
     let [row] = &app.rows().await[..] else { panic!("one row") };
     for holder in [&reading, &plain(&AttributeValue::M(row.clone()))] {
@@ -355,16 +356,122 @@ async fn services_that_do_not_run_are_kept_and_what_is_missing_is_said() {
     }
 }
 
+fn service_because(name: &str, status: &str, reason: impl Into<Value>) -> Value {
+    json!({ "name": name, "status": status, "status_reason": reason.into() })
+}
+
+// C3.10 C5.12
+#[tokio::test]
+async fn reasons_of_services_that_do_not_run_are_kept() {
+    let app = TestApp::start().await;
+    let becomes = async |services: Value| {
+        let reading = becomes(&app, json!({ "services": services })).await;
+        let reasons = reading.get("reasons").cloned();
+        let cut = reading.get("services_cut").cloned();
+        (reasons.unwrap_or_default(), cut.unwrap_or_default())
+    };
+    let long = "repository is locked by another process: ".repeat(3);
+    let shortened = format!("{}…{}", &long[..39], &long[long.len() - 38..]);
+    assert_eq!(shortened.len(), 80);
+    let four = "\u{1f600}".repeat(30);
+    let nine = "\u{1f600}".repeat(9);
+    for (sent, expected) in [
+        (json!([service_because("a", "running", "2 restarts")]), Value::Null),
+        (
+            json!([
+                service_because("a", "failed", "exit code 1"),
+                service_because("b", "stopped", "by root\n"),
+                service_because("c", "unknown", "timeout"),
+                service("d", "failed"),
+            ]),
+            json!({ "a": "exit code 1", "b": "by root\n", "c": "timeout" }),
+        ),
+        (json!([service_because("a", "failed", &long[..80])]), json!({ "a": &long[..80] })),
+        (json!([service_because("a", "failed", &*long)]), json!({ "a": shortened })),
+        // At whole characters: 36 and 40 bytes.
+        (json!([service_because("a", "failed", &*four)]), json!({ "a": format!("{nine}…{nine}\u{1f600}") })),
+        // The reason of the worse entry counts.
+        (
+            json!([
+                service_because("a", "stopped", "by root"),
+                service_because("a", "failed", "exit code 1"),
+                service_because("a", "unknown", "timeout"),
+            ]),
+            json!({ "a": "exit code 1" }),
+        ),
+        (json!([service_because("a", "stopped", "by root"), service("a", "failed")]), Value::Null),
+        // Under the name as it is stored.
+        (
+            json!([service_because(&"n".repeat(41), "failed", "exit code 1")]),
+            json!({ format!("{0}…{1}", "n".repeat(19), "n".repeat(18)): "exit code 1" }),
+        ),
+    ] {
+        assert_eq!(becomes(sent.clone()).await, (expected, Value::Null), "{sent}");
+    }
+    let seven = (0..7).map(|number| service_because(&format!("{number}"), "failed", "x"));
+    let (reasons, cut) = becomes(seven.collect()).await;
+    assert_eq!(reasons, json!({ "0": "x", "1": "x", "2": "x", "3": "x", "4": "x", "5": "x" }));
+    assert_eq!(cut, true, "what is not listed has no reason");
+
+    // Nothing in it rejects a heartbeat, or makes its service unknown.
+    for reason in ["null", "true", "7", "1e400", "[]", "{}", r#""\ud800""#, r#""""#] {
+        let list = format!(r#"[{{"name":"a","status":"failed","status_reason":{reason}}}]"#);
+        let expected = json!({ "services": { "a": "failed" } });
+        assert_eq!(sent_as(&app, "services", &list).await, expected, "{reason}");
+    }
+}
+
+// C5.12: 200 bytes of all, in the order of the services: by status, then name.
+#[tokio::test]
+async fn reasons_share_200_bytes_what_is_worse_first() {
+    let app = TestApp::start().await;
+    let becomes = async |reasons: [(&str, &str, usize); 4]| {
+        let services = reasons.map(|(name, status, bytes)| {
+            let digits = "0123456789".repeat(20);
+            service_because(name, status, &digits[..bytes])
+        });
+        let reading = becomes(&app, json!({ "services": services })).await;
+        let length =
+            |name: &str| reading["reasons"].get(name).map(|reason| reason.as_str().unwrap().len());
+        reasons.map(|(name, ..)| length(name))
+    };
+    for (sent, expected) in [
+        (
+            [("d", "unknown", 9), ("c", "stopped", 90), ("b", "failed", 90), ("a", "failed", 80)],
+            [None, Some(40), Some(80), Some(80)],
+        ),
+        (
+            [("a", "failed", 80), ("b", "failed", 80), ("c", "failed", 36), ("d", "failed", 5)],
+            [Some(80), Some(80), Some(36), Some(4)],
+        ),
+        // An ellipsis has three bytes.
+        (
+            [("a", "failed", 80), ("b", "failed", 80), ("c", "failed", 38), ("d", "failed", 5)],
+            [Some(80), Some(80), Some(38), None],
+        ),
+        (
+            [("a", "failed", 80), ("b", "failed", 80), ("c", "failed", 38), ("d", "failed", 2)],
+            [Some(80), Some(80), Some(38), Some(2)],
+        ),
+    ] {
+        assert_eq!(becomes(sent).await, expected, "{sent:?}");
+    }
+}
+
 // C5.12: replaced with the reading, never merged, and no part of a row or a backlog.
 #[tokio::test]
 async fn disks_and_services_belong_to_the_reading() {
     let app = TestApp::start().await;
     let full = json!({
         "filesystems": [disk("/", 1, 1)],
-        "services": [service("a", "failed"), {}],
+        "services": [service_because("a", "failed", "exit code 1"), {}],
     });
-    let stored =
-        json!({ "disks": { "/": 50 }, "services": { "a": "failed" }, "services_cut": true });
+    let stored = json!({
+        "disks": { "/": 50 },
+        "services": { "a": "failed" },
+        "services_cut": true,
+        "reasons": { "a": "exit code 1" },
+    });
     assert_eq!(becomes(&app, full.clone()).await, stored);
     let mut without_metrics = with_fields(json!({ "services": [] }));
     without_metrics.as_object_mut().unwrap().remove("metrics");
@@ -383,7 +490,7 @@ async fn disks_and_services_belong_to_the_reading() {
     assert_eq!(becomes(&app, other).await, expected);
     assert_eq!(becomes(&app, json!({})).await, json!({}));
     for row in app.rows().await {
-        let names = ["disks", "services", "services_cut", "agent_version"];
+        let names = ["disks", "services", "services_cut", "reasons", "agent_version"];
         assert!(names.iter().all(|name| !row.contains_key(*name)), "{row:?}");
     }
 }

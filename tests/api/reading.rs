@@ -240,7 +240,10 @@ async fn a_server_with_everything_wrong_costs_two_units() {
     app.tables.put_server(SERVER, attributes).await;
     let mut body = healthy();
     body["services"] = (0..9)
-        .map(|number| json!({ "name": format!("{number:040}"), "status": "stopped" }))
+        .map(|number| {
+            let reason = "r".repeat(90);
+            json!({ "name": format!("{number:040}"), "status": "stopped", "status_reason": reason })
+        })
         .collect();
     for _ in 0..2 {
         assert_eq!(app.post(&body).await.status, 200);

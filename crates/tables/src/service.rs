@@ -14,6 +14,8 @@ pub struct Service {
     pub status: ServiceStatus,
     /// Its name, which may have been shortened.
     pub name: String,
+    /// Why it does not run, in the agent's words, which may have been shortened.
+    pub reason: Option<String>,
 }
 
 /// What a service does.

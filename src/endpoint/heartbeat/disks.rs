@@ -2,7 +2,7 @@
 
 use super::field::Schema;
 use super::json::Json;
-use super::lenient::{LenientField, name, number, shorten};
+use super::lenient::{LenientField, number, shorten, text};
 use tables::Disk;
 use tables::metric::Rule;
 
@@ -40,7 +40,7 @@ fn disk(entry: Json<'_>) -> Option<Disk> {
         None => number(members.get("percent")?, Rule::Percent)?.as_f64(),
     };
     Some(Disk {
-        mount: shorten(name(members.get("mount_point")?)?, MAX_MOUNT),
+        mount: shorten(text(members.get("mount_point")?)?, MAX_MOUNT),
         percent: (percent * 10.0).round() / 10.0,
     })
 }

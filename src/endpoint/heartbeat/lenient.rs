@@ -53,17 +53,20 @@ pub fn number(json: Json<'_>, rule: Rule) -> Option<Number> {
     }
 }
 
-/// Reads a name; `None` if it is empty or not a string.
-pub fn name(json: Json<'_>) -> Option<String> {
+/// Reads a name or a reason; `None` if it is empty or not a string.
+pub fn text(json: Json<'_>) -> Option<String> {
     match json.value() {
-        Ok(Value::String(name)) if !name.is_empty() => Some(name.into_owned()),
+        Ok(Value::String(text)) if !text.is_empty() => Some(text.into_owned()),
         _ => None,
     }
 }
 
-/// The name, with an ellipsis in its middle if it has more than `max` bytes, so that it has at most as many.
+/// What stands for the middle of a text that is shortened.
+pub const ELLIPSIS: &str = "…";
+
+/// The name, with an ellipsis in its middle if it has more than `max` bytes, so that it has at most as many. There must be
+/// room for the ellipsis.
 pub fn shorten(name: String, max: usize) -> String {
-    const ELLIPSIS: &str = "…";
     if name.len() <= max {
         return name;
     }

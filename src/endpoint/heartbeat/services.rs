@@ -2,7 +2,7 @@
 
 use super::field::Schema;
 use super::json::{Json, Value};
-use super::lenient::{LenientField, name, shorten};
+use super::lenient::{ELLIPSIS, LenientField, shorten, text};
 use tables::{Service, ServiceStatus, Services};
 
 /// How many services a reading holds.
@@ -10,6 +10,12 @@ const MAX: usize = 6;
 
 /// How many bytes of a name it holds.
 const MAX_NAME: usize = 40;
+
+/// How many bytes of a reason it holds.
+const MAX_REASON: usize = 80;
+
+/// How many bytes of all reasons it holds.
+const MAX_REASONS: usize = 200;
 
 impl LenientField for Services {
     const SCHEMA: Schema = Schema::List("Service");
@@ -21,23 +27,28 @@ impl LenientField for Services {
             Some(service) if service.status == ServiceStatus::Running => {}
             Some(service) => keep(&mut services, service),
         });
-        is_list.then(|| shortened(services))
+        is_list.then(|| with_short_reasons(with_short_names(services)))
     }
 }
 
 fn service(entry: Json<'_>) -> Option<Service> {
-    let members = entry.members(["name", "status"].into_iter()).ok()??;
+    let members = entry.members(["name", "status", "status_reason"].into_iter()).ok()??;
     let Ok(Value::String(status)) = members.get("status")?.value() else {
         return None;
     };
-    Some(Service { status: ServiceStatus::parse(&status)?, name: name(members.get("name")?)? })
+    Some(Service {
+        status: ServiceStatus::parse(&status)?,
+        name: text(members.get("name")?)?,
+        reason: members.get("status_reason").and_then(text),
+    })
 }
 
 /// Keeps a service if it is among the first. Of two with one name, the worse one counts.
 fn keep(services: &mut Services, service: Service) {
     let kept = &mut services.not_running;
     match kept.iter_mut().find(|known| known.name == service.name) {
-        Some(known) => known.status = known.status.min(service.status),
+        Some(known) if service.status < known.status => *known = service,
+        Some(_) => {}
         None => kept.push(service),
     }
     kept.sort_unstable();
@@ -46,7 +57,7 @@ fn keep(services: &mut Services, service: Service) {
 }
 
 /// Shortens the names. Two that become the same are one, the worse, and something was cut.
-fn shortened(services: Services) -> Services {
+fn with_short_names(services: Services) -> Services {
     let mut short = Services { is_cut: services.is_cut, ..Services::default() };
     for service in services.not_running {
         let name = shorten(service.name, MAX_NAME);
@@ -58,4 +69,17 @@ fn shortened(services: Services) -> Services {
     }
     short.not_running.sort_unstable();
     short
+}
+
+/// Shortens the reasons, in the order of the services.
+fn with_short_reasons(mut services: Services) -> Services {
+    let mut left = MAX_REASONS;
+    for service in &mut services.not_running {
+        let max = left.min(MAX_REASON);
+        let reason = service.reason.take();
+        let reason = reason.filter(|reason| reason.len() <= max || max >= ELLIPSIS.len());
+        service.reason = reason.map(|reason| shorten(reason, max));
+        left -= service.reason.as_ref().map_or(0, String::len);
+    }
+    services
 }

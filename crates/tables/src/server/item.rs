@@ -72,6 +72,7 @@ pub struct Reading {
 const DISKS: &str = "disks";
 const SERVICES: &str = "services";
 const SERVICES_CUT: &str = "services_cut";
+const REASONS: &str = "reasons";
 
 impl Reading {
     /// Reads the attribute. What cannot be read is left out.
@@ -85,7 +86,7 @@ impl Reading {
             received_at: time(RECEIVED_AT),
             disks: list(DISKS).map(read_disks),
             services: list(SERVICES).map(|services| Services {
-                not_running: read_services(services),
+                not_running: read_services(services, list(REASONS)),
                 is_cut: map.get(SERVICES_CUT) == Some(&Bool(true)),
             }),
         })
@@ -99,6 +100,11 @@ impl Reading {
         });
         let services = self.services.as_ref();
         let is_cut = services.is_some_and(|services| services.is_cut);
+        let not_running = services.into_iter().flat_map(|services| &services.not_running);
+        let reasons = not_running.filter_map(|service| {
+            service.reason.clone().map(|reason| (service.name.clone(), S(reason)))
+        });
+        let reasons: Item = reasons.collect();
         let services = services.map(|services| {
             let status = |service: &Service| S(service.status.as_str().to_owned());
             let services = services.not_running.iter();
@@ -110,6 +116,7 @@ impl Reading {
             (DISKS, disks),
             (SERVICES, services),
             (SERVICES_CUT, is_cut.then_some(Bool(true))),
+            (REASONS, (!reasons.is_empty()).then_some(M(reasons))),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -126,9 +133,13 @@ fn read_disks(map: &Item) -> Vec<Disk> {
     disks
 }
 
-fn read_services(map: &Item) -> Vec<Service> {
+fn read_services(map: &Item, reasons: Option<&Item>) -> Vec<Service> {
     let service = |(name, status): (&String, &AttributeValue)| {
-        Some(Service { status: ServiceStatus::parse(status.as_s().ok()?)?, name: name.clone() })
+        Some(Service {
+            status: ServiceStatus::parse(status.as_s().ok()?)?,
+            name: name.clone(),
+            reason: reasons.and_then(|reasons| text(reasons, name)),
+        })
     };
     let mut services: Vec<_> = map.iter().filter_map(service).collect();
     services.sort_unstable();
