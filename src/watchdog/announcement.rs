@@ -109,11 +109,13 @@ impl SnsMessage {
 fn subject(message: &Message, time: DateTime<Utc>) -> String {
     let is_printable = |char: char| char == ' ' || char.is_ascii_graphic();
     let alone = match (&message.occasion, &message.announcements[..]) {
-        (Occasion::Change, [announcement]) => Some(announcement.say(Some(time)).subject),
+        (Occasion::Change, [announcement]) => Some(announcement.say(Some(time)).subjects),
         _ => None,
     };
-    let accepted =
-        alone.filter(|subject| subject.len() <= MAX_SUBJECT && subject.chars().all(is_printable));
+    let accepted = alone
+        .into_iter()
+        .flatten()
+        .find(|subject| subject.len() <= MAX_SUBJECT && subject.chars().all(is_printable));
     accepted.unwrap_or_else(|| {
         let title: String = message.title().chars().filter(|char| is_printable(*char)).collect();
         match title.get(..MAX_SUBJECT) {

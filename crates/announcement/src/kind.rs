@@ -79,6 +79,8 @@ pub struct Problem {
     /// A number; null for services and duplicates.
     pub limit: Option<Value>,
     pub since: Option<String>,
+    /// Why a service does not run, in its agent's words.
+    pub reason: Option<String>,
 }
 
 /// The kind of a problem. In the message's JSON, it is its name.
@@ -109,8 +111,8 @@ pub struct Wording {
     pub rest: Vec<Part>,
     /// What there is to say in a list whose heading names the kind: `since …`.
     pub detail: Vec<Part>,
-    /// The subject of a message that says nothing else.
-    pub subject: String,
+    /// The subject of a message that says nothing else, with the agent's reason and without.
+    pub subjects: [String; 2],
 }
 
 /// A part of a wording.
@@ -187,11 +189,11 @@ impl Announcement {
             }
             Self::Problem(problem) => {
                 let since = format!(", {}", since(&problem.since, now));
-                problem.say(problem.state(), since)
+                problem.say(problem.state(), problem.reason(), since)
             }
             Self::Solved(Solved { problem, end }) => {
                 let since = format!("; it began at {}", time(&problem.since, now));
-                problem.say(problem.end(end), since)
+                problem.say(problem.end(end), Vec::new(), since)
             }
         }
     }
@@ -205,11 +207,12 @@ impl Wording {
         separator: &str,
         detail: String,
     ) -> Self {
+        let subject = format!("{server_id} {state}");
         Self {
             name: name(server_id, hostname.as_deref()),
             rest: vec![Part::Words(format!(" {state}{separator}{detail}"))],
             detail: vec![Part::Words(detail)],
-            subject: format!("{server_id} {state}"),
+            subjects: [subject.clone(), subject],
         }
     }
 }
@@ -237,15 +240,24 @@ impl From<ProblemKind> for String {
 
 impl Problem {
     /// A wording that says this of it.
-    fn say(&self, what: Vec<Part>, since: String) -> Wording {
-        let plain: String = what.iter().map(Part::text).collect();
-        let detail = || what.clone().into_iter().chain([Part::Words(since.clone())]);
+    fn say(&self, what: Vec<Part>, reason: Vec<Part>, since: String) -> Wording {
+        let plain = |parts: &[Part]| parts.iter().map(Part::text).collect::<String>();
+        let brief = format!("{}: {}", self.server_id, plain(&what));
+        let subjects = [format!("{brief}{}", plain(&reason)), brief];
+        let detail: Vec<_> =
+            what.into_iter().chain(reason).chain([Part::Words(since)]).collect();
         Wording {
             name: name(&self.server_id, self.hostname.as_deref()),
-            rest: [Part::Words(": ".to_owned())].into_iter().chain(detail()).collect(),
-            detail: detail().collect(),
-            subject: format!("{}: {plain}", self.server_id),
+            rest: [Part::Words(": ".to_owned())].into_iter().chain(detail.clone()).collect(),
+            detail,
+            subjects,
         }
+    }
+
+    /// `: exit code 1`
+    fn reason(&self) -> Vec<Part> {
+        let reason = self.reason.iter();
+        reason.flat_map(|reason| [Part::Words(": ".to_owned()), Part::name(reason)]).collect()
     }
 
     /// `disk /data 93.1 %, limit 90 %`

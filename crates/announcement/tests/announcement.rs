@@ -22,6 +22,7 @@ fn examples() -> [Announcement; 4] {
         value: Some(json!(93.1)),
         limit: Some(json!(90.0)),
         since: Some(SINCE.to_owned()),
+        reason: None,
     };
     [
         Announcement::Offline(Absence {

@@ -3,7 +3,7 @@
 use crate::chart;
 use crate::events::Events;
 use crate::fleet::{CPU, DISK, Fleet, MEMORY, Server, Standing, UPTIME};
-use announcement::words::{at, percent};
+use announcement::words::{at, escape, percent};
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::json;
@@ -293,6 +293,7 @@ pub fn server(
                     (status(server)) ", " (seen(server, fleet.at))
                     @if let Some(hostname) = &server.stored.hostname { " · " (hostname) }
                     @if !system.is_empty() { " · " (system.join(" ")) }
+                    @if let Some(version) = &server.stored.agent_version { " · agent " (escape(version)) }
                     @if let Some(uptime) = uptime { " · up for " (rounded(uptime)) }
                 }
                 @if let Some(warning) = fleet.warning() { p.failure { (warning) } }

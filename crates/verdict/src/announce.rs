@@ -1,6 +1,6 @@
 //! What is announced of a server, as a message holds it.
 
-use crate::condition::Value;
+use crate::condition::{self, Reading, Value};
 use crate::problem::{Current, ProblemAnnouncement};
 use announcement::{Absence, Announcement, Problem, ProblemKind, Return, Solved};
 use serde_json::json;
@@ -37,6 +37,8 @@ pub fn problem(server: &Server, current: &Current) -> Problem {
         Value::Status(status) => json!(status.as_str()),
     });
     let name = current.key.name().unwrap_or(&server.server_id);
+    let reading = server.reading.as_ref().filter(|_| value.is_some()).and_then(Reading::of);
+    let reason = reading.and_then(|reading| condition::reason(&reading, &current.key));
     Problem {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
@@ -45,6 +47,7 @@ pub fn problem(server: &Server, current: &Current) -> Problem {
         value,
         limit: current.limit.map(|limit| json!(limit)),
         since: Some(time::format(current.since)),
+        reason: reason.map(str::to_owned),
     }
 }
 

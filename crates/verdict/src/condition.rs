@@ -107,8 +107,18 @@ pub fn value(reading: &Reading<'_>, key: &Key) -> Option<Value> {
     match key {
         Key::Metric(metric) => reading.metrics.value(metric).map(Value::Number),
         Key::Disk(mount) => disk::percent(reading, mount).map(Number::Float).map(Value::Number),
-        Key::Service(name) => service::status(reading, name).map(Value::Status),
+        Key::Service(name) => {
+            service::find_in(reading, name).map(|service| Value::Status(service.status))
+        }
         Key::Duplicate => None,
+    }
+}
+
+/// The agent's reason for a problem.
+pub fn reason<'a>(reading: &Reading<'a>, key: &Key) -> Option<&'a str> {
+    match key {
+        Key::Service(name) => service::find_in(reading, name)?.reason.as_deref(),
+        Key::Metric(_) | Key::Disk(_) | Key::Duplicate => None,
     }
 }
 

@@ -7,6 +7,7 @@ use crate::standing::{Standing, Unknown, Verdict};
 use announcement::words::Natural;
 use announcement::{Announcement, Fleet};
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
 use tables::server::Server;
 use tables::{Metric, Number, metric};
@@ -35,6 +36,10 @@ pub struct Digest {
     pub announcements: Vec<Announcement>,
     summary: Summary,
     remarks: BTreeMap<Remark, Named>,
+    /// Whether an agent says how many updates there are.
+    has_updates: bool,
+    /// That of this program.
+    stack: Option<Version>,
 }
 
 /// What is worth knowing besides.
@@ -42,10 +47,12 @@ pub struct Digest {
 enum Remark {
     Reboot,
     SecurityUpdates,
+    NoUpdates,
     NoStatus,
     Attribute,
     NoReading,
     UnknownService,
+    OldAgent,
 }
 
 /// Some servers by name, and how many there are.
@@ -68,12 +75,14 @@ impl Schedule {
 impl Digest {
     /// Of no server. The sweep that sends it counts as just made, so nothing makes it doubtful.
     #[must_use]
-    pub const fn new(is_always: bool, now: DateTime<Utc>) -> Self {
+    pub fn new(is_always: bool, now: DateTime<Utc>) -> Self {
         Self {
             is_always,
             announcements: Vec::new(),
             summary: Summary::new(now),
             remarks: BTreeMap::new(),
+            has_updates: false,
+            stack: Version::parse(env!("CARGO_PKG_VERSION")).ok(),
         }
     }
 
@@ -95,10 +104,18 @@ impl Digest {
         let announced = problems.map(|current| Announcement::Problem(problem(server, &current)));
         self.announcements.extend(announced);
         let reading = server.reading.as_ref().filter(|_| !is_old);
-        let number = |metric: &Metric| {
-            let value = reading.and_then(|reading| reading.metrics.value(metric));
-            value.map_or(0.0, Number::as_f64)
-        };
+        let value = |metric: &Metric| reading.and_then(|reading| reading.metrics.value(metric));
+        let number = |metric: &Metric| value(metric).map_or(0.0, Number::as_f64);
+        match value(metric!("updates_available")) {
+            Some(_) => self.has_updates = true,
+            None if reading.is_some() => self.remark(Remark::NoUpdates, server.server_id.clone()),
+            None => {}
+        }
+        let agent = server.agent_version.as_deref().and_then(|agent| Version::parse(agent).ok());
+        let versions = agent.as_ref().zip(self.stack.as_ref());
+        if versions.is_some_and(|(agent, stack)| agent.cmp_precedence(stack).is_lt()) {
+            self.remark(Remark::OldAgent, server.server_id.clone());
+        }
         let updates = number(metric!("security_updates"));
         if number(metric!("reboot_required")) > 0.0 {
             self.remark(Remark::Reboot, server.server_id.clone());
@@ -126,11 +143,13 @@ impl Digest {
     /// How the fleet is.
     #[must_use]
     pub fn fleet(&self) -> Fleet {
+        let is_said = |remark: Remark| self.has_updates || remark != Remark::NoUpdates;
+        let remarks = self.remarks.iter().filter(|(remark, _)| is_said(**remark));
         Fleet {
             servers: self.summary.servers(),
             well: self.summary.count(Standing::Well),
             summary: self.summary.to_string(),
-            remarks: self.remarks.iter().map(|(remark, named)| named.say(*remark)).collect(),
+            remarks: remarks.map(|(remark, named)| named.say(*remark)).collect(),
         }
     }
 }
@@ -149,10 +168,12 @@ impl Remark {
         match self {
             Self::Reboot => "reboot required",
             Self::SecurityUpdates => "security updates",
+            Self::NoUpdates => "updates unknown on",
             Self::NoStatus => "no status",
             Self::Attribute => "an attribute that cannot be read",
             Self::NoReading => "no fresh reading",
             Self::UnknownService => "a service in an unknown state",
+            Self::OldAgent => "agent older than the stack:",
         }
     }
 }
@@ -166,8 +187,11 @@ impl Named {
         }
     }
 
-    /// `reboot required: db-1, web-1`
+    /// `reboot required: db-1, web-1`, `updates unknown on 3`
     fn say(&self, remark: Remark) -> String {
+        if let Remark::NoUpdates | Remark::OldAgent = remark {
+            return format!("{} {}", remark.as_str(), self.count);
+        }
         let names: Vec<_> = self.first.iter().map(Natural::as_str).collect();
         let more = match self.count - self.first.len() {
             0 => String::new(),

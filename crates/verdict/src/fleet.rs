@@ -191,7 +191,7 @@ mod tests {
     }
 
     fn with_service(server: Server, status: ServiceStatus) -> Server {
-        let cron = Service { status, name: "cron".to_owned() };
+        let cron = Service { status, name: "cron".to_owned(), reason: None };
         let services = Services { not_running: vec![cron], is_cut: false };
         let reading = server.reading.map(|reading| Reading { services: Some(services), ..reading });
         Server { reading, ..server }
@@ -333,7 +333,11 @@ mod tests {
         assert_eq!(standing(at(99.0), 86_400).0, problem);
         // The item has no room.
         let services = (0..14)
-            .map(|number| Service { status: ServiceStatus::Failed, name: format!("s{number}") });
+            .map(|number| Service {
+                status: ServiceStatus::Failed,
+                name: format!("s{number}"),
+                reason: None,
+            });
         let services = Services { not_running: services.collect(), is_cut: false };
         let reading = well().reading.map(|reading| Reading { services: Some(services), ..reading });
         let full = Fleet::judge(vec![Server { reading, ..well() }], Some(&swept(60)), now());

@@ -215,8 +215,11 @@ impl Machine {
             .collect();
         let services = match fate {
             Fate::Fails(name, from) => {
-                let status = if seconds >= from { "failed" } else { "running" };
-                json!([{ "name": name, "status": status }])
+                let (status, reason) = match seconds >= from {
+                    true => ("failed", Some("exit code 1")),
+                    false => ("running", None),
+                };
+                json!([{ "name": name, "status": status, "status_reason": reason }])
             }
             _ => json!([]),
         };

@@ -211,6 +211,7 @@ impl Serialize for Server {
                 "value": announced.value,
                 "limit": problem.limit,
                 "since": rfc3339(problem.since),
+                "reason": announced.reason,
             })
         });
         map.serialize_entry("problems", &problems.collect::<Vec<_>>())?;
@@ -219,6 +220,7 @@ impl Serialize for Server {
         map.serialize_entry("os_version", &stored.os.version)?;
         map.serialize_entry("kernel_version", &stored.os.kernel)?;
         map.serialize_entry("architecture", &stored.os.architecture)?;
+        map.serialize_entry("agent_version", &stored.agent_version)?;
         for metric in [CPU, MEMORY, DISK, LOAD, UPTIME] {
             map.serialize_entry(metric.name, &self.value(metric))?;
         }

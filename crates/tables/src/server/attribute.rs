@@ -62,7 +62,7 @@ attributes! {
     KERNEL_VERSION = "kernel_version", for_operators;
     ARCHITECTURE = "architecture", for_operators;
     READING = "reading";
-    AGENT_VERSION = "agent_version", for_operators;
+    AGENT_VERSION = "agent_version";
     DUPLICATE_AT = "duplicate_at", never_restored;
     // The fingerprints of the last three heartbeats, the latest first. Short names, because an item is billed by its size.
     M1 = "m1", for_heartbeats, never_restored;
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(Server::from_item(&without(&item, fleet)), Some(server.clone()));
         assert_eq!(Memory::from_item(&without(&own, fleet)), memory);
         let sweep = |known: Attribute| known.readers != Readers::Everyone;
-        let unread = Server { os: Os::default(), agent_version: None, ..server };
+        let unread = Server { os: Os::default(), ..server };
         assert_eq!(Server::from_item(&without(&item, sweep)), Some(unread));
         assert_eq!(Memory::from_item(&without(&own, sweep)), memory);
     }

@@ -2,8 +2,8 @@
 
 use super::{Facts, Finding, Level, Reading};
 use chrono::TimeDelta;
-use tables::ServiceStatus;
 use tables::problem::Key;
+use tables::{Service, ServiceStatus};
 
 pub fn high(facts: &Facts<'_>) -> Vec<Key> {
     let services = facts.reading.and_then(|reading| reading.services);
@@ -23,14 +23,13 @@ pub fn find(facts: &Facts<'_>, name: &str) -> Option<Finding> {
 }
 
 /// What the agent says of a service that does not run.
-pub fn status(reading: &Reading<'_>, name: &str) -> Option<ServiceStatus> {
-    let mut services = reading.services?.not_running.iter();
-    services.find(|service| service.name == name).map(|service| service.status)
+pub fn find_in<'a>(reading: &Reading<'a>, name: &str) -> Option<&'a Service> {
+    reading.services?.not_running.iter().find(|service| service.name == name)
 }
 
 fn level(reading: &Reading<'_>, name: &str) -> Level {
-    match (reading.services, status(reading, name)) {
-        (_, Some(status)) => level_of(status),
+    match (reading.services, find_in(reading, name)) {
+        (_, Some(service)) => level_of(service.status),
         (Some(services), None) if !services.is_cut => Level::Low,
         (_, None) => Level::Unknown,
     }

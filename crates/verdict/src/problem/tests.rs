@@ -56,6 +56,7 @@ impl Server {
         let not_running = services.iter().map(|(name, status)| Service {
             status: ServiceStatus::parse(status).expect("a status"),
             name: (*name).to_owned(),
+            reason: None,
         });
         self.services = Some(Services { not_running: not_running.collect(), is_cut: false });
     }
