@@ -389,7 +389,10 @@ async fn reasons_of_services_that_do_not_run_are_kept() {
         (json!([service_because("a", "failed", &long[..80])]), json!({ "a": &long[..80] })),
         (json!([service_because("a", "failed", &*long)]), json!({ "a": shortened })),
         // At whole characters: 36 and 40 bytes.
-        (json!([service_because("a", "failed", &*four)]), json!({ "a": format!("{nine}…{nine}\u{1f600}") })),
+        (
+            json!([service_because("a", "failed", &*four)]),
+            json!({ "a": format!("{nine}…{nine}\u{1f600}") }),
+        ),
         // The reason of the worse entry counts.
         (
             json!([

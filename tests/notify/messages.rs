@@ -161,30 +161,69 @@ async fn what_cannot_be_read_is_passed_on_as_text() {
     assert_snapshot!(chats.join("\n"));
 }
 
-/// Names that try to mention, to link, to format, and to start a new line.
+/// Texts that try to mention, to link, to format, and to start a new line.
+const HOSTILE: [&str; 18] = [
+    "@everyone",
+    "@here",
+    "<!channel>",
+    "<@U123>",
+    "<https://evil.example|bank>",
+    "</code><b>x</b>",
+    "[bank](https://evil.example)",
+    "https://evil.example/x",
+    "www.evil.example",
+    "a\n🚨 db-1 is offline",
+    "a\r\nb\u{2028}c",
+    "`code` *b* _i_ ~s~ ||x|| ```",
+    "\u{202e}gpj.exe",
+    "&lt;",
+    "\\",
+    "**",
+    "> quote",
+    "# title",
+];
+
+// C9.8 C11.3
+#[tokio::test]
+async fn a_reason_does_nothing() {
+    let problems = HOSTILE.map(|reason| {
+        json!({
+            "server_id": "web-1", "hostname": null, "kind": "service", "name": "postfix", "value": "failed",
+            "limit": null, "since": null, "reason": reason,
+        })
+    });
+    let message = message(&json!({ "problems": problems })).to_string();
+    for (format, received) in sent(None, &message).await {
+        if format == "json" {
+            assert_eq!(received.body, message);
+            continue;
+        }
+        let text = received.text();
+        let titles = usize::from(format != "ntfy");
+        assert_eq!(text.lines().count(), HOSTILE.len() + titles + 1, "{format}: {text}");
+        for active in ["@everyone", "@here", "@U123", "\u{202e}", "\u{2028}", "\r"] {
+            assert!(!text.contains(active), "{format}: {active} in {text}");
+        }
+        for line in text.lines().skip(titles).take(HOSTILE.len()) {
+            let (before, reason) = line.split_once("failed: ").unwrap_or_else(|| panic!("{line}"));
+            assert!(before.contains("service postfix "), "{format}: {line}");
+            let reason =
+                reason.strip_suffix(", since an unknown time").unwrap_or_else(|| panic!("{line}"));
+            let is_harmless = if format != "ntfy" && reason.starts_with('`') {
+                reason.ends_with('`') && reason.matches('`').count() == 2
+            } else if reason.starts_with("<code>") {
+                reason.ends_with("</code>") && reason.matches('<').count() == 2
+            } else {
+                !reason.contains("://") && !reason.contains("www.")
+            };
+            assert!(is_harmless, "{format}: {line}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_host_name_does_nothing() {
-    let hostile = [
-        "@everyone",
-        "@here",
-        "<!channel>",
-        "<@U123>",
-        "<https://evil.example|bank>",
-        "</code><b>x</b>",
-        "[bank](https://evil.example)",
-        "https://evil.example/x",
-        "www.evil.example",
-        "a\n🚨 db-1 is offline",
-        "a\r\nb\u{2028}c",
-        "`code` *b* _i_ ~s~ ||x|| ```",
-        "\u{202e}gpj.exe",
-        "&lt;",
-        "\\",
-        "**",
-        "> quote",
-        "# title",
-    ];
-    let servers: Vec<_> = hostile.iter().map(|name| offline("web-1", name)).collect();
+    let servers: Vec<_> = HOSTILE.iter().map(|name| offline("web-1", name)).collect();
     let received = sent(None, &message(&json!({ "offline": servers })).to_string()).await;
     for (format, received) in &received {
         if *format == "json" {
@@ -192,11 +231,11 @@ async fn a_host_name_does_nothing() {
         }
         let text = received.text();
         let titles = usize::from(*format != "ntfy");
-        assert_eq!(text.lines().count(), hostile.len() + titles + 1, "{format}: {text}");
+        assert_eq!(text.lines().count(), HOSTILE.len() + titles + 1, "{format}: {text}");
         for active in ["@everyone", "@here", "@U123", "\u{202e}", "\u{2028}", "\r"] {
             assert!(!text.contains(active), "{format}: {active} in {text}");
         }
-        for line in text.lines().skip(titles).take(hostile.len()) {
+        for line in text.lines().skip(titles).take(HOSTILE.len()) {
             let end = line.replace('\\', "");
             let is_whole = line.starts_with("🚨 ") && end.ends_with("since 10:30 UTC (60 min)");
             assert!(is_whole, "{format}: {line}");

@@ -65,7 +65,7 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
     let offline = json!([{ "server_id": "away", "hostname": "away.lan", "last_seen": stored(0) }]);
     let problem = json!({
         "server_id": "full", "hostname": "full.lan", "kind": "limit", "name": "disk_percent", "value": 95,
-        "limit": 90.0, "since": stored(800),
+        "limit": 90.0, "since": stored(800), "reason": null,
     });
     let fleet = json!({
         "servers": 3, "well": 0, "summary": "0 of 3 are well: 1 offline, 1 with a problem, 1 silenced", "remarks": [],
@@ -207,6 +207,44 @@ async fn remarks_count_beyond_five() {
     let message = digest(&watchdog).unwrap();
     let remarks = ["reboot required: web-1, web-2, web-3, web-4, web-5 and 2 more"];
     assert_eq!(message.default["fleet"]["remarks"], json!(remarks));
+}
+
+// C10.1: what some agents do not say, if others do; and those that are older than this program.
+#[tokio::test]
+async fn updates_that_are_unknown_and_old_agents_are_counted() {
+    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45/always")]).await;
+    let stack: Vec<u32> =
+        env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse().unwrap()).collect();
+    let newer = format!("{}.{}.{}", stack[0], stack[1], stack[2] + 1);
+    let candidate = format!("{}-rc.1", env!("CARGO_PKG_VERSION"));
+    let built = format!("{}+5f2b9a01", env!("CARGO_PKG_VERSION"));
+    for (server, version) in [
+        ("a", Some("0.0.9")),
+        ("b", Some(&*candidate)),
+        ("c", Some(&*built)),
+        ("d", Some(&*newer)),
+        ("e", Some("soon")),
+        ("f", None),
+        ("old-reading", Some("0.0.1-alpha")),
+        ("silenced", Some("0.0.1")),
+    ] {
+        heartbeat(&watchdog, server, 890, &[]).await;
+        watchdog.set(server, "agent_version", version).await;
+    }
+    heartbeat(&watchdog, "old-reading", 100, &[]).await;
+    watchdog.set("old-reading", "last_seen", Some(&stored(890))).await;
+    watchdog.set("old-reading", "agent_version", Some("0.0.1-alpha")).await;
+    watchdog.set("silenced", "silenced_until", Some(&stored(9000))).await;
+    let remarks = async || {
+        watchdog.set("#watchdog", "digest_at", None).await;
+        watchdog.sweep(900).await.unwrap();
+        digest(&watchdog).unwrap().default["fleet"]["remarks"].clone()
+    };
+    let others = ["no fresh reading: old-reading", "agent older than the stack: 3"];
+    assert_eq!(remarks().await, json!(others));
+    heartbeat(&watchdog, "d", 890, &[("updates_available", number("0"))]).await;
+    let all = ["updates unknown on 5", others[0], others[1]];
+    assert_eq!(remarks().await, json!(all));
 }
 
 /// A server that answers every request with this status, and notes the path, the query and the authorization.

@@ -104,7 +104,7 @@ async fn a_full_disk_is_announced_once_and_so_is_its_end() {
     assert_eq!(message.kinds, ["problems"]);
     let expected = json!({
         "server_id": "web-1", "hostname": "web-1.lan", "kind": "limit", "name": "disk_percent", "value": 93.1,
-        "limit": 90.0, "since": stored(60),
+        "limit": 90.0, "since": stored(60), "reason": null,
     });
     assert_eq!(message.default["problems"], json!([expected]));
     assert_eq!(message.default["time"], stored(70));
@@ -135,7 +135,7 @@ async fn a_full_disk_is_announced_once_and_so_is_its_end() {
     let [message] = &watchdog.topic.take()[..] else { panic!("expected one message") };
     let expected = json!({
         "server_id": "web-1", "hostname": "web-1.lan", "kind": "limit", "name": "disk_percent", "value": 85.4,
-        "limit": 90.0, "since": stored(60), "end": "solved",
+        "limit": 90.0, "since": stored(60), "reason": null, "end": "solved",
     });
     assert_eq!(message.default["solved"], json!([expected]));
     let item = watchdog.item("web-1").await.unwrap();
@@ -223,6 +223,55 @@ async fn each_kind_of_problem_is_named_in_words() {
     assert_eq!(ends, ["unwatched"; 4]);
     assert!(message.email.contains("service nginx is no longer watched"));
     assert!(!watchdog.item("web-1").await.unwrap().contains_key("problems"));
+}
+
+// C5.12 C9.8
+#[tokio::test]
+async fn a_service_is_announced_with_its_reason_which_announces_nothing_itself() {
+    let watchdog = TestWatchdog::start().await;
+    let heartbeat = async |seconds: i64, services: &[(&str, &str, Option<&str>)]| {
+        watchdog.heartbeat("mail", seconds).await;
+        let statuses = services.iter().map(|(name, status, _)| ((*name).to_owned(), text(status)));
+        let reasons = services.iter();
+        let reasons: Item = reasons
+            .filter_map(|(name, _, reason)| Some(((*name).to_owned(), text((*reason)?))))
+            .chain([("nginx".to_owned(), text("of no service here"))])
+            .collect();
+        let reading = [
+            ("received_at".to_owned(), text(&stored(seconds))),
+            ("services".to_owned(), AttributeValue::M(statuses.collect())),
+            ("reasons".to_owned(), AttributeValue::M(reasons)),
+        ];
+        put(&watchdog, "mail", "reading", AttributeValue::M(reading.into())).await;
+        watchdog.sweep(seconds + 10).await.unwrap();
+        watchdog.topic.take()
+    };
+    let reasons = |entries: &Value| {
+        let entries = entries.as_array().unwrap().iter();
+        entries.map(|entry| entry["reason"].clone()).collect::<Vec<_>>()
+    };
+    let published = heartbeat(0, &[("postfix", "failed", Some("exit code 1"))]).await;
+    let [message] = &published[..] else { panic!("{published:?}") };
+    assert_eq!(message.parameters["Subject"], "mail: service postfix failed: exit code 1");
+    let line = "\n  service postfix failed: exit code 1, since 10:30 UTC (10 s)\n";
+    assert!(message.email.contains(line), "{}", message.email);
+    assert_eq!(reasons(&message.default["problems"]), ["exit code 1"]);
+
+    for (seconds, reason) in [(60, Some("exit code 2")), (120, None), (180, Some("killed"))] {
+        let published = heartbeat(seconds, &[("postfix", "failed", reason)]).await;
+        assert_eq!(published, [], "{reason:?}");
+    }
+    // What does not fit into a subject, or is not ASCII, is in the message.
+    for (name, reason) in [("a", "x".repeat(80)), ("b", "größer".to_owned())] {
+        let failed = [("postfix", "failed", None), (name, "failed", Some(&*reason))];
+        let published = heartbeat(200, &failed).await;
+        let [message] = &published[..] else { panic!("{published:?}") };
+        assert_eq!(message.parameters["Subject"], format!("mail: service {name} failed"));
+        assert_eq!(reasons(&message.default["problems"]), [json!(reason)]);
+        assert!(message.email.contains(&reason), "{}", message.email);
+    }
+    let published = heartbeat(260, &[("c", "stopped", None)]).await;
+    assert_eq!(reasons(&published[0].default["problems"]), [Value::Null]);
 }
 
 // C8.6 C9.7: everybody is named, if not by this message, then by the next.

@@ -244,8 +244,7 @@ impl Problem {
         let plain = |parts: &[Part]| parts.iter().map(Part::text).collect::<String>();
         let brief = format!("{}: {}", self.server_id, plain(&what));
         let subjects = [format!("{brief}{}", plain(&reason)), brief];
-        let detail: Vec<_> =
-            what.into_iter().chain(reason).chain([Part::Words(since)]).collect();
+        let detail: Vec<_> = what.into_iter().chain(reason).chain([Part::Words(since)]).collect();
         Wording {
             name: name(&self.server_id, self.hostname.as_deref()),
             rest: [Part::Words(": ".to_owned())].into_iter().chain(detail.clone()).collect(),

@@ -162,6 +162,39 @@ fn a_name_that_could_be_a_link_is_a_part_of_its_own() {
     }
 }
 
+// C9.8
+#[test]
+fn a_service_is_said_with_its_reason_and_its_end_without() {
+    let problem = |reason: &str| Problem {
+        server_id: "mail".to_owned(),
+        kind: "service".to_owned(),
+        name: "postfix".to_owned(),
+        value: Some(json!("failed")),
+        since: Some(SINCE.to_owned()),
+        reason: Some(reason.to_owned()),
+        ..Problem::default()
+    };
+    let known = problem("exit code 1");
+    assert_eq!(json!(known)["reason"], "exit code 1");
+    let begun = Announcement::Problem(known.clone());
+    assert_eq!(say(&begun), "mail: service postfix failed: exit code 1, since 10:00 UTC (3 min)");
+    let detail: String = begun.say(None).detail.iter().map(Part::text).collect();
+    assert!(detail.starts_with("service postfix failed: exit code 1, since "), "{detail}");
+    let subjects = ["mail: service postfix failed: exit code 1", "mail: service postfix failed"];
+    assert_eq!(begun.say(None).subjects, subjects);
+    for end in ["solved", "gone", "unwatched"] {
+        let ended = Announcement::Solved(Solved { problem: known.clone(), end: end.to_owned() });
+        assert!(!say(&ended).contains("exit"), "{end}");
+    }
+    // It is an agent's text, which each format has to make harmless, and starts no line.
+    let hostile = problem("www.example.com\n\u{202e}<b>");
+    let parts = Announcement::Problem(hostile).say(None).rest;
+    assert!(
+        parts.contains(&Part::Name("www.example.com\\u{a}\\u{202e}<b>".to_owned())),
+        "{parts:?}"
+    );
+}
+
 #[test]
 fn a_test_is_nothing_but_its_text() {
     let test = Message::test("It works.".to_owned());

@@ -324,7 +324,7 @@ mod tests {
     use announcement::{Absence, Announcement};
     use insta::assert_snapshot;
     use tables::server::{Reading, Server as Stored, Status};
-    use tables::{Metrics, Number, time::Stored as StoredTime};
+    use tables::{Metrics, Number, Service, ServiceStatus, Services, time::Stored as StoredTime};
 
     /// A server with a full disk, whose host name is no HTML, and a silent one.
     fn example() -> (Fleet, anyhow::Result<Events>) {
@@ -377,6 +377,27 @@ mod tests {
     fn a_server_is_shown_with_a_place_for_its_charts() {
         let (fleet, events) = example();
         assert_snapshot!(lines(server(&fleet.servers[1], &fleet, &events, 10)));
+    }
+
+    // C9.8 C13.7
+    #[test]
+    fn a_server_has_the_version_of_its_agent_and_the_reason_of_a_failed_service() {
+        let (fleet, events) = example();
+        let mut stored = fleet.server("db-1").expect("a server").stored.clone();
+        stored.agent_version = Some("0.1<b>\u{202e}".to_owned());
+        let postfix = Service {
+            status: ServiceStatus::Failed,
+            name: "postfix".to_owned(),
+            reason: Some("exit <i>1</i>\n".to_owned()),
+        };
+        let services = Services { not_running: vec![postfix], is_cut: false };
+        stored.reading.as_mut().expect("a reading").services = Some(services);
+        let fleet = Fleet::new(vec![stored], None, fleet.at);
+        let shown = server(&fleet.servers[0], &fleet, &events, 10).into_string();
+        assert!(shown.contains(" · agent 0.1&lt;b&gt;\\u{202e}"), "{shown}");
+        let said = "service postfix failed: exit &lt;i&gt;1&lt;/i&gt;\\u{a}, since ";
+        assert!(shown.contains(said), "{shown}");
+        assert!(super::fleet(&fleet, &events, "", 10).into_string().contains(said));
     }
 
     #[test]

@@ -332,12 +332,11 @@ mod tests {
         // Nobody sweeps.
         assert_eq!(standing(at(99.0), 86_400).0, problem);
         // The item has no room.
-        let services = (0..14)
-            .map(|number| Service {
-                status: ServiceStatus::Failed,
-                name: format!("s{number}"),
-                reason: None,
-            });
+        let services = (0..14).map(|number| Service {
+            status: ServiceStatus::Failed,
+            name: format!("s{number}"),
+            reason: None,
+        });
         let services = Services { not_running: services.collect(), is_cut: false };
         let reading = well().reading.map(|reading| Reading { services: Some(services), ..reading });
         let full = Fleet::judge(vec![Server { reading, ..well() }], Some(&swept(60)), now());

@@ -248,6 +248,33 @@ async fn the_fleet_shows_what_the_watchdog_has_stored() {
     assert!(!table.contains("No sweep"), "{table}");
 }
 
+// C5.12 C9.8 C13.7
+#[tokio::test]
+async fn the_fleet_says_why_a_service_failed_and_which_agent_says_so() {
+    let place = Place::new().await;
+    let map = |name: &str, value: &str| AttributeValue::M([(name.to_owned(), text(value))].into());
+    let reading = [
+        ("received_at".to_owned(), text(&stored(5))),
+        ("services".to_owned(), map("postfix", "failed")),
+        ("reasons".to_owned(), map("postfix", "exit\u{1b}[31m code 1")),
+    ];
+    let attributes = [
+        ("status", text("online")),
+        ("last_seen", text(&stored(5))),
+        ("agent_version", text("0.1.0-rc.1")),
+        ("reading", AttributeValue::M(reading.into())),
+    ];
+    place.put_server("mail", attributes).await;
+    place.put_server("older", [("last_seen", text(&stored(5)))]).await;
+    let fleet = place.run(&["fleet", "--json"]).json();
+    assert_eq!(fleet[0]["agent_version"], "0.1.0-rc.1");
+    assert_eq!(fleet[0]["problems"][0]["reason"], "exit\u{1b}[31m code 1");
+    assert_eq!(fleet[1].get("agent_version"), Some(&serde_json::Value::Null));
+    let table = place.run(&["fleet"]).stdout;
+    let line = "mail: service postfix failed: exit\\u{1b}[31m code 1, since ";
+    assert!(table.contains(line), "{table}");
+}
+
 // C8.12
 #[tokio::test]
 async fn the_fleet_is_judged_by_the_watchdogs_rules() {
