@@ -82,9 +82,8 @@ impl Scope {
     /// The metric whose rule a limit has to keep, if it is about values.
     fn metric(&self) -> Option<&'static Metric> {
         match self {
-            Self::One(Key::Metric(metric)) => Some(metric),
-            Self::One(Key::Disk(_)) => Some(metric!("disk_percent")),
-            Self::One(Key::Service(_) | Key::Duplicate) | Self::Services => None,
+            Self::One(key) => key.metric(),
+            Self::Services => None,
         }
     }
 }
@@ -185,21 +184,13 @@ impl Limits {
         self.entry(own, is_it).unwrap_or_else(all)
     }
 
-    /// Whether a service of a server is watched.
+    /// Whether a problem of a server that has no limit is watched.
     #[must_use]
-    pub fn watches_service(&self, name: &str, own: Option<&Self>) -> bool {
+    pub fn watches(&self, key: &Key, own: Option<&Self>) -> bool {
         let is_it = |scope: &Scope| match scope {
-            Scope::Services => true,
-            Scope::One(Key::Service(known)) => known == name,
-            Scope::One(_) => false,
+            Scope::Services => key.kind() == Kind::Service,
+            Scope::One(known) => known == key,
         };
-        !self.is_off && self.entry(own, is_it).is_none()
-    }
-
-    /// Whether it is watched that two senders use the name of a server.
-    #[must_use]
-    pub fn watches_duplicate(&self, own: Option<&Self>) -> bool {
-        let is_it = |scope: &Scope| *scope == Scope::One(Key::Duplicate);
         !self.is_off && self.entry(own, is_it).is_none()
     }
 
@@ -372,9 +363,9 @@ mod tests {
             let own = Limits::parse_own(own).expect("limits");
             let watched = |limits: &Limits, own| {
                 [
-                    limits.watches_service("nginx", own),
-                    limits.watches_service("cron", own),
-                    limits.watches_duplicate(own),
+                    limits.watches(&Key::Service("nginx".to_owned()), own),
+                    limits.watches(&Key::Service("cron".to_owned()), own),
+                    limits.watches(&Key::Duplicate, own),
                 ]
             };
             let limits = Limits::parse(all).expect("limits");

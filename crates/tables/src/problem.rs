@@ -1,5 +1,6 @@
 //! What can be wrong with a server, and the attribute `problems` of its item, which says what is.
 
+use crate::metric;
 use crate::metric::{METRICS, Metric};
 use std::cmp::Ordering;
 use std::fmt;
@@ -56,6 +57,16 @@ impl Key {
             Self::Metric(metric) => Some(metric.name),
             Self::Disk(name) | Self::Service(name) => Some(name),
             Self::Duplicate => None,
+        }
+    }
+
+    /// The metric whose values are judged by a limit; without one, it can only be switched off.
+    #[must_use]
+    pub fn metric(&self) -> Option<&'static Metric> {
+        match self {
+            Self::Metric(metric) => Some(metric),
+            Self::Disk(_) => Some(metric!("disk_percent")),
+            Self::Service(_) | Self::Duplicate => None,
         }
     }
 
@@ -207,11 +218,9 @@ mod items {
     impl Problem {
         fn from_entry(key: &Key, entry: &Item) -> Option<Self> {
             let time = |name| time::parse(&text(entry, name)?);
-            let limit = match key {
-                Key::Metric(_) | Key::Disk(_) => {
-                    Some(Number::parse(entry.get(LIMIT)?.as_n().ok()?)?.as_f64())
-                }
-                Key::Service(_) | Key::Duplicate => None,
+            let limit = match key.metric() {
+                Some(_) => Some(Number::parse(entry.get(LIMIT)?.as_n().ok()?)?.as_f64()),
+                None => None,
             };
             let (is_pending, is_rising) = (entry.contains_key(PENDING), entry.contains_key(RISING));
             let gone = time(GONE_SINCE).map(Note::NoData);

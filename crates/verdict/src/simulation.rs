@@ -615,9 +615,10 @@ impl World {
         });
         let services = reading.services.iter().flat_map(|services| &services.not_running);
         let services = services.filter(|service| {
-            service.status.as_str() != "unknown" && all.watches_service(&service.name, own)
+            service.status.as_str() != "unknown"
+                && all.watches(&Key::Service(service.name.clone()), own)
         });
-        let is_duplicate = self.truths[number].are_two && all.watches_duplicate(own);
+        let is_duplicate = self.truths[number].are_two && all.watches(&Key::Duplicate, own);
         let expected: BTreeSet<_> = (metrics.map(|(metric, _)| metric.name.to_owned()))
             .chain(disks.map(|disk| format!("{DISK_PERCENT}:{}", disk.mount)))
             .chain(services.map(|service| format!("service:{}", service.name)))

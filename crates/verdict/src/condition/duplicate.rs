@@ -16,7 +16,7 @@ pub fn high(facts: &Facts<'_>) -> Vec<Key> {
 
 pub fn find(facts: &Facts<'_>) -> Finding {
     let is_there = facts.duplicate_at.is_some_and(|at| facts.seen - at <= FRESH);
-    let level = match (facts.limits.watches_duplicate(facts.own), is_there) {
+    let level = match (facts.limits.watches(&Key::Duplicate, facts.own), is_there) {
         (false, _) => Level::Unwatched,
         (true, true) => Level::High,
         (true, false) => Level::Low,

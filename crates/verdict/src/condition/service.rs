@@ -8,16 +8,14 @@ use tables::{Service, ServiceStatus};
 pub fn high(facts: &Facts<'_>) -> Vec<Key> {
     let services = facts.reading.and_then(|reading| reading.services);
     let services = services.into_iter().flat_map(|services| &services.not_running);
-    let high = services.filter(|service| {
-        level_of(service.status) == Level::High
-            && facts.limits.watches_service(&service.name, facts.own)
-    });
-    high.map(|service| Key::Service(service.name.clone())).collect()
+    let high = services.filter(|service| level_of(service.status) == Level::High);
+    let keys = high.map(|service| Key::Service(service.name.clone()));
+    keys.filter(|key| facts.limits.watches(key, facts.own)).collect()
 }
 
 pub fn find(facts: &Facts<'_>, name: &str) -> Option<Finding> {
     let reading = facts.reading?;
-    let is_watched = facts.limits.watches_service(name, facts.own);
+    let is_watched = facts.limits.watches(&Key::Service(name.to_owned()), facts.own);
     let level = if is_watched { level(&reading, name) } else { Level::Unwatched };
     Some(reading.finding(level, None, TimeDelta::zero()))
 }
