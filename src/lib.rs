@@ -4,6 +4,7 @@
 pub mod aws;
 pub mod deadline;
 pub mod endpoint;
+pub mod event;
 pub mod fault;
 pub mod log;
 pub mod notify;

@@ -12,6 +12,7 @@ pub use self::config::{Config, PasswordDigest};
 pub use self::session::LIFETIME;
 
 use crate::aws;
+use crate::event::Event;
 use crate::settings::InvalidSetting;
 use http_body_util::{BodyExt, Collected, Full};
 use lambda_http::http::{Response, Uri, header};
@@ -36,7 +37,7 @@ pub fn function(
     config: Config,
 ) -> Result<
     impl Service<
-        LambdaEvent<LambdaRequest>,
+        LambdaEvent<Event>,
         Response: Serialize + Send + 'static,
         Error = Infallible,
         Future: Send,
@@ -59,8 +60,8 @@ pub fn function(
             Ok::<_, Infallible>(Response::from_parts(head, body))
         }
     }));
-    Ok(service_fn(move |event: LambdaEvent<LambdaRequest>| {
-        let event = LambdaEvent::new(prepare(event.payload), event.context);
+    Ok(service_fn(move |event: LambdaEvent<Event>| {
+        let event = LambdaEvent::new(prepare(event.payload.0), event.context);
         http.clone().call(event)
     }))
 }

@@ -4,9 +4,10 @@ use super::auth::Auth;
 use super::error::{Error, HeartbeatResponse, respond};
 use super::heartbeat::{self, FieldError};
 use super::store::Store;
+use crate::event::REPLACEMENT;
 use crate::fault::Fault;
 use chrono::Utc;
-use lambda_http::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Request, RequestExt, Response};
 use std::time::Duration;
@@ -150,10 +151,14 @@ fn identify(request: &Request, request_id: &str) -> Result<HeartbeatId, FieldErr
     }
 }
 
-/// Whether the body is not compressed. An empty value means `identity`.
+/// Whether the body is not compressed. An empty value means `identity`, and what no header can hold means nothing.
 fn is_plain(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::CONTENT_ENCODING).iter();
+    let is_ignored = |value: &&HeaderValue| {
+        std::str::from_utf8(value.as_bytes()).is_ok_and(|text| text.contains(REPLACEMENT))
+    };
     values
+        .filter(|value| !is_ignored(value))
         .map(|value| value.as_bytes().trim_ascii())
         .all(|value| value.is_empty() || value.eq_ignore_ascii_case(b"identity"))
 }

@@ -5,6 +5,7 @@ use super::config::Config;
 use super::handler::{self, App};
 use super::store::Store;
 use crate::aws::Clients;
+use crate::event::Event;
 use lambda_http::http::{HeaderMap, header};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, LambdaEvent, Service, service_fn};
@@ -17,7 +18,7 @@ pub fn function(
     config: Config,
     clients: Clients,
 ) -> impl Service<
-    LambdaEvent<LambdaRequest>,
+    LambdaEvent<Event>,
     Response: Serialize + Send + 'static,
     Error = Infallible,
     Future: Send,
@@ -35,8 +36,8 @@ pub fn function(
         let app = app.clone();
         async move { Ok::<_, Infallible>(handler::handle(&app, request).await) }
     }));
-    service_fn(move |event: LambdaEvent<LambdaRequest>| {
-        let event = LambdaEvent::new(prepare(event.payload), event.context);
+    service_fn(move |event: LambdaEvent<Event>| {
+        let event = LambdaEvent::new(prepare(event.payload.0), event.context);
         http.clone().call(event)
     })
 }

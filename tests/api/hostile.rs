@@ -209,6 +209,37 @@ async fn callers_cannot_forge_log_lines() {
     }
 }
 
+// C1.5: in either payload format.
+#[tokio::test]
+async fn a_control_byte_in_a_header_fails_no_invocation() {
+    let app = TestApp::start().await;
+    let bytes = ["\0", "\r\n", "\u{1b}", "\u{7f}"];
+    for (header, sent, status) in [
+        ("x-api-key", KEY, 401),
+        ("x-agent-token", KEY, 401),
+        ("x-agent-token", "", 401),
+        ("idempotency-key", "5f2b9a01", 422),
+        ("user-agent", "curl", 200),
+        ("content-encoding", "identity", 200),
+        ("content-encoding", "gzip", 200),
+    ] {
+        for byte in bytes {
+            let value = format!("{sent}{byte}");
+            let answer = app.send(&with_header(event("heartbeat"), header, &value)).await;
+            assert_eq!(answer.status, status, "{header}: {value:?}");
+
+            let mut event = event("payload-1.0");
+            for (holder, odd) in [("headers", json!(value)), ("multiValueHeaders", json!([value]))]
+            {
+                let headers = event[holder].as_object_mut().unwrap();
+                headers.retain(|name, _| !name.eq_ignore_ascii_case(header));
+                headers.insert(header.to_owned(), odd);
+            }
+            assert_eq!(app.send(&event).await.status, status, "1.0: {header}: {value:?}");
+        }
+    }
+}
+
 // C2.6: neither the answer nor the log repeats the path or the method.
 #[tokio::test]
 async fn a_rejected_path_or_method_is_not_echoed() {

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use heartbeat::aws;
 use heartbeat::endpoint::{self, Config};
-use lambda_http::request::LambdaRequest;
+use heartbeat::event::Event;
 use lambda_http::{Context, LambdaEvent, Service};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ pub const DIGEST: &str = "4c88089bdf15cb0dffde5c179461a2f99fa7cfb0bed250a8d87f8a
 pub const SERVER: &str = "omv-mediaserver";
 
 /// Calls the function with an event, and returns what Lambda would pass on.
-type Function = Box<dyn Fn(LambdaEvent<LambdaRequest>) -> BoxFuture<'static, Value>>;
+type Function = Box<dyn Fn(LambdaEvent<Event>) -> BoxFuture<'static, Value>>;
 
 pub struct TestApp {
     function: Function,
