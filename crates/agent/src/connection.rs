@@ -104,25 +104,23 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// The proxy for a URL, from the environment, in capitals or not. ureq alone would use either for both schemes.
+/// The proxy for a URL, from the environment, in capitals or not: none for `http`, which is for this machine only. ureq alone
+/// would use any variable for any URL.
 fn proxy(url: &Uri) -> anyhow::Result<Option<Proxy>> {
+    const NAME: &str = "HTTPS_PROXY";
     let in_either_case =
         |name: &str| variable(name).or_else(|| variable(&name.to_ascii_lowercase()));
-    let name = match url.scheme_str() {
-        Some("https") => "HTTPS_PROXY",
-        _ => "HTTP_PROXY",
-    };
-    let Some(text) = in_either_case(name) else {
+    let Some(text) = in_either_case(NAME).filter(|_| url.scheme_str() == Some("https")) else {
         return Ok(None);
     };
     if in_either_case("NO_PROXY").is_some_and(|hosts| is_exempt(url, &hosts)) {
         return Ok(None);
     }
     let proxy = Proxy::new(&text);
-    let proxy = proxy.with_context(|| format!("{name} is not the URL of a proxy"))?;
+    let proxy = proxy.with_context(|| format!("{NAME} is not the URL of a proxy"))?;
     ensure!(
         matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https),
-        "{name}: a proxy of the kind {} cannot be used, only http and https",
+        "{NAME}: a proxy of the kind {} cannot be used, only http and https",
         proxy.protocol()
     );
     Ok(Some(proxy))
@@ -211,5 +209,24 @@ fn explain(reason: &CertificateError) -> String {
                 .to_owned()
         }
         reason => format!("the endpoint's certificate is not accepted: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv6_is_exempt_in_each_of_its_forms() {
+        let url = "https://[::1]:9/x".parse().expect("a URL");
+        for (hosts, expected) in [
+            ("::1", true),
+            ("[::1]", true),
+            ("example.com, 0:0:0:0:0:0:0:1", true),
+            ("*", true),
+            ("::2", false),
+        ] {
+            assert_eq!(is_exempt(&url, hosts), expected, "{hosts}");
+        }
     }
 }

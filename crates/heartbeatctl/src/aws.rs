@@ -1,11 +1,12 @@
 //! AWS clients with the AWS CLI's credentials, region and proxies, and the names in the stack's outputs.
 
-use crate::proxy;
+use crate::proxy::{self, Routed};
 use crate::target::{Name, Source, Target};
 use anyhow::{Context, anyhow};
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_dynamodb::config::RuntimeComponents;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 use page::{Clock, explain};
@@ -78,17 +79,22 @@ impl<'a> Aws<'a> {
     /// Loads region, credentials, endpoints and proxies as other AWS tools do.
     async fn config(&self) -> anyhow::Result<&SdkConfig> {
         let load = || async {
-            let proxies = proxy::from_environment()?;
-            let http = Builder::new().build_with_connector_fn(move |settings, components| {
-                let mut connector = Connector::builder();
-                connector
-                    .set_connector_settings(settings.cloned())
-                    .set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-                connector
-                    .proxy_config(proxies.clone())
-                    .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                    .build()
-            });
+            let through = |proxies: ProxyConfig| {
+                Builder::new().build_with_connector_fn(move |settings, components| {
+                    let mut connector = Connector::builder();
+                    connector
+                        .set_connector_settings(settings.cloned())
+                        .set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+                    connector
+                        .proxy_config(proxies.clone())
+                        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                        .build()
+                })
+            };
+            let http = Routed {
+                direct: through(ProxyConfig::disabled()),
+                proxied: through(proxy::from_environment()?),
+            };
             let timeouts = TimeoutConfig::builder()
                 .read_timeout(READ_TIMEOUT)
                 .operation_attempt_timeout(ATTEMPT_TIMEOUT)

@@ -2,8 +2,15 @@
 //! or lower case.
 
 use anyhow::ensure;
+use aws_sdk_dynamodb::config::RuntimeComponents;
 use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use std::env;
+use syntax::url::parse_private;
 
 /// What the SDK's connector can speak to a proxy.
 const SCHEMES: [&str; 2] = ["http", "https"];
@@ -21,6 +28,38 @@ pub fn from_environment() -> anyhow::Result<ProxyConfig> {
         check(&names, variable)?;
     }
     Ok(ProxyConfig::from_env())
+}
+
+/// Reaches `http` on this machine directly, since a proxy would read what is sent, and everything else through the proxies.
+#[derive(Debug)]
+pub struct Routed<T> {
+    pub direct: T,
+    pub proxied: T,
+}
+
+impl HttpClient for Routed<SharedHttpClient> {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(Routed {
+            direct: self.direct.http_connector(settings, components),
+            proxied: self.proxied.http_connector(settings, components),
+        })
+    }
+}
+
+impl HttpConnector for Routed<SharedHttpConnector> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let url = request.uri();
+        // Without TLS, only this machine is private.
+        if url.starts_with("http:") && parse_private(url).is_ok() {
+            self.direct.call(request)
+        } else {
+            self.proxied.call(request)
+        }
+    }
 }
 
 /// Checks the first of these variables that has a value.

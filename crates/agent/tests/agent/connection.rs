@@ -1,7 +1,7 @@
 //! TLS with a company's own authority, proxies, and a wrong clock.
 
 use crate::support::{Endpoint, Received, agent, serve, status};
-use dev::command::{has, run, skip, stop, wait_until};
+use dev::command::{has, run, stop, wait_until};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -228,8 +228,9 @@ fn tunnel(mut peer: TcpStream, asked: &Mutex<Vec<String>>) {
     let _ = std::io::copy(&mut reader, &mut upstream);
 }
 
+// C13.12
 #[test]
-fn each_scheme_has_its_own_proxy() {
+fn https_has_its_own_proxy_and_http_on_this_machine_none() {
     let plain = Endpoint::start(vec![]);
     let secure = SecureEndpoint::start("proxied");
     let no_proxy = ("NO_PROXY", "localhost,127.0.0.1");
@@ -238,9 +239,10 @@ fn each_scheme_has_its_own_proxy() {
         (true, "https_proxy", None, true),
         (true, "HTTP_PROXY", None, false),
         (true, "HTTPS_PROXY", Some(no_proxy), false),
-        (false, "HTTP_PROXY", None, true),
+        (false, "HTTP_PROXY", None, false),
+        (false, "http_proxy", None, false),
         (false, "HTTPS_PROXY", None, false),
-        (false, "HTTP_PROXY", Some(no_proxy), false),
+        (false, "ALL_PROXY", None, false),
     ] {
         let (url, asked) = proxy();
         let mut agent = if is_secure { secure.agent() } else { plain.agent() };
@@ -259,11 +261,11 @@ fn each_scheme_has_its_own_proxy() {
 
 #[test]
 fn a_proxy_that_cannot_be_used_stops_the_start_and_is_named() {
-    let endpoint = Endpoint::start(vec![]);
+    let endpoint = SecureEndpoint::start("unusable-proxy");
     let kind = |kind| {
-        format!("HTTP_PROXY: a proxy of the kind {kind} cannot be used, only http and https")
+        format!("HTTPS_PROXY: a proxy of the kind {kind} cannot be used, only http and https")
     };
-    let invalid = || "HTTP_PROXY is not the URL of a proxy".to_owned();
+    let invalid = || "HTTPS_PROXY is not the URL of a proxy".to_owned();
     for (proxy, reason) in [
         ("http://", invalid()),
         ("ftp://127.0.0.1:9", invalid()),
@@ -271,37 +273,15 @@ fn a_proxy_that_cannot_be_used_stops_the_start_and_is_named() {
         ("socks4://127.0.0.1:9", kind("SOCKS4")),
         ("socks5h://user:secret@127.0.0.1:9", kind("SOCKS5h")),
     ] {
-        for once in [&["--once"][..], &[]] {
-            let run = run(endpoint.agent().args(once).env("HTTP_PROXY", proxy));
-            assert_eq!(run.code, 1, "{run:?}");
-            let told = format!("error: {reason}");
-            assert!(run.stderr.starts_with(&told) && !run.stderr.contains("secret"), "{run:?}");
-        }
+        let rejected = run(endpoint.agent().env("HTTPS_PROXY", proxy));
+        assert_eq!(rejected.code, 1, "{rejected:?}");
+        let told = format!("error: {reason}");
+        let is_told = rejected.stderr.starts_with(&told) && !rejected.stderr.contains("secret");
+        assert!(is_told, "{rejected:?}");
         let mut exempt = endpoint.agent();
-        exempt.arg("--once").env("HTTP_PROXY", proxy);
-        let run = run(exempt.env("no_proxy", "example.com, 127.0.0.1"));
+        exempt.args(["--ca-file", &endpoint.authority]).env("HTTPS_PROXY", proxy);
+        let run = run(exempt.env("no_proxy", "example.com, localhost, 127.0.0.1"));
         assert_eq!(run.code, 0, "{run:?}");
-    }
-}
-
-#[test]
-fn an_address_of_ipv6_is_exempt_in_each_of_its_forms() {
-    let Ok(listener) = TcpListener::bind(("::1", 0)) else {
-        skip("needs an address of IPv6");
-        return;
-    };
-    let endpoint = Endpoint::start_on(listener, vec![]);
-    assert!(endpoint.url.starts_with("http://[::1]:"));
-    let (url, asked) = proxy();
-    for (exempt, is_used) in
-        [("::1", false), ("[::1]", false), ("0:0:0:0:0:0:0:1", false), ("*", false), ("::2", true)]
-    {
-        asked.lock().unwrap().clear();
-        let mut agent = endpoint.agent();
-        agent.arg("--once").env("HTTP_PROXY", &url);
-        let run = run(agent.env("NO_PROXY", exempt));
-        assert_eq!(run.code, 0, "{exempt}: {run:?}");
-        assert_eq!(!asked.lock().unwrap().is_empty(), is_used, "{exempt}");
     }
 }
 

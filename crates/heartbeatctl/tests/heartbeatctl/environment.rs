@@ -79,15 +79,16 @@ async fn a_proxy_is_used_as_by_the_aws_cli() {
 
     let place = Place::new().await;
     put_server(&place, "web-1", "online", 5).await;
-    let fleet = |no_proxy: &str| {
+    let fleet = |url: &str| {
         let mut tool = place.tool();
-        tool.env("HTTP_PROXY", format!("http://{proxy}")).env("NO_PROXY", no_proxy).arg("fleet");
-        run(&mut tool).code
+        tool.env("AWS_ENDPOINT_URL_DYNAMODB", url).env("HTTP_PROXY", format!("http://{proxy}"));
+        run(tool.env_remove("NO_PROXY").arg("fleet")).code
     };
-    assert_eq!(fleet("example.com"), 1);
-    assert!(lines.lock().unwrap().last().unwrap().starts_with("POST http://"));
+    assert_eq!(fleet("http://dynamodb.test:8000"), 1);
+    let last = || lines.lock().unwrap().last().unwrap().clone();
+    assert!(last().starts_with("POST http://dynamodb.test:8000"), "{}", last());
     let count = lines.lock().unwrap().len();
-    assert_eq!(fleet("example.com,127.0.0.1,localhost"), 0);
+    assert_eq!(fleet(&dev::dynamodb::URL), 0);
     assert_eq!(lines.lock().unwrap().len(), count);
 }
 
