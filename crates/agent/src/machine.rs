@@ -1,10 +1,12 @@
 //! This machine's readings: what `/proc`, `/sys` and the kernel say. A value that was not read is not sent. These files hold
 //! names that anybody may choose, in bytes that need not be UTF-8: an odd line costs that line, and not its file.
 
+mod array;
 mod cpu;
 mod filesystem;
 mod history;
 mod identity;
+mod job;
 mod load;
 mod memory;
 mod mount;
@@ -12,6 +14,7 @@ mod network;
 mod service;
 mod statvfs;
 mod temperature;
+mod update;
 mod worker;
 
 use crate::clock::{self, Moment};
@@ -21,12 +24,14 @@ use filesystem::{Condition, FileSystem, FileSystems, Usage};
 use mount::Mount;
 use serde_json::{Map, Value, json};
 use service::{Service, Services, Status};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::thread;
 use tables::{Metric, ServerId, metric};
+use update::Updates;
 use worker::Worker;
 
 pub use history::History;
@@ -74,6 +79,8 @@ pub struct Machine {
     file_systems: FileSystems,
     pub history: History,
     services: Services,
+    /// What of these has failed when it was last read.
+    known: HashMap<Source, Vec<Service>>,
 }
 
 /// What is read of `/proc` and `/sys`. Each of these may never answer, such as a file behind FUSE.
@@ -88,10 +95,13 @@ enum Source {
     Temperature,
     RebootRequired,
     Mounts,
+    Updates,
+    Arrays,
+    Jobs,
 }
 
 impl Source {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Ids,
         Self::Cpu,
         Self::Memory,
@@ -101,7 +111,13 @@ impl Source {
         Self::Temperature,
         Self::RebootRequired,
         Self::Mounts,
+        Self::Updates,
+        Self::Arrays,
+        Self::Jobs,
     ];
+
+    /// Those that say what has failed besides units.
+    const OF_SERVICES: [Self; 2] = [Self::Arrays, Self::Jobs];
 
     /// What is not read if it does not answer.
     const fn name(self) -> &'static str {
@@ -115,6 +131,9 @@ impl Source {
             Self::Temperature => "temperature",
             Self::RebootRequired => "reboot required",
             Self::Mounts => "disk",
+            Self::Updates => "updates",
+            Self::Arrays => "arrays and pools",
+            Self::Jobs => "jobs",
         }
     }
 
@@ -133,6 +152,9 @@ impl Source {
             Self::Temperature => readings.temperature(temperature::read()),
             Self::RebootRequired => readings.reboot_required(identity::reboot_required()),
             Self::Mounts => readings.mounts = Some(mount::read()),
+            Self::Updates => readings.updates = update::read(),
+            Self::Arrays => readings.found = vec![(*self, array::read())],
+            Self::Jobs => readings.found = vec![(*self, job::read())],
         }
         readings
     }
@@ -155,6 +177,9 @@ struct Readings {
     boot_id: Option<String>,
     times: Option<anyhow::Result<Times>>,
     mounts: Option<anyhow::Result<Vec<Mount>>>,
+    updates: Updates,
+    /// What besides units has failed.
+    found: Vec<(Source, anyhow::Result<Vec<Service>>)>,
 }
 
 impl Readings {
@@ -165,6 +190,9 @@ impl Readings {
         self.boot_id = part.boot_id.or(self.boot_id.take());
         self.times = part.times.or(self.times.take());
         self.mounts = part.mounts.or(self.mounts.take());
+        self.updates.all = part.updates.all.or(self.updates.all);
+        self.updates.security = part.updates.security.or(self.updates.security);
+        self.found.extend(part.found);
     }
 
     /// Adds a reading, or what prevented it.
@@ -341,6 +369,7 @@ impl Machine {
             file_systems: FileSystems::new(disks),
             history: History::default(),
             services: Services::new(services),
+            known: HashMap::new(),
         };
         machine.ask(&[Source::Ids]);
         machine
@@ -360,9 +389,12 @@ impl Machine {
         heartbeat["metrics"] = readings.metrics.into();
         let services =
             readings.services.map(|services| services.iter().map(Service::as_json).collect());
-        for (name, value) in
-            [("filesystems", readings.file_systems.map(Value::from)), ("services", services)]
-        {
+        for (name, value) in [
+            ("filesystems", readings.file_systems.map(Value::from)),
+            ("services", services),
+            ("updates_available", readings.updates.all.map(Value::from)),
+            ("security_updates", readings.updates.security.map(Value::from)),
+        ] {
             if let Some(value) = value {
                 heartbeat[name] = value;
             }
@@ -384,6 +416,7 @@ impl Machine {
         }
         let answer = self.services.read();
         readings.services(answer.services, answer.problem);
+        self.found(&mut readings);
         match readings.mounts.take() {
             Some(Ok(mounts)) => {
                 let file_systems = self.file_systems.read(&mounts, &mut self.history);
@@ -395,6 +428,32 @@ impl Machine {
             None => {}
         }
         readings
+    }
+
+    /// Adds what has failed besides units. What cannot be read has not ended: it is unknown.
+    fn found(&mut self, readings: &mut Readings) {
+        let mut found: HashMap<_, _> = std::mem::take(&mut readings.found).into_iter().collect();
+        for source in Source::OF_SERVICES {
+            let services = match found.remove(&source) {
+                Some(Ok(services)) => {
+                    self.known.insert(source, services.clone());
+                    services
+                }
+                unread => {
+                    if let Some(Err(reason)) = unread {
+                        let problem = Problem::not_read(source.name(), format_args!("{reason:#}"));
+                        readings.problems.push(problem);
+                    }
+                    let known = self.known.get(&source).cloned().unwrap_or_default();
+                    let unknown =
+                        |service| Service { status: Status::Unknown, reason: None, ..service };
+                    known.into_iter().map(unknown).collect()
+                }
+            };
+            if !services.is_empty() {
+                readings.services.get_or_insert_default().extend(services);
+            }
+        }
     }
 
     /// What these say, and which of them do not answer.

@@ -14,6 +14,7 @@ mod agent;
 mod backlog;
 mod clock;
 mod connection;
+mod job;
 mod key;
 mod machine;
 mod pace;
@@ -24,12 +25,15 @@ mod state;
 
 use anyhow::Context;
 use clap::builder::Resettable;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 use tables::ServerId;
 
@@ -41,6 +45,7 @@ use tables::ServerId;
 #[derive(Parser)]
 #[command(
     version,
+    args_conflicts_with_subcommands = true,
     after_help = "\
 Example:
   heartbeat-agent --url https://…/api/v1/agents/heartbeat --api-key-file /etc/heartbeat/api-key
@@ -48,6 +53,8 @@ Example:
 HTTPS_PROXY, HTTP_PROXY and NO_PROXY name a proxy; SSL_CERT_FILE replaces the system's certificates."
 )]
 struct Arguments {
+    #[command(subcommand)]
+    task: Option<Task>,
     /// The URL of the endpoint, up to and including /api/v1/agents/heartbeat.
     #[arg(long, env = "HEARTBEAT_URL")]
     url: Option<String>,
@@ -87,15 +94,30 @@ struct Arguments {
     print: bool,
 }
 
+#[derive(Subcommand)]
+enum Task {
+    /// Run a command as a job: the agent reports it if it fails, does not end well in time, or runs for too long.
+    ///
+    /// The command's streams and status are those of this program, and signals are passed on to it.
+    #[command(after_help = "\
+Example:
+  heartbeat-agent run --within 26h --for 4h backup -- restic backup /srv")]
+    Run(job::Arguments),
+    /// List the jobs, and how their last runs ended. To forget one, remove its file from /var/lib/heartbeat-jobs.
+    Jobs,
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     syntax::duration::parse(text)?.to_std().map_err(|error| error.to_string())
 }
 
 /// What the command line and the environment say. An empty variable is an absent one.
 fn arguments() -> Result<Arguments, clap::Error> {
+    // A job may be run with any environment.
+    let is_task = env::args_os().nth(1).is_some_and(|first| first == "run" || first == "jobs");
     let command = Arguments::command().mut_args(|argument| {
         let value = argument.get_env().and_then(env::var_os);
-        match value.is_some_and(|value| value.is_empty()) {
+        match is_task || value.is_some_and(|value| value.is_empty()) {
             true => argument.env(Resettable::Reset),
             false => argument,
         }
@@ -104,11 +126,14 @@ fn arguments() -> Result<Arguments, clap::Error> {
 }
 
 fn main() -> ExitCode {
-    // What this allows is for the agent itself. A thread and a program that it starts would inherit it.
-    let _ = rustix::thread::clear_ambient_capability_set();
     let arguments = arguments().unwrap_or_else(|error| error.exit());
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+    let ended = match &arguments.task {
+        Some(Task::Run(job)) => job::run(job),
+        Some(Task::Jobs) => job::print_all().map(|()| ExitCode::SUCCESS),
+        None => run(arguments).map(|()| ExitCode::SUCCESS),
+    };
+    match ended {
+        Ok(code) => code,
         Err(error) => {
             print::message(format_args!("error: {error:#}"));
             ExitCode::FAILURE
@@ -117,6 +142,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // What this allows is for the agent itself. A thread and a program that it starts would inherit it.
+    let _ = rustix::thread::clear_ambient_capability_set();
     let services = arguments.services.iter().flat_map(|names| names.split_whitespace());
     let services = services.map(str::to_owned).collect();
     let mut machine = machine::Machine::new(arguments.server_id, arguments.disks, services);
@@ -173,5 +200,13 @@ fn tell(done: anyhow::Result<()>) {
 
 /// Ends the program with an exit code when it is told to stop.
 fn on_stop(mut last: impl FnMut() -> i32 + Send + 'static) -> anyhow::Result<()> {
-    ctrlc::set_handler(move || std::process::exit(last())).context("signals cannot be handled")
+    let mut signals =
+        Signals::new([SIGHUP, SIGINT, SIGTERM]).context("signals cannot be handled")?;
+    let wait = move || {
+        if signals.forever().next().is_some() {
+            std::process::exit(last());
+        }
+    };
+    thread::Builder::new().spawn(wait).context("signals cannot be handled")?;
+    Ok(())
 }

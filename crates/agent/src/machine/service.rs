@@ -3,13 +3,16 @@
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
+use signal_hook::low_level::signal_name;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::env;
-use std::io::Read;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+use tables::printable;
 
 /// How long `systemctl` may take, for both questions together.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -113,7 +116,7 @@ impl Services {
         Answer { services, problem: shown.err() }
     }
 
-    /// What has to be asked for: the named ones, those that start or were restarted, and at every tenth look all services.
+    /// What has to be asked for: the named ones, those that start, have failed or were restarted, and at every tenth look all services.
     /// systemd says nothing of what comes after a name that it rejects, so odd names come last.
     fn choose(&mut self, listed: &[Listed], now: Duration) -> Vec<String> {
         let is_odd = |unit: &&String| {
@@ -124,7 +127,8 @@ impl Services {
                 || unit.contains("@.")
         };
         let (odd, usual): (Vec<&String>, Vec<&String>) = self.named.iter().partition(is_odd);
-        let starting = listed.iter().filter(|one| one.is_starting()).map(|one| &one.unit);
+        let starting =
+            listed.iter().filter(|one| one.is_starting() || one.has_failed()).map(|one| &one.unit);
         let restarted = self.restarts.iter().filter(|(_, restarts)| restarts.are_recent());
         let mut units: Vec<String> = Vec::new();
         for unit in
@@ -264,7 +268,7 @@ const LIST: [&str; 5] = [
 ];
 const SHOW: [&str; 3] = [
     "show",
-    "--property=Id,Names,Type,ActiveState,SubState,Result,NRestarts,TriggeredBy,InactiveExitTimestampMonotonic",
+    "--property=Id,Names,Type,ActiveState,SubState,Result,NRestarts,TriggeredBy,InactiveExitTimestampMonotonic,ExecMainCode,ExecMainStatus",
     "--",
 ];
 
@@ -320,6 +324,25 @@ impl<'a> Block<'a> {
         self.value("SubState").starts_with("auto-restart")
     }
 
+    /// How it failed: systemd's `Result`, and how its main process ended.
+    fn failure(&self) -> Option<String> {
+        let number = self.value("ExecMainStatus").parse::<i32>().ok();
+        // In the words of waitid(2): 1 for an exit code, 2 and 3 for a signal.
+        let code = number.filter(|code| *code != 0 && self.value("ExecMainCode") == "1");
+        let signal = number.filter(|_| matches!(self.value("ExecMainCode"), "2" | "3"));
+        let signal = signal.and_then(signal_name);
+        match (self.value("Result"), code, signal) {
+            ("exit-code", Some(code), _) => Some(format!("exit code {code}")),
+            ("exit-code", None, _) => Some("a command of it failed".to_owned()),
+            ("signal", _, Some(signal)) => Some(format!("ended by {signal}")),
+            ("core-dump", _, Some(signal)) => Some(format!("ended by {signal}, with a core dump")),
+            ("oom-kill", ..) => Some("out of memory".to_owned()),
+            ("start-limit-hit", ..) => Some("started too often".to_owned()),
+            ("" | "success", ..) => None,
+            (result, ..) => Some(result.replace('-', " ")),
+        }
+    }
+
     /// Its status and the reason for it, if it was restarted so often that this is a failure, and while these units that may
     /// start it are active.
     fn status(
@@ -353,8 +376,12 @@ impl<'a> Block<'a> {
             "inactive" | "deactivating" | "maintenance" => Status::Stopped,
             _ => Status::Unknown,
         };
-        let restarts = restarts.filter(|_| status == Status::Failed);
-        (status, restarts.map(|count| format!("restarted {count} times")))
+        if status != Status::Failed {
+            return (status, None);
+        }
+        let restarts = restarts.map(|count| format!("restarted {count} times"));
+        let reasons: Vec<_> = restarts.into_iter().chain(self.failure()).collect();
+        (status, (!reasons.is_empty()).then(|| reasons.join(": ")))
     }
 }
 
@@ -366,7 +393,25 @@ fn unit(name: &str) -> String {
 
 fn service(unit: &str, status: Status, reason: Option<String>) -> Service {
     let name = unit.strip_suffix(".service").unwrap_or(unit);
-    Service { name: name.strip_prefix(CHECK).unwrap_or(name).to_owned(), status, reason }
+    let Some(check) = name.strip_prefix(CHECK) else {
+        return Service { name: name.to_owned(), status, reason };
+    };
+    let line = if status == Status::Failed { last_line(check) } else { None };
+    let reasons: Vec<_> = reason.into_iter().chain(line).collect();
+    let reason = (!reasons.is_empty()).then(|| reasons.join(": "));
+    Service { name: check.to_owned(), status, reason }
+}
+
+/// The last line that a check has printed, into a file of its unit's.
+fn last_line(check: &str) -> Option<String> {
+    let mut file = File::open(format!("/run/heartbeat/check-{check}")).ok()?;
+    let start = file.metadata().ok()?.len().saturating_sub(4096);
+    file.seek(SeekFrom::Start(start)).ok()?;
+    let mut end = Vec::new();
+    file.take(4096).read_to_end(&mut end).ok()?;
+    let end = String::from_utf8_lossy(&end);
+    let line = end.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+    Some(printable(line).chars().take(200).collect())
 }
 
 /// The program on the path. With its whole name, it is started without a copy of the agent's memory.
