@@ -24,8 +24,8 @@ dpkg_in_root --install "$package" >/dev/null
 [ "$(stat -c %a "$root/usr/bin/heartbeat-agent")" = 755 ] || fail "the agent cannot be run"
 unit=$(find "$root" -name heartbeat-agent.service)
 [ -n "$unit" ] || fail "there is no unit"
-for check in heartbeat-check@.service heartbeat-check@.timer; do
-    [ -e "$(dirname "$unit")/$check" ] || fail "there is no $check"
+for other in heartbeat-check@.service heartbeat-check@.timer heartbeat-folders.service heartbeat-updates.service heartbeat-updates.timer; do
+    [ -e "$(dirname "$unit")/$other" ] || fail "there is no $other"
 done
 grep --quiet '^heartbeat-agent:' "$root/etc/passwd" || fail "its user is not made"
 if command -v systemd-analyze >/dev/null; then

@@ -20,10 +20,13 @@ const ENROLL: &str = include_str!("remote/enroll.sh");
 const RETIRE: &str = include_str!("remote/retire.sh");
 
 /// The units that are installed, by name. That of the agent names the package's program.
-const UNITS: [(&str, &str); 3] = [
+const UNITS: [(&str, &str); 6] = [
     ("heartbeat-agent.service", include_str!("../../agent/debian/heartbeat-agent.service")),
     ("heartbeat-check@.service", include_str!("../../agent/debian/heartbeat-check@.service")),
     ("heartbeat-check@.timer", include_str!("../../agent/debian/heartbeat-check@.timer")),
+    ("heartbeat-folders.service", include_str!("../../agent/debian/heartbeat-folders.service")),
+    ("heartbeat-updates.service", include_str!("../../agent/debian/heartbeat-updates.service")),
+    ("heartbeat-updates.timer", include_str!("../../agent/debian/heartbeat-updates.timer")),
 ];
 const PACKAGED_PROGRAM: &str = "/usr/bin/heartbeat-agent";
 
@@ -188,6 +191,7 @@ impl<'a> Folder<'a> {
             ("install_program", yes(order.has_program).to_owned()),
             ("must_be_installed", yes(order.must_be_installed).to_owned()),
             ("wait", order.wait.as_secs().to_string()),
+            ("unit_names", unit_names()),
         ];
         let script = format!("{COMMON}\n{}\n{}\n{ENROLL}", assigned(&variables), units());
         Self::new(connection, is_root, &script).await
@@ -199,7 +203,11 @@ impl<'a> Folder<'a> {
         is_root: bool,
         server: &ServerId,
     ) -> anyhow::Result<Self> {
-        let variables = [("host", connection.host.to_string()), ("server", server.to_string())];
+        let variables = [
+            ("host", connection.host.to_string()),
+            ("server", server.to_string()),
+            ("unit_names", unit_names()),
+        ];
         let script = format!("{COMMON}\n{}\n{RETIRE}", assigned(&variables));
         Self::new(connection, is_root, &script).await
     }
@@ -308,6 +316,10 @@ fn assigned(variables: &[(&str, String)]) -> String {
         format!("{name}='{value}'\n")
     });
     assignments.collect()
+}
+
+fn unit_names() -> String {
+    UNITS.map(|(name, _)| name).join(" ")
 }
 
 /// The function of the script that writes the units, with the program where it was put.

@@ -134,8 +134,12 @@ make_user() {
 
 files() {
     printf '%s\n' "$settings" "$key"
-    [ -z "$program" ] || printf '%s\n' "$program" "$units/heartbeat-agent.service" "$units/heartbeat-check@.service" \
-        "$units/heartbeat-check@.timer"
+    [ -z "$program" ] || {
+        printf '%s\n' "$program"
+        for name in $unit_names; do
+            printf '%s\n' "$units/$name"
+        done
+    }
 }
 
 remember() {

@@ -12,17 +12,17 @@ fi
 for link in "$units"/*.wants/heartbeat-check@*; do
     [ ! -L "$link" ] || systemctl disable --now "${link##*/}" || rm -f "$link"
 done
-systemctl stop 'heartbeat-check@*.timer' || :
+systemctl stop 'heartbeat-check@*.timer' heartbeat-updates.timer heartbeat-folders.service || :
 rm -f "$key" "$key.old" "$key.new"
 if has_package && command -v dpkg >/dev/null; then
     dpkg --purge heartbeat-agent
 fi
 rm -f /usr/local/bin/heartbeat-agent /opt/bin/heartbeat-agent "$settings" "$settings.new"
-for unit in heartbeat-agent.service heartbeat-check@.service heartbeat-check@.timer; do
+for unit in $unit_names; do
     rm -f "$units/$unit"
 done
-# What it could not send.
-rm -rf "$etc/before" /var/lib/heartbeat-agent /var/lib/private/heartbeat-agent
+# What it could not send, and what it knows of jobs.
+rm -rf "$etc/before" /var/lib/heartbeat-agent /var/lib/private/heartbeat-agent /var/lib/heartbeat-jobs /run/heartbeat
 systemctl daemon-reload
 systemctl reset-failed 'heartbeat-*' 2>/dev/null || :
 rmdir "$etc/checks.d" "$etc" 2>/dev/null || :
