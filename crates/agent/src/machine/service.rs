@@ -574,13 +574,37 @@ dev-sda.device             loaded activating tentative    /dev/sda
             for name in ["app", "app.service", "alias"] {
                 let services = look(&mut named(&[name]), list, &shown, 0);
                 let short = name.trim_end_matches(".service");
-                assert_eq!(services, [format!("{short} {expected}")], "{shown}");
+                let status: Vec<_> = services[0].split(' ').take(2).collect();
+                assert_eq!(status.join(" "), format!("{short} {expected}"), "{shown}");
             }
         }
         let missing =
             look(&mut named(&["app*"]), "", "Names=other.service\nActiveState=active\n", 0);
         assert_eq!(missing, ["app* unknown systemd does not know it"]);
         assert_eq!(unit("app.timer"), "app.timer");
+    }
+
+    #[test]
+    fn a_failure_has_a_reason() {
+        for (shown, expected) in [
+            ("Result=exit-code\nExecMainCode=1\nExecMainStatus=3", "exit code 3"),
+            ("Result=exit-code\nExecMainCode=0\nExecMainStatus=0", "a command of it failed"),
+            ("Result=signal\nExecMainCode=2\nExecMainStatus=9", "ended by SIGKILL"),
+            (
+                "Result=core-dump\nExecMainCode=3\nExecMainStatus=11",
+                "ended by SIGSEGV, with a core dump",
+            ),
+            ("Result=timeout\nExecMainCode=2\nExecMainStatus=15", "timeout"),
+            ("Result=oom-kill\nExecMainCode=2\nExecMainStatus=9", "out of memory"),
+            ("Result=start-limit-hit\nExecMainCode=1\nExecMainStatus=0", "started too often"),
+        ] {
+            let shown = format!("Id=app.service\nNames=app.service\nActiveState=failed\n{shown}\n");
+            let list = "app.service loaded failed failed An application";
+            let asked = named(&[]).choose(&[Listed::parse(list).expect("a unit")], minutes(0));
+            assert_eq!(asked, ["app.service"]);
+            let found = look(&mut named(&[]), list, &shown, 0);
+            assert_eq!(found, [format!("app failed {expected}")]);
+        }
     }
 
     /// What looks at `app` find, one a minute: each with the number of its restarts, its sub state and its result.
@@ -651,7 +675,7 @@ dev-sda.device             loaded activating tentative    /dev/sda
             "app running",
             "app running",
             "app running",
-            "app failed",
+            "app failed a command of it failed",
         ];
         assert_eq!(found, expected);
     }

@@ -5,6 +5,7 @@
 mod backlog;
 mod connection;
 mod filesystem;
+mod job;
 mod message;
 mod namespace;
 mod readings;

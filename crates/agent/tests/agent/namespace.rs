@@ -76,6 +76,11 @@ impl Machine {
         command
     }
 
+    /// The process whose namespaces these are.
+    pub fn id(&self) -> u32 {
+        self.holder.id()
+    }
+
     /// Runs a script that must succeed.
     pub fn run(&self, script: &str) {
         assert!(self.shell(script).status().unwrap().success(), "{script}");

@@ -4,7 +4,7 @@
 use crate::namespace::Machine;
 use crate::support::Endpoint;
 use dev::command::{run, stop, wait_until};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::process::Stdio;
 
@@ -277,4 +277,51 @@ fn counters_of_the_processors_that_jump_are_left_out_for_that_heartbeat() {
     assert_eq!(next("660 0 0 460 0 0 0 5"), Value::Null, "idle stands still");
     let ended = stop(child);
     assert_eq!(ended.code, 0, "{ended:?}");
+}
+
+/// The services of a machine whose `/proc` and `/sys` have these files besides.
+fn services(name: &str, files: &str) -> Option<Value> {
+    let script = format!(
+        "{PROC}
+        mkdir -p proc/self/ns btrfs; ln -s 'pid:[4026531836]' proc/self/ns/pid
+        mount -t tmpfs tmpfs /sys/fs; mkdir -p /sys/fs/btrfs; mount -t tmpfs tmpfs /srv; mkdir -p /srv/b
+        {files}
+        cp -r btrfs /sys/fs
+        replace_proc"
+    );
+    let machine = Machine::start(name, &script)?;
+    let run = run(machine.agent().arg("--print"));
+    Some(run.json()["services"].clone())
+}
+
+const ARRAYS: &str = "
+    printf 'Personalities : [raid1]\\nmd0 : active raid1 sdb1[1] sda1[0](F)\\n      1046528 blocks super 1.2 [2/1] [_U]\\n' > proc/mdstat
+    for pool in tank:DEGRADED rpool:ONLINE; do
+        mkdir proc/spl/kstat/zfs/${pool%:*}; echo ${pool#*:} > proc/spl/kstat/zfs/${pool%:*}/state
+    done
+    for pool in a:data:1 b::1 c:well:0; do
+        folder=btrfs/${pool%%:*}; label=${pool#*:}
+        mkdir -p $folder/devinfo/1 $folder/devinfo/2 $folder/devices/sd${pool%%:*}
+        echo ${label%:*} > $folder/label; echo 0 > $folder/devinfo/1/missing; echo ${label#*:} > $folder/devinfo/2/missing
+    done
+    echo '90 1 0:90 / /srv/longer/point rw - btrfs /dev/sdb rw' >> proc/self/mountinfo
+    echo '91 1 0:90 / /srv/b rw - btrfs /dev/sdb rw' >> proc/self/mountinfo
+";
+
+#[test]
+fn an_array_and_a_pool_that_lack_a_disk_have_failed_but_not_in_a_container() {
+    let Some(found) = services("arrays", ARRAYS) else {
+        return;
+    };
+    let failed = |name: &str, reason: &str| json!({ "name": name, "status": "failed", "status_reason": reason });
+    let expected = json!([
+        failed("array md0", "1 of 2 devices"),
+        failed("pool tank", "DEGRADED"),
+        failed("pool data", "1 of 2 devices"),
+        failed("pool /srv/b", "1 of 2 devices"),
+    ]);
+    assert_eq!(found, expected);
+    let container = format!("{ARRAYS}\nln -sf 'pid:[4026532200]' proc/self/ns/pid");
+    assert_eq!(services("arrays-in-a-container", &container), Some(Value::Null));
+    assert_eq!(services("no-arrays", ""), Some(Value::Null));
 }
