@@ -167,7 +167,7 @@ fn a_name_that_could_be_a_link_is_a_part_of_its_own() {
 fn a_service_is_said_with_its_reason_and_its_end_without() {
     let problem = |reason: &str| Problem {
         server_id: "mail".to_owned(),
-        kind: "service".to_owned(),
+        kind: ProblemKind::Known(problem::Kind::Service),
         name: "postfix".to_owned(),
         value: Some(json!("failed")),
         since: Some(SINCE.to_owned()),
