@@ -165,7 +165,7 @@ fn a_name_that_could_be_a_link_is_a_part_of_its_own() {
 // C9.8
 #[test]
 fn a_service_is_said_with_its_reason_and_its_end_without() {
-    let problem = |reason: &str| Problem {
+    let with = |reason: &str| Problem {
         server_id: "mail".to_owned(),
         kind: ProblemKind::Known(problem::Kind::Service),
         name: "postfix".to_owned(),
@@ -174,7 +174,7 @@ fn a_service_is_said_with_its_reason_and_its_end_without() {
         reason: Some(reason.to_owned()),
         ..Problem::default()
     };
-    let known = problem("exit code 1");
+    let known = with("exit code 1");
     assert_eq!(json!(known)["reason"], "exit code 1");
     let begun = Announcement::Problem(known.clone());
     assert_eq!(say(&begun), "mail: service postfix failed: exit code 1, since 10:00 UTC (3 min)");
@@ -187,7 +187,7 @@ fn a_service_is_said_with_its_reason_and_its_end_without() {
         assert!(!say(&ended).contains("exit"), "{end}");
     }
     // It is an agent's text, which each format has to make harmless, and starts no line.
-    let hostile = problem("www.example.com\n\u{202e}<b>");
+    let hostile = with("www.example.com\n\u{202e}<b>");
     let parts = Announcement::Problem(hostile).say(None).rest;
     assert!(
         parts.contains(&Part::Name("www.example.com\\u{a}\\u{202e}<b>".to_owned())),
