@@ -215,7 +215,9 @@ impl Running {
     fn pass_signals_on(&mut self, has_ended: bool) {
         let id = Pid::from_child(&self.child);
         for origin in self.signals.pending() {
-            let is_own = origin.signal == SIGCHLD || origin.cause == Cause::Kernel;
+            // An alarm may have been set before this program was executed, and is its own.
+            let is_terminals = origin.cause == Cause::Kernel && origin.signal != SIGALRM;
+            let is_own = origin.signal == SIGCHLD || is_terminals;
             if let Some(signal) =
                 Signal::from_named_raw(origin.signal).filter(|_| !is_own && !has_ended)
             {

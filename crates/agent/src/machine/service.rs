@@ -70,6 +70,8 @@ impl Service {
 /// The services that the operator names, and what is known of the others.
 pub struct Services {
     named: Vec<String>,
+    /// The others that had failed at the last look.
+    failed: Vec<String>,
     restarts: HashMap<String, Restarts>,
     looks: u64,
     /// When the restarts of all services were asked for, by the clock that cannot be set.
@@ -86,7 +88,13 @@ pub struct Answer {
 impl Services {
     pub fn new(named: Vec<String>) -> Self {
         let named = named.iter().map(|name| unit(name)).collect();
-        Self { named, restarts: HashMap::new(), looks: 0, asked_all: Duration::ZERO }
+        Self {
+            named,
+            failed: Vec::new(),
+            restarts: HashMap::new(),
+            looks: 0,
+            asked_all: Duration::ZERO,
+        }
     }
 
     /// Looks at all of them, with two calls of `systemctl`: one if all is well and none is named.
@@ -98,7 +106,14 @@ impl Services {
         let listed = match ask(&LIST, &[], deadline).and_then(Printed::by_success) {
             Ok(listed) => listed,
             Err(reason) => {
-                let unknown = self.judge(&[], "", now, &reason);
+                let mut unknown = self.judge(&[], "", now, &reason);
+                // What had failed has not ended because nobody says so.
+                let known = self.failed.iter().cloned();
+                unknown.extend(known.map(|name| Service {
+                    name,
+                    status: Status::Unknown,
+                    reason: Some(reason.clone()),
+                }));
                 let services = (!unknown.is_empty()).then_some(unknown);
                 return Answer { services, problem: is_expected.then_some(reason) };
             }
@@ -112,7 +127,10 @@ impl Services {
         };
         let reason = shown.as_ref().err().map_or("systemd does not know it", String::as_str);
         let text = shown.as_deref().unwrap_or_default();
-        let services = Some(self.judge(&listed, text, now, reason));
+        let services = self.judge(&listed, text, now, reason);
+        let others = services.iter().skip(self.named.len());
+        self.failed = others.map(|service| service.name.clone()).collect();
+        let services = Some(services);
         Answer { services, problem: shown.err() }
     }
 

@@ -97,6 +97,10 @@ fn a_signal_is_passed_on_and_one_that_is_ignored_stays_ignored() {
         let ended = child.wait_with_output().unwrap();
         assert_eq!((ended.status.code(), &*text()), (Some(9), "ready\ncaught\n"), "{signal}");
     }
+    let alarm = "perl -e 'alarm 1; exec @ARGV' \"$0\" run alarm -- sleep 20 || echo $?";
+    if dev::command::has("perl") {
+        assert_eq!(script(&machine, alarm).stdout.trim(), "142");
+    }
     let ended = script(
         &machine,
         "trap '' HUP; \"$0\" run nohup -- sh -c 'kill -HUP $$; grep SigIgn /proc/$$/status; echo on'",

@@ -200,6 +200,25 @@ esac"
     assert_eq!(services.collect::<Vec<_>>(), [app("running"), app("running"), failed]);
 }
 
+// Else a job that fails at the same time would make a list without them, which says that they are well.
+#[test]
+fn what_had_failed_is_unknown_while_systemd_does_not_answer() {
+    let count = format!("{}/looks", env!("CARGO_TARGET_TMPDIR"));
+    let _ = fs::remove_file(&count);
+    let script = format!(
+        "case \"$*\" in *list-units*) echo >> '{count}'; [ $(wc -l < '{count}') != 2 ] || exit 1
+        echo 'postfix.service loaded failed failed Postfix' ;; esac"
+    );
+    let endpoint = Endpoint::start(vec![]);
+    let mut agent = endpoint.agent();
+    agent.args(["--interval", "1"]).env("PATH", systemctl("forgets", &script));
+    let child = agent.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("heartbeats", || endpoint.received().len() >= 3);
+    stop(child);
+    let status = |number: usize| endpoint.received()[number].body["services"][0]["status"].clone();
+    assert_eq!([status(0), status(1), status(2)], ["failed", "unknown", "failed"]);
+}
+
 // Nothing that is secret is passed on.
 #[test]
 fn systemctl_gets_no_key() {
