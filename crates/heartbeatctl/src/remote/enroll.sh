@@ -160,6 +160,9 @@ put_back() {
     is_changed=
     [ -n "$was_enabled" ] || systemctl --quiet disable heartbeat-agent 2>/dev/null || :
     systemctl stop heartbeat-agent 2>/dev/null || :
+    # An agent that is started again makes the folders again.
+    systemctl stop heartbeat-folders 2>/dev/null || :
+    rmdir /var/lib/heartbeat-jobs /run/heartbeat 2>/dev/null || :
     for file in $(files); do
         if [ -e "$before/${file##*/}" ]; then
             cp -p "$before/${file##*/}" "$file.new" && mv -f "$file.new" "$file"
