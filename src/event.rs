@@ -17,13 +17,22 @@ pub struct Event(pub LambdaRequest);
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let event = <&RawValue>::deserialize(deserializer)?.get();
-        let read = serde_json::from_str(event).or_else(|_| {
-            let mut event = serde_json::from_str(event)?;
+        let repaired = || {
+            let mut event = serde_json::from_str(event).ok()?;
             repair(&mut event);
-            serde_json::from_value(event)
-        });
-        read.map(Self).map_err(D::Error::custom)
+            read(&event.to_string())
+        };
+        // What serde says of an event may contain a key.
+        let read = read(event).or_else(repaired).map(Self);
+        read.ok_or_else(|| D::Error::custom("the payload is no request of API Gateway"))
     }
+}
+
+/// Reads either format, as `lambda_http` does, which would copy the event.
+fn read(event: &str) -> Option<LambdaRequest> {
+    let version_1 = serde_json::from_str(event).map(LambdaRequest::ApiGatewayV1);
+    let read = version_1.or_else(|_| serde_json::from_str(event).map(LambdaRequest::ApiGatewayV2));
+    read.ok()
 }
 
 /// Stands for each character that no header can hold. No key and no id contains it.
