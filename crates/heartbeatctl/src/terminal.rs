@@ -1,9 +1,11 @@
 //! What people and programs read, and what people are asked.
 
 use crossterm::terminal;
+use serde::Serialize;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 pub use tables::printable;
+use tables::printable_json;
 
 /// Prints data to standard output. A closed pipe is not an error.
 ///
@@ -14,6 +16,14 @@ pub fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
+}
+
+/// Prints what may contain text from outside as JSON.
+///
+/// # Errors
+/// If it cannot be written for another reason than a closed pipe.
+pub fn print_json(value: &impl Serialize) -> io::Result<()> {
+    print(&printable_json(&serde_json::to_string(value)?))
 }
 
 /// Prints bytes that are UTF-8, and a line break. A closed pipe is not an error.

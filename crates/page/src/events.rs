@@ -6,6 +6,7 @@ use announcement::{Announcement, Message, Part};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tables::event::Event;
+use tables::printable_json;
 
 /// An announcement of an announcement.
 pub struct Announced {
@@ -52,7 +53,7 @@ impl Events {
     /// The announcements for programs.
     pub fn json(&self) -> String {
         let announcements = self.newest.iter().map(Announced::json);
-        Value::Array(announcements.collect()).to_string()
+        printable_json(&Value::Array(announcements.collect()).to_string())
     }
 }
 

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
 use std::time::Instant;
 use syntax::duration::rounded;
+use tables::printable_json;
 use tables::server::{Memory, Server as StoredServer, VERSION, scan};
 pub use verdict::{Doubt, Standing, Summary};
 
@@ -86,7 +87,7 @@ impl Fleet {
     /// If a value cannot be encoded.
     pub fn json(&self, search: &str) -> serde_json::Result<String> {
         let found: Vec<_> = self.find(search).collect();
-        serde_json::to_string_pretty(&found)
+        Ok(printable_json(&serde_json::to_string_pretty(&found)?))
     }
 
     /// Everything that is wrong, what is worse first: each as words that follow the server's id.

@@ -1,4 +1,4 @@
-//! The pages. Every value is escaped by the template.
+//! The pages. Every value is escaped by the template, and what is not printable is replaced.
 
 use crate::chart;
 use crate::events::Events;
@@ -39,7 +39,7 @@ pub const MAX_ROWS: usize = 1_000;
 pub const MAX_EVENTS: usize = 50;
 
 fn page(title: &str, root: Root, retried_after: Option<u64>, body: &Markup) -> Markup {
-    html! {
+    printable(&html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -50,7 +50,12 @@ fn page(title: &str, root: Root, retried_after: Option<u64>, body: &Markup) -> M
             }
             body { (body) }
         }
-    }
+    })
+}
+
+/// No template has a character that is not printable, so each is from an agent.
+fn printable(markup: &Markup) -> Markup {
+    PreEscaped(tables::printable(&markup.0))
 }
 
 fn head(title: &str) -> Markup {
@@ -135,7 +140,7 @@ pub fn fleet(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str, refre
 pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) -> Markup {
     let found: Vec<_> = fleet.find(search).collect();
     let shown = &found[..found.len().min(MAX_ROWS)];
-    html! {
+    printable(&html! {
         p.summary.well[fleet.summary.is_well()] data-page-title=(fleet_title(fleet)) {
             (fleet.summary) " · "
             time datetime=(fleet.at.to_rfc3339()) { (fleet.at.format("%H:%M:%S UTC")) }
@@ -158,7 +163,7 @@ pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) 
             }
             (happened(events, Root(0)))
         }
-    }
+    })
 }
 
 /// What was announced in seven days.
@@ -398,6 +403,23 @@ mod tests {
         let said = "service postfix failed: exit &lt;i&gt;1&lt;/i&gt;\\u{a}, since ";
         assert!(shown.contains(said), "{shown}");
         assert!(super::fleet(&fleet, &events, "", 10).into_string().contains(said));
+    }
+
+    // C13.13
+    #[test]
+    fn what_is_not_printable_is_replaced() {
+        let (mut fleet, events) = example();
+        fleet.servers[1].stored.hostname = Some("db\u{1b}[2J\u{9b}\u{202e}\n".to_owned());
+        for page in [
+            super::fleet(&fleet, &events, "", 10),
+            fleet_part(&fleet, &events, ""),
+            server(&fleet.servers[1], &fleet, &events, 10),
+        ] {
+            let page = page.into_string();
+            assert!(page.contains("db\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}<"), "{page}");
+        }
+        let json = fleet.json("").expect("JSON");
+        assert!(json.contains(r#""db\u001b[2J\u009b\u202e\n""#), "{json}");
     }
 
     #[test]

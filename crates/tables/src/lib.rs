@@ -32,7 +32,7 @@ pub use id::{HeartbeatId, InvalidId, ServerId};
 pub use limit::{InvalidLimit, Limit, Limits};
 pub use metric::{METRICS, Metric, Metrics};
 pub use number::Number;
-pub use printable::{is_printable, printable};
+pub use printable::{is_printable, printable, printable_json};
 pub use service::{Service, ServiceStatus, Services};
 
 /// An item of a table: its attributes by name.

@@ -22,6 +22,23 @@ pub fn printable(text: &str) -> String {
     text.replace(|character| !is_printable(character), "\u{fffd}")
 }
 
+/// JSON that means the same, in which each character of a string that is not printable is escaped.
+#[must_use]
+pub fn printable_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for character in json.chars() {
+        // In JSON, a character below a space only separates tokens.
+        if character < ' ' || is_printable(character) {
+            safe.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                safe.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    safe
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,5 +50,12 @@ mod tests {
         assert_eq!(printable(unsafe_characters), expected);
         let safe_characters = " Az~é\u{61b}\u{200a}\u{2010}\u{202f}\u{206a}漢";
         assert_eq!(printable(safe_characters), safe_characters);
+    }
+
+    #[test]
+    fn json_means_the_same_when_it_is_printable() {
+        let json = "[\"\\u001b\u{7f}\u{9b}\u{202e}\u{e0001}é\\n\",\n  1]";
+        let expected = r#"["\u001b\u007f\u009b\u202e\udb40\udc01é\n","#.to_owned() + "\n  1]";
+        assert_eq!(printable_json(json), expected);
     }
 }

@@ -22,11 +22,28 @@ const STYLE: Style = Style {
     is_everything: true,
     limit: 4_096,
     measure: utf_16,
-    // A word that starts with a slash would be a command.
-    words: |text| html(&text.replace(" /", " \u{200b}/")),
+    words: |text| html(&without_commands(text)),
     // In code, nothing becomes a link.
     name: |text| format!("<code>{}</code>", html(text)),
 };
+
+/// A word that starts with a slash would be a command: a character of no width follows the slash.
+fn without_commands(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut before = ' ';
+    for character in text.chars() {
+        let is_word = character.is_alphanumeric() || character == '_';
+        if is_word && before == '/' {
+            let ahead = safe.strip_suffix('/').and_then(|text| text.chars().next_back());
+            if ahead.is_none_or(|ahead| !ahead.is_alphanumeric() && ahead != '/') {
+                safe.push('\u{200b}');
+            }
+        }
+        safe.push(character);
+        before = character;
+    }
+    safe
+}
 
 fn check(url: &Uri) -> Result<(), &'static str> {
     if !url.path().ends_with("/sendMessage") {
@@ -36,5 +53,23 @@ fn check(url: &Uri) -> Result<(), &'static str> {
     match parameters.find_map(|parameter| parameter.strip_prefix("chat_id=")) {
         None | Some("") => Err("it has no chat_id in its query"),
         Some(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C11.3
+    #[test]
+    fn no_word_is_a_command_and_a_link_is_unharmed() {
+        for (text, expected) in [
+            ("disk /stop_all 93 %", "disk /\u{200b}stop_all 93 %"),
+            ("/stop_all", "/\u{200b}stop_all"),
+            ("(/stop_all) \u{200b}/a", "(/\u{200b}stop_all) \u{200b}/\u{200b}a"),
+            ("https://example.com/a and/or", "https://example.com/a and/or"),
+        ] {
+            assert_eq!(without_commands(text), expected, "{text}");
+        }
     }
 }

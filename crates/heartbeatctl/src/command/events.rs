@@ -2,7 +2,7 @@
 
 use crate::aws::Aws;
 use crate::target::{METRICS, Target};
-use crate::terminal::print;
+use crate::terminal::{print, print_json};
 use announcement::words::{moment, plural};
 use announcement::{Message, Part};
 use chrono::{DateTime, Utc};
@@ -46,7 +46,7 @@ impl Command {
             messages.extend(event.and_then(|event| events::message(&event, server)));
         }
         if target.json {
-            return Ok(print(&serde_json::to_string(&messages)?)?);
+            return Ok(print_json(&messages)?);
         }
         if messages.is_empty() {
             eprintln!("Nothing has been announced in this time.");

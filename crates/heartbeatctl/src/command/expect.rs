@@ -2,7 +2,7 @@
 
 use crate::server::ServerItem;
 use crate::target::Target;
-use crate::terminal::print;
+use crate::terminal::print_json;
 use chrono::TimeDelta;
 use clap::{ArgGroup, Args};
 use serde::Serialize;
@@ -68,7 +68,7 @@ impl Command {
                 server_id: server.as_str(),
                 offline_after: threshold.map(|threshold| threshold.num_seconds()),
             };
-            return Ok(print(&serde_json::to_string(&told)?)?);
+            return Ok(print_json(&told)?);
         }
         match threshold {
             None => eprintln!("{server} is late when the watchdog's settings say so."),

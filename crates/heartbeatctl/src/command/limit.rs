@@ -2,7 +2,7 @@
 
 use crate::server::ServerItem;
 use crate::target::Target;
-use crate::terminal::print;
+use crate::terminal::{print, print_json};
 use clap::Args;
 use page::fleet::{Doubt, NEWER};
 use serde::Serialize;
@@ -70,7 +70,7 @@ impl Command {
                 limits: (!own.is_empty()).then(|| own.to_string()),
                 applies: applies.to_string(),
             };
-            return Ok(print(&serde_json::to_string(&told)?)?);
+            return Ok(print_json(&told)?);
         }
         Ok(print(&format!("{server}: {applies}"))?)
     }

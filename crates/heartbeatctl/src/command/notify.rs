@@ -2,7 +2,7 @@
 
 use crate::aws::Aws;
 use crate::target::{TOPIC, Target};
-use crate::terminal::{print, printable};
+use crate::terminal::{print, print_json, printable};
 use announcement::Message;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -64,7 +64,7 @@ impl Command {
         published.with_context(|| format!("cannot publish to {topic}"))?;
         let subscriptions = subscriptions(&sns, &topic).await?;
         if target.json {
-            print(&serde_json::to_string(&subscriptions)?)?;
+            print_json(&subscriptions)?;
         } else {
             let mut table = Table::new();
             table.load_style(NOTHING);

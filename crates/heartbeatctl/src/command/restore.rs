@@ -3,7 +3,7 @@
 use crate::aws::Aws;
 use crate::key::Listed;
 use crate::target::{KEYS, SERVERS, Target};
-use crate::terminal::{print, printable};
+use crate::terminal::{print, print_json, printable};
 use announcement::words::Natural;
 use anyhow::{bail, ensure};
 use aws_sdk_dynamodb::Client;
@@ -89,7 +89,7 @@ impl Command {
             copies.retain(|copy| !self.what.is_named(&copy.id, id));
         }
         if target.json {
-            print(&serde_json::to_string(&shown(&copies))?)?;
+            print_json(&shown(&copies))?;
         } else if !copies.is_empty() {
             print(&self.what.paint(&copies, &restored))?;
         }

@@ -2,7 +2,7 @@
 
 use crate::server::ServerItem;
 use crate::target::Target;
-use crate::terminal::print;
+use crate::terminal::print_json;
 use chrono::TimeDelta;
 use clap::Args;
 use serde::Serialize;
@@ -55,7 +55,7 @@ impl Command {
         let silenced_until = until.map(format);
         if target.json {
             let told = Silenced { server_id: server.as_str(), silenced_until };
-            return Ok(print(&serde_json::to_string(&told)?)?);
+            return Ok(print_json(&told)?);
         }
         match silenced_until {
             None => eprintln!("{server} is no longer silenced."),

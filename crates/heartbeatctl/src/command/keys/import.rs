@@ -1,7 +1,7 @@
 //! `keys import`: digests of keys that another system issued.
 
 use crate::key::KeysTable;
-use crate::terminal::print;
+use crate::terminal::print_json;
 use anyhow::{Context, bail};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use chrono::{DateTime, Utc};
@@ -63,7 +63,7 @@ impl Import {
             }
         }
         if json {
-            print(&serde_json::to_string(&outcome)?)?;
+            print_json(&outcome)?;
         } else {
             let Outcome { added, known, .. } = outcome;
             eprintln!("Added {added}; {known} were there already.");

@@ -6,6 +6,7 @@ use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use syntax::duration::rounded;
+use tables::printable_json;
 use tables::time::parse;
 
 /// List all keys with server, label, age and expiry. The keys themselves are never shown.
@@ -19,7 +20,7 @@ impl List {
     pub async fn run(self, table: &KeysTable, json: bool) -> anyhow::Result<()> {
         let keys = table.all().await?;
         if json {
-            return Ok(print(&serde_json::to_string_pretty(&keys)?)?);
+            return Ok(print(&printable_json(&serde_json::to_string_pretty(&keys)?))?);
         }
         let now = table.now().await?;
         let mut rows = Table::new();

@@ -1,7 +1,7 @@
 //! `keys revoke`
 
 use crate::key::{KeysTable, Listed};
-use crate::terminal::{confirm, print};
+use crate::terminal::{confirm, print_json};
 use anyhow::ensure;
 use clap::{ArgGroup, Args};
 use tables::ServerId;
@@ -56,7 +56,7 @@ impl Revoke {
             table.delete(key).await?;
         }
         if json {
-            return Ok(print(&serde_json::to_string(&keys)?)?);
+            return Ok(print_json(&keys)?);
         }
         eprintln!(
             "Revoked {names}. Function instances that have cached a key accept it for up to KEY_CACHE_SECONDS."
