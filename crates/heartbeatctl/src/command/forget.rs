@@ -1,21 +1,33 @@
 //! Removes a server from the table.
 
-use crate::server::ServerItem;
+use crate::aws::Aws;
+use crate::server::{ServerItem, Servers};
 use crate::target::Target;
-use crate::terminal::{confirm, print};
-use clap::Args;
+use crate::terminal::{confirm, print, printable};
+use clap::{ArgGroup, Args};
+use page::time;
 use serde_json::json;
 use std::io::{IsTerminal, stdin};
 use tables::ServerId;
 
 /// Remove a server from the table, for example when it is retired.
 ///
-/// Its metrics expire by themselves.
+/// Its metrics expire by themselves, and its keys stay. With --registered-after, the servers are listed first: a shared key
+/// that was stolen may have invented them, so revoke it before.
 #[derive(Args)]
-#[command(after_help = "Example:\n  heartbeatctl --stack heartbeat forget web-1")]
+#[command(
+    group = ArgGroup::new("which").required(true),
+    after_help = "\
+Examples:
+  heartbeatctl --stack heartbeat forget web-1
+  heartbeatctl --stack heartbeat forget --registered-after 2026-01-18T10:30")]
 pub struct Command {
     /// The server.
-    server: ServerId,
+    #[arg(group = "which")]
+    server: Option<ServerId>,
+    /// All servers whose first heartbeat came after this time, or less than this long ago.
+    #[arg(long, group = "which", value_name = "TIME", value_parser = time::moment)]
+    registered_after: Option<time::Moment>,
     /// Do not ask on the terminal.
     #[arg(long)]
     yes: bool,
@@ -23,7 +35,14 @@ pub struct Command {
 
 impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
-        let server = &self.server;
+        match (&self.server, self.registered_after) {
+            (Some(server), _) => self.one(server, target).await,
+            (None, Some(after)) => self.all_after(after, target).await,
+            (None, None) => Ok(()),
+        }
+    }
+
+    async fn one(&self, server: &ServerId, target: &Target) -> anyhow::Result<()> {
         let item = ServerItem::new(target, server).await?;
         item.fetch().await?;
         let warning = "If its agent is still running, its next heartbeat registers it again.";
@@ -35,6 +54,37 @@ impl Command {
             print(&json!({ "server_id": server.as_str() }).to_string())?;
         }
         eprintln!("{server} is forgotten. {warning}");
+        Ok(())
+    }
+
+    async fn all_after(&self, after: time::Moment, target: &Target) -> anyhow::Result<()> {
+        let servers = Servers::new(&Aws::new(target)).await?;
+        let all = servers.all().await?;
+        let after = after.at(servers.clock.now());
+        let new = all.into_iter().filter_map(|server| {
+            let at = tables::time::parse(server.registered_at.as_deref()?)?;
+            let id = ServerId::new(&server.server_id).ok()?;
+            (at > after).then_some((at, id, server.hostname))
+        });
+        let mut new: Vec<_> = new.collect();
+        new.sort();
+        for (at, id, hostname) in &new {
+            let hostname = printable(hostname.as_deref().unwrap_or("–"));
+            eprintln!("  {id}  {hostname}  registered {}", tables::time::format(*at));
+        }
+        if new.is_empty() {
+            eprintln!("No server was registered after {}.", tables::time::format(after));
+        } else {
+            confirm(&format!("Forget these {} server(s)?", new.len()), self.yes)?;
+        }
+        for (_, id, _) in &new {
+            servers.forget(id).await?;
+        }
+        if target.json {
+            let ids: Vec<_> = new.iter().map(|(_, id, _)| id.as_str()).collect();
+            print(&json!(ids).to_string())?;
+        }
+        eprintln!("✓ forgot {} server(s)", new.len());
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! `heartbeatctl silence`, `expect`, `limit` and `forget`
 
-use crate::support::{Place, Run, Terminal, put_server, text, wait_until};
+use crate::support::{Place, Run, Terminal, put_server, stored, text, wait_until};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -142,6 +142,45 @@ async fn a_server_is_forgotten() {
     }
     let left = place.items(&place.servers).await;
     assert_eq!((left.len(), &left[0]["server_id"]), (1, &text("web-3")));
+}
+
+// What a shared key has invented.
+#[tokio::test]
+async fn servers_that_are_new_are_named_before_they_are_forgotten() {
+    let place = Place::new().await;
+    for (server, registered) in [("web-1", 90_000), ("made-up-1", 3_600), ("made-up-2", 60)] {
+        let at = stored(registered);
+        let attributes = [
+            ("server_id", text(server)),
+            ("status", text("online")),
+            ("last_seen", text(&at)),
+            ("registered_at", text(&at)),
+            ("hostname", text("\u{1b}[2J")),
+        ];
+        place.put(&place.servers, attributes.to_vec()).await;
+    }
+    put_server(&place, "by-hand", "online", 0).await;
+    let after = ["forget", "--registered-after", "1d"];
+    let listed = place.run(&after);
+    assert_eq!(listed.code, 1, "{listed:?}");
+    for server in ["made-up-1", "made-up-2"] {
+        assert!(
+            listed.stderr.contains(&format!("  {server}  \u{fffd}[2J  registered 2")),
+            "{listed:?}"
+        );
+    }
+    assert!(!listed.stderr.contains("web-1") && !listed.stderr.contains("by-hand"), "{listed:?}");
+    assert!(listed.stderr.contains("Forget these 2 server(s)?"), "{listed:?}");
+    assert_eq!(place.items(&place.servers).await.len(), 4);
+
+    let forgotten = place.run(&[&after[..], &["--yes", "--json"]].concat());
+    assert_eq!(forgotten.stdout, "[\"made-up-1\",\"made-up-2\"]\n", "{forgotten:?}");
+    let mut left = place.items(&place.servers).await;
+    left.retain(|item| item["server_id"] != text("by-hand"));
+    assert_eq!((left.len(), &left[0]["server_id"]), (1, &text("web-1")));
+    let none = place.run(&[&after[..], &["--yes"]].concat());
+    assert_eq!(none.code, 0, "{none:?}");
+    assert!(none.stderr.contains("No server was registered after"), "{none:?}");
 }
 
 #[tokio::test]
