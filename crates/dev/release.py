@@ -72,16 +72,21 @@ def add(archive, files):
             packed.writestr(entry, file.read_bytes())
 
 
-def package_programs(architecture):
+def package_programs(architectures):
     """The agent and heartbeatctl as tar files, and the agent's Debian package."""
-    target = RUST_TARGETS[architecture]
     for program, profile in PROGRAMS.items():
-        run("cargo", "zigbuild", *program_build(program, profile, target))
-        built = TARGET / target / profile / program
-        pack(FILES / f"{program}-{VERSION}-linux-{architecture}.tar.gz", program, built)
-    if HAS_CARGO_DEB:
+        sums = []
+        for architecture in architectures:
+            target = RUST_TARGETS[architecture]
+            run("cargo", "zigbuild", *program_build(program, profile, target))
+            built = TARGET / target / profile / program
+            pack(FILES / f"{program}-{VERSION}-linux-{architecture}.tar.gz", program, built)
+            sums.append(f"{architecture}={hashlib.sha256(built.read_bytes()).hexdigest()}")
+        # heartbeatctl, which is built after the agents, installs no others.
+        os.environ[f"{program.upper().replace('-', '_')}_SHA256"] = " ".join(sums)
+    for architecture in architectures if HAS_CARGO_DEB else []:
         options = ["--no-build", "--no-strip", "--profile", "agent", "--package", "heartbeat-agent"]
-        run("cargo", "deb", *options, "--target", target, "--output", FILES)
+        run("cargo", "deb", *options, "--target", RUST_TARGETS[architecture], "--output", FILES)
 
 
 def pack(archive, name, file):
@@ -105,7 +110,7 @@ def main():
     FILES.mkdir(parents=True)
     for architecture in sys.argv[1:]:
         package_functions(architecture)
-        package_programs(architecture)
+    package_programs(sys.argv[1:])
     sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(FILES.iterdir())]
     (FILES / "SHA256SUMS").write_text("".join(sums))
     print("".join(sums), end="")

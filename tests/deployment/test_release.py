@@ -1,5 +1,6 @@
 """The archives of `make release`, without what is in them: `release.py` tests that."""
 
+import hashlib
 import os
 import re
 import sys
@@ -9,8 +10,9 @@ from samcli.yamlhelper import yaml_parse
 
 sys.path.insert(0, str(ROOT / "crates/dev"))
 
+import release
 import tools
-from release import add, pack
+from release import RUST_TARGETS, add, pack
 
 
 WORKFLOW = yaml_parse((ROOT / ".github/workflows/release.yaml").read_text())
@@ -57,3 +59,28 @@ def test_the_same_programs_make_the_same_archives_whenever_and_wherever(tmp_path
         add(folder / f"{name}.zip", {"bootstrap": program})
         made.append([(folder / f"{name}.{kind}").read_bytes() for kind in ("tar.gz", "zip")])
     assert made[0] == made[1]
+
+
+def test_heartbeatctl_is_built_with_the_checksums_of_both_agents(tmp_path, monkeypatch):
+    monkeypatch.setattr(release, "TARGET", tmp_path)
+    monkeypatch.setattr(release, "FILES", tmp_path)
+    monkeypatch.setattr(release, "HAS_CARGO_DEB", False)
+    monkeypatch.setenv("HEARTBEAT_AGENT_SHA256", "")
+    monkeypatch.setenv("HEARTBEATCTL_SHA256", "")
+    known = []
+
+    def build(*command):
+        package, target = (command[command.index(option) + 1] for option in ("--package", "--target"))
+        profile = tmp_path / target.removesuffix(".2.17") / release.PROGRAMS[package]
+        profile.mkdir(parents=True)
+        (profile / package).write_text(package + target)
+        if package == "heartbeatctl":
+            known.append(os.environ["HEARTBEAT_AGENT_SHA256"])
+
+    monkeypatch.setattr(release, "run", build)
+    release.package_programs(["arm64", "x86_64"])
+    sums = [
+        f"{name}={hashlib.sha256(f'heartbeat-agent{RUST_TARGETS[name]}.2.17'.encode()).hexdigest()}"
+        for name in ("arm64", "x86_64")
+    ]
+    assert known == [" ".join(sums)] * 2

@@ -1,18 +1,43 @@
 //! The agent's program for a processor, as `make deploy` or `make release` has built it.
 
 use crate::remote::Processor;
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use ring::digest::{SHA256, digest};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
 const PROGRAM: &str = "heartbeat-agent";
 
+/// The SHA-256 digests of the agents with which a release was built, by processor (`crates/dev/release.py`). Other builds know
+/// none, and install what they find.
+const DIGESTS: Option<&str> = option_env!("HEARTBEAT_AGENT_SHA256");
+
 /// Reads the program: from this folder with the archives of a release, or from where this program was built.
 ///
 /// # Errors
-/// If there is none.
+/// If there is none, or it is not the one that this program was built with.
 pub fn binary(release: Option<&Path>, processor: Processor) -> anyhow::Result<Vec<u8>> {
+    let program = read(release, processor)?;
+    check(&program, processor, DIGESTS)?;
+    Ok(program)
+}
+
+fn check(program: &[u8], processor: Processor, digests: Option<&str>) -> anyhow::Result<()> {
+    let Some(digests) = digests else {
+        return Ok(());
+    };
+    let name = processor.name();
+    let found = format!("{name}={}", hex::encode(digest(&SHA256, program)));
+    ensure!(
+        digests.split(' ').any(|digest| digest == found),
+        "this agent for {name} is not the one of this heartbeatctl's release ({}): its SHA-256 differs",
+        env!("CARGO_PKG_VERSION")
+    );
+    Ok(())
+}
+
+fn read(release: Option<&Path>, processor: Processor) -> anyhow::Result<Vec<u8>> {
     let name = processor.name();
     if let Some(folder) = release {
         return archive(folder, name)?.map_or_else(
@@ -58,4 +83,24 @@ fn unpack(archive: &Path) -> anyhow::Result<Vec<u8>> {
         bail!("{} cannot be unpacked: {}", archive.display(), said.trim());
     }
     Ok(unpacked.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_installs_its_own_agents_only() {
+        let digests =
+            "arm64=00 x86_64=ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        for (program, processor, digests, is_installed) in [
+            ("abc", Processor::X86_64, Some(digests), true),
+            ("abd", Processor::X86_64, Some(digests), false),
+            ("abc", Processor::Arm64, Some(digests), false),
+            ("abd", Processor::X86_64, None, true),
+        ] {
+            let checked = check(program.as_bytes(), processor, digests);
+            assert_eq!(checked.is_ok(), is_installed, "{program} {processor:?}: {checked:?}");
+        }
+    }
 }
