@@ -15,6 +15,7 @@ use attempt::Attempt;
 use chrono::TimeDelta;
 use clap::Args;
 use std::path::PathBuf;
+use std::str::FromStr;
 use syntax::duration;
 use syntax::url::parse_private;
 use tables::ServerId;
@@ -33,13 +34,19 @@ use tables::ServerId;
 #[command(after_help = "\
 Examples:
   heartbeatctl --stack heartbeat enroll web-1 --ssh root@web-1
-  heartbeatctl --stack heartbeat enroll --ssh root@web-1 --ssh admin@web-2")]
+  heartbeatctl --stack heartbeat enroll --ssh root@web-1 --ssh admin@web-2
+  heartbeatctl --stack heartbeat enroll --ssh web-3=root@192.0.2.7")]
 pub struct Command {
-    /// The server. Default: the name of the machine in --ssh, with invalid characters replaced by dashes.
+    /// The server. Default: the name of the machine in --ssh, with invalid characters replaced by dashes. Of an address: what
+    /// the machine calls itself, unless a server or a key has that name.
     server: Option<ServerId>,
-    /// The machine, as ssh takes it. May be given more than once, without a SERVER.
-    #[arg(long = "ssh", value_name = "HOST", required = true)]
-    hosts: Vec<Host>,
+    /// The server.
+    #[arg(long = "as", value_name = "NAME", conflicts_with = "server")]
+    name: Option<ServerId>,
+    /// The machine, as ssh takes it, and before it the server if that is not its name. May be given more than once, without a
+    /// SERVER.
+    #[arg(long = "ssh", value_name = "[NAME=]HOST", required = true)]
+    hosts: Vec<Named>,
     /// The URL of the endpoint, up to and including /api/v1/agents/heartbeat. Default: the stack's [env: HEARTBEAT_URL].
     #[arg(long, value_parser = url)]
     url: Option<String>,
@@ -54,6 +61,27 @@ pub struct Command {
     wait: TimeDelta,
 }
 
+/// A machine, and the server that it becomes, if that was said.
+#[derive(Clone)]
+struct Named {
+    server: Option<ServerId>,
+    host: Host,
+}
+
+impl FromStr for Named {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (server, host) = match text.split_once('=') {
+            Some((server, host)) => {
+                (Some(server.parse().map_err(|rule| format!("{server:?}: {rule}"))?), host)
+            }
+            None => (None, text),
+        };
+        Ok(Self { server, host: host.parse()? })
+    }
+}
+
 /// A URL that the agent's settings can hold.
 fn url(text: &str) -> Result<String, &'static str> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"'\"\\`".contains(&byte));
@@ -66,9 +94,11 @@ fn url(text: &str) -> Result<String, &'static str> {
 
 impl Command {
     pub async fn run(self, target: &Target) -> anyhow::Result<()> {
-        let is_one = self.hosts.len() == 1;
+        let named = self.server.as_ref().or(self.name.as_ref());
+        let is_said_twice =
+            named.is_some() && self.hosts.iter().any(|named| named.server.is_some());
         ensure!(
-            self.server.is_none() || is_one,
+            named.is_none() || self.hosts.len() == 1 && !is_said_twice,
             "one id is for one machine: leave it out, or pass one --ssh"
         );
         let aws = Aws::new(target);
@@ -80,10 +110,11 @@ impl Command {
         let keys = KeysTable::new(&aws).await?;
         let servers = Servers::new(&aws).await?;
         let mut failed = Vec::new();
-        for host in &self.hosts {
+        for Named { server, host } in &self.hosts {
             let mut attempt = Attempt::new(&self, &endpoint, &keys, &servers);
+            let server = server.as_ref().or(named).cloned();
             let done = tokio::select! {
-                done = attempt.enroll(host.clone()) => done,
+                done = attempt.enroll(host.clone(), server) => done,
                 stopped = stop::requested() => stopped.map_err(Into::into).and_then(|()| bail!("interrupted")),
             };
             let is_interrupted = done.is_err() && attempt.is_interrupted();

@@ -349,6 +349,51 @@ async fn a_host_that_would_be_an_option_is_rejected() {
 }
 
 #[tokio::test]
+async fn what_a_machine_calls_itself_never_selects_a_known_server() {
+    let address = "192.0.2.7";
+    let (place, Some(machines)) = (Place::new().await, Machines::new(&[address])) else {
+        return;
+    };
+    let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let own = tables::ServerId::from_hostname(own.trim());
+    let ssh = format!("root@{address}");
+    let ask = format!("--as NAME, or HOST=NAME={ssh} for make enroll; with --replace");
+    // The first has been silent for long.
+    put_server(&place, own.as_str(), "offline", 700).await;
+    let run = enroll(&place, &machines, &["--ssh", &ssh]).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    let told = format!("it calls itself {own}, and {own} is a known server");
+    assert!(run.stderr.contains(&told) && run.stderr.contains(&ask), "{run:?}");
+    assert_eq!(place.run(&["forget", own.as_str()]).code, 0);
+    assert_eq!(place.run(&["keys", "add", own.as_str()]).code, 0);
+    let of_other = keys(&place).await;
+    let run = enroll(&place, &machines, &["--ssh", &ssh]).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.stderr.contains(&format!("{own} has keys")) && run.stderr.contains(&ask),
+        "{run:?}"
+    );
+    assert_eq!(keys(&place).await, of_other);
+
+    for arguments in [&["--as", "db-1", "--ssh", &ssh][..], &["--ssh", &format!("db-2={ssh}")]] {
+        let run = enroll(&place, &machines, arguments).await;
+        assert_eq!(run.code, 0, "{arguments:?}: {run:?}");
+    }
+    assert_eq!(keys(&place).await.len(), of_other.len() + 2);
+    let settings = machines.get(address).content("etc/heartbeat/agent.env");
+    assert!(settings.ends_with("HEARTBEAT_SERVER_ID=db-2\n"), "{settings}");
+    // Nor does an agent that is said to be installed there.
+    let again = ["--as", "db-2", "--ssh", &ssh, "--replace"];
+    let run = enroll(&place, &machines, &again[..4]).await;
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.stderr.contains("db-2 is a known server") && run.stderr.contains("--replace"),
+        "{run:?}"
+    );
+    assert_eq!(enroll(&place, &machines, &again).await.code, 0);
+}
+
+#[tokio::test]
 async fn an_id_that_another_machine_uses_needs_replace() {
     let (place, Some(machines)) = (Place::new().await, Machines::new(&["new"])) else {
         return;

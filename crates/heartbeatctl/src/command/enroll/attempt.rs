@@ -8,7 +8,7 @@ use crate::remote::{Agent, Folder, Machine, Order};
 use crate::server::Servers;
 use crate::terminal::printable;
 use announcement::words::quantity;
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -45,9 +45,9 @@ impl<'a> Attempt<'a> {
         Self { command, url, keys, servers, key: None, is_key_out: false, is_done: false }
     }
 
-    /// Enrolls a machine; returns what `--json` prints.
-    pub async fn enroll(&mut self, host: Host) -> anyhow::Result<Value> {
-        let enrolled = self.run(host).await;
+    /// Enrolls a machine, as this server if that was said; returns what `--json` prints.
+    pub async fn enroll(&mut self, host: Host, server: Option<ServerId>) -> anyhow::Result<Value> {
+        let enrolled = self.run(host, server).await;
         self.is_done = true;
         enrolled
     }
@@ -57,7 +57,7 @@ impl<'a> Attempt<'a> {
         !self.is_done
     }
 
-    async fn run(&mut self, host: Host) -> anyhow::Result<Value> {
+    async fn run(&mut self, host: Host, server: Option<ServerId>) -> anyhow::Result<Value> {
         let connection = Connection::new(host)?;
         let host = &connection.host;
         let machine = Machine::look(&connection).await?;
@@ -70,9 +70,16 @@ impl<'a> Attempt<'a> {
                 bail!("there is no agent for the processor {}", printable(processor))
             }
         };
-        let server = self.command.server.clone().or_else(|| host.server_id());
-        let server = server.unwrap_or_else(|| ServerId::from_hostname(&machine.hostname));
+        let server = match server.or_else(|| host.server_id()) {
+            Some(server) => server,
+            None => self.new_server(host, &machine).await?,
+        };
         let before = self.servers.find(&server).await?;
+        ensure!(
+            before.is_none() || host.server_id().is_some() || self.command.replace,
+            "{server} is a known server, and nothing tells whether it is at this address: pass --replace if it is, or \
+             if this machine takes its place"
+        );
         let must_be_installed = self.check_id(&server, before.as_ref(), &machine)?;
         let what = if machine.has_package { "the package is installed" } else { "no package" };
         tick(
@@ -101,6 +108,22 @@ impl<'a> Attempt<'a> {
         let values: serde_json::Map<_, _> =
             values.map(|(metric, value)| (metric.name.to_owned(), json!(value.as_f64()))).collect();
         Ok(json!({ "server_id": server.as_str(), "host": host.to_string(), "metrics": values }))
+    }
+
+    /// The server that a machine calls itself. Since it may lie, or share its name with another, that must be nobody's.
+    async fn new_server(&self, host: &Host, machine: &Machine) -> anyhow::Result<ServerId> {
+        let server = ServerId::from_hostname(&machine.hostname);
+        let has = if self.servers.find(&server).await?.is_some() {
+            "is a known server"
+        } else if self.keys.of_server(&server).await?.is_empty() {
+            return Ok(server);
+        } else {
+            "has keys"
+        };
+        bail!(
+            "it calls itself {server}, and {server} {has}. Say which server it is: --as NAME, or \
+             HOST=NAME={host} for make enroll; with --replace if that is known"
+        )
     }
 
     /// Rejects an id that another machine uses; returns whether only root can say if this one does.
