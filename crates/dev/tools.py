@@ -22,7 +22,8 @@ def options(requirements):
     arguments, meaning = [], [sys.version]
     for given in requirements:
         if os.path.isfile(given):
-            arguments += ["--require-hashes", "--requirement", given]
+            # The file has all that its packages need.
+            arguments += ["--no-deps", "--require-hashes", "--requirement", given]
             meaning.append(f"{given} {hashlib.sha256(Path(given).read_bytes()).hexdigest()}")
         else:
             arguments.append(given)
