@@ -65,7 +65,8 @@ GREATEST_REQUESTS = 10_240 / REQUEST_KB
 GREATEST_SECONDS = 0.15
 ACCEPTED_REQUESTS = 3
 ACCEPTED_SECONDS = 0.3
-# The item of the greatest fields in KB, twice, because a sender that returns marks it; the row once.
+# The item of the greatest fields in KB, with what the watchdog and operators add, twice, because a sender that returns marks it; the
+# row once.
 ACCEPTED_WRITES = 5 + 5 + 1
 LOOKUP_UNITS = 0.5
 # Of a function, a line for each rejection.
@@ -101,7 +102,7 @@ def provisioned_units(servers):
     return writes, 2 * max(LEAST_READ_UNITS, math.ceil(servers / SERVERS_PER_READ_UNIT))
 
 
-def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms"):
+def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms", front="api"):
     """The monthly cost of each part, in dollars."""
     heartbeats = servers * MINUTES
     sweeps = MINUTES * (PRICES["Lambda request"] + PRICES["schedule"] + PRICES["write request"])
@@ -118,10 +119,10 @@ def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms"):
     alarms = 0 if monitoring == "none" else alarm_metrics()[1] * PRICES["alarm metric"]
     return {
         "DynamoDB writes": writes,
-        "HTTP API": api(heartbeats),
+        "HTTP API": api(heartbeats) if front == "api" else 0,
         "Lambda requests": heartbeats * PRICES["Lambda request"],
         "Lambda time": heartbeats * GB_SECONDS * PRICES["Lambda GB-second"],
-        "access log": heartbeats * LOG_GB * PRICES["log, GB"] if access_log == "all" else 0,
+        "access log": heartbeats * LOG_GB * PRICES["log, GB"] if access_log == "all" and front == "api" else 0,
         "metrics, 30 days": heartbeats * ROW_GB * PRICES["table, GB and month"],
         "answers": heartbeats * ANSWER_GB * PRICES["out, GB"],
         "watchdog: reads": reads,
@@ -153,6 +154,29 @@ def flood(rate, has_key, is_greatest=True):
     return max(cost, flood(rate, has_key=False)) if has_key and is_greatest else cost
 
 
+def url_flood(rate, has_key):
+    """The same for a function URL: it has no fee and no access log, and takes 6 MB; what is reserved bounds the requests and the
+    time."""
+    reserved = math.ceil(rate / 10)
+    month = 86_400 * 30
+    seconds = min(10 * reserved * (ACCEPTED_SECONDS if has_key else GREATEST_SECONDS), reserved)
+    each = PRICES["Lambda request"] + ANSWER_GB * PRICES["out, GB"] + LINE_GB * PRICES["log, GB"]
+    each += LOOKUP_UNITS * PRICES["read request"]
+    if has_key:
+        each += ACCEPTED_WRITES * PRICES["write request"] + ROW_GB * PRICES["table, GB and month"]
+    return month * (10 * reserved * each + seconds * 0.125 * PRICES["Lambda GB-second"])
+
+
+def fronts():
+    """The whole bill with each front, without the access log, which a URL does not have."""
+    rows = []
+    for capacity in ("on-demand", "provisioned"):
+        for front in ("api", "url"):
+            totals = [money(sum(lines(scale, capacity, "none", front=front).values())) for scale in SCALES]
+            rows.append([f"`Front={front}`, `Capacity={capacity}`", *totals])
+    return table(["together, per month, with `AccessLog=none`", *(f"{scale:,}" for scale in SCALES)], rows)
+
+
 def floods():
     """What the holder of a key, or of none, costs at most, and what agents cost that send as often."""
     rates = (1, 25, 200)
@@ -161,6 +185,9 @@ def floods():
         for has_key, who in ((False, "without a key"), (True, "with a key")):
             costs = [money(flood(rate, has_key, is_greatest)) for rate in rates]
             text += f"| requests {what}, {who} | {' | '.join(costs)} |\n"
+    for has_key, who in ((False, "without a key"), (True, "with a key")):
+        costs = [money(url_flood(rate, has_key)) for rate in rates]
+        text += f"| `Front=url`: requests at their greatest, {who} | {' | '.join(costs)} |\n"
     return text
 
 
@@ -266,6 +293,12 @@ At its greatest, a request has the 10 MB that API Gateway accepts, which it bill
 Gateway rejects beyond `ThrottleRate` is a line of the access log as well: ${1e6 * LOG_GB * PRICES["log, GB"]:.2f} per million, without a ceiling, and nothing
 with `AccessLog=none`. One per second for each 40 servers [is enough](deploy.md#parameters): `ThrottleRate=1` for ten servers, 25 for
 a thousand. This is computed, and untried on AWS.
+
+**`Front=url`** makes agents send to a function URL, which has no fee per request:
+
+{fronts()}
+It saves {api(1e6) * MINUTES / 1e4:.1f} cents a month for each server, and {LOG_GB * PRICES["log, GB"] * MINUTES * 100:.1f} for its access log: nothing that ten servers notice, ${api(1_000 * MINUTES):.0f} and ${LOG_GB * PRICES["log, GB"] * MINUTES * 1_000:.0f} for 1,000. A scanner's
+`GET` reaches the function, and costs ${1e6 * (PRICES["Lambda request"] + 0.002 * 0.125 * PRICES["Lambda GB-second"]):.2f} per million. With `Front=both`, each request costs what its front does.
 
 **The page**, deployed, and in sight for a whole month: ${asked:.2f} for requests. With 1,000 servers, ${scans:.2f} for scans, and
 ${sent:.2f} for what it sends, unless it is within the 100 GB that each account may send for nothing. A flood without the password

@@ -252,6 +252,38 @@ def check_name(environment):
         )
 
 
+def reserve_concurrency(environment, parameters, of_stack):
+    """A function URL has no throttle by rate: it admits ten requests a second for each concurrent invocation that is reserved. Stops
+    before SAM does if the account has too few."""
+    wanted = {name: str(parameter["Default"]) for name, parameter in template()["Parameters"].items()} | of_stack | parameters
+    if wanted["Front"] != "api" and "ReservedConcurrency" not in parameters:
+        parameters["ReservedConcurrency"] = wanted["ReservedConcurrency"] = str(-(-int(wanted["ThrottleRate"]) // 10))
+    needed = reserved(wanted)
+    if not needed:
+        return
+    try:
+        limit = environment.client("lambda").get_account_settings()["AccountLimit"]
+    except ClientError:
+        # Nobody needs this permission for anything else.
+        return
+    # Lambda keeps 100 for the functions that reserve nothing, and so for the page.
+    free = limit["UnreservedConcurrentExecutions"] + reserved(of_stack) - 100
+    if needed > free:
+        sys.exit(
+            f"The account has too little concurrency in {environment.region}: {limit['ConcurrentExecutions']} in all, of which the "
+            f"stack can reserve {max(free, 0)}, and it needs {needed}. Ask for more, which takes AWS some hours or days:\n"
+            f"  aws service-quotas request-service-quota-increase --region {environment.region} --service-code lambda "
+            f"--quota-code L-B99A9384 --desired-value {max(1000, limit['ConcurrentExecutions'] + needed)}"
+        )
+
+
+def reserved(parameters):
+    """How many concurrent invocations the stack reserves with these parameters."""
+    values = [parameters.get(f"{name}ReservedConcurrency", "none") for name in ("", "Page")]
+    function, page = (0 if value == "none" else int(value) for value in values)
+    return function + page + (function > 0 and parameters.get("OfflineAfterSeconds") != "0")
+
+
 def given_parameters(text):
     """The parameters of SET, each checked against the template. Of a secret, SET has the name only."""
     try:
@@ -533,6 +565,7 @@ def deploy(environment):
     for name, value in (phone.parameters() | page.parameters()).items():
         check_parameter(name, value, "PHONE" if name == "WebhookUrls" else "PAGE")
         parameters[name] = value
+    reserve_concurrency(environment, parameters, of_stack)
     if not environment.is_known:
         if email:
             parameters.setdefault("AlarmEmail", email)

@@ -446,6 +446,47 @@ def test_a_stack_that_cannot_be_updated_is_found_before_anything_is_built(projec
     assert not (project.folder / "cargo.log").exists() and not (project.folder / "samconfig.toml").exists()
 
 
+@pytest.fixture
+def account():
+    """A Lambda that says how much concurrency the account has, which moto does not."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            assert self.path == "/2016-08-19/account-settings"
+            body = json.dumps({"AccountLimit": server.limit}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_a_function_url_reserves_a_tenth_of_the_rate_or_says_that_the_account_has_too_little(project, account):
+    lambda_ = {"AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{account.server_port}"}
+    account.limit = {"ConcurrentExecutions": 10, "UnreservedConcurrentExecutions": 10}
+    output, deployed = project.make("deploy", "SET=Front=both ThrottleRate=201", **lambda_)
+    assert deployed is None and "10 in all, of which the stack can reserve 0, and it needs 22" in output, output
+    assert "request-service-quota-increase --region us-east-1" in output and "--desired-value 1000" in output
+    assert not (project.folder / "cargo.log").exists()
+    # 21 for heartbeats, one for the watchdog, and what Lambda keeps.
+    account.limit = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 122}
+    _, deployed = project.make("deploy", "SET=Front=both ThrottleRate=201", **lambda_)
+    assert overrides(deployed)["ReservedConcurrency"] == "21"
+    # The stack has them already, and the number follows the rate.
+    account.limit["UnreservedConcurrentExecutions"] = 100
+    _, deployed = project.make("deploy", "SET=Front=url", **lambda_)
+    assert overrides(deployed)["ReservedConcurrency"] == "21"
+    output, deployed = project.make("deploy", "SET=ThrottleRate=211", **lambda_)
+    assert deployed is None and "can reserve 22, and it needs 23" in output, output
+
+
 def test_an_address_that_was_never_confirmed_can_be_asked_again(project, fresh_aws):
     output, _ = project.make("deploy", EMAIL="me@example.org")
     # Two days later, SNS has forgotten it. moto's stack never had the subscription.

@@ -304,8 +304,9 @@ def test_the_table_of_parameters_is_what_the_template_says():
 
 
 def test_the_ceiling_of_a_flood_is_that_of_requests_at_their_greatest():
-    *_, floods = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
-    stranger, holder, *usual = map(amounts, floods.splitlines()[2:])
+    *_, floods, _ = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
+    stranger, holder, *usual, url_stranger, url_holder = map(amounts, floods.splitlines()[2:])
+    assert url_stranger < stranger and url_stranger < url_holder
     # Whoever has a key can leave it out; what agents send costs less.
     assert all(more >= less for more, less in zip(holder, stranger))
     assert len(usual) == 2 and all(least < most / 2 for row in usual for least, most in zip(row, stranger))
@@ -323,7 +324,7 @@ def amounts(row):
 
 def test_the_cost_page_is_what_the_prices_give_and_adds_up():
     subprocess.run([sys.executable, "crates/dev/cost.py", "--check"], cwd=ROOT, check=True)
-    parts, totals, largest, _ = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
+    parts, totals, largest, _, fronts = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
     *rows, together = parts.splitlines()[2:]
     for column in range(3):
         added = sum(amounts(row)[column] for row in rows)
@@ -335,6 +336,9 @@ def test_the_cost_page_is_what_the_prices_give_and_adds_up():
     for difference, without in zip(access_log, (amounts(first)[c] - amounts(others[0])[c] for c in range(3))):
         assert without == pytest.approx(difference, abs=1)
     assert amounts(others[1])[2] < amounts(first)[2] - on_demand[2] / 2
+    # A URL saves what the API's requests cost.
+    api, url, *_ = map(amounts, fronts.splitlines()[2:])
+    assert [each - less for each, less in zip(api, url)] == pytest.approx(amounts(rows[1]), abs=1)
     for scale, row in zip((10, 1_000, 100_000), largest.splitlines()[2:]):
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert cells[0] == f"{scale:,}" and re.search(r"`\w+=[\w-]+`", cells[2]), row

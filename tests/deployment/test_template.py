@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from local import ROOT
-from stack import of_type, read, resolved, single, transform
+from stack import NO_VALUE, of_type, read, resolved, single, transform
 
 # Metrics that AWS publishes, with their dimensions.
 PUBLISHED = {
@@ -21,6 +21,9 @@ PUBLISHED = {
     ("AWS/Lambda", "Errors", "FunctionName"),
     ("AWS/Lambda", "Invocations", "FunctionName"),
     ("AWS/Lambda", "Throttles", "FunctionName"),
+    ("AWS/Lambda", "Url4xxCount", "FunctionName"),
+    ("AWS/Lambda", "Url5xxCount", "FunctionName"),
+    ("AWS/Lambda", "UrlRequestCount", "FunctionName"),
     ("AWS/SNS", "NumberOfNotificationsFailed", "TopicName"),
     ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName"),
 }
@@ -42,6 +45,7 @@ OPTIONS = {
     "Capacity": ("provisioned", "on-demand"),
     "CertificateArn": ("arn:aws:acm:us-east-1:123456789012:certificate/1", "none"),
     "DomainName": ("heartbeat.example.com", "none"),
+    "Front": ("both", "url", "api"),
     "HoldSeconds": ("0", "auto"),
     "HostedZoneId": ("Z1", "none"),
     "KmsKeyArn": (CUSTOMER_KEY, "alias/aws/dynamodb", "none"),
@@ -186,8 +190,113 @@ def test_every_role_has_the_boundary_that_the_account_demands(whole):
 
 def test_a_function_is_invoked_only_by_what_its_permission_names(whole):
     for name, permission in of_type(whole, "AWS::Lambda::Permission").items():
-        assert permission["SourceArn"], name
-    assert not of_type(whole, "AWS::Lambda::Url")
+        # Anybody, but through the URL only.
+        by_url = {"FunctionUrlAuthType", "InvokedViaFunctionUrl"} & permission.keys()
+        assert permission["Principal"] == "*" if by_url else permission["SourceArn"], name
+
+
+# Fronts
+
+
+FRONTS = [
+    {"Front": front} | more
+    for front in ("api", "url", "both")
+    for more in ({}, {"Monitoring": "none"}, {"PagePasswordSha256": "ab" * 32, "PageReservedConcurrency": "2"})
+]
+
+
+@pytest.mark.parametrize("given", FRONTS, ids=lambda given: "-".join(given.values()))
+def test_a_front_has_what_it_needs_and_nothing_of_the_other(stack, given):
+    part = resolved(stack, **{"ReservedConcurrency": "20"} | given)
+    front, has_page = given["Front"], "PagePasswordSha256" in given
+    present = {name for name in part["Resources"] if not name.startswith("Page")}
+    api = {"HeartbeatApi", "HeartbeatApiApiGatewayDefaultStage", "HeartbeatFunctionHeartbeatPermission", "AccessLogGroup"}
+    url = {"HeartbeatFunctionUrl", "HeartbeatFunctionUrlPublicPermissions", "HeartbeatFunctionURLInvokeAllowPublicAccess"}
+    assert present & (api | url) == {"api": api, "url": url, "both": api | url}[front]
+    named = {name for name in references([part["Resources"], part["Outputs"]]) if not name.startswith("AWS::")}
+    assert named <= part["Resources"].keys() | part["Parameters"].keys()
+    assert {"HeartbeatUrl", "Example"} <= part["Outputs"].keys() and ("PageUrl" in part["Outputs"]) == has_page
+    host = json.dumps(part["Outputs"]["HeartbeatUrl"])
+    # In a move, it is the new one.
+    assert ("HeartbeatFunctionUrl" in host) == (front != "api") and ("HeartbeatApi" in host) == (front == "api")
+    # The page has its own API whatever the front is, and keeps its share.
+    assert ("PageApi" in part["Resources"]) == has_page
+    if has_page:
+        assert function(part, "PageFunction")["ReservedConcurrentExecutions"] == {"Ref": "PageReservedConcurrency"}
+    assert bool(of_type(part, "AWS::CloudWatch::Alarm")) == (given.get("Monitoring") != "none")
+
+
+def test_a_move_by_both_leaves_out_nothing_that_agents_of_the_step_before_use(stack):
+    api, both, url = (resolved(stack, Front=front, ReservedConcurrency="20") for front in ("api", "both", "url"))
+    first, second = difference(api, both), difference(both, url)
+    assert first["lacks"] == []
+    assert second["lacks"] == [
+        "AccessLogGroup", "HeartbeatApi", "HeartbeatApiApiGatewayDefaultStage", "HeartbeatFunctionHeartbeatPermission",
+    ]
+    alarms = ("SilenceAlarm.", "ServerErrorAlarm.", "RejectionAlarm.")
+    added = ("Outputs.HeartbeatUrl.Value", "Outputs.Example.Value")
+    assert [path for path in first["changed"] if not path.startswith(alarms + added)] == []
+    assert [path for path in second["changed"] if not path.startswith(alarms)] == []
+
+
+def test_the_url_and_its_permissions_are_those_that_sam_makes_itself(stack):
+    template = read()
+    properties = template["Resources"]["HeartbeatFunction"]["Properties"]
+    properties["FunctionUrlConfig"] = {"AuthType": "NONE"}
+    names = ("HeartbeatFunctionUrl", "HeartbeatFunctionUrlPublicPermissions", "HeartbeatFunctionURLInvokeAllowPublicAccess")
+    for name in names:
+        del template["Resources"][name]
+    for output in ("HeartbeatUrl", "Example"):
+        del template["Outputs"][output]
+    made = transform(template)
+    for name in names:
+        ours = {key: value for key, value in stack["Resources"][name].items() if key != "Condition"}
+        assert ours == made["Resources"][name] and stack["Resources"][name]["Condition"] == "HasUrl"
+    # SAM makes no permission under a condition.
+    properties["FunctionUrlConfig"] = {"Fn::If": ["HasUrl", {"AuthType": "NONE"}, NO_VALUE]}
+    assert not {name for name in names if "Public" in name} & transform(template)["Resources"].keys()
+
+
+def test_the_api_is_the_one_that_sam_makes_of_an_event(stack):
+    template = read()
+    del template["Resources"]["HeartbeatFunctionHeartbeatPermission"]
+    api, function = (template["Resources"][name] for name in ("HeartbeatApi", "HeartbeatFunction"))
+    del api["Condition"], api["Properties"]["DefinitionBody"]
+    event = {"ApiId": {"Ref": "HeartbeatApi"}, "Method": "POST", "Path": "/api/v1/agents/heartbeat"}
+    function["Properties"]["Events"] = {"Heartbeat": {"Type": "HttpApi", "Properties": event}}
+    assert of_type(transform(template), "AWS::ApiGatewayV2::Api")["HeartbeatApi"] == of_type(stack, "AWS::ApiGatewayV2::Api")["HeartbeatApi"]
+
+
+def test_each_front_is_counted_by_the_same_alarms(stack):
+    counted = {"SilenceAlarm": {"Count", "4xx", "5xx"}, "ServerErrorAlarm": {"Count", "5xx"}, "RejectionAlarm": {"Count", "4xx"}}
+    of_url = {"Count": "UrlRequestCount", "4xx": "Url4xxCount", "5xx": "Url5xxCount"}
+    alarms = {
+        front: of_type(resolved(stack, Front=front, ReservedConcurrency="20"), "AWS::CloudWatch::Alarm")
+        for front in ("api", "url", "both")
+    }
+    assert alarms["api"].keys() == alarms["url"].keys() == alarms["both"].keys()
+    for name, metrics in counted.items():
+        urls = {of_url[metric] for metric in metrics}
+        measured = {front: {metric["MetricName"] for metric in metrics_of(each[name])} for front, each in alarms.items()}
+        assert measured == {"api": metrics, "url": urls, "both": metrics | urls}
+        assert alarms["api"][name]["Threshold"] == alarms["url"][name]["Threshold"] == alarms["both"][name]["Threshold"]
+        for each in alarms.values():
+            ids = {metric["Id"] for metric in each[name]["Metrics"] if "MetricStat" in metric}
+            (expression,) = [metric["Expression"] for metric in each[name]["Metrics"] if "Expression" in metric]
+            assert set(re.findall(r"[a-z]\w+", expression)) == ids
+    # Nothing is pulled down by what is not counted: requests are added, and rejections taken off.
+    (silence,) = [each["Expression"] for each in alarms["both"]["SilenceAlarm"]["Metrics"] if "Expression" in each]
+    assert re.findall(r"([+-]?) ?FILL\((\w+), 0\)", silence) == [
+        ("", "received"), ("-", "rejected"), ("-", "failed"), ("+", "url_received"), ("-", "url_rejected"), ("-", "url_failed"),
+    ]
+
+
+def test_a_url_without_reserved_concurrency_or_with_a_domain_is_rejected(stack):
+    rules = {name: [list(each["Assert"].values()) for each in rule["Assertions"]] for name, rule in stack["Rules"].items()}
+    is_none = lambda name, value: [{"Fn::Equals": [{"Ref": name}, value]}]
+    assert rules["UrlNeedsReservedConcurrency"] == [[is_none("ReservedConcurrency", "none")]]
+    assert [is_none("Front", "url")] in rules["DomainNeedsCertificate"]
+    assert stack["Rules"]["UrlNeedsReservedConcurrency"]["RuleCondition"] == {"Fn::Not": is_none("Front", "api")}
 
 
 # Route
