@@ -40,6 +40,9 @@ pub const FUNCTIONS: [Function; 4] = [
 fn every_function_is_a_program_in_the_template_and_in_this_table() {
     let table = BTreeSet::from(FUNCTIONS.map(|function| function.name.to_owned()));
     assert_eq!(template::functions().into_keys().collect::<BTreeSet<_>>(), table);
+    let contract = crate::settings::CONTRACT;
+    let undescribed = table.iter().find(|name| !contract.contains(&format!("function, `{name}`")));
+    assert_eq!(undescribed, None, "the contract does not describe it");
     // `make run` builds what is in this folder.
     let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/bin")).unwrap();
     let files = files.map(|file| file.unwrap().path());

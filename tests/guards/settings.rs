@@ -26,7 +26,7 @@ const WITHOUT_PARAMETER: [&str; 7] = [
     "OPERATION_TIMEOUT_MS",
 ];
 
-const CONTRACT: &str = include_str!("../../docs/contract.md");
+pub const CONTRACT: &str = include_str!("../../docs/contract.md");
 
 /// The value that a deployment with the defaults gives a variable. A stack has `notify` only if it has webhooks, and `page` only
 /// if it has a password.

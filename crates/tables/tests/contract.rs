@@ -5,6 +5,7 @@ use tables::problem::{Key, Kind};
 use tables::server::ATTRIBUTES;
 
 const CONTRACT: &str = include_str!("../../../docs/contract.md");
+const TEMPLATE: &str = include_str!("../../../template.yaml");
 
 // C5 C8 C9
 #[test]
@@ -33,8 +34,15 @@ fn the_contract_names_every_kind_of_problem_and_a_key_of_it() {
     let (_, table) = CONTRACT.split_once("| key | the problem | judged by |\n").expect("C9.1");
     let rows = table.lines().skip(1).map_while(|row| row.trim().strip_prefix("| `"));
     let key = |row: &str| row.split_once('`').and_then(|(key, _)| Key::parse(key));
-    let kinds: Vec<_> = rows.map(|row| key(row).expect(row).kind()).collect();
+    let keys: Vec<_> = rows.map(|row| key(row).expect(row)).collect();
+    let kinds: Vec<_> = keys.iter().map(Key::kind).collect();
     assert_eq!(kinds, Kind::ALL);
+    for key in keys.iter().filter(|key| key.name().is_none()) {
+        assert!(
+            TEMPLATE.contains(&format!("|{key}=off)")),
+            "the pattern of Limits lacks {key}=off"
+        );
+    }
     let (_, names) = CONTRACT.split_once("`kind` is ").expect("C9.8");
     let (names, _) = names.split_once(';').expect("a list");
     for name in kinds.into_iter().map(<&str>::from) {

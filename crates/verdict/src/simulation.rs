@@ -492,7 +492,7 @@ impl World {
             Some(Key::Disk(mount)) => all.disk(&mount, own).map(|limit| limit.lasts),
             // A second sender is noted once in five minutes only.
             Some(Key::Duplicate) => return None,
-            Some(Key::Service(_)) | None => None,
+            _ => None,
         };
         let lasts = lasts.unwrap_or_default();
         let evidence = &self.evidence[*number];

@@ -8,7 +8,6 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use syntax::duration::rounded;
-use tables::problem::Key;
 use tables::server::{Os, Reading, Rules, Server as StoredServer, Status};
 use tables::time::format;
 use tables::{Limits, Metric, Number};
@@ -138,11 +137,8 @@ impl Server {
     /// Whether a metric has reached its limit, or has been high and has not recovered.
     #[must_use]
     pub fn is_high(&self, metric: &Metric) -> bool {
-        let is_problem = self.verdict.problems.iter().any(|problem| match &problem.key {
-            Key::Metric(known) => known.name == metric.name,
-            Key::Disk(_) => metric.name == DISK.name,
-            Key::Service(_) | Key::Duplicate => false,
-        });
+        let mut problems = self.verdict.problems.iter();
+        let is_problem = problems.any(|problem| problem.key.metric() == Some(metric));
         let reached = self.value(metric).zip(self.limit(metric));
         is_problem || reached.is_some_and(|(value, limit)| value >= limit && !self.verdict.is_old)
     }
