@@ -129,10 +129,11 @@ impl TestApp {
 }
 
 /// The event as the front makes it that the variable `FRONT` names: of the HTTP API's route, with `FRONT=url` that of a function
-/// URL, which has no routes.
+/// URL, which has no routes. A path with the prefix of an API mapping is the API's alone.
 fn through_front(mut event: Value) -> Value {
     let is_url = std::env::var_os("FRONT").is_some_and(|front| front == "url");
-    if is_url && event["routeKey"] == "POST /api/v1/agents/heartbeat" {
+    let is_mapped = event["rawPath"] != "/api/v1/agents/heartbeat";
+    if is_url && event["routeKey"] == "POST /api/v1/agents/heartbeat" && !is_mapped {
         let host = "abc123.lambda-url.us-east-1.on.aws";
         event["routeKey"] = "$default".into();
         event["requestContext"]["routeKey"] = "$default".into();
