@@ -5,7 +5,7 @@
 
 use crate::Review;
 use crate::condition::{self, Facts, Level};
-use crate::lateness::Lateness;
+use crate::lateness::{Census, MISSING_FOR_A_SWEEP};
 use crate::standing::is_judged;
 use announcement::{Announcement, ProblemKind};
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tables::problem::{DISK_PERCENT, Key, Kind, Problem, Problems, Stage};
-use tables::server::{Change, Rules, Server, Status};
+use tables::server::{Change, Memory, Rules, Server, Status};
 use tables::time::{self, format};
 use tables::{Item, Limits, METRICS, Number};
 
@@ -275,15 +275,17 @@ impl World {
 
     /// Notes what the readings say of everything, for the durations.
     fn note(&mut self) {
+        // Where sweeps are missing, a server that is late by the clock is judged all the same.
+        let mut census = Census::new(self.rules.clone(), self.now);
+        let servers = (0..SERVERS.len()).filter_map(|number| self.server(number));
+        servers.for_each(|server| census.add(&server));
+        let memory = self.items.get(WATCHDOG).and_then(Option::as_ref).and_then(Memory::from_item);
+        let circumstances = census.conclude(&memory.unwrap_or_default(), MISSING_FOR_A_SWEEP);
         for number in 0..SERVERS.len() {
             let Some(server) = self.server(number) else { continue };
             let (rules, now) = (&self.rules, self.now);
-            let is_late = server
-                .last_seen
-                .as_ref()
-                .is_none_or(|seen| now - seen.time > TimeDelta::minutes(3));
             let evidence = &mut self.evidence[number];
-            if is_late || !is_judged(&server, Lateness::OnTime, rules, now) {
+            if !is_judged(&server, circumstances.judge(&server), rules, now) {
                 evidence.high_since.clear();
                 continue;
             }
