@@ -32,9 +32,9 @@ PROGRAM = cargo build --quiet --locked --workspace --bin $(1) && $(LOCAL) $(or $
 # Looks for what parts need, runs them, and prints a line for each at the end.
 run-parts = .ci/install --look $(1) && python3 crates/dev/test.py $(1)
 # Those of `make test`, of `make lint`, and what `.ci/run` runs besides.
-TEST := test-code test-dynamodb-local test-openapi test-web test-stack test-systemd test-smoke soak-short
+TEST := test-code test-dynamodb-local test-openapi test-web test-stack test-smoke soak-short
 LINT := format clippy doc baselines deny validate
-DEPLOYED := test-deployment instructions
+DEPLOYED := test-deployment instructions test-systemd
 
 comma := ,
 space := $() $()
