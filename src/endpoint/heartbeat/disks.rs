@@ -2,7 +2,8 @@
 
 use super::field::Schema;
 use super::json::Json;
-use super::lenient::{LenientField, number, shorten, text};
+use super::lenient::{LenientField, number, text};
+use super::text::shorten;
 use tables::Disk;
 use tables::metric::Rule;
 

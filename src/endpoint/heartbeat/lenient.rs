@@ -60,18 +60,3 @@ pub fn text(json: Json<'_>) -> Option<String> {
         _ => None,
     }
 }
-
-/// What stands for the middle of a text that is shortened.
-pub const ELLIPSIS: &str = "…";
-
-/// The name, with an ellipsis in its middle if it has more than `max` bytes, so that it has at most as many. There must be
-/// room for the ellipsis.
-pub fn shorten(name: String, max: usize) -> String {
-    if name.len() <= max {
-        return name;
-    }
-    let room = max - ELLIPSIS.len();
-    let head = &name[..name.floor_char_boundary(room.div_ceil(2))];
-    let tail = &name[name.ceil_char_boundary(name.len() - (room - head.len()))..];
-    [head, ELLIPSIS, tail].concat()
-}

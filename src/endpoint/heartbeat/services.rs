@@ -2,7 +2,8 @@
 
 use super::field::Schema;
 use super::json::{Json, Value};
-use super::lenient::{ELLIPSIS, LenientField, shorten, text};
+use super::lenient::{LenientField, text};
+use super::text::{ELLIPSIS, shorten};
 use tables::{Service, ServiceStatus, Services};
 
 /// How many services a reading holds.

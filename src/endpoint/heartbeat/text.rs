@@ -2,9 +2,11 @@
 
 use super::field::{Field, Report, Schema, Violation};
 use super::json::{Json, Value};
-use super::lenient::shorten;
 use std::borrow::Cow;
 use tables::ServerId;
+
+/// What stands for the middle of a text that is shortened.
+pub const ELLIPSIS: &str = "…";
 
 /// A string of `MIN` to `MAX` characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,18 @@ impl<const MIN: usize, const MAX: usize> Text<MIN, MAX> {
         }
         Cow::Owned(shorten(self.0.clone(), MAX))
     }
+}
+
+/// The name, with an ellipsis in its middle if it has more than `max` bytes, so that it has at most as many. There must be
+/// room for the ellipsis.
+pub fn shorten(name: String, max: usize) -> String {
+    if name.len() <= max {
+        return name;
+    }
+    let room = max - ELLIPSIS.len();
+    let head = &name[..name.floor_char_boundary(room.div_ceil(2))];
+    let tail = &name[name.ceil_char_boundary(name.len() - (room - head.len()))..];
+    [head, ELLIPSIS, tail].concat()
 }
 
 impl<const MIN: usize, const MAX: usize> Field for Text<MIN, MAX> {

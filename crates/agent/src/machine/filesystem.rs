@@ -2,7 +2,7 @@
 
 use super::history::{History, Past};
 use super::mount::Mount;
-use super::statvfs::{self, Used};
+use super::statvfs::{self, Usage, Used};
 use super::worker::Worker;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -37,23 +37,6 @@ impl FileSystem {
             Condition::Failed(usage, _) => usage,
             Condition::Unknown(_) => None,
         }
-    }
-}
-
-/// The usage of a file system, bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    pub total: u64,
-    pub used: u64,
-    /// What a user without privileges may still use.
-    pub available: u64,
-}
-
-impl Usage {
-    /// As `df` computes it: what only the superuser may use is neither used nor available.
-    pub fn percent(self) -> Option<f64> {
-        let usable = self.used + self.available;
-        (usable > 0).then(|| self.used as f64 / usable as f64 * 100.0)
     }
 }
 
@@ -123,7 +106,7 @@ fn file_system(group: Group, answers: &Answers) -> FileSystem {
         mount_point: first.name(),
         device: String::from_utf8_lossy(pool(first).unwrap_or(&first.source)).into_owned(),
         kind: first.kind.clone(),
-        inodes: inodes.filter(|_| is_ext(first)),
+        inodes: inodes.filter(|_| first.is_ext()),
         condition: match (group.failure, usage) {
             (Some(reason), usage) => Condition::Failed(usage.ok(), reason),
             (None, Ok(usage)) => Condition::Ok(usage),
@@ -166,10 +149,6 @@ fn candidates<'a>(visible: &[&'a Mount], chosen: &[OsString]) -> Vec<&'a Mount> 
 /// Whether a mount is on a disk of this machine. A container's root is an overlay on a disk of its host.
 fn is_local(mount: &Mount) -> bool {
     LOCAL.contains(&&*mount.kind) || (mount.kind == "overlay" && mount.point == b"/")
-}
-
-pub fn is_ext(mount: &Mount) -> bool {
-    matches!(&*mount.kind, "ext2" | "ext3" | "ext4")
 }
 
 /// The pool that a mount of ZFS belongs to; a snapshot counts what its dataset counts.

@@ -30,6 +30,10 @@ pub fn parse(mountinfo: &[u8]) -> Vec<Mount> {
 }
 
 impl Mount {
+    pub fn is_ext(&self) -> bool {
+        matches!(&*self.kind, "ext2" | "ext3" | "ext4")
+    }
+
     fn parse(line: &[u8]) -> Option<Self> {
         let mut words = line.split(|byte| *byte == b' ');
         let device = from_utf8(words.nth(2)?).ok()?.to_owned();

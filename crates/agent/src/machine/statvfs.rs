@@ -1,6 +1,5 @@
 //! How full a mount is, and how many errors it has counted. It may hang, because its server or its disk is gone.
 
-use super::filesystem::{Usage, is_ext};
 use super::mount::Mount;
 use rustix::fs::{FileType, stat, statvfs};
 use std::ffi::OsStr;
@@ -20,6 +19,23 @@ pub struct Used {
     pub errors: Option<u64>,
 }
 
+/// The usage of a file system, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    pub total: u64,
+    pub used: u64,
+    /// What a user without privileges may still use.
+    pub available: u64,
+}
+
+impl Usage {
+    /// As `df` computes it: what only the superuser may use is neither used nor available.
+    pub fn percent(self) -> Option<f64> {
+        let usable = self.used + self.available;
+        (usable > 0).then(|| self.used as f64 / usable as f64 * 100.0)
+    }
+}
+
 pub fn read(mount: &Mount) -> io::Result<Used> {
     let point = OsStr::from_bytes(&mount.point);
     let used = statvfs(point)?;
@@ -36,7 +52,7 @@ pub fn read(mount: &Mount) -> io::Result<Used> {
             available: used.f_favail,
         },
         is_folder: mount.is_whole || FileType::from_raw_mode(stat(point)?.st_mode).is_dir(),
-        errors: is_ext(mount).then(|| errors(mount)).flatten(),
+        errors: mount.is_ext().then(|| errors(mount)).flatten(),
     })
 }
 
