@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import http.server
 import json
 import os
 import re
@@ -10,9 +9,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
 
 import pytest
+from function import Handler, serving
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.lib.config.samconfig import SamConfig
 from samcli.yamlhelper import yaml_dump, yaml_parse
@@ -410,9 +409,9 @@ def test_another_region_than_that_of_the_file_stops(project):
 def cloudformation():
     """A CloudFormation whose stack is in a state that moto never reaches."""
 
-    class Answer(http.server.BaseHTTPRequestHandler):
+    class Stack(Handler):
         def do_POST(self):
-            stack = f"<StackName>heartbeat</StackName><StackStatus>{server.status}</StackStatus>"
+            stack = f"<StackName>heartbeat</StackName><StackStatus>{self.status}</StackStatus>"
             member = f"<member>{stack}<CreationTime>2026-01-01T00:00:00Z</CreationTime></member>"
             result = f"<DescribeStacksResult><Stacks>{member}</Stacks></DescribeStacksResult>"
             body = f"<DescribeStacksResponse>{result}</DescribeStacksResponse>".encode()
@@ -421,13 +420,8 @@ def cloudformation():
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+    with serving(Stack) as Stack.address:
+        yield Stack
 
 
 @pytest.mark.parametrize(
@@ -440,7 +434,7 @@ def cloudformation():
 )
 def test_a_stack_that_cannot_be_updated_is_found_before_anything_is_built(project, cloudformation, status, advice):
     cloudformation.status = status
-    endpoint = f"http://127.0.0.1:{cloudformation.server_port}"
+    endpoint = f"http://{cloudformation.address}"
     output, deployed = project.make("deploy", AWS_ENDPOINT_URL_CLOUDFORMATION=endpoint)
     assert deployed is None and status in output and advice in output, output
     assert not (project.folder / "cargo.log").exists() and not (project.folder / "samconfig.toml").exists()
@@ -450,26 +444,17 @@ def test_a_stack_that_cannot_be_updated_is_found_before_anything_is_built(projec
 def account():
     """A Lambda that says how much concurrency the account has, which moto does not."""
 
-    class Answer(http.server.BaseHTTPRequestHandler):
+    class Account(Handler):
         def do_GET(self):
             assert self.path == "/2016-08-19/account-settings"
-            body = json.dumps({"AccountLimit": server.limit}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200, {"AccountLimit": self.limit})
 
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+    with serving(Account) as Account.address:
+        yield Account
 
 
 def test_a_function_url_reserves_a_tenth_of_the_rate_or_says_that_the_account_has_too_little(project, account):
-    lambda_ = {"AWS_ENDPOINT_URL_LAMBDA": f"http://127.0.0.1:{account.server_port}"}
+    lambda_ = {"AWS_ENDPOINT_URL_LAMBDA": f"http://{account.address}"}
     account.limit = {"ConcurrentExecutions": 10, "UnreservedConcurrentExecutions": 10}
     output, deployed = project.make("deploy", "SET=Front=both ThrottleRate=201", **lambda_)
     assert deployed is None and "10 in all, of which the stack can reserve 0, and it needs 22" in output, output
