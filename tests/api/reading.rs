@@ -163,6 +163,13 @@ pub fn by_operators() -> [(&'static str, AttributeValue); 3] {
     ]
 }
 
+/// What the watchdog leaves on the item of a server of which it has spoken: the last three times.
+fn said_at() -> (&'static str, AttributeValue) {
+    let times = ["1768732200", "1768732260", "1768732320"];
+    let times = times.map(|time| AttributeValue::N(time.into()));
+    ("said_at", AttributeValue::L(times.into()))
+}
+
 /// What is on the item of a server only while something is wrong, or has been.
 const WRONG: [&str; 5] = ["offline_since", "announced", "returned_at", "problems", "duplicate_at"];
 
@@ -193,7 +200,7 @@ pub fn healthy() -> Value {
 async fn a_heartbeat_of_a_server_with_nothing_wrong_costs_one_unit_per_write() {
     let proxy = Proxy::start(&URL);
     let app = TestApp::start_with(&[("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url)]).await;
-    app.tables.put_server(SERVER, by_operators()).await;
+    app.tables.put_server(SERVER, by_operators().into_iter().chain([said_at()])).await;
     let body = healthy().to_string();
     for key in ["1f0c9a52-9f6e-4b8c-8d53-6a3f7f0e2d11", "8d53-6a3f7f0e2d11"] {
         let event = with_header(posting(body.clone()), "idempotency-key", key);
@@ -236,7 +243,7 @@ async fn a_server_with_everything_wrong_costs_two_units() {
     let times = ["offline_since", "announced", "returned_at", "duplicate_at"];
     let wrong = times.map(|name| (name, time()));
     let problems = [("problems", AttributeValue::M(entries.into()))];
-    let attributes = by_operators().into_iter().chain(wrong).chain(problems);
+    let attributes = by_operators().into_iter().chain(wrong).chain(problems).chain([said_at()]);
     app.tables.put_server(SERVER, attributes).await;
     let mut body = healthy();
     body["services"] = (0..9)

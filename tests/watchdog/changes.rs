@@ -2,7 +2,7 @@
 //! what was stored before an upgrade goes on after it.
 
 use crate::support::{Item, TestWatchdog, at, stored, text};
-use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N};
+use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, L, M, N};
 use fastrand::Rng;
 use tables::server::{Change, Memory, Rules, Server};
 
@@ -22,7 +22,9 @@ fn item(random: &mut Rng) -> Option<Item> {
         map(&[]),
     ];
     let times = [text(&stored(0)), text(&stored(60)), text("?")];
-    let choices: [(&str, &[AttributeValue]); 8] = [
+    let seconds = |times: &[&str]| L(times.iter().map(|time| N((*time).to_owned())).collect());
+    let said_at = [seconds(&["1768732200"]), seconds(&["1768732200", "1768732260"]), text("?")];
+    let choices: [(&str, &[AttributeValue]); 9] = [
         ("status", &[text("online"), text("offline")]),
         ("last_seen", &times),
         ("offline_since", &times),
@@ -31,6 +33,7 @@ fn item(random: &mut Rng) -> Option<Item> {
         ("silenced_until", &[text(&stored(9000))]),
         ("registered_at", &times),
         ("problems", &problems),
+        ("said_at", &said_at),
     ];
     let mut item = Item::from([("server_id".to_owned(), text("web-1"))]);
     for (name, values) in choices {
@@ -42,7 +45,7 @@ fn item(random: &mut Rng) -> Option<Item> {
 }
 
 /// Everything that a sweep may write about a server, and into its own item.
-fn changes(server: &Server, problems: &Server) -> [Change; 8] {
+fn changes(server: &Server, problems: &Server) -> [Change; 10] {
     let memory = Memory { rules: Some(Rules::default()), ..Memory::default() };
     [
         server.marked_offline(at(0)).mark_offline(),
@@ -52,6 +55,8 @@ fn changes(server: &Server, problems: &Server) -> [Change; 8] {
         server.end_absence(),
         server.write_problems(&server.problems.with(problems.problems.entries.clone())),
         server.write_problems(&server.problems.with(Vec::new())),
+        server.record_announced().record_said(&[at(0), at(60), at(120)]),
+        server.write_problems(&server.problems).remove_said(&server.said_at),
         memory.write(),
     ]
 }

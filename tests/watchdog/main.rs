@@ -5,6 +5,7 @@
 
 mod absence;
 mod announcement;
+mod budget;
 mod changes;
 mod config;
 mod digest;

@@ -1,13 +1,14 @@
 //! What follows from the absence of a server and from its return, row by row (C8.5).
 
 use crate::announce;
+use crate::budget;
 use crate::lateness::Lateness;
 use crate::standing::Return;
 use crate::transition::{News, Transition, Write};
 use announcement::Announcement;
 use chrono::{DateTime, Utc};
 use tables::problem::Stage;
-use tables::server::{Rules, Server, Status};
+use tables::server::{Change, Rules, Server, Status};
 use tables::time::{Stored, as_stored};
 
 /// The actions in C8.5's table.
@@ -60,8 +61,8 @@ pub fn transition(
 ) -> Option<Transition> {
     let is_written = |stage| server.absence() == Some(stage);
     let offline = |server: &Server| {
-        let record = Write::of(server.record_announced());
-        (vec![Announcement::Offline(announce::absence(server))], record)
+        let record = server.record_announced().record_said(&budget::said_at(server, now));
+        (vec![Announcement::Offline(announce::absence(server))], Write::of(record))
     };
     match action(server, lateness, rules, now) {
         Action::Nothing => None,
@@ -85,14 +86,18 @@ pub fn transition(
         Action::Back => {
             let ahead = is_written(Stage::Firing).then(|| Write::of(server.write_ahead()));
             let back = Announcement::Back(announce::end(&server.clone().with_return()));
-            Some(Transition::new(ahead, (vec![back], end(server))))
+            let ended = server.end_absence().record_said(&budget::said_at(server, now));
+            Some(Transition::new(ahead, (vec![back], over(server, ended))))
         }
-        Action::End => Some(Transition::new(None, (Vec::new(), end(server)))),
+        Action::End => {
+            let ended = over(server, server.end_absence());
+            Some(Transition::new(None, (Vec::new(), ended)))
+        }
     }
 }
 
-fn end(server: &Server) -> Write {
-    Write::of(server.end_absence()).with(News::Back(text(&server.offline_since)))
+fn over(server: &Server, ended: Change) -> Write {
+    Write::of(ended).with(News::Back(text(&server.offline_since)))
 }
 
 fn text(time: &Option<Stored>) -> Option<String> {
@@ -155,6 +160,51 @@ mod tests {
                 ..Server::default()
             };
             assert_eq!(action(&server, lateness, &Rules::default(), now), expected, "row {number}");
+        }
+    }
+
+    // C8.5 C9.10: a return that may not be said yet is one that has not lasted; an absence and what is being published are said.
+    #[test]
+    fn a_return_waits_for_its_turn_and_nothing_else_does() {
+        use Action::{Back, End, Mark, Note, Nothing, Offline};
+        use Lateness::{Lost, OnTime};
+        use Status::{Offline as Away, Online};
+
+        let now: DateTime<Utc> = "2026-01-18T10:30:00Z".parse().expect("a time");
+        let at = |minutes: i64| Stored::parse(format(now - TimeDelta::minutes(minutes)));
+        let (since, pending) = (text(&at(60)), Some("pending"));
+        let since = since.as_deref();
+        for (number, (status, lateness, announced, returned_at, back_after, expected)) in [
+            (Online, OnTime, since, at(6), 300, Nothing),
+            (Online, OnTime, since, None, 300, Note),
+            (Online, OnTime, since, None, 0, Note),
+            (Online, OnTime, since, at(61), 300, Nothing),
+            (Online, OnTime, pending, at(6), 300, Back),
+            (Online, OnTime, None, at(6), 300, End),
+            (Online, Lost, since, at(6), 300, Mark),
+            (Away, OnTime, since, None, 300, Nothing),
+            (Away, OnTime, None, None, 300, Offline),
+            (Away, OnTime, pending, None, 300, Offline),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let server = Server {
+                status: Some(status),
+                last_seen: at(1),
+                offline_since: at(60),
+                announced: announced.map(str::to_owned),
+                returned_at,
+                said_at: [50, 40, 14].map(|minutes| now - TimeDelta::minutes(minutes)).into(),
+                ..Server::default()
+            };
+            let back_after = TimeDelta::seconds(back_after);
+            let rules = Rules { back_after, ..Rules::default() };
+            assert_eq!(action(&server, lateness, &rules, now), expected, "row {number}");
+            let free = Server { said_at: server.said_at[1..].into(), ..server };
+            if (expected, lateness) == (Nothing, OnTime) && status == Online {
+                assert_eq!(action(&free, lateness, &rules, now), Back, "row {number}");
+            }
         }
     }
 }

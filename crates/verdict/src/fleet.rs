@@ -228,6 +228,13 @@ mod tests {
         let returning =
             Server { offline_since: ago(900), returned_at: ago(130), ..unknown.clone() };
         expected(&returning, (Standing::Returning, Some(130)), "returning");
+        // C9.10: it has lasted, and may not be said yet.
+        let announced = ago(900).map(|since| since.text);
+        let said_at = vec![now() - TimeDelta::seconds(500); 3];
+        let waiting = Server { returned_at: ago(400), announced, said_at, ..returning.clone() };
+        expected(&waiting, (Standing::Returning, Some(400)), "waiting");
+        let free = Server { said_at: Vec::new(), ..waiting };
+        expected(&free, (Standing::Unknown, None), "as the next sweep says");
         let problem = with_entry(returning, Stage::Firing, 500);
         expected(&problem, (Standing::Problem, None), "problem");
         let late = Server { last_seen: ago(181), ..problem };
@@ -291,6 +298,7 @@ mod tests {
         };
         let old = |server: Server| Server { last_seen: ago(-1000), ..server };
         let problem = Standing::Problem;
+        let said_at = vec![now() - TimeDelta::seconds(60); 3];
         for (name, server, expected) in [
             ("below the limit", at(89.9), Standing::Well),
             ("at the limit, without an entry", at(90.0), problem),
@@ -319,6 +327,7 @@ mod tests {
                 Server { offline_since: ago(900), ..at(95.0) },
                 Standing::Returning,
             ),
+            ("at the limit, and its word waits", Server { said_at, ..at(95.0) }, problem),
             ("a failed service", with_service(well(), ServiceStatus::Failed), problem),
             (
                 "an unwatched service",

@@ -3,6 +3,7 @@
 
 mod absence;
 pub mod announce;
+mod budget;
 mod condition;
 pub mod digest;
 mod fleet;

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::budget;
 use crate::condition::{self, Facts, Finding, Level, Reading, Value};
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::Limits;
@@ -55,11 +56,24 @@ enum Outcome {
     End(Problem, End),
 }
 
+impl Outcome {
+    /// What is left of it until a message may name the server: no beginning, and no end (C9.10).
+    const fn wait(self) -> Self {
+        match self {
+            Self::Publish(entry) => Self::Keep(Problem { stage: Stage::NotLasted, ..entry }),
+            Self::End(entry, _) => Self::Keep(Problem { stage: Stage::Firing, ..entry }),
+            Self::Remove | Self::Keep(_) => self,
+        }
+    }
+}
+
 /// A server with what is to be written and announced about its problems.
 #[derive(Debug, PartialEq)]
 pub struct ProblemUpdate {
     pub server: Server,
     pub judgement: Judgement,
+    /// As of this time.
+    pub now: DateTime<Utc>,
 }
 
 /// What is to be announced about a problem.
@@ -111,7 +125,7 @@ pub fn current(server: &Server, limits: &Limits, is_judged: bool) -> Vec<Current
     let mut entries: Vec<_> = match facts {
         None => server.problems.announced().map(|(key, entry)| (key.clone(), *entry)).collect(),
         Some(facts) => {
-            let (steps, waiting) = steps(&server.problems, &facts);
+            let (steps, waiting) = steps(&server.problems, &facts, true);
             let steps = steps.into_iter().chain(waiting);
             let entries = steps.filter_map(|step| Some((step.ahead()?, step.key)));
             let entries = entries.filter(|(entry, _)| entry.stage != Stage::NotLasted);
@@ -134,23 +148,24 @@ impl ProblemUpdate {
     /// Judges a server that is online and not late, by these limits or its own; `None` if there is nothing to write or to
     /// announce.
     #[must_use]
-    pub fn new(server: Server, limits: &Limits) -> Option<Self> {
+    pub fn new(server: Server, limits: &Limits, now: DateTime<Utc>) -> Option<Self> {
         let facts = Facts::of(&server, limits)?;
-        let judgement = Judgement::new(&server.problems, &facts)?;
-        Some(Self { server, judgement })
+        let has_turn = budget::is_open(&server, now);
+        let judgement = Judgement::new(&server.problems, &facts, has_turn)?;
+        Some(Self { server, judgement, now })
     }
 
     /// A server that is not judged.
     #[must_use]
-    pub fn unjudged(server: &Server) -> Option<Self> {
+    pub fn unjudged(server: &Server, now: DateTime<Utc>) -> Option<Self> {
         let judgement = Judgement::unjudged(&server.problems)?;
         let server = server.clone();
-        Some(Self { server, judgement })
+        Some(Self { server, judgement, now })
     }
 }
 
 /// What is to be done about each problem, and about those for which the item has no room.
-fn steps(known: &Problems, facts: &Facts<'_>) -> (Vec<Step>, Vec<Step>) {
+fn steps(known: &Problems, facts: &Facts<'_>, has_turn: bool) -> (Vec<Step>, Vec<Step>) {
     let high = condition::high(facts);
     if known.entries.is_empty() && high.is_empty() {
         return (Vec::new(), Vec::new());
@@ -158,22 +173,23 @@ fn steps(known: &Problems, facts: &Facts<'_>) -> (Vec<Step>, Vec<Step>) {
     let entries = facts
         .reading
         .map_or_else(|| known.entries.clone(), |reading| condition::hand_over(&reading, known));
-    let mut steps: Vec<_> =
-        entries.into_iter().map(|(key, problem)| Step::of(facts, key, Some(problem))).collect();
+    let step = |(key, entry)| Step::of(facts, key, entry, has_turn);
+    let entries = entries.into_iter().map(|(key, problem)| (key, Some(problem)));
+    let mut steps: Vec<_> = entries.map(step).collect();
     let is_known = |key: &Key| steps.iter().any(|step| step.key == *key);
     let new: Vec<_> = high.into_iter().filter(|key| !is_known(key)).collect();
     let kept = steps.iter().filter(|step| step.ahead().is_some()).count();
-    let mut new = new.into_iter().map(|key| Step::of(facts, key, None));
+    let mut new = new.into_iter().map(|key| step((key, None)));
     steps.extend(new.by_ref().take(MAX_PROBLEMS.saturating_sub(kept)));
     steps.sort_by(|one, other| one.key.order(&other.key));
     (steps, new.collect())
 }
 
 impl Judgement {
-    /// Judges a server. `None` if there is nothing to write or to announce.
+    /// Judges a server that a message may name now, or not. `None` if there is nothing to write or to announce.
     #[must_use]
-    pub fn new(known: &Problems, facts: &Facts<'_>) -> Option<Self> {
-        let (steps, waiting) = steps(known, facts);
+    pub fn new(known: &Problems, facts: &Facts<'_>, has_turn: bool) -> Option<Self> {
+        let (steps, waiting) = steps(known, facts, has_turn);
         Self::of(known, steps, waiting.len())
     }
 
@@ -224,10 +240,14 @@ impl Judgement {
 }
 
 impl Step {
-    fn of(facts: &Facts<'_>, key: Key, entry: Option<Problem>) -> Self {
+    fn of(facts: &Facts<'_>, key: Key, entry: Option<Problem>, has_turn: bool) -> Self {
         let is_new = entry.as_ref().is_none_or(|entry| entry.stage == Stage::NotLasted);
+        let is_out = entry.as_ref().is_some_and(|entry| entry.stage == Stage::Publishing);
         let outcome = match (condition::find(facts, &key, entry.as_ref()), entry) {
-            (Some(finding), entry) => advance(entry, &finding),
+            (Some(finding), entry) => {
+                let due = advance(entry, &finding);
+                if has_turn || is_out { due } else { due.wait() }
+            }
             (None, Some(entry)) => return Self::unjudged(key, entry),
             (None, None) => Outcome::Remove,
         };

@@ -106,10 +106,10 @@ impl Review {
         }
         self.transitions.extend(absence::transition(&server, lateness, rules, now));
         let problems = if is_judged(&server, lateness, rules, now) {
-            ProblemUpdate::new(server, &rules.limits)
+            ProblemUpdate::new(server, &rules.limits, now)
         } else {
             let is_known = server.status.is_some() && server.last_seen.is_some();
-            is_known.then(|| ProblemUpdate::unjudged(&server)).flatten()
+            is_known.then(|| ProblemUpdate::unjudged(&server, now)).flatten()
         };
         if let Some(problems) = problems {
             self.counts.waiting += problems.judgement.waiting;

@@ -1,11 +1,13 @@
 //! How one server is: its standing, its problems, and what is not known of it (C8.13).
 
+use crate::budget;
 use crate::condition::{FRESH, Facts};
 use crate::lateness::{Lateness, threshold};
 use crate::problem::{Current, current};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::fmt;
 use tables::ServiceStatus;
+use tables::problem::Stage;
 use tables::server::{Rules, Server, Status};
 
 /// A return has lasted after this time even if the server reports rarely.
@@ -91,7 +93,7 @@ impl Standing {
 pub enum Return {
     /// It was not away, as far as its item says.
     None,
-    /// It is back, which has not lasted.
+    /// It is back, which has not lasted, or waits until a message may name the server.
     Begun { since: DateTime<Utc>, is_noted: bool },
     /// That has lasted.
     Lasted,
@@ -106,7 +108,9 @@ impl Return {
         };
         let noted = server.known_return();
         let since = noted.unwrap_or(seen).time;
-        if seen.time - since >= rules.back_after || now - since >= RETURN_LASTS {
+        let has_lasted = seen.time - since >= rules.back_after || now - since >= RETURN_LASTS;
+        let has_turn = server.absence() != Some(Stage::Firing) || budget::is_open(server, now);
+        if has_lasted && has_turn {
             Self::Lasted
         } else {
             Self::Begun { since, is_noted: noted.is_some() }

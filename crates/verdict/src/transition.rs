@@ -2,6 +2,7 @@
 //! that (C8.5, C9.7).
 
 use crate::announce;
+use crate::budget;
 use crate::problem::{End, ProblemAnnouncement, ProblemUpdate};
 use announcement::Announcement;
 use announcement::words::Natural;
@@ -84,17 +85,20 @@ impl Transition {
 
     /// What there is to write and to announce about problems, if anything.
     pub(crate) fn of_problems(update: ProblemUpdate) -> Option<Self> {
-        let ProblemUpdate { server, judgement } = &update;
-        let changed = judgement.ahead.as_ref();
-        let changed = changed.map(|problems| Write::of(server.write_problems(problems)));
+        let ProblemUpdate { server, judgement, now } = &update;
+        let changed = judgement.ahead.as_ref().map(|problems| server.write_problems(problems));
         let announcements = judgement.announcements();
         let say: Vec<_> = announcements.map(|known| announce::change(server, known)).collect();
         if say.is_empty() {
-            return changed.map(|notes| Self::new(None, (say, notes)));
+            let notes = changed.map(|notes| match budget::is_over(server, *now) {
+                true => notes.remove_said(&server.said_at),
+                false => notes,
+            });
+            return notes.map(|notes| Self::new(None, (say, Write::of(notes))));
         }
         let new = judgement.announcements().filter(|announcement| announcement.is_new);
         let new = new.map(|announcement| News::Problem(announcement.problem.key.clone()));
-        let ahead = changed.map(|changed| new.fold(changed, Write::with));
+        let ahead = changed.map(|changed| new.fold(Write::of(changed), Write::with));
         Some(Self { ahead, say, after: After::Problems(Box::new(update)) })
     }
 
@@ -111,7 +115,7 @@ impl Transition {
             After::All(write) => (said.len() == self.say.len()).then(|| write.clone()),
             After::Problems(_) if said.is_empty() => None,
             After::Problems(update) => {
-                let ProblemUpdate { server, judgement } = &**update;
+                let ProblemUpdate { server, judgement, now } = &**update;
                 let announcements = judgement.announcements().enumerate();
                 let said: Vec<&ProblemAnnouncement> = announcements
                     .filter(|(place, _)| said.contains(place))
@@ -121,7 +125,9 @@ impl Transition {
                 let ended = said.into_iter().filter_map(|announcement| {
                     Some(News::Solved(announcement.problem.key.clone(), announcement.end?))
                 });
-                Some(ended.fold(Write::of(server.write_problems(&problems)), Write::with))
+                let said_at = budget::said_at(server, *now);
+                let record = server.write_problems(&problems).record_said(&said_at);
+                Some(ended.fold(Write::of(record), Write::with))
             }
         }
     }
@@ -229,7 +235,7 @@ mod tests {
             problems,
             ..Server::default()
         };
-        ProblemUpdate::new(server, &Limits::standard()).expect("something to do")
+        ProblemUpdate::new(server, &Limits::standard(), now()).expect("something to do")
     }
 
     /// The problems of which the first is firing, and has this note.

@@ -227,6 +227,7 @@ pub fn size(item: &Item) -> usize {
             }
             AttributeValue::Bool(_) => 1,
             AttributeValue::M(map) => 3 + map.len() + size(map),
+            AttributeValue::L(list) => 3 + list.len() + list.iter().map(value).sum::<usize>(),
             other => panic!("{other:?}"),
         }
     }

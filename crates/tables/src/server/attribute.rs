@@ -73,6 +73,7 @@ attributes! {
     ANNOUNCED = "announced", never_restored;
     RETURNED_AT = "returned_at", never_restored;
     PROBLEMS = "problems", never_restored;
+    SAID_AT = "said_at", never_restored;
     // What operators write. In the watchdog's item, the last two are what applies to all others.
     SILENCED_UNTIL = "silenced_until";
     OFFLINE_AFTER = "offline_after";
@@ -191,7 +192,7 @@ fn project(scan: ScanFluentBuilder, is_read: impl Fn(Readers) -> bool) -> ScanFl
 mod tests {
     use super::super::{Memory, Os, Server};
     use super::*;
-    use aws_sdk_dynamodb::types::AttributeValue::{M, N, S};
+    use aws_sdk_dynamodb::types::AttributeValue::{L, M, N, S};
 
     /// An item with a value for every attribute: a server's, or that of the watchdog.
     fn complete(server_id: &str) -> Item {
@@ -205,6 +206,7 @@ mod tests {
             OFFLINE_AFTER | HOLD | BACK_AFTER | VERSION => N("901".to_owned()),
             LIMITS => S("disk_percent=97".to_owned()),
             READING => M(Item::new()),
+            SAID_AT => L(vec![N("1768732200".to_owned())]),
             PROBLEMS => M(Item::from([(
                 "disk_percent".to_owned(),
                 M(Item::from([

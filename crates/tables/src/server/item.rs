@@ -4,7 +4,7 @@ use super::Status;
 use super::attribute::{
     AGENT_VERSION, ANNOUNCED, ARCHITECTURE, Attribute, DUPLICATE_AT, HOSTNAME, KERNEL_VERSION,
     LAST_SEEN, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION, PROBLEMS,
-    READING, REGISTERED_AT, RETURNED_AT, SERVER_ID, SILENCED_UNTIL, STATUS,
+    READING, REGISTERED_AT, RETURNED_AT, SAID_AT, SERVER_ID, SILENCED_UNTIL, STATUS,
 };
 use crate::problem::{Problems, Stage};
 use crate::{
@@ -43,6 +43,8 @@ pub struct Server {
     /// The limits of this server's own.
     pub limits: Option<Limits>,
     pub problems: Problems,
+    /// When messages named the server: the last times, in whole seconds, the latest last.
+    pub said_at: Vec<DateTime<Utc>>,
     /// Whether the item holds an attribute that cannot be read.
     pub is_malformed: bool,
 }
@@ -179,6 +181,12 @@ fn parse_threshold(value: &AttributeValue) -> Option<TimeDelta> {
     (0..=MAX_OFFLINE_AFTER).contains(&seconds).then(|| TimeDelta::seconds(seconds))
 }
 
+fn parse_said_at(value: &AttributeValue) -> Option<Vec<DateTime<Utc>>> {
+    let seconds = |value: &AttributeValue| value.as_n().ok()?.parse().ok();
+    let time = |value| DateTime::from_timestamp(seconds(value)?, 0);
+    value.as_l().ok()?.iter().map(time).collect()
+}
+
 impl Server {
     /// Reads an item; `None` if its id is not that of a server.
     #[must_use]
@@ -208,6 +216,7 @@ impl Server {
             offline_after: checked.read(OFFLINE_AFTER, parse_threshold),
             limits: checked.read(LIMITS, |list| Limits::parse_own(list.as_s().ok()?).ok()),
             problems,
+            said_at: checked.read(SAID_AT, parse_said_at).unwrap_or_default(),
             is_malformed: checked.is_malformed || !is_complete,
         })
     }

@@ -1,12 +1,12 @@
 //! What the watchdog writes to a server's item.
 
 use super::attribute::{
-    ANNOUNCED, LAST_SEEN, OFFLINE_SINCE, PROBLEMS, REGISTERED_AT, RETURNED_AT, STATUS,
+    ANNOUNCED, LAST_SEEN, OFFLINE_SINCE, PROBLEMS, REGISTERED_AT, RETURNED_AT, SAID_AT, STATUS,
 };
 use super::{Change, PENDING, Server, Status};
 use crate::problem::Problems;
 use crate::time;
-use aws_sdk_dynamodb::types::AttributeValue::{self, S};
+use aws_sdk_dynamodb::types::AttributeValue::{self, L, N, S};
 use chrono::{DateTime, Utc};
 
 impl Server {
@@ -83,6 +83,24 @@ impl Server {
             .if_is(PROBLEMS, problems.stored().cloned())
             .if_is(REGISTERED_AT, self.registered_at.clone().map(S))
     }
+}
+
+impl Change {
+    /// Records when messages named the server.
+    #[must_use]
+    pub fn record_said(self, said_at: &[DateTime<Utc>]) -> Self {
+        self.set(SAID_AT, seconds(said_at))
+    }
+
+    /// Removes when messages named the server, on condition that it is what was read: none has named it since.
+    #[must_use]
+    pub fn remove_said(self, said_at: &[DateTime<Utc>]) -> Self {
+        self.remove(SAID_AT).if_is(SAID_AT, Some(seconds(said_at)))
+    }
+}
+
+fn seconds(times: &[DateTime<Utc>]) -> AttributeValue {
+    L(times.iter().map(|time| N(time.timestamp().to_string())).collect())
 }
 
 fn stored(time: &Option<time::Stored>) -> AttributeValue {

@@ -21,6 +21,8 @@ struct Server {
     disks: Option<Vec<Disk>>,
     services: Option<Services>,
     duplicate_at: Option<i64>,
+    /// Whether a message may name it.
+    has_turn: bool,
 }
 
 impl Server {
@@ -33,6 +35,7 @@ impl Server {
             disks: None,
             services: None,
             duplicate_at: None,
+            has_turn: true,
         }
     }
 
@@ -80,7 +83,7 @@ impl Server {
             limits: &self.limits,
             own: self.own.as_ref(),
         };
-        Judgement::new(&self.problems, &facts)
+        Judgement::new(&self.problems, &facts, self.has_turn)
     }
 
     /// Sweeps at this minute, with everything working, and returns what was said.
@@ -117,8 +120,19 @@ const LEVELS: [(&str, Option<&str>, &str); 5] = [
 
 /// What the entry becomes if all goes well, and what is said.
 fn outcome(known: Option<(Stage, Option<Note>)>, level: &str, lasts: &str) -> String {
+    outcome_if(true, known, level, lasts)
+}
+
+/// The same for a server that a message may name, or not.
+fn outcome_if(
+    has_turn: bool,
+    known: Option<(Stage, Option<Note>)>,
+    level: &str,
+    lasts: &str,
+) -> String {
     let (_, value, limits) = LEVELS.into_iter().find(|(name, ..)| *name == level).expect("level");
     let mut server = Server::new(&format!("{limits}{lasts}"));
+    server.has_turn = has_turn;
     if let Some(value) = value {
         server.metric("disk_percent", value.parse().expect("a number"));
     }
@@ -193,6 +207,49 @@ fn every_cell_of_the_table_is_as_it_says() {
             assert_eq!(outcome(known, level, lasts), expected, "{name}, {level}");
         }
     }
+}
+
+// C9.10: what may begin or end only in its turn, with a reading at minute 10; what is being published does not wait.
+#[test]
+fn what_waits_for_its_turn_is_neither_said_nor_written_ahead() {
+    let resolving = |at| Some(Note::Resolving(minute(at)));
+    let no_data = |at| Some(Note::NoData(minute(at)));
+    let (not_lasted, publishing, firing) = (Stage::NotLasted, Stage::Publishing, Stage::Firing);
+    #[rustfmt::skip]
+    let rows: [Row; 9] = [
+        ("absent", None, "", ["not lasted", "–", "–", "–", "–"]),
+        ("waiting", Some((not_lasted, None)), "", ["not lasted", "–", "–", "–", "–"]),
+        ("lasted for long enough", Some((not_lasted, None)), "/10m", ["not lasted", "–", "–", "–", "–"]),
+        ("firing", Some((firing, None)), "", ["firing", "firing", "firing resolving 10", "firing no data 10", "firing"]),
+        ("resolving", Some((firing, resolving(-5))), "", ["firing", "firing", "firing resolving -5", "firing no data 10", "firing resolving -5"]),
+        ("without data", Some((firing, no_data(-1430))), "", ["firing", "firing", "firing resolving 10", "firing no data -1430", "firing no data -1430"]),
+        ("publishing", Some((publishing, None)), "", ["say, firing", "say, firing", "publishing resolving 10", "publishing no data 10", "unwatched"]),
+        ("publishing and resolving", Some((publishing, resolving(-5))), "", ["say, firing", "say, firing", "solved", "publishing no data 10", "unwatched"]),
+        ("publishing and without data", Some((publishing, no_data(-1430))), "", ["say, firing", "say, firing", "publishing resolving 10", "gone", "unwatched"]),
+    ];
+    for (name, known, lasts, cells) in rows {
+        for ((level, ..), expected) in LEVELS.into_iter().zip(cells) {
+            assert_eq!(outcome_if(false, known, level, lasts), expected, "{name}, {level}");
+        }
+    }
+}
+
+// C9.10: since when it is, is known by then.
+#[test]
+fn what_has_waited_for_its_turn_is_said_with_its_beginning() {
+    let mut server = Server::new("disk_percent=90");
+    server.has_turn = false;
+    server.metric("disk_percent", 95.0);
+    (0..9).for_each(|at| assert_eq!(server.said(at), [""; 0]));
+    server.services(&[("nginx", "failed")]);
+    assert_eq!(server.said(9), [""; 0]);
+    server.has_turn = true;
+    let said = server.sweep(10);
+    let said: Vec<_> =
+        said.iter().map(|said| (in_short(said), said.problem.since, said.is_new)).collect();
+    let expected = [("disk_percent", minute(0)), ("service:nginx", minute(9))]
+        .map(|(key, since)| (key.to_owned(), since, true));
+    assert_eq!(said, expected);
 }
 
 // C9.3: a note from the future is none.
