@@ -69,6 +69,8 @@ ACCEPTED_SECONDS = 0.3
 # row once.
 ACCEPTED_WRITES = 5 + 5 + 1
 LOOKUP_UNITS = 0.5
+# Messages a day about one server, at most, as a test of crates/verdict/src/budget.rs counts them.
+MESSAGES = 182
 # Of a function, a line for each rejection.
 LINE_GB = 0.2e-6
 
@@ -200,7 +202,7 @@ def holders():
     looks += PAGE_RATE * 86_400 * 30 * scan_units(1_000) * PRICES["read request"]
     rows = [
         ("nothing", "0", "0", "0", f"${money(flood(rate, has_key=False))}"),
-        ("a bound key", "0", f"{day:,}, of its server", "1,440, about its server", cost),
+        ("a bound key", "0", f"{day:,}, of its server", f"{MESSAGES}, about its server", cost),
         ("a shared key", f"{day:,}", f"{day:,}, of any server", "1,440, about any server", cost),
         ("the page's password", "0", "0", "0", f"${money(looks)}"),
     ]
@@ -209,8 +211,10 @@ def holders():
     text += "".join(f"| {' | '.join(row)} |\n" for row in rows)
     return f"""{text}
 This is with `ThrottleRate={rate}`, to which rows, servers and costs are nearly proportional. There is a sweep a minute, and it sends one
-message. The costs are [those of a flood](docs/cost.md) of requests at their greatest, which need no key. The page's are for 1,000
-servers: {PAGE_RATE} requests per second, each with a scan of its own.
+message. It names a server [three times an hour, then once in a quarter of an hour](docs/contract.md#c9-problems), and whenever it
+falls silent after its return was announced; a shared key names a new one each minute. The costs are [those of a
+flood](docs/cost.md) of requests at their greatest, which need no key. The page's are for 1,000 servers: {PAGE_RATE} requests per
+second, each with a scan of its own.
 """
 
 

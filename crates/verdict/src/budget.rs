@@ -37,6 +37,65 @@ fn said_within(server: &Server, time: TimeDelta, now: DateTime<Utc>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Review;
+    use aws_sdk_dynamodb::types::AttributeValue::{M, S};
+    use std::collections::HashSet;
+    use tables::Item;
+    use tables::server::Rules;
+    use tables::time::format;
+
+    /// How many messages name a server on a day, of a sender that sends in these minutes, each time with another failed service.
+    fn messages_of_a_day(sends: impl Fn(i64) -> bool) -> usize {
+        let start: DateTime<Utc> = "2026-01-18T00:00:00Z".parse().expect("a time");
+        let (mut server, mut watchdog, mut messages) = (None, None, 0);
+        for minute in 0..24 * 60 {
+            let now = start + TimeDelta::minutes(minute);
+            if sends(minute) {
+                let seen = S(format(now - TimeDelta::seconds(30)));
+                let failed = Item::from([(format!("s{minute}"), S("failed".to_owned()))]);
+                let reading = [("received_at", seen.clone()), ("services", M(failed))];
+                let reading = reading.map(|(name, value)| (name.to_owned(), value));
+                let heartbeat = [
+                    ("server_id", S("web-1".to_owned())),
+                    ("status", S("online".to_owned())),
+                    ("last_seen", seen),
+                    ("reading", M(reading.into())),
+                ];
+                let item: &mut Item = server.get_or_insert_default();
+                item.extend(heartbeat.map(|(name, value)| (name.to_owned(), value)));
+            }
+            let mut review = Review::new(Rules::default(), None, now);
+            [&server, &watchdog].into_iter().flatten().for_each(|item| review.add(item));
+            let decision = review.conclude();
+            decision.memory.write().apply(&mut watchdog);
+            let plan = decision.plan;
+            let ahead = plan.ahead().filter(|(_, write)| write.change.apply(&mut server));
+            let written: HashSet<_> = ahead.map(|(place, _)| place).collect();
+            let say: Vec<_> = plan.say(&written).into_iter().map(|(place, _)| place).collect();
+            messages += usize::from(!say.is_empty());
+            plan.after(&say).iter().for_each(|write| assert!(write.change.apply(&mut server)));
+        }
+        messages
+    }
+
+    // C9.10: an absence is never delayed, so the worst is whoever falls silent just before the return is announced, again and
+    // again, after three problems. A search over all orders of problems, absences and returns finds no more.
+    #[test]
+    fn the_holder_of_a_servers_key_causes_so_many_messages_a_day_as_security_says() {
+        let most = messages_of_a_day(|minute| minute < 3 || (1..14).contains(&((minute - 5) % 16)));
+        let security = include_str!("../../../SECURITY.md");
+        let bound = security.lines().find(|line| line.starts_with("| a bound key |"));
+        let cell = format!("| {most}, about its server |");
+        assert!(bound.is_some_and(|line| line.contains(&cell)), "{cell} {bound:?}");
+        for (sends, fewer) in [
+            // A new failed service each minute; silent for four minutes in nine; silent for ever.
+            (&(|_| true) as &dyn Fn(i64) -> bool, 98),
+            (&|minute| minute % 9 < 6, 162),
+            (&|minute| minute < 3, 4),
+        ] {
+            assert_eq!(messages_of_a_day(sends), fewer);
+        }
+    }
 
     // C9.10
     #[test]

@@ -455,18 +455,21 @@ impl World {
         let Some(server) = self.server(number) else { return };
         let Some(seen) = server.last_seen.as_ref().map(|seen| seen.time) else { return };
         let evidence = &self.evidence[number];
+        let named_at = &self.subscriber.named_at[number];
+        // Some sweeps may be missing. A limit that had to last need not any more since a moment ago.
+        let minutes = TimeDelta::minutes;
+        let is_quiet = named_at.last().is_none_or(|at| self.now - *at > minutes(20));
+        let patience = if is_quiet { minutes(20) } else { minutes(60) };
         for (key, since) in &evidence.high_since {
             let since = evidence.full_at.map_or(*since, |full| full.max(*since));
-            let patience = self.lasts(&server, key) + TimeDelta::minutes(20);
             let is_open = self.subscriber.open.contains(&(number, key.clone()));
-            if seen - since > patience && !is_open {
+            if seen - since > self.lasts(&server, key) + patience && !is_open {
                 self.broken.push(format!("{number} {key} at {}: not announced", self.now));
             }
         }
         // Three, then after a quarter of an hour each time that it is back and at once silent again.
         let hour_ago = self.now - TimeDelta::hours(1);
-        let named_at = self.subscriber.named_at[number].iter();
-        let times: Vec<_> = named_at.filter(|at| **at > hour_ago).collect();
+        let times: Vec<_> = named_at.iter().filter(|at| **at > hour_ago).collect();
         if times.len() > 10 {
             self.broken.push(format!("{number} was named at {times:?}"));
         }
