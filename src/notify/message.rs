@@ -1,9 +1,8 @@
 //! What a chat gets to read, in plain words: a message from the watchdog, from CloudWatch's alarms, or from anybody else.
 
 use super::SnsMessage;
-use announcement::words::{escape, moment};
-use announcement::{Announcement, Message, Occasion, Part, Tone};
-use chrono::{DateTime, Utc};
+use announcement::words::{Natural, escape, moment};
+use announcement::{Message, Occasion, Tone, Wording, turns};
 use serde::Deserialize;
 
 /// What a message says to people.
@@ -12,7 +11,10 @@ pub struct ChatMessage {
     /// A summary, in printable ASCII.
     pub title: String,
     pub tone: Tone,
-    pub lines: Vec<Line>,
+    /// What is announced: deaths, then server by server in natural order.
+    pub announcements: Vec<Line>,
+    /// Other words, a line each.
+    pub texts: Vec<String>,
     /// How many more lines there are than these.
     pub omitted: usize,
     /// The time of the sweep, since the order of messages cannot be promised.
@@ -21,16 +23,13 @@ pub struct ChatMessage {
     pub link: Option<String>,
 }
 
-/// A line of it: an announcement, or other words.
+/// An announcement, a line.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Line {
-    /// About a server, whose name came from an agent.
-    Server {
-        tone: Tone,
-        name: String,
-        rest: Vec<Part>,
-    },
-    Text(String),
+pub struct Line {
+    /// Its turn, if there is not enough room for all.
+    pub turn: usize,
+    pub tone: Tone,
+    pub wording: Wording,
 }
 
 /// A message of CloudWatch about an alarm.
@@ -60,29 +59,36 @@ impl ChatMessage {
         Self {
             title: title(if subject.is_empty() { "Message" } else { subject }),
             tone: Tone::Neutral,
-            lines: lines.map(Line::text).collect(),
+            announcements: Vec::new(),
+            texts: lines.map(escape).collect(),
             omitted: 0,
             time: None,
             link: None,
         }
     }
 
-    /// Bad news comes first.
-    fn of_message(mut message: Message, page_url: Option<&str>) -> Self {
-        message.announcements.sort_by_key(|announcement| announcement.kind().tone());
+    fn of_message(message: Message, page_url: Option<&str>) -> Self {
         let time = message.time.as_deref().and_then(tables::time::parse);
-        let lines = match &message.occasion {
-            Occasion::Test(text) => vec![Line::text(text)],
-            Occasion::Change | Occasion::Digest(_) => {
-                let fleet = message.fleet().map(Line::text);
-                let of = |announcement| Line::of(announcement, time);
-                message.announcements.iter().map(of).chain(fleet).collect()
-            }
+        let texts = match &message.occasion {
+            Occasion::Test(text) => vec![escape(text)],
+            Occasion::Change | Occasion::Digest(_) => message.fleet().map(escape).collect(),
         };
+        let announcements = message.announcements.iter().zip(turns(&message.announcements));
+        let mut announcements: Vec<_> = announcements
+            .map(|(announcement, turn)| Line {
+                turn,
+                tone: announcement.kind().tone(),
+                wording: announcement.say(time),
+            })
+            .collect();
+        announcements.sort_by_cached_key(|line| {
+            (line.turn > 0, Natural::of(&line.wording.server_id), line.turn)
+        });
         Self {
             title: message.title(),
             tone: message.tone(),
-            lines,
+            announcements,
+            texts,
             omitted: message.omitted,
             time: time.map(|time| moment(Some(time))),
             link: page_url.map(|url| message.address(url)),
@@ -102,22 +108,12 @@ impl ChatMessage {
         Self {
             title: title(&format!("{}: {}", alarm.new_state_value, alarm.alarm_name)),
             tone,
-            lines: lines.iter().flatten().map(|text| Line::text(text)).collect(),
+            announcements: Vec::new(),
+            texts: lines.iter().flatten().map(|text| escape(text)).collect(),
             omitted: 0,
             time: None,
             link: None,
         }
-    }
-}
-
-impl Line {
-    fn of(announcement: &Announcement, time: Option<DateTime<Utc>>) -> Self {
-        let wording = announcement.say(time);
-        Self::Server { tone: announcement.kind().tone(), name: wording.name, rest: wording.rest }
-    }
-
-    fn text(text: &str) -> Self {
-        Self::Text(escape(text))
     }
 }
 

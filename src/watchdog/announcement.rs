@@ -1,7 +1,7 @@
 //! The message to the topic, one per sweep, and the digest: it fits into SNS.
 
 use announcement::words::{Natural, plural, unlinked};
-use announcement::{Announcement, Kind, Message, Occasion, Part};
+use announcement::{Announcement, Kind, Message, Occasion, Part, turns};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::fmt::Write;
@@ -125,30 +125,35 @@ fn subject(message: &Message, time: DateTime<Utc>) -> String {
     })
 }
 
-/// Keeps as many announcements as there is room for, those of a kind in natural order.
+/// Keeps as many announcements as there is room for: deaths, then one of each server, then another. Those of a kind are in
+/// natural order.
 fn fit(whole: Message, time: DateTime<Utc>) -> Fitted {
     let fleet: usize = whole.fleet().map(escaped_bytes).sum();
     let mut bytes_left = (MAX_BYTES - FRAME_BYTES).saturating_sub(2 * fleet);
-    let (mut announcements, mut lines) = (Vec::new(), Vec::new());
+    let mut kept = Vec::new();
     let mut named = vec![false; whole.announcements.len()];
+    let turns = turns(&whole.announcements);
     let mut ordered: Vec<_> = whole.announcements.into_iter().enumerate().collect();
-    ordered.sort_by_cached_key(|(_, announcement)| {
-        (announcement.kind() as usize, Natural::of(announcement.server_id()))
+    ordered.sort_by_cached_key(|(place, announcement)| {
+        (turns[*place], Natural::of(announcement.server_id()))
     });
     for (place, announcement) in ordered {
         let wording = announcement.say(Some(time));
         let detail: String = wording.detail.iter().map(plain).collect();
-        let said = format!("{}\n  {detail}\n", unlinked(&wording.name));
+        let said = format!("{}\n  {detail}\n", unlinked(&wording.name()));
         // The JSON for programs is escaped, because it is itself a string in the message.
         let bytes = escaped_bytes(&json!(announcement).to_string()) + escaped_bytes(&said);
         let rest = bytes_left.checked_sub(bytes);
         named[place] = rest.is_some();
         if let Some(rest) = rest {
             bytes_left = rest;
-            announcements.push(announcement);
-            lines.push(said);
+            kept.push((announcement, said));
         }
     }
+    kept.sort_by_cached_key(|(announcement, _)| {
+        (announcement.kind(), Natural::of(announcement.server_id()))
+    });
+    let (announcements, lines): (Vec<_>, _) = kept.into_iter().unzip();
     Fitted {
         message: Message { omitted: named.len() - announcements.len(), announcements, ..whole },
         lines,
@@ -160,7 +165,7 @@ fn fit(whole: Message, time: DateTime<Utc>) -> Fitted {
 fn plain(part: &Part) -> String {
     match part {
         Part::Words(words) => words.clone(),
-        Part::Name(name) => unlinked(name),
+        Part::Name(..) => unlinked(&part.text()),
     }
 }
 

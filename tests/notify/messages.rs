@@ -161,6 +161,14 @@ async fn what_cannot_be_read_is_passed_on_as_text() {
     assert_snapshot!(chats.join("\n"));
 }
 
+/// A service that failed, for this reason.
+fn service(server_id: &str, hostname: Option<&str>, name: &str, reason: &str) -> Value {
+    json!({
+        "server_id": server_id, "hostname": hostname, "kind": "service", "name": name, "value": "failed",
+        "limit": null, "since": null, "reason": reason,
+    })
+}
+
 /// Texts that try to mention, to link, to format, and to start a new line.
 const HOSTILE: [&str; 18] = [
     "@everyone",
@@ -186,12 +194,10 @@ const HOSTILE: [&str; 18] = [
 // C9.8 C11.3
 #[tokio::test]
 async fn a_reason_does_nothing() {
-    let problems = HOSTILE.map(|reason| {
-        json!({
-            "server_id": "web-1", "hostname": null, "kind": "service", "name": "postfix", "value": "failed",
-            "limit": null, "since": null, "reason": reason,
-        })
-    });
+    let problems: Vec<_> = (10..)
+        .zip(HOSTILE)
+        .map(|(number, reason)| service(&format!("web-{number}"), None, "postfix", reason))
+        .collect();
     let message = message(&json!({ "problems": problems })).to_string();
     for (format, received) in sent(None, &message).await {
         if format == "json" {
@@ -279,6 +285,111 @@ async fn a_long_message_says_how_much_is_missing() {
         for (format, received) in sent(None, &text).await {
             let is_cut = received.text().contains('…') || format == "json";
             assert!(is_cut, "{format}: {}", received.text());
+        }
+    }
+}
+
+// C11.3
+#[tokio::test]
+async fn a_text_shows_deaths_then_five_lines_of_each_server_in_natural_order() {
+    let problem = |server_id: &str, name: &str| service(server_id, None, name, "gone");
+    let many = (1..=12).map(|number| problem("web-2", &format!("job-{number}")));
+    let solved = problem("web-10", "mail");
+    let lists = json!({
+        "offline": [offline("web-3", "c")],
+        "problems": many.chain([problem("web-10", "nginx")]).collect::<Vec<_>>(),
+        "solved": [solved],
+    });
+    for (format, received) in sent(None, &message(&lists).to_string()).await {
+        if format == "json" {
+            continue;
+        }
+        let shown = without_marks(&received);
+        let lines: Vec<_> = shown.lines().skip(usize::from(format != "ntfy")).collect();
+        let job =
+            |number| format!("🚨 web-2: service job-{number} failed: gone, since an unknown time");
+        let mut expected = vec!["🚨 web-3 (c) is offline since 10:30 UTC (60 min)".to_owned()];
+        expected.extend((1..=5).map(job));
+        let rest = [
+            "… and 7 more of web-2",
+            "🚨 web-10: service nginx failed: gone, since an unknown time",
+            "✅ web-10: service mail is no longer failed or stopped; it began at an unknown time",
+            "2026-01-18 11:30:00 UTC",
+        ];
+        expected.extend(rest.map(str::to_owned));
+        assert_eq!(lines, expected, "{format}");
+    }
+}
+
+/// What a person reads.
+fn without_marks(received: &Received) -> String {
+    let marks = ["`", "\\", "<code>", "</code>"];
+    marks.iter().fold(received.text(), |text, mark| text.replace(mark, ""))
+}
+
+// C11.3
+#[tokio::test]
+async fn names_and_reasons_are_bounded_as_they_are_shown() {
+    for (characters, length) in [(["x", "y", "z"], 1), (["É", "Ü", "Ø"], 1), (["&", "<", ">"], 5)]
+    {
+        let [hostname, name, reason] = characters.map(|character| character.repeat(255));
+        let problem = service("web-1", Some(&hostname), &name, &reason);
+        let message = message(&json!({ "problems": [problem] })).to_string();
+        for (format, received) in sent(None, &message).await {
+            let text = without_marks(&received);
+            let text = text.lines().find(|line| line.contains("web-1")).unwrap_or_default();
+            let Some((name, rest)) = text.split_once("): service ") else {
+                assert_eq!(format, "json", "{text}");
+                continue;
+            };
+            let hostname = name.split_once('(').unwrap().1;
+            let (name, rest) = rest.split_once(" failed: ").unwrap();
+            let reason = rest.split_once(", since").unwrap().0;
+            for (shown, max) in [(hostname, 60), (name, 60), (reason, 80)] {
+                let shown_length = shown.chars().count();
+                let is_bounded = shown_length <= max && shown_length + 2 * length > max;
+                assert!(is_bounded && shown.contains('…'), "{format}: {shown}");
+            }
+        }
+    }
+}
+
+// C11.3: as long as names may be, in whatever characters, nobody is pushed out.
+#[tokio::test]
+async fn no_server_crowds_out_another() {
+    let liar = "a".repeat(100);
+    for character in ["x", "_", "&", "<", "@", "`", "\u{202e}", "/a", "www.", "🖥"] {
+        let hostname = character.repeat(255 / character.len());
+        let problems = (0..300).map(|number| {
+            let name = format!("{number}{}", character.repeat(60 / character.len()));
+            service(&liar, Some(&hostname), &name, &character.repeat(80 / character.len()))
+        });
+        let others = ["db-1", "db-2", "web-1"];
+        let problems = problems.chain(others.map(|id| service(id, None, "nginx", "exit code 1")));
+        let problems: Vec<_> = problems.collect();
+        let lists = json!({ "offline": [offline("web-9", "nine")], "problems": problems });
+        for (format, received) in sent(None, &message(&lists).to_string()).await {
+            if format == "json" {
+                continue;
+            }
+            let text = received.text();
+            let lines: Vec<_> = text.lines().skip(usize::from(format != "ntfy")).collect();
+            let about = |id: &str| {
+                let is_about = |line: &&&str| line.starts_with("🚨") && line.contains(id);
+                lines.iter().filter(is_about).count()
+            };
+            assert!(lines[0].contains("web-9"), "{format}: {text}");
+            assert_eq!(others.map(about), [1; 3], "{format}: {text}");
+            let shown = about(&liar);
+            assert!((1..=5).contains(&shown), "{format}: {text}");
+            let omitted: Vec<usize> = lines
+                .iter()
+                .filter_map(|line| line.strip_prefix("… and ")?.split(' ').next()?.parse().ok())
+                .collect();
+            assert_eq!(shown + omitted.iter().sum::<usize>(), 300, "{format}: {text}");
+            // Server by server.
+            let places = [&liar, "db-1", "db-2", "web-1"].map(|id| text.find(id));
+            assert!(places.is_sorted() && places[0].is_some(), "{format}: {text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::support::topic::Behavior;
 use crate::support::{TOPIC_ARN, TestWatchdog, at, lines, pending, state, stored, text};
-use announcement::{Announcement, Kind};
+use announcement::{Announcement, Kind, Problem, Solved};
 use heartbeat::watchdog::SnsMessage;
 use serde_json::{Value, json};
 use tables::server::Server;
@@ -148,6 +148,44 @@ fn a_message_never_exceeds_the_limit_of_sns() {
             let rest = format!("{omitted} entries did not fit into this message.");
             assert!(announcement.email.contains(&rest));
         }
+    }
+}
+
+// C8.6: no server crowds out another.
+#[test]
+fn what_fits_is_chosen_in_rounds() {
+    let hostname = "\u{1}".repeat(255);
+    let problem = |server_id: &str, name: String| {
+        Announcement::Problem(Problem {
+            server_id: server_id.to_owned(),
+            hostname: Some(hostname.clone()),
+            name,
+            ..Problem::default()
+        })
+    };
+    let solved = Announcement::Solved(Solved {
+        problem: Problem { server_id: "db-1".to_owned(), ..Problem::default() },
+        end: String::new(),
+    });
+    let liar = (0..2_000).map(|number| problem("a", format!("service-{number}")));
+    let others = ["db-1", "db-2"].map(|server_id| problem(server_id, "nginx".to_owned()));
+    let others = others.into_iter().chain([solved, went_offline(&server("web-1", None))]);
+    let announcement = SnsMessage::new(liar.chain(others).collect(), at(0), None).unwrap();
+    let default: Value = serde_json::from_str(&announcement.default).unwrap();
+    let named = |list: &str| {
+        let entries = default[list].as_array().unwrap().iter();
+        entries.map(|entry| entry["server_id"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((named("offline"), named("solved")), (vec!["web-1"], vec!["db-1"]));
+    let problems = named("problems");
+    let (liar, others) = problems.split_at(problems.len() - 2);
+    assert!(liar.len() > 5 && liar.iter().all(|server_id| *server_id == "a"), "{liar:?}");
+    assert_eq!(others, ["db-1", "db-2"]);
+    assert_eq!(default["omitted"], 2_000 - liar.len());
+    let email = announcement.email;
+    assert!(email.starts_with("1 server offline:\n\nweb-1\n"), "{email}");
+    for line in ["db-1 (", "db-2 (", "1 problem solved:\n\ndb-1\n"] {
+        assert_eq!(email.matches(&format!("\n{line}")).count(), 1, "{line:?}");
     }
 }
 

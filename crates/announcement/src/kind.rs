@@ -1,10 +1,11 @@
 //! The kinds of announcements: what an announcement of each holds, and how it is said.
 
-use crate::words::{at, at_and_age, escape, name, plural, quantity};
+use crate::words::{at, at_and_age, escape, name, plural, quantity, shorten};
 use ProblemKind::{Known, Unknown};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use syntax::duration;
 use tables::time::parse;
 use tables::{Metric, metric, problem};
@@ -102,11 +103,11 @@ pub struct Solved {
     pub end: String,
 }
 
-/// An announcement in words. Its parts contain no character that could start a new line or change the direction of the text.
+/// An announcement in words.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wording {
-    /// The server: text that came from an agent, which each format has to make harmless.
-    pub name: String,
+    pub server_id: String,
+    pub hostname: Option<String>,
     /// What follows the name in one line: ` is offline since …`.
     pub rest: Vec<Part>,
     /// What there is to say in a list whose heading names the kind: `since …`.
@@ -119,9 +120,14 @@ pub struct Wording {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     Words(String),
-    /// What came from an agent, if it is more than letters, digits and slashes.
-    Name(String),
+    /// What came from an agent, as it came, and how many characters of it a chat shows.
+    Name(String, usize),
 }
+
+/// How many characters of each text from an agent a chat shows.
+const MAX_HOSTNAME: usize = 60;
+const MAX_NAME: usize = 60;
+const MAX_REASON: usize = 80;
 
 impl Kind {
     /// All kinds, in the order in which a message says them.
@@ -209,10 +215,26 @@ impl Wording {
     ) -> Self {
         let subject = format!("{server_id} {state}");
         Self {
-            name: name(server_id, hostname.as_deref()),
+            server_id: server_id.to_owned(),
+            hostname: hostname.clone(),
             rest: vec![Part::Words(format!(" {state}{separator}{detail}"))],
             detail: vec![Part::Words(detail)],
             subjects: [subject.clone(), subject],
+        }
+    }
+
+    /// The server as plain text: `web-1 (web-1.example.com)`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        name(&self.server_id, self.hostname.as_deref())
+    }
+
+    /// The server as a chat shows it that escapes names like this.
+    pub fn short_name(&self, escape_name: impl Fn(&str) -> String) -> String {
+        let show = |hostname: Option<&str>| escape_name(&name(&self.server_id, hostname));
+        match &self.hostname {
+            Some(hostname) => shorten(hostname, MAX_HOSTNAME, |hostname| show(Some(hostname))),
+            None => show(None),
         }
     }
 }
@@ -246,7 +268,8 @@ impl Problem {
         let subjects = [format!("{brief}{}", plain(&reason)), brief];
         let detail: Vec<_> = what.into_iter().chain(reason).chain([Part::Words(since)]).collect();
         Wording {
-            name: name(&self.server_id, self.hostname.as_deref()),
+            server_id: self.server_id.clone(),
+            hostname: self.hostname.clone(),
             rest: [Part::Words(": ".to_owned())].into_iter().chain(detail.clone()).collect(),
             detail,
             subjects,
@@ -256,7 +279,8 @@ impl Problem {
     /// `: exit code 1`
     fn reason(&self) -> Vec<Part> {
         let reason = self.reason.iter();
-        reason.flat_map(|reason| [Part::Words(": ".to_owned()), Part::name(reason)]).collect()
+        let part = |reason: &String| Part::Name(reason.clone(), MAX_REASON);
+        reason.flat_map(|reason| [Part::Words(": ".to_owned()), part(reason)]).collect()
     }
 
     /// `disk /data 93.1 %, limit 90 %`
@@ -268,20 +292,21 @@ impl Problem {
             ];
         }
         let bound = self.limit.as_ref().and_then(Value::as_f64);
-        let number = |value: &Value, bound| match (self.metric(), value.as_f64(), value.as_str()) {
-            (Some(metric), Some(value), _) => quantity(metric, value, bound),
-            (_, _, Some(status)) => escape(status),
-            _ => escape(&value.to_string()),
+        let quantity = |value: &Value, bound| match (self.metric(), value.as_f64(), value.as_str())
+        {
+            (Some(metric), Some(value), _) => Part::Words(quantity(metric, value, bound)),
+            (None, Some(_), _) => Part::Words(value.to_string()),
+            (_, None, Some(status)) => Part::name(status),
+            (_, None, None) => Part::name(&value.to_string()),
         };
-        let value = self.value.as_ref().map_or_else(
-            || ", not in the last reading".to_owned(),
-            |value| format!(" {}", number(value, bound)),
-        );
-        let limit = self.limit.as_ref();
-        let limit =
-            limit.map_or_else(String::new, |limit| format!(", limit {}", number(limit, None)));
         let mut state = self.thing();
-        state.push(Part::Words(format!("{value}{limit}")));
+        match &self.value {
+            Some(value) => state.extend([Part::Words(" ".to_owned()), quantity(value, bound)]),
+            None => state.push(Part::Words(", not in the last reading".to_owned())),
+        }
+        if let Some(limit) = &self.limit {
+            state.extend([Part::Words(", limit ".to_owned()), quantity(limit, None)]);
+        }
         state
     }
 
@@ -301,7 +326,8 @@ impl Problem {
             }
             (_, Known(problem::Kind::Duplicate)) => {
                 let host = self.hostname.as_deref();
-                let host = host.map(|host| [words(", "), Part::name(host)]);
+                let host =
+                    host.map(|host| [words(", "), Part::Name(host.to_owned(), MAX_HOSTNAME)]);
                 [words("only one sender uses the name "), Part::name(&self.name), words(" now")]
                     .into_iter()
                     .chain(host.into_iter().flatten())
@@ -323,17 +349,16 @@ impl Problem {
 
     /// `disk /data`
     fn thing(&self) -> Vec<Part> {
-        let word = match (&self.kind, self.metric()) {
-            (Known(problem::Kind::Metric), Some(metric)) => {
-                return vec![Part::Words(metric.label())];
-            }
-            (Known(problem::Kind::Metric), None) => return vec![Part::name(&self.name)],
-            (Known(problem::Kind::Duplicate), _) => "the name ".to_owned(),
-            (Known(problem::Kind::Disk), _) => "disk ".to_owned(),
-            (Known(problem::Kind::Service), _) => "service ".to_owned(),
-            (Unknown(kind), _) => format!("{} ", escape(kind)),
-        };
-        vec![Part::Words(word), Part::name(&self.name)]
+        let words = |text: &str| Part::Words(text.to_owned());
+        let name = Part::name(&self.name);
+        match (&self.kind, self.metric()) {
+            (Known(problem::Kind::Metric), Some(metric)) => vec![Part::Words(metric.label())],
+            (Known(problem::Kind::Metric), None) => vec![name],
+            (Known(problem::Kind::Duplicate), _) => vec![words("the name "), name],
+            (Known(problem::Kind::Disk), _) => vec![words("disk "), name],
+            (Known(problem::Kind::Service), _) => vec![words("service "), name],
+            (Unknown(kind), _) => vec![Part::name(kind), words(" "), name],
+        }
     }
 
     /// The metric that its values are of.
@@ -347,20 +372,35 @@ impl Problem {
 }
 
 impl Part {
-    fn name(text: &str) -> Self {
-        let is_plain = |char: char| char.is_ascii_alphanumeric() || "/_- ".contains(char);
-        if text.chars().all(is_plain) {
-            Self::Words(text.to_owned())
-        } else {
-            Self::Name(escape(text))
+    /// A name from an agent.
+    #[must_use]
+    pub fn name(text: &str) -> Self {
+        Self::Name(text.to_owned(), MAX_NAME)
+    }
+
+    /// The part as plain text. No character of it could start a new line or change the direction of the text.
+    #[must_use]
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Words(text) => Cow::Borrowed(text),
+            Self::Name(text, _) => Cow::Owned(escape(text)),
         }
     }
 
-    /// The part as plain text.
-    #[must_use]
-    pub fn text(&self) -> &str {
+    /// The part as a chat shows it that escapes words and names like this. A name of letters, digits and slashes needs no
+    /// more than words do.
+    pub fn short(
+        &self,
+        escape_words: impl Fn(&str) -> String,
+        escape_name: impl Fn(&str) -> String,
+    ) -> String {
+        let is_plain = |char: char| char.is_ascii_alphanumeric() || "/_- ".contains(char);
         match self {
-            Self::Words(text) | Self::Name(text) => text,
+            Self::Words(text) => escape_words(text),
+            Self::Name(text, max) if text.chars().all(is_plain) => {
+                shorten(text, *max, escape_words)
+            }
+            Self::Name(text, max) => shorten(text, *max, |text| escape_name(&escape(text))),
         }
     }
 }

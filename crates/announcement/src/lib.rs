@@ -3,9 +3,11 @@
 
 mod kind;
 mod message;
+mod turn;
 pub mod words;
 
 pub use self::kind::{
     Absence, Announcement, Kind, Part, Problem, ProblemKind, Return, Solved, Tone, Wording,
 };
 pub use self::message::{Fleet, Message, Occasion};
+pub use self::turn::turns;

@@ -93,6 +93,25 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+/// A text as it is shown, in at most so many characters besides those in which any is wrapped. A longer one has an ellipsis in
+/// its middle.
+pub fn shorten(text: &str, max: usize, show: impl Fn(&str) -> String) -> String {
+    let max = max + show("").chars().count();
+    let fits = |shown: &str| shown.chars().count() <= max;
+    let whole = show(text);
+    if fits(&whole) {
+        return whole;
+    }
+    let chars: Vec<_> = text.chars().collect();
+    let short = |kept: &usize| {
+        let head = chars.iter().take(kept.div_ceil(2));
+        let tail = &chars[chars.len() - kept / 2..];
+        show(&head.chain(['…'].iter()).chain(tail).collect::<String>())
+    };
+    let kept: Vec<_> = (1..chars.len().min(max)).collect();
+    short(&kept.partition_point(|kept| fits(&short(kept))))
+}
+
 /// Text from an agent in which no reader of plain text sees a link: a character of no width stands in `://` and `www.`.
 #[must_use]
 pub fn unlinked(text: &str) -> String {

@@ -147,18 +147,17 @@ fn a_name_that_could_be_a_link_is_a_part_of_its_own() {
             ..Problem::default()
         })
     };
-    let names = |announcement: Announcement| {
-        let parts = announcement.say(None).rest;
-        parts.into_iter().filter(|part| matches!(part, Part::Name(_))).collect::<Vec<_>>()
-    };
-    assert_eq!(names(problem("nginx")), []);
-    for (name, escaped) in [
-        ("www.example.com", "www.example.com"),
-        ("a://b", "a://b"),
-        ("@all", "@all"),
-        ("a\n", "a\\u{a}"),
+    for (name, shown) in [
+        ("nginx", "nginx failed"),
+        ("www.example.com", "<www.example.com> failed"),
+        ("a://b", "<a://b> failed"),
+        ("@all", "<@all> failed"),
+        ("a\n", "<a\\u{a}> failed"),
     ] {
-        assert_eq!(names(problem(name)), [Part::Name(escaped.to_owned())]);
+        let parts = problem(name).say(None).rest;
+        let parts = parts.iter().map(|part| part.short(str::to_owned, |name| format!("<{name}>")));
+        let said: String = parts.collect();
+        assert_eq!(said, format!(": service {shown}, since an unknown time"));
     }
 }
 
@@ -189,10 +188,9 @@ fn a_service_is_said_with_its_reason_and_its_end_without() {
     // It is an agent's text, which each format has to make harmless, and starts no line.
     let hostile = with("www.example.com\n\u{202e}<b>");
     let parts = Announcement::Problem(hostile).say(None).rest;
-    assert!(
-        parts.contains(&Part::Name("www.example.com\\u{a}\\u{202e}<b>".to_owned())),
-        "{parts:?}"
-    );
+    let parts = parts.iter().map(|part| part.short(str::to_owned, |name| format!("<{name}>")));
+    let said: String = parts.collect();
+    assert!(said.contains("failed: <www.example.com\\u{a}\\u{202e}<b>>, since"), "{said}");
 }
 
 #[test]
@@ -233,7 +231,7 @@ fn say(announcement: &Announcement) -> String {
     let now = "2026-01-18T10:03:01Z".parse().unwrap();
     let wording = announcement.say(Some(now));
     let rest: String = wording.rest.iter().map(Part::text).collect();
-    wording.name + &rest
+    wording.name() + &rest
 }
 
 #[test]

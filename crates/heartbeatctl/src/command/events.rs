@@ -64,7 +64,7 @@ fn lines(message: &Message) -> Vec<String> {
     let announcements = message.announcements.iter().map(|announcement| {
         let wording = announcement.say(time);
         let rest: String = wording.rest.iter().map(Part::text).collect();
-        format!("{at}  {}{rest}", wording.name)
+        format!("{at}  {}{rest}", wording.name())
     });
     let omitted = (message.omitted > 0).then(|| {
         let entries = plural(message.omitted, "entry");
