@@ -22,7 +22,8 @@ const MAX_SUBJECT: usize = 99;
 pub struct SnsMessage {
     /// The subject of the email, and the text message: at most 99 ASCII characters.
     pub subject: String,
-    /// The message for programs, as JSON.
+    /// The message for programs, and the same as JSON.
+    message: Message,
     pub default: String,
     /// The message for people.
     pub email: String,
@@ -82,7 +83,14 @@ impl SnsMessage {
                 }
             },
             named,
+            message,
         }
+    }
+
+    /// For programs, as JSON: what is said of each server, by its id.
+    pub fn by_server(&self) -> impl Iterator<Item = (&str, String)> {
+        let messages = self.message.by_server().into_iter();
+        messages.map(|(server_id, message)| (server_id, json!(message).to_string()))
     }
 
     /// Of these, which stand for the announcements, those for which there was room.

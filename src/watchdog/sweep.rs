@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::WriteRequest;
 use aws_sdk_sns::types::MessageAttributeValue;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -16,11 +17,12 @@ use futures_util::stream::FuturesUnordered;
 use http_body_util::Full;
 use lambda_http::http::Method;
 use std::borrow::Borrow;
+use std::fmt::Display;
 use std::time::Duration;
 use tables::event::Event;
-use tables::server::{self, Memory, Rules};
+use tables::server::{self, Change, Memory, Rules};
 use thiserror::Error;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{error, info, warn};
 use verdict::digest::{Digest, Schedule};
 use verdict::transition::{News, Write};
@@ -35,6 +37,12 @@ const SCAN_SHARE: u32 = 70;
 /// The share of the time after the scan in which servers are judged, in percent. Publishing needs
 /// some of the rest, and recording the announcements takes as many updates again.
 const JUDGING_SHARE: u32 = 40;
+
+/// The most items that DynamoDB writes in one request.
+const BATCH: usize = 25;
+
+/// The pause before what DynamoDB left out of a batch is sent again. It doubles each time.
+const BATCH_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the request to `PING_URL` may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -132,8 +140,8 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Scan, remember, write ahead, publish, record; then the message of the day. What fails after the scan does not stop the
-    /// rest.
+    /// Scan, remember, write ahead, publish, record; then the message of the day, and what was said of each server. What fails
+    /// after the scan does not stop the rest.
     async fn run(&self) -> Result<(), SweepError> {
         let decision = self.scan().await?;
         let judge_until = self.part_of_time_left(JUDGING_SHARE);
@@ -155,8 +163,10 @@ impl Sweep<'_> {
         let recorded = self.write(records, self.deadline).await;
         let noted = self.note_event(said).await;
         let digest = self.send_digest(decision.digest.as_ref()).await;
+        let is_first = noted.is_ok() && decision.memory.events_since.is_none();
+        let noted_by_server = self.note_events_by_server(said, is_first).await;
         self.log(&decision, &ahead, &recorded);
-        published.and(digest).and(noted).and(memory_written)?;
+        published.and(digest).and(noted).and(noted_by_server).and(memory_written)?;
         match ahead.failed + recorded.failed + recorded.skipped.len() {
             0 => {}
             failed => return Err(SweepError(format!("{failed} updates were not made"))),
@@ -287,14 +297,66 @@ impl Sweep<'_> {
         let event = Event { recorded_at: self.time, said: said.default.clone() };
         let put = self.watchdog.dynamodb.put_item().table_name(&events.table);
         let put = event.put(put, events.retention).send();
-        let written = match timeout_at(self.deadline, put).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => DisplayErrorContext(error).to_string(),
-            Err(elapsed) => elapsed.to_string(),
+        match timeout_at(self.deadline, put).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.not_written(&DisplayErrorContext(error))),
+            Err(elapsed) => Err(self.not_written(&elapsed)),
+        }
+    }
+
+    /// Writes what was said of each server, likewise. If `is_first`, notes that this is so from now on.
+    async fn note_events_by_server(
+        &self,
+        said: Option<&SnsMessage>,
+        is_first: bool,
+    ) -> Result<(), SweepError> {
+        let Some((events, said)) = self.watchdog.events.as_ref().zip(said) else {
+            return Ok(());
         };
-        let reason = format!("the event was not written: {written}");
+        let puts = said.by_server().map(|(server_id, said)| {
+            Event { recorded_at: self.time, said }.put_of(server_id, events.retention)
+        });
+        let puts: Vec<_> =
+            puts.collect::<Result<_, _>>().map_err(|error| self.not_written(&error))?;
+        for batch in puts.chunks(BATCH) {
+            self.write_batch(&events.table, batch.to_vec()).await?;
+        }
+        if is_first {
+            self.note(Memory::note_events(self.time), "the events").await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes these items, which DynamoDB may do in parts.
+    async fn write_batch(
+        &self,
+        table: &str,
+        mut left: Vec<WriteRequest>,
+    ) -> Result<(), SweepError> {
+        let mut pause = BATCH_PAUSE;
+        loop {
+            let write = self.watchdog.dynamodb.batch_write_item().request_items(table, left);
+            let output = match timeout_at(self.deadline, write.send()).await {
+                Ok(Ok(output)) => output,
+                Ok(Err(error)) => return Err(self.not_written(&DisplayErrorContext(error))),
+                Err(elapsed) => return Err(self.not_written(&elapsed)),
+            };
+            left =
+                output.unprocessed_items.into_iter().flatten().flat_map(|(_, left)| left).collect();
+            if left.is_empty() {
+                return Ok(());
+            }
+            let paused = timeout_at(self.deadline, sleep(pause)).await;
+            paused.map_err(|elapsed| self.not_written(&elapsed))?;
+            pause *= 2;
+        }
+    }
+
+    fn not_written(&self, why: &dyn Display) -> SweepError {
+        let reason = format!("the event was not written: {why}");
         error!(request_id = self.request_id, reason, "event not written");
-        Err(SweepError(reason))
+        SweepError(reason)
     }
 
     /// Publishes the message of the day, if it is due and says something, and notes that it is done.
@@ -304,12 +366,16 @@ impl Sweep<'_> {
         };
         let message = SnsMessage::digest(digest, self.time, self.watchdog.page_url.as_deref());
         self.publish(message.as_ref()).await?;
-        let note = Memory::note_digest(self.time).request(self.update());
-        match send(note, self.deadline).await {
+        self.note(Memory::note_digest(self.time), "the digest").await
+    }
+
+    /// Writes into the watchdog's own item that something is done.
+    async fn note(&self, change: Change, what: &str) -> Result<(), SweepError> {
+        match send(change.request(self.update()), self.deadline).await {
             Ok(_) => Ok(()),
             Err(reason) => {
                 error!(request_id = self.request_id, reason, "update failed");
-                Err(SweepError(format!("the digest was not noted: {reason}")))
+                Err(SweepError(format!("{what} was not noted: {reason}")))
             }
         }
     }

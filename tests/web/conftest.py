@@ -86,11 +86,11 @@ class Database:
         for start in range(0, len(requests), 25):
             self.call("BatchWriteItem", RequestItems={table: requests[start : start + 25]})
 
-    def event(self, ago, **lists):
-        """Stores an announcement of so many seconds ago, with these lists of entries."""
+    def event(self, ago, of="", **lists):
+        """Stores an announcement of so many seconds ago, with these lists of entries: of the fleet, or `:web-1`."""
         at = stored(now() - timedelta(seconds=ago))
         said = json.dumps({"time": at, **lists, "omitted": 0})
-        item = {"server_id": {"S": "#events"}, "recorded_at": {"S": at}, "said": {"S": said}}
+        item = {"server_id": {"S": f"#events{of}"}, "recorded_at": {"S": at}, "said": {"S": said}}
         self.call("PutItem", TableName=METRICS, Item=item)
 
     def clear(self):

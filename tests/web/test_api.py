@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from conftest import DEBUG, PASSWORD, now
+from conftest import DEBUG, PASSWORD, now, stored
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 
@@ -124,6 +124,28 @@ def test_the_watchdogs_rules_are_those_of_the_page_and_of_prometheus(database, w
     assert ("The watchdog's rules are unknown: the defaults apply" in page) == (rules is None)
     assert ('<span class="high">85 %</span>' in page) == (rules is not None)
     assert f"&quot;limit&quot;:{80.0 if rules else 90.0}" in server
+
+
+def test_the_events_of_a_server_are_one_query_whatever_happened_to_others(database, web):
+    database.server("web-1")
+    for number in range(60):
+        others = [{"server_id": f"db-{server}", "hostname": "x" * 250} for server in range(150)]
+        database.event(3600 + number, offline=others)
+    ours = [{"server_id": "web-1", "hostname": None}]
+    database.event(2 * 86_400, back=ours)
+    database.event(3600, of=":web-1", offline=ours)
+    since = stored(now() - timedelta(days=1))
+    for events_since, kinds in ((None, ["back"]), (since, ["offline", "back"])):
+        own = {"server_id": {"S": "#watchdog"}} | ({"events_since": {"S": events_since}} if events_since else {})
+        database.call("PutItem", TableName="heartbeat-servers", Item=own)
+        database.counts.clear()
+        page = get(f"{web}/servers/web-1")[2]
+        assert ("is offline" in page) == bool(events_since)
+        # A query answers with 1 MB at most.
+        assert (database.counts["Query"] > 2) == (not events_since), database.counts
+    found = json.loads(get(f"{web}/api/events?server=web-1")[2])
+    assert [event["kind"] for event in found] == kinds
+    assert json.loads(get(f"{web}/api/events?server=web_1")[2]) == []
 
 
 def test_a_thousand_servers_are_one_scan_however_many_ask(database, web):

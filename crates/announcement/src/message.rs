@@ -2,6 +2,7 @@
 
 use crate::kind::{Absence, Announcement, Kind, Problem, Return, Solved, Tone};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use tables::ServerId;
 
 /// A message. Each kind of announcement is a list of its JSON. Versions may differ: what it does not know is ignored, and what
@@ -85,6 +86,22 @@ impl Message {
         };
         let counts = Kind::ALL.iter().map(|kind| (*kind, count(kind)));
         counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// What it says of each server, by its id.
+    #[must_use]
+    pub fn by_server(&self) -> BTreeMap<&str, Self> {
+        let mut messages = BTreeMap::new();
+        for announcement in &self.announcements {
+            let message = messages.entry(announcement.server_id()).or_insert_with(|| Self {
+                occasion: self.occasion.clone(),
+                time: self.time.clone(),
+                announcements: Vec::new(),
+                omitted: 0,
+            });
+            message.announcements.push(announcement.clone());
+        }
+        messages
     }
 
     /// A summary: `2 servers offline, 1 server back`.

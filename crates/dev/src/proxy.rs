@@ -30,7 +30,7 @@ pub enum Call {
     Key,
     /// The update of the servers table.
     Server,
-    /// The row in the metrics table.
+    /// The row in the metrics table, or a batch of items.
     Metrics,
     /// A page of the servers table.
     Scan,
@@ -420,7 +420,7 @@ impl Head {
         match self.operation.as_deref() {
             Some("GetItem") => Some(Call::Key),
             Some("UpdateItem") => Some(Call::Server),
-            Some("PutItem") => Some(Call::Metrics),
+            Some("PutItem" | "BatchWriteItem") => Some(Call::Metrics),
             Some("Scan") => Some(Call::Scan),
             _ => None,
         }

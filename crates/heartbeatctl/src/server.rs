@@ -61,6 +61,13 @@ impl Servers {
         Ok(servers)
     }
 
+    /// Reads what the watchdog has written into an item of its own.
+    pub async fn memory(&self) -> anyhow::Result<Option<Memory>> {
+        let get = self.client.get_item().table_name(&self.table);
+        let found = Memory::find(get).send().await.map_err(explain_in(&self.table))?;
+        Ok(found.item.as_ref().and_then(Memory::from_item))
+    }
+
     /// Deletes a server.
     pub async fn forget(&self, id: &ServerId) -> anyhow::Result<()> {
         let delete = self.client.delete_item().table_name(&self.table);
@@ -107,9 +114,7 @@ impl<'a> ServerItem<'a> {
 
     /// Reads what the watchdog has written into an item of its own.
     pub async fn memory(&self) -> anyhow::Result<Option<Memory>> {
-        let get = self.servers.client.get_item().table_name(&self.servers.table);
-        let found = Memory::find(get).send().await.map_err(explain_in(&self.servers.table))?;
-        Ok(found.item.as_ref().and_then(Memory::from_item))
+        self.servers.memory().await
     }
 
     /// The time, for what is to be written.

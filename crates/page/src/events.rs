@@ -5,7 +5,7 @@ use crate::tables::Tables;
 use announcement::{Announcement, Message, Part};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use tables::event::Event;
+use tables::event::{Event, Subject};
 use tables::printable_json;
 
 /// An announcement of an announcement.
@@ -16,6 +16,7 @@ pub struct Announced {
 }
 
 /// What was found, newest first.
+#[derive(Default)]
 pub struct Events {
     pub newest: Vec<Announced>,
     /// Whether there is more than was asked for.
@@ -23,27 +24,29 @@ pub struct Events {
 }
 
 impl Events {
-    /// Reads what was announced in a period, about one server or all, at most so many announcements.
+    /// Reads what was announced in a period about a subject, at most so many announcements.
     ///
     /// # Errors
     /// If the table cannot be read.
     pub async fn query(
         tables: &Tables,
         period: [DateTime<Utc>; 2],
-        server: Option<&str>,
+        subject: Subject<'_>,
         max: usize,
     ) -> anyhow::Result<Self> {
-        let query = tables.client.query().table_name(&tables.metrics);
-        let newest_first = Event::select(query, period).scan_index_forward(false);
-        let mut pages = newest_first.into_paginator().send();
         let mut newest = Vec::new();
-        while newest.len() <= max
-            && let Some(page) = pages.next().await
-        {
-            let page = page.map_err(explain_in(&tables.metrics))?;
-            let now = tables.clock.now();
-            let events = page.items().iter().filter_map(|item| Event::from_item(item, now));
-            newest.extend(events.flat_map(|event| announcements(&event, server)));
+        for part in subject.parts(period).iter().rev() {
+            let query = tables.client.query().table_name(&tables.metrics);
+            let newest_first = part.select(query).scan_index_forward(false);
+            let mut pages = newest_first.into_paginator().send();
+            while newest.len() <= max
+                && let Some(page) = pages.next().await
+            {
+                let page = page.map_err(explain_in(&tables.metrics))?;
+                let now = tables.clock.now();
+                let events = page.items().iter().filter_map(|item| Event::from_item(item, now));
+                newest.extend(events.flat_map(|event| announcements(&event, subject)));
+            }
         }
         let is_cut = newest.len() > max;
         newest.truncate(max);
@@ -57,22 +60,22 @@ impl Events {
     }
 }
 
-/// The message of an event, as far as it is about a server, or whole; `None` if that is nothing. Another version may have
-/// written what this one cannot read.
+/// The message of an event, as far as it is about the subject; `None` if that is nothing. Another version may have written what
+/// this one cannot read.
 #[must_use]
-pub fn message(event: &Event, server: Option<&str>) -> Option<Message> {
+pub fn message(event: &Event, subject: Subject<'_>) -> Option<Message> {
     let mut message: Message = serde_json::from_str(&event.said).ok()?;
     let time = || tables::time::format(event.recorded_at);
     message.time.get_or_insert_with(time);
-    let is_about =
-        |announcement: &Announcement| server.is_none_or(|id| announcement.server_id() == id);
-    message.announcements.retain(is_about);
+    if let Subject::Server { id, .. } = subject {
+        message.announcements.retain(|announcement| announcement.server_id() == id.as_str());
+    }
     (!message.announcements.is_empty()).then_some(message)
 }
 
-fn announcements(event: &Event, server: Option<&str>) -> Vec<Announced> {
+fn announcements(event: &Event, subject: Subject<'_>) -> Vec<Announced> {
     let at = event.recorded_at;
-    let message = message(event, server);
+    let message = message(event, subject);
     let announcements = message.into_iter().flat_map(|message| message.announcements);
     announcements.map(|announcement| Announced { at, announcement }).collect()
 }

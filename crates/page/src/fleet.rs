@@ -8,8 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
 use std::time::Instant;
 use syntax::duration::rounded;
-use tables::printable_json;
+use tables::event::Subject;
 use tables::server::{Memory, Server as StoredServer, VERSION, scan};
+use tables::{ServerId, printable_json};
 pub use verdict::{Doubt, Standing, Summary};
 
 /// What is said if the watchdog keeps a newer version of the contract than this reader knows.
@@ -23,6 +24,8 @@ pub struct Fleet {
     pub at: DateTime<Utc>,
     /// How well they are, in one sentence.
     pub summary: Summary,
+    /// From when on the events of a server are kept by themselves.
+    events_since: Option<DateTime<Utc>>,
     /// The version of the contract that the watchdog keeps.
     version: u32,
     /// How far this machine's clock is ahead, if that has to be said.
@@ -64,6 +67,7 @@ impl Fleet {
             servers: judged.servers.into_iter().map(server).collect(),
             at,
             summary: judged.summary,
+            events_since: watchdog.and_then(|memory| memory.events_since),
             version: watchdog.map_or(0, |memory| memory.version),
             clock_error: None,
         }
@@ -73,6 +77,12 @@ impl Fleet {
     #[must_use]
     pub fn server(&self, id: &str) -> Option<&Server> {
         self.servers.iter().find(|server| server.id() == id)
+    }
+
+    /// What is known of where the events of a server are, which may have been forgotten.
+    #[must_use]
+    pub fn events_of<'a>(&self, id: &'a ServerId) -> Subject<'a> {
+        Subject::Server { id, events_since: self.events_since }
     }
 
     /// The servers in which a search finds all its words, what is worse first.

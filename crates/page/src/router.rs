@@ -19,6 +19,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use syntax::duration;
+use tables::event::Subject;
 use tables::{METRICS, ServerId};
 
 /// How old the fleet may be that a page shows, so that several requests at once are one scan.
@@ -171,14 +172,14 @@ impl App {
     /// The fleet, and what happened in it.
     async fn look(&self, query: &Search) -> Result<(Arc<Fleet>, anyhow::Result<Events>), Failure> {
         let fleet = self.fleet(query.age()).await?;
-        let events = self.events(fleet.at, None).await;
+        let events = self.events(fleet.at, Subject::Fleet).await;
         Ok((fleet, events))
     }
 
-    /// What happened lately, as far as a page lists it, about one server or all.
-    async fn events(&self, now: DateTime<Utc>, server: Option<&str>) -> anyhow::Result<Events> {
+    /// What happened lately, as far as a page lists it.
+    async fn events(&self, now: DateTime<Utc>, subject: Subject<'_>) -> anyhow::Result<Events> {
         let period = [now - EVENTS, now + TOLERANCE];
-        Events::query(&self.tables, period, server, html::MAX_EVENTS).await
+        Events::query(&self.tables, period, subject, html::MAX_EVENTS).await
     }
 
     /// A body for programs, if it is not too large.
@@ -229,8 +230,9 @@ async fn server_page(
 ) -> Result<Markup, Response> {
     let failed = |failure: Failure| failure.page(Root::of(uri.path()), &app.options);
     let fleet = app.fleet(FRESH).await.map_err(failed)?;
-    let server = fleet.server(&id).ok_or_else(|| failed(Failure::NotFound))?;
-    let events = app.events(fleet.at, Some(&id)).await;
+    let found = fleet.server(&id).zip(id.parse().ok());
+    let (server, id) = found.ok_or_else(|| failed(Failure::NotFound))?;
+    let events = app.events(fleet.at, fleet.events_of(&id)).await;
     Ok(html::server(server, &fleet, &events, app.options.refresh.as_secs()))
 }
 
@@ -279,9 +281,21 @@ async fn events_json(
 ) -> Result<Response, Response> {
     let answer = async {
         let Period { since, until, .. } = query.span.period("7d", app.tables.clock.now())?;
-        let server = query.server.as_deref();
-        let events = Events::query(&app.tables, [since, until], server, usize::MAX).await;
-        app.fitting("application/json", events.map_err(Failure::Aws)?.json())
+        let server = query.server.map(|id| id.parse::<ServerId>());
+        let subject = match &server {
+            None => Some(Subject::Fleet),
+            Some(Ok(id)) => Some(app.fleet(SCRAPED).await?.events_of(id)),
+            // No server has this id.
+            Some(Err(_)) => None,
+        };
+        let events = match subject {
+            Some(subject) => {
+                let events = Events::query(&app.tables, [since, until], subject, usize::MAX);
+                events.await.map_err(Failure::Aws)?
+            }
+            None => Events::default(),
+        };
+        app.fitting("application/json", events.json())
     };
     answer.await.map_err(|failure: Failure| failure.json())
 }

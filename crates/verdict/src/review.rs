@@ -141,6 +141,7 @@ impl Review {
                 gap: circumstances.gap,
                 mass_absence_at: circumstances.mass_absence_at,
                 digest_at,
+                events_since: usable(self.memory.events_since, time),
                 rules: Some(self.rules),
                 version: VERSION,
             },

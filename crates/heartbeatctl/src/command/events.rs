@@ -1,6 +1,7 @@
 //! What the watchdog has announced.
 
 use crate::aws::Aws;
+use crate::server::Servers;
 use crate::target::{METRICS, Target};
 use crate::terminal::{print, print_json};
 use announcement::words::{moment, plural};
@@ -10,7 +11,7 @@ use clap::Args;
 use page::history::TOLERANCE;
 use page::{events, explain_in, time};
 use tables::ServerId;
-use tables::event::Event;
+use tables::event::{Event, Subject};
 
 /// Show what the watchdog has announced, newest last.
 ///
@@ -37,13 +38,22 @@ impl Command {
         let (client, clock) = aws.dynamodb().await?;
         let now = clock.ask(&client, &table).await?;
         let period = [self.since.at(now), now + TOLERANCE];
-        let query = client.query().table_name(&table);
-        let mut items = Event::select(query, period).into_paginator().items().send();
-        let server = self.server.as_ref().map(ServerId::as_str);
+        let subject = match &self.server {
+            Some(id) => {
+                let watchdog = Servers::new(&aws).await?.memory().await?;
+                let events_since = watchdog.and_then(|watchdog| watchdog.events_since);
+                Subject::Server { id, events_since }
+            }
+            None => Subject::Fleet,
+        };
         let mut messages = Vec::new();
-        while let Some(item) = items.next().await {
-            let event = Event::from_item(&item.map_err(explain_in(&table))?, now);
-            messages.extend(event.and_then(|event| events::message(&event, server)));
+        for part in subject.parts(period) {
+            let query = part.select(client.query().table_name(&table));
+            let mut items = query.into_paginator().items().send();
+            while let Some(item) = items.next().await {
+                let event = Event::from_item(&item.map_err(explain_in(&table))?, now);
+                messages.extend(event.and_then(|event| events::message(&event, subject)));
+            }
         }
         if target.json {
             return Ok(print_json(&messages)?);

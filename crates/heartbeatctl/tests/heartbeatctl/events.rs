@@ -8,10 +8,14 @@ use serde_json::{Value, json};
 
 /// Stores an event of so many hours ago.
 async fn put(place: &Place, hours: i64, message: &Value) {
+    put_under(place, "#events", hours, message).await;
+}
+
+async fn put_under(place: &Place, id: &str, hours: i64, message: &Value) {
     let at = Utc::now() - TimeDelta::hours(hours);
     let expires = (Utc::now() + TimeDelta::days(1)).timestamp().to_string();
     let event = [
-        ("server_id", text("#events")),
+        ("server_id", text(id)),
         ("recorded_at", text(&dev::tables::stored(at))),
         ("said", text(&message.to_string())),
         ("expires_at", AttributeValue::N(expires)),
@@ -54,4 +58,34 @@ async fn events_are_said_in_words_newest_last() {
         (nothing.stdout.as_str(), nothing.stderr.as_str()),
         ("", "Nothing has been announced in this time.\n")
     );
+}
+
+// C12: those of a server are read where they are by themselves, and older ones among all.
+#[tokio::test]
+async fn the_events_of_a_server_are_found_wherever_they_are() {
+    let place = Place::new().await;
+    let offline = |server_id: &str, last_seen: &str| {
+        let last_seen = format!("2026-01-18T{last_seen}:00.000000Z");
+        json!({ "offline": [{ "server_id": server_id, "hostname": null, "last_seen": last_seen }] })
+    };
+    put(&place, 5, &offline("web-1", "01:00")).await;
+    put(&place, 4, &offline("web-2", "02:00")).await;
+    // Both were written, and the first is not looked at.
+    put(&place, 2, &offline("web-1", "03:00")).await;
+    put_under(&place, "#events:web-1", 2, &offline("web-1", "03:00")).await;
+    put_under(&place, "#events:web-2", 1, &offline("web-2", "04:00")).await;
+    let seen = |arguments: &[&str]| {
+        let messages = place.run(&[&["events", "--json"], arguments].concat()).json();
+        let absences = messages.as_array().unwrap().iter().map(|message| &message["offline"][0]);
+        let times =
+            absences.map(|absence| absence["last_seen"].as_str().unwrap()[11..16].to_owned());
+        times.collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&["web-1"]), ["01:00", "03:00"], "among all");
+    let since = dev::tables::stored(Utc::now() - TimeDelta::hours(3));
+    place.put_server("#watchdog", [("events_since", text(&since))]).await;
+    assert_eq!(seen(&["web-1"]), ["01:00", "03:00"]);
+    assert_eq!(seen(&["web-2"]), ["02:00", "04:00"]);
+    assert_eq!(seen(&["web-1", "--since", "3h"]), ["03:00"]);
+    assert_eq!(seen(&[]), ["01:00", "02:00", "03:00"]);
 }

@@ -84,6 +84,7 @@ attributes! {
     GAP_UNTIL = "gap_until", of_the_watchdog;
     MASS_SILENCE_AT = "mass_silence_at", of_the_watchdog;
     DIGEST_AT = "digest_at", of_the_watchdog;
+    EVENTS_SINCE = "events_since", of_the_watchdog;
     HOLD = "hold", reserved, of_the_watchdog;
     BACK_AFTER = "back_after", of_the_watchdog;
     VERSION = "version", of_the_watchdog;
@@ -200,7 +201,7 @@ mod tests {
             SERVER_ID => S(server_id.to_owned()),
             STATUS => S("online".to_owned()),
             LAST_SEEN | OFFLINE_SINCE | RETURNED_AT | SILENCED_UNTIL | SWEPT_AT | GAP_SINCE
-            | GAP_UNTIL | MASS_SILENCE_AT | DIGEST_AT | DUPLICATE_AT => {
+            | GAP_UNTIL | MASS_SILENCE_AT | DIGEST_AT | EVENTS_SINCE | DUPLICATE_AT => {
                 S("2026-01-18T10:30:00.000000Z".to_owned())
             }
             OFFLINE_AFTER | HOLD | BACK_AFTER | VERSION => N("901".to_owned()),

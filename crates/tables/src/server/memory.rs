@@ -2,8 +2,8 @@
 
 use super::Change;
 use super::attribute::{
-    Attribute, BACK_AFTER, DIGEST_AT, GAP_SINCE, GAP_UNTIL, HOLD, LIMITS, MASS_SILENCE_AT,
-    OFFLINE_AFTER, SERVER_ID, SWEPT_AT, VERSION as VERSION_ATTRIBUTE,
+    Attribute, BACK_AFTER, DIGEST_AT, EVENTS_SINCE, GAP_SINCE, GAP_UNTIL, HOLD, LIMITS,
+    MASS_SILENCE_AT, OFFLINE_AFTER, SERVER_ID, SWEPT_AT, VERSION as VERSION_ATTRIBUTE,
 };
 use crate::{Item, Limits, time};
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
@@ -25,6 +25,8 @@ pub struct Memory {
     pub mass_absence_at: Option<DateTime<Utc>>,
     /// The time of the sweep that sent the last digest, or had nothing to send.
     pub digest_at: Option<DateTime<Utc>>,
+    /// The time of the first sweep that wrote what it said of each server by itself.
+    pub events_since: Option<DateTime<Utc>>,
     /// The rules that it applies, so that every reader of the fleet judges as it does. `None` if the item holds none, as
     /// before the first sweep: then [`Rules::default`] is the best guess.
     pub rules: Option<Rules>,
@@ -121,12 +123,13 @@ impl Memory {
             gap: gap.map(|(since, until)| Gap { since, until }),
             mass_absence_at: time(MASS_SILENCE_AT),
             digest_at: time(DIGEST_AT),
+            events_since: time(EVENTS_SINCE),
             rules: Rules::from_item(item),
             version: version.unwrap_or_default(),
         })
     }
 
-    /// Replaces the watchdog's item, except for `digest_at`.
+    /// Replaces the watchdog's item, except for `digest_at` and `events_since`.
     #[must_use]
     pub fn write(&self) -> Change {
         let time = |at: Option<DateTime<Utc>>| at.map(|at| S(time::format(at)));
@@ -150,6 +153,12 @@ impl Memory {
     #[must_use]
     pub fn note_digest(at: DateTime<Utc>) -> Change {
         Change::of(WATCHDOG).set(DIGEST_AT, S(time::format(at)))
+    }
+
+    /// Notes that from now on, what is said of each server is kept by itself.
+    #[must_use]
+    pub fn note_events(since: DateTime<Utc>) -> Change {
+        Change::of(WATCHDOG).set(EVENTS_SINCE, S(time::format(since)))
     }
 }
 
