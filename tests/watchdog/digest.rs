@@ -195,6 +195,50 @@ async fn with_always_it_says_that_all_are_well_only_if_they_are() {
     );
 }
 
+// C10.1
+#[tokio::test]
+async fn servers_are_new_that_were_registered_since_the_last_digest() {
+    let day = 86_400;
+    for (last, registered, always, new) in [
+        (
+            Some(900 - day),
+            vec![900 - 2 * day, 900 - day, 901 - day, 800],
+            true,
+            Some("2 new servers"),
+        ),
+        (Some(900 - day), vec![800], true, Some("1 new server")),
+        (Some(900 - day), vec![900 - day], true, None),
+        (Some(900 - 3 * day), vec![900 - 2 * day], true, Some("1 new server")),
+        // There was none.
+        (None, vec![900 - day, 800], true, Some("1 new server")),
+        // For many, one is sent that would not be.
+        (Some(900 - day), vec![800; 99], false, None),
+        (Some(900 - day), vec![800; 100], false, Some("100 new servers")),
+    ] {
+        let at = if always { "10:45/always" } else { "10:45" };
+        let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", at)]).await;
+        if let Some(last) = last {
+            watchdog.set_own("digest_at", last).await;
+        }
+        for (number, registered) in registered.iter().enumerate() {
+            let id = format!("web-{number}");
+            heartbeat(&watchdog, &id, 890, &[]).await;
+            watchdog.set(&id, "registered_at", Some(&stored(*registered))).await;
+        }
+        // Silenced servers are new, too.
+        watchdog.set("web-0", "silenced_until", Some(&stored(9000))).await;
+        watchdog.sweep(900).await.unwrap();
+        let message = digest(&watchdog);
+        assert_eq!(message.is_some(), always || new.is_some(), "{new:?}");
+        let Some(message) = message else { continue };
+        let remarks: Vec<_> = new.into_iter().collect();
+        assert_eq!(message.default["fleet"]["remarks"], json!(remarks), "{registered:?}");
+        let summary = message.default["fleet"]["summary"].as_str().unwrap();
+        assert_eq!(message.parameters["Subject"], summary);
+        assert!(remarks.iter().all(|line| message.email.contains(&format!("\n{line}\n"))));
+    }
+}
+
 // C10.1: at most five names in a line.
 #[tokio::test]
 async fn remarks_count_beyond_five() {

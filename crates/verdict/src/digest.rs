@@ -4,19 +4,25 @@ use crate::announce::{absence, problem};
 use crate::fleet::Summary;
 use crate::problem::Current;
 use crate::standing::{Standing, Unknown, Verdict};
-use announcement::words::Natural;
+use announcement::words::{Natural, plural};
 use announcement::{Announcement, Fleet};
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
 use tables::server::Server;
-use tables::{Metric, Number, metric};
+use tables::{Metric, Number, metric, time};
 
 /// How long after its time a digest is sent, if it could not be sent then.
 const DUE: TimeDelta = TimeDelta::hours(6);
 
 /// How many servers a remark names. The rest is counted.
 const NAMED: usize = 5;
+
+/// So many new servers are a reason to send a digest: a key may be inventing them.
+const MANY_NEW: usize = 100;
+
+/// For how long a server is new, if there was no digest yet.
+const NEW: TimeDelta = TimeDelta::days(1);
 
 /// When a digest is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub struct Digest {
     /// Servers that are offline, and the problems of the others.
     pub announcements: Vec<Announcement>,
     summary: Summary,
+    /// When each server was registered, then those that are new.
+    registered: Vec<DateTime<Utc>>,
     remarks: BTreeMap<Remark, Named>,
     /// Whether an agent says how many updates there are.
     has_updates: bool,
@@ -80,6 +88,7 @@ impl Digest {
             is_always,
             announcements: Vec::new(),
             summary: Summary::new(now),
+            registered: Vec::new(),
             remarks: BTreeMap::new(),
             has_updates: false,
             stack: Version::parse(env!("CARGO_PKG_VERSION")).ok(),
@@ -90,6 +99,7 @@ impl Digest {
     pub fn add(&mut self, server: &Server, verdict: Verdict) {
         let Verdict { standing, problems, unknown, is_old, .. } = verdict;
         self.summary.add(standing);
+        self.registered.extend(server.registered_at.as_deref().and_then(time::parse));
         match standing {
             Standing::Silenced => return,
             Standing::Offline => {
@@ -134,10 +144,18 @@ impl Digest {
         self.remarks.entry(remark).or_default().add(name);
     }
 
+    /// Completes the digest with the time of the last one: what was registered since then is new.
+    #[must_use]
+    pub fn after(mut self, last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Self {
+        let since = last.unwrap_or(now - NEW);
+        self.registered.retain(|at| *at > since);
+        self
+    }
+
     /// Whether there is something to send.
     #[must_use]
     pub fn is_needed(&self) -> bool {
-        self.is_always || !self.announcements.is_empty()
+        self.is_always || !self.announcements.is_empty() || self.registered.len() >= MANY_NEW
     }
 
     /// How the fleet is.
@@ -145,11 +163,14 @@ impl Digest {
     pub fn fleet(&self) -> Fleet {
         let is_said = |remark: Remark| self.has_updates || remark != Remark::NoUpdates;
         let remarks = self.remarks.iter().filter(|(remark, _)| is_said(**remark));
+        let remarks = remarks.map(|(remark, named)| named.say(*remark));
+        let new = Some(self.registered.len()).filter(|count| *count > 0);
+        let new = new.map(|count| plural(count, "new server"));
         Fleet {
             servers: self.summary.servers(),
             well: self.summary.count(Standing::Well),
             summary: self.summary.to_string(),
-            remarks: remarks.map(|(remark, named)| named.say(*remark)).collect(),
+            remarks: new.into_iter().chain(remarks).collect(),
         }
     }
 }

@@ -146,7 +146,9 @@ impl Review {
                 version: VERSION,
             },
             plan: Plan::new(self.transitions),
-            digest: self.digest.and_then(|(digest, due)| is_due(due).then_some(digest)),
+            digest: self
+                .digest
+                .and_then(|(digest, due)| is_due(due).then(|| digest.after(digest_at, time))),
         }
     }
 }
