@@ -88,6 +88,12 @@ impl Generator {
             entry.extend((!stage.is_empty()).then(|| (stage, AttributeValue::Bool(true))));
             attributes.push(("problems", map([("disk_percent", map(entry))])));
         }
+        if self.0.u32(..3) == 0 {
+            let at = Utc::now().timestamp() - self.pick(&[60, 400, 3_000, 9_000]);
+            let said_at = vec![number(&at.to_string()); 3];
+            let malformed = self.rarely(4, &["soon"]).map(text);
+            attributes.push(("said_at", malformed.unwrap_or(AttributeValue::L(said_at))));
+        }
         let duplicate = self.0.u32(..10) == 0;
         attributes.extend(duplicate.then(|| ("duplicate_at", ago(seen + 60))));
         attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

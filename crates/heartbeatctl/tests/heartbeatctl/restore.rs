@@ -20,7 +20,7 @@ fn item(attributes: &[(&str, &str)]) -> Item {
     strings(attributes).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-const OLD: [(&str, &str); 9] = [
+const OLD: [(&str, &str); 10] = [
     ("registered_at", "2026-01"),
     ("registration_id", "first"),
     ("last_seen", "2026-02"),
@@ -30,6 +30,7 @@ const OLD: [(&str, &str); 9] = [
     ("announced", "2026-02"),
     ("returned_at", "2026-02"),
     ("problems", "a map"),
+    ("said_at", "a list"),
 ];
 
 #[tokio::test]
