@@ -203,6 +203,7 @@ def holders():
     rows = [
         ("nothing", "0", "0", "0", f"${money(flood(rate, has_key=False))}"),
         ("a bound key", "0", f"{day:,}, of its server", f"{MESSAGES}, about its server", cost),
+        ("a key with a prefix", f"{day:,}", f"{day:,}, of its servers", "1,440, about its servers", cost),
         ("a shared key", f"{day:,}", f"{day:,}, of any server", "1,440, about any server", cost),
         ("the page's password", "0", "0", "0", f"${money(looks)}"),
     ]

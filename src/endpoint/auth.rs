@@ -12,7 +12,8 @@ pub use self::table::TableKeys;
 use crate::fault::Fault;
 use chrono::{DateTime, Utc};
 use ring::digest::{Digest, SHA256, digest};
-use tables::{ServerId, key};
+use tables::key::{self, Scope};
+use tables::{Group, ServerId};
 use tokio::time::Instant;
 
 /// The keys that are accepted.
@@ -47,8 +48,11 @@ pub struct Grant<'a> {
 
 enum Holder<'a> {
     Environment(&'a EnvironmentKeys, Digest),
-    /// The only server that the key may write for; `None` means any.
-    Table(Option<ServerId>),
+    Table {
+        /// The servers that the key may write for; `None` means any.
+        scope: Option<Scope>,
+        group: Option<Group>,
+    },
 }
 
 impl Auth {
@@ -76,8 +80,8 @@ impl Auth {
         }
         match &self.table {
             Some(table) if key::has_format(presented) => {
-                let (server_id, asked_at) = table.find(&digest, now).await?;
-                let holder = Holder::Table(server_id);
+                let (key, asked_at) = table.find(&digest, now).await?;
+                let holder = Holder::Table { scope: key.scope, group: key.group };
                 Ok(Grant { holder, asked_at })
             }
             _ => Err(AuthError::Unknown),
@@ -91,7 +95,16 @@ impl Grant<'_> {
     pub fn allows(&self, server_id: &ServerId) -> bool {
         match &self.holder {
             Holder::Environment(keys, digest) => keys.allows(digest, server_id),
-            Holder::Table(bound) => bound.as_ref().is_none_or(|bound| bound == server_id),
+            Holder::Table { scope, .. } => scope.as_ref().is_none_or(|scope| scope.has(server_id)),
+        }
+    }
+
+    /// The group of those of its servers that have none.
+    #[must_use]
+    pub const fn group(&self) -> Option<&Group> {
+        match &self.holder {
+            Holder::Environment(..) => None,
+            Holder::Table { group, .. } => group.as_ref(),
         }
     }
 }

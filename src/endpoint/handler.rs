@@ -87,7 +87,7 @@ async fn record(
     debug!(request_id, %server_id, "heartbeat received");
     let started = grant.asked_at.unwrap_or_else(Instant::now);
     let deadline = started + app.operation_timeout;
-    let recording = app.store.record(&heartbeat, &id, received_at);
+    let recording = app.store.record(&heartbeat, &id, grant.group(), received_at);
     let recorded = match grant.asked_at {
         None => recording.await,
         // Each call alone may take the whole timeout. The lookup and the writes together may not take longer.

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::row::Row;
 use tables::server::{Reading, Upsert, is_registration, is_unnoted_return, note_duplicate};
-use tables::{HeartbeatId, ServerId};
+use tables::{Group, HeartbeatId, ServerId};
 
 /// The tables that hold heartbeats.
 pub struct Store {
@@ -52,13 +52,14 @@ impl Store {
         &self,
         heartbeat: &Heartbeat,
         id: &HeartbeatId,
+        group: Option<&Group>,
         received_at: DateTime<Utc>,
     ) -> Result<Recorded, Vec<Fault>> {
         let append = self.append_metrics(heartbeat, id, received_at);
         if heartbeat.backlog == Some(true) {
             return append.await.map_err(|fault| vec![fault]).map(|()| Recorded::default());
         }
-        let upsert = self.upsert_server(heartbeat, id, received_at);
+        let upsert = self.upsert_server(heartbeat, id, group, received_at);
         let (upserted, appended) = tokio::join!(upsert, append);
         match (upserted, appended) {
             (Ok(recorded), Ok(())) => Ok(recorded),
@@ -74,6 +75,7 @@ impl Store {
         &self,
         heartbeat: &Heartbeat,
         id: &HeartbeatId,
+        group: Option<&Group>,
         received_at: DateTime<Utc>,
     ) -> Result<Recorded, Fault> {
         let fingerprint = heartbeat.fingerprint();
@@ -89,6 +91,7 @@ impl Store {
             id,
             hostname: heartbeat.hostname.stored(),
             received_at,
+            group,
             agent_version: heartbeat.agent_version.0.as_ref().map(Text::as_str),
             fingerprint: &fingerprint,
             os: heartbeat.os_info.as_ref().map(OsInfo::stored),

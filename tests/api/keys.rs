@@ -1,5 +1,5 @@
 use crate::support::app::{
-    KEY, SERVER, TestApp, config, event, settings_for, with_header, with_key,
+    KEY, SERVER, TestApp, config, event, minimal, settings_for, with, with_header, with_key,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,6 +15,7 @@ use ring::digest::{SHA256, digest};
 use serde_json::json;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+use tables::ServerId;
 
 /// A key in the table's format, a different one for each number.
 fn key(number: u32) -> String {
@@ -77,6 +78,66 @@ async fn a_key_in_the_table_is_accepted_for_its_server() {
             assert_eq!(answer.status, status, "key {number}: {answer:?}");
         }
     }
+}
+
+// C2.7 C2.5
+#[tokio::test]
+async fn a_key_with_a_prefix_is_accepted_for_all_longer_ids() {
+    let app = TestApp::start_with_keys_table(&[]).await;
+    store(&app, &key(1), &[("server_id", text("omv-*"))]).await;
+    let send = async |server: &str| {
+        let mut event = with_key(&key(1));
+        let mut body = minimal();
+        body["server_id"] = server.into();
+        event["body"] = body.to_string().into();
+        app.send(&event).await.status
+    };
+    for _ in 0..2 {
+        for (server, status) in
+            [("omv-1", 200), ("omv-i-0abc", 200), ("omv-", 403), ("omv", 403), ("nas-omv-1", 403)]
+        {
+            assert_eq!(send(server).await, status, "{server}");
+        }
+    }
+    assert_eq!(send("omv-*").await, 422);
+    assert_eq!(app.servers().await.len(), 2);
+}
+
+// C2.7: what an older function makes of such a key. It takes `server_id` for the id of one server, which this is not.
+#[test]
+fn an_older_function_cannot_read_a_prefix() {
+    for server_id in ["ab-*", "web-*", "web-i-*"] {
+        assert!(ServerId::new(server_id).is_err(), "{server_id}");
+        let variable = format!("{}:{server_id}", digest_of(&key(1)));
+        assert!(EnvironmentKeys::parse(&variable).is_err(), "{server_id}");
+    }
+}
+
+// C5.14
+#[tokio::test]
+async fn a_heartbeat_brings_the_group_of_its_key_unless_there_is_one() {
+    let proxy = Proxy::start(&URL);
+    let app = start_behind(&proxy, "groups", &[]).await;
+    store(&app, &key(1), &[]).await;
+    store(&app, &key(2), &[("group", text("media"))]).await;
+    store(&app, &key(3), &[("group", text("other")), ("server_id", text("omv-*"))]).await;
+    let send = async |number: u32, field: &str, value: serde_json::Value| {
+        let mut event = with_key(&key(number));
+        event["body"] = with(field, value).to_string().into();
+        assert_eq!(app.send(&event).await.status, 200);
+        let server = app.server().await;
+        server.and_then(|server| server.get("group").cloned())
+    };
+    assert_eq!(send(1, "group", json!("body")).await, None, "a body never has one");
+    assert_eq!(send(2, "backlog", json!(true)).await, None);
+    assert_eq!(send(2, "metrics", json!({})).await, Some(text("media")));
+    assert_eq!(send(3, "metrics", json!({})).await, Some(text("media")), "the first one stays");
+    let writes = proxy.bill().into_iter().filter(|(operation, _)| operation != "GetItem");
+    let writes: Vec<_> = writes.map(|(operation, _)| operation).collect();
+    let of_the_first = ["UpdateItem"];
+    assert_eq!(writes, [&["PutItem"; 2][..], &["UpdateItem"; 2], &of_the_first].concat());
+    app.tables.put_server(SERVER, [("group", text("none"))]).await;
+    assert_eq!(send(3, "metrics", json!({})).await, Some(text("none")), "none brings none back");
 }
 
 // C2.7: an expired key is rejected before DynamoDB deletes it.
@@ -415,6 +476,16 @@ async fn a_malformed_item_grants_no_access() {
         ("server_id", AttributeValue::Null(true)),
         ("server_id", text("Not An Id")),
         ("server_id", text(&"x".repeat(101))),
+        ("server_id", text("*")),
+        ("server_id", text("o*")),
+        ("server_id", text("omv*")),
+        ("server_id", text("-*")),
+        ("server_id", text("omv-**")),
+        ("server_id", text(&format!("{}-*", "x".repeat(60)))),
+        ("group", text("none")),
+        ("group", text("Media")),
+        ("group", text(&"x".repeat(17))),
+        ("group", AttributeValue::N("1".into())),
         ("expires_at", text("2027-01-01T00:00:00Z")),
         ("expires_at", AttributeValue::N("1800000000.5".into())),
         ("expires_at", AttributeValue::N("1e30".into())),

@@ -153,13 +153,14 @@ async fn a_backlog_needs_a_key_for_its_server() {
 }
 
 /// What operators add to an item.
-pub fn by_operators() -> [(&'static str, AttributeValue); 3] {
+pub fn by_operators() -> [(&'static str, AttributeValue); 4] {
     let until = "2026-01-18T10:30:00.000000Z";
     let limits = "disk_percent=97,memory_percent=95,load_15m=12";
     [
         ("silenced_until", AttributeValue::S(until.into())),
         ("offline_after", AttributeValue::N("86400".into())),
         ("limits", AttributeValue::S(limits.into())),
+        ("group", AttributeValue::S("g".repeat(16))),
     ]
 }
 

@@ -11,8 +11,8 @@ use page::{Clock, explain_in};
 use serde::{Serialize, Serializer};
 use std::ops::{Deref, Not};
 use syntax::duration::rounded;
-use tables::ServerId;
-use tables::key::StoredKey;
+use tables::key::{Scope, StoredKey};
+use tables::{Group, ServerId};
 
 /// The keys table.
 pub struct KeysTable {
@@ -39,7 +39,9 @@ impl Serialize for Listed {
         #[derive(Serialize)]
         struct Fields<'a> {
             key_sha256: &'a str,
-            server_id: Option<&'a str>,
+            server_id: Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            group: Option<&'a str>,
             label: Option<&'a str>,
             created_at: Option<&'a str>,
             /// Epoch seconds.
@@ -50,7 +52,8 @@ impl Serialize for Listed {
         }
         let fields = Fields {
             key_sha256: &self.key_sha256,
-            server_id: self.server_id.as_ref().map(ServerId::as_str),
+            server_id: self.scope.as_ref().map(Scope::to_string),
+            group: self.group.as_ref().map(Group::as_str),
             label: self.label.as_deref(),
             created_at: self.created_at.as_deref(),
             expires_at: self.expires_at.map(|at| at.timestamp()),
@@ -88,16 +91,21 @@ impl KeysTable {
             keys.push(Listed(StoredKey::from_item(&item)));
         }
         keys.sort_by_cached_key(|key| {
-            let server = key.server_id.as_ref().map(|id| Natural::of(id.as_str()));
-            (server, key.created_at.clone())
+            let scope = key.scope.as_ref().map(|scope| Natural::of(&scope.to_string()));
+            (scope, key.created_at.clone())
         });
         Ok(keys)
     }
 
-    /// All keys of a server, sorted by age.
+    /// All keys of a server, sorted by age, without those that are for others, too.
     pub async fn of_server(&self, server: &ServerId) -> anyhow::Result<Vec<Listed>> {
+        self.of(&Scope::Server(server.clone())).await
+    }
+
+    /// All keys of exactly this scope, sorted by age.
+    pub async fn of(&self, scope: &Scope) -> anyhow::Result<Vec<Listed>> {
         let mut keys = self.all().await?;
-        keys.retain(|key| key.server_id.as_ref() == Some(server));
+        keys.retain(|key| key.scope.as_ref() == Some(scope));
         Ok(keys)
     }
 
@@ -126,10 +134,10 @@ impl KeysTable {
 }
 
 impl Listed {
-    /// The server that the key is for, as it may be shown.
+    /// The servers that the key is for, as they may be shown.
     pub fn server(&self) -> String {
-        match &self.server_id {
-            Some(server) => server.to_string(),
+        match &self.scope {
+            Some(scope) => scope.to_string(),
             None if self.has_malformed_server() => "malformed".to_owned(),
             None => "every server".to_owned(),
         }

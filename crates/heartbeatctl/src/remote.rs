@@ -9,6 +9,7 @@ use ssh::{Connection, Ended};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
+use tables::key::Prefix;
 use tables::{ServerId, fingerprint};
 
 /// The agent runs with this C library and newer ones: `crates/dev/release.py`.
@@ -16,6 +17,8 @@ const GLIBC: (u32, u32) = (2, 17);
 
 const COMMON: &str = include_str!("remote/common.sh");
 const LOOK: &str = include_str!("remote/look.sh");
+const INSTALL: &str = include_str!("remote/install.sh");
+const CLOUD_INIT: &str = include_str!("remote/cloud-init.sh");
 const ENROLL: &str = include_str!("remote/enroll.sh");
 const RETIRE: &str = include_str!("remote/retire.sh");
 
@@ -167,6 +170,33 @@ pub struct Order<'a> {
     pub wait: Duration,
 }
 
+/// What an instance of an autoscaling group is told when it starts for the first time.
+pub struct UserData<'a> {
+    pub prefix: &'a Prefix,
+    pub secret: &'a str,
+    pub url: &'a str,
+    /// The URL of a folder with the archives of a release; empty if the image has the agent.
+    pub from: &'a str,
+    /// The SHA-256 digests of the programs in these archives, by processor.
+    pub digests: &'a str,
+}
+
+impl UserData<'_> {
+    /// A script that cloud-init runs as root.
+    pub fn script(&self) -> String {
+        let variables = [
+            ("prefix", self.prefix.as_str().to_owned()),
+            ("secret", self.secret.to_owned()),
+            ("url", self.url.to_owned()),
+            ("from", self.from.to_owned()),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("digests", self.digests.to_owned()),
+        ];
+        let (assigned, units) = (assigned(&variables), units());
+        format!("#!/bin/sh\n{COMMON}\n{assigned}\n{units}\n{INSTALL}\n{CLOUD_INIT}")
+    }
+}
+
 /// A folder on a machine with what was copied to it.
 pub struct Folder<'a> {
     connection: &'a Connection,
@@ -193,7 +223,8 @@ impl<'a> Folder<'a> {
             ("wait", order.wait.as_secs().to_string()),
             ("unit_names", unit_names()),
         ];
-        let script = format!("{COMMON}\n{}\n{}\n{ENROLL}", assigned(&variables), units());
+        let script =
+            format!("{COMMON}\n{}\n{}\n{INSTALL}\n{ENROLL}", assigned(&variables), units());
         Self::new(connection, is_root, &script).await
     }
 

@@ -8,6 +8,7 @@ mod disk;
 pub mod event;
 #[cfg(feature = "items")]
 mod fingerprint;
+mod group;
 mod id;
 #[cfg(feature = "items")]
 pub mod key;
@@ -28,6 +29,7 @@ pub mod time;
 pub use disk::Disk;
 #[cfg(feature = "items")]
 pub use fingerprint::fingerprint;
+pub use group::Group;
 pub use id::{HeartbeatId, InvalidId, ServerId};
 pub use limit::{InvalidLimit, Limit, Limits};
 pub use metric::{METRICS, Metric, Metrics};
@@ -39,9 +41,13 @@ pub use service::{Service, ServiceStatus, Services};
 #[cfg(feature = "items")]
 pub type Item = std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>;
 
-/// The partition key of the servers and the metrics table, and the server that a key is bound to.
+/// The partition key of the servers and the metrics table, and the servers that a key is bound to.
 #[cfg(feature = "items")]
 const SERVER_ID: &str = "server_id";
+
+/// The group of a server, and that of the servers of a key.
+#[cfg(feature = "items")]
+const GROUP: &str = "group";
 
 /// In a row and in a server's reading: when the agent took it, and when it was received.
 #[cfg(feature = "items")]

@@ -1,4 +1,4 @@
-//! Keys in a table of their own (`KEYS_TABLE`): one for each server, created and revoked without a deployment.
+//! Keys in a table of their own (`KEYS_TABLE`): for a server or for many, created and revoked without a deployment.
 
 use super::AuthError;
 use crate::fault::Fault;
@@ -7,12 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ring::digest::Digest;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use tables::ServerId;
-use tables::key::StoredKey;
+use tables::Group;
+use tables::key::{Scope, StoredKey};
 use tokio::time::Instant;
 
-/// The maximum number of cached keys, about half a megabyte.
-const CAPACITY: usize = 4096;
+/// The maximum number of cached keys, about 11 MB.
+const CAPACITY: usize = 32_768;
 
 /// The keys table, and a cache of the keys that it holds.
 pub struct TableKeys {
@@ -24,9 +24,10 @@ pub struct TableKeys {
 
 /// A key that the table held when it was read. It may have expired since.
 #[derive(Clone)]
-struct KnownKey {
-    /// The only server that the key may write for; `None` means any.
-    server_id: Option<ServerId>,
+pub(super) struct KnownKey {
+    /// The servers that the key may write for; `None` means any.
+    pub scope: Option<Scope>,
+    pub group: Option<Group>,
     expires_at: Option<DateTime<Utc>>,
     read_at: DateTime<Utc>,
 }
@@ -38,13 +39,12 @@ impl TableKeys {
         Self { client, name, cache_for, known: Mutex::default() }
     }
 
-    /// Finds a key by its digest. Returns the only server that it may write for, and when the lookup started if there
-    /// was one.
+    /// Finds a key by its digest. Returns also when the lookup started if there was one.
     pub(super) async fn find(
         &self,
         digest: &Digest,
         now: DateTime<Utc>,
-    ) -> Result<(Option<ServerId>, Option<Instant>), AuthError> {
+    ) -> Result<(KnownKey, Option<Instant>), AuthError> {
         let mut digest_bytes = [0; 32];
         digest_bytes.copy_from_slice(digest.as_ref());
         let (key, asked_at) = match self.cached(&digest_bytes, now) {
@@ -60,7 +60,7 @@ impl TableKeys {
         if asked_at.is_some() {
             self.cache(digest_bytes, key.clone());
         }
-        Ok((key.server_id, asked_at))
+        Ok((key, asked_at))
     }
 
     /// One eventually consistent `GetItem`.
@@ -71,9 +71,12 @@ impl TableKeys {
         let key = StoredKey::from_item(&item);
         match key.malformed.first() {
             Some(attribute) => Err(AuthError::Malformed(attribute)),
-            None => {
-                Ok(KnownKey { server_id: key.server_id, expires_at: key.expires_at, read_at: now })
-            }
+            None => Ok(KnownKey {
+                scope: key.scope,
+                group: key.group,
+                expires_at: key.expires_at,
+                read_at: now,
+            }),
         }
     }
 
@@ -91,14 +94,13 @@ impl TableKeys {
         None
     }
 
-    /// Caches a key, and evicts the oldest one if the cache is full.
+    /// Caches a key. If the cache is full, an eighth is evicted first, the oldest: to find them, all have to be looked at.
     fn cache(&self, digest: [u8; 32], key: KnownKey) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= CAPACITY && !known.contains_key(&digest) {
-            let oldest = known.iter().min_by_key(|(_, key)| key.read_at);
-            if let Some(oldest) = oldest.map(|(digest, _)| *digest) {
-                known.remove(&oldest);
-            }
+            let mut times: Vec<_> = known.values().map(|key| key.read_at).collect();
+            let (_, newest, _) = times.select_nth_unstable(CAPACITY / 8 - 1);
+            known.retain(|_, key| key.read_at > *newest);
         }
         known.insert(digest, key);
     }
@@ -108,7 +110,7 @@ impl TableKeys {
 mod tests {
     use super::*;
 
-    // C2.9: memory is bounded, and the oldest key is evicted.
+    // C2.9: memory is bounded, and the oldest keys are evicted.
     #[tokio::test]
     async fn the_cache_is_bounded() {
         let config = aws_sdk_dynamodb::Config::builder()
@@ -122,17 +124,26 @@ mod tests {
             digest[..4].copy_from_slice(&number.to_le_bytes());
             digest
         };
-        let many = CAPACITY as u32 + 10;
+        let end = start + TimeDelta::seconds(CAPACITY as i64 + 10);
+        let cached = |table: &TableKeys| {
+            let numbers = 0..CAPACITY as u32 + 10;
+            numbers
+                .filter(|number| table.cached(&digest(*number), end).is_some())
+                .collect::<Vec<_>>()
+        };
+        let (full, many) = (CAPACITY as u32, CAPACITY as u32 + 10);
         for number in 0..many {
             let key = KnownKey {
-                server_id: None,
+                scope: None,
+                group: None,
                 expires_at: None,
                 read_at: start + TimeDelta::seconds(number.into()),
             };
             table.cache(digest(number), key);
+            if number == full - 1 {
+                assert_eq!(cached(&table), (0..full).collect::<Vec<_>>());
+            }
         }
-        let now = start + TimeDelta::seconds(many.into());
-        let cached = (0..many).filter(|number| table.cached(&digest(*number), now).is_some());
-        assert_eq!(cached.collect::<Vec<_>>(), (10..many).collect::<Vec<_>>());
+        assert_eq!(cached(&table), (full / 8..many).collect::<Vec<_>>());
     }
 }

@@ -375,6 +375,7 @@ async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&R
         id: &id(),
         hostname: format!("{}.example.com", machine.name).into(),
         received_at: last.received_at,
+        group: None,
         agent_version: None,
         fingerprint: machine.name,
         os: Some(Os {

@@ -2,6 +2,7 @@
 
 mod agent;
 mod attempt;
+mod cloud_init;
 
 use crate::aws::Aws;
 use crate::key::KeysTable;
@@ -13,12 +14,13 @@ use crate::terminal::{print, printable};
 use anyhow::{bail, ensure};
 use attempt::Attempt;
 use chrono::TimeDelta;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
 use syntax::duration;
 use syntax::url::parse_private;
-use tables::ServerId;
+use tables::key::Prefix;
+use tables::{Group, ServerId};
 
 /// Install the agent on a machine with systemd, give it a key of its own, and wait for its first heartbeat.
 ///
@@ -30,12 +32,16 @@ use tables::ServerId;
 ///
 /// ssh is your own, with your configuration, and asks at most once for each machine. As a user who is not root, it runs
 /// one script with sudo, on your terminal.
+///
+/// With --print cloud-init, user data is printed instead, with which every instance of an autoscaling group becomes a server: its
+/// id is the prefix and the instance's id, as in web-i-0abc. It holds a new key for all ids that begin so.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   heartbeatctl --stack heartbeat enroll web-1 --ssh root@web-1
   heartbeatctl --stack heartbeat enroll --ssh root@web-1 --ssh admin@web-2
-  heartbeatctl --stack heartbeat enroll --ssh web-3=root@192.0.2.7")]
+  heartbeatctl --stack heartbeat enroll --ssh web-3=root@192.0.2.7
+  heartbeatctl --stack heartbeat enroll --print cloud-init --group web --prefix web- > user-data")]
 pub struct Command {
     /// The server. Default: the name of the machine in --ssh, with invalid characters replaced by dashes. Of an address: what
     /// the machine calls itself, unless a server or a key has that name.
@@ -45,7 +51,7 @@ pub struct Command {
     name: Option<ServerId>,
     /// The machine, as ssh takes it, and before it the server if that is not its name. May be given more than once, without a
     /// SERVER.
-    #[arg(long = "ssh", value_name = "[NAME=]HOST", required = true)]
+    #[arg(long = "ssh", value_name = "[NAME=]HOST", required_unless_present = "print")]
     hosts: Vec<Named>,
     /// The URL of the endpoint, up to and including /api/v1/agents/heartbeat. Default: the stack's [env: HEARTBEAT_URL].
     #[arg(long, value_parser = url)]
@@ -53,12 +59,38 @@ pub struct Command {
     /// A folder with the archives of heartbeat-agent that `make release` builds. Default: what was built with this program.
     #[arg(long, value_name = "DIR")]
     agent: Option<PathBuf>,
+    /// Print user data for machines that do not exist yet.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        requires = "prefix",
+        conflicts_with_all = ["server", "name", "hosts", "replace", "wait"]
+    )]
+    print: Option<Format>,
+    /// What the ids of these machines begin with. It ends with a dash.
+    #[arg(long, requires = "print", conflicts_with = "hosts")]
+    prefix: Option<Prefix>,
+    /// The group of these machines.
+    #[arg(long, value_name = "NAME", requires = "print", conflicts_with = "hosts")]
+    group: Option<Group>,
+    /// The URL of a folder with the archives of heartbeat-agent, for machines whose image has no agent. What they download has to
+    /// be what --agent has.
+    #[arg(long, value_name = "URL", requires = "print", conflicts_with = "hosts", value_parser = url)]
+    from: Option<String>,
+    /// Print it also if others have ids that begin with the prefix.
+    #[arg(long, requires = "print", conflicts_with = "hosts")]
+    force: bool,
     /// Take over an id that another machine has used within the last ten minutes.
     #[arg(long)]
     replace: bool,
     /// How long to wait for the first heartbeat.
     #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = duration::parse_positive)]
     wait: TimeDelta,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    CloudInit,
 }
 
 /// A machine, and the server that it becomes, if that was said.
@@ -109,6 +141,9 @@ impl Command {
         };
         let keys = KeysTable::new(&aws).await?;
         let servers = Servers::new(&aws).await?;
+        if let Some(prefix) = self.prefix.clone() {
+            return cloud_init::print(&self, prefix, &endpoint, &keys, &servers, target.json).await;
+        }
         let mut failed = Vec::new();
         for Named { server, host } in &self.hosts {
             let mut attempt = Attempt::new(&self, &endpoint, &keys, &servers);

@@ -10,6 +10,7 @@ mod rotate;
 use crate::aws::Aws;
 use crate::key::KeysTable;
 use crate::target::Target;
+pub use add::check_prefix;
 use clap::{Args, Subcommand};
 pub use new::New;
 
@@ -37,7 +38,7 @@ impl Command {
         let aws = Aws::new(target);
         let table = KeysTable::new(&aws).await?;
         match self.action {
-            Action::Add(add) => add.run(&table, target.json).await,
+            Action::Add(add) => add.run(&aws, &table, target.json).await,
             Action::List(list) => list.run(&table, target.json).await,
             Action::Revoke(revoke) => revoke.run(&table, target.json).await,
             Action::Rotate(rotate) => rotate.run(&table, target.json).await,

@@ -13,6 +13,7 @@ use clap::{ArgGroup, Args};
 use serde_json::json;
 use syntax::duration;
 use tables::ServerId;
+use tables::key::Scope;
 use tables::server::Server;
 
 /// Retire a server: stop and remove its agent, revoke its keys, and forget it.
@@ -131,8 +132,8 @@ impl Command {
                 eprintln!("{} was heard just now, and stays.", server.server_id);
                 continue;
             }
-            let is_own = |id: &ServerId| id.as_str() == server.server_id;
-            for key in all_keys.iter().filter(|key| key.server_id.as_ref().is_some_and(is_own)) {
+            let is_own = |scope: &Scope| matches!(scope, Scope::Server(id) if id.as_str() == server.server_id);
+            for key in all_keys.iter().filter(|key| key.scope.as_ref().is_some_and(is_own)) {
                 keys.delete(key).await?;
             }
             retired.push(server.server_id);

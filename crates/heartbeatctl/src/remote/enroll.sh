@@ -66,38 +66,6 @@ check_id() {
         fail "the id $server is in use, but no agent with it is installed here: choose another, or pass --replace"
 }
 
-# Replaces a file by standard input, at once.
-replace() {
-    cat > "$1.new"
-    chmod "$2" "$1.new"
-    mv -f "$1.new" "$1"
-}
-
-copy_program() {
-    for candidate in /usr/local/bin /opt/bin; do
-        program=$candidate/heartbeat-agent
-        if { mkdir -p -m 755 "$candidate" && cat "$folder/heartbeat-agent" > "$program.new"; } 2>/dev/null; then
-            chmod 755 "$program.new"
-            return
-        fi
-    done
-    program=
-    fail 'neither /usr/local/bin nor /opt/bin can be written to'
-}
-
-write_settings() {
-    {
-        if [ -e "$settings" ]; then
-            grep -v -e '^[[:space:]]*HEARTBEAT_URL=' -e '^[[:space:]]*HEARTBEAT_SERVER_ID=' \
-                -e '^[[:space:]]*HEARTBEAT_API_KEY=' "$settings" | sed '$s/\\$//'
-        else
-            echo '# Settings of heartbeat-agent. See heartbeat-agent --help.'
-        fi
-        printf 'HEARTBEAT_URL=%s\nHEARTBEAT_SERVER_ID=%s\n' "$url" "$server"
-    } > "$settings.new"
-    chmod 640 "$settings.new"
-}
-
 # Starts the new program for a moment, with the new settings: it must run, and be this server.
 check_program() {
     new=${program:+$program.new}
@@ -109,27 +77,6 @@ check_program() {
         fail "with its other settings, the agent would be $id, not $server: look for HEARTBEAT_ARGUMENTS in $settings"
     identity=$(printf '%s\n' "$printed" | grep -e '^  "hostname": ' -e '^  "server_guid": ' -e '^  "boot_id": ' | tr -d '\n')
     printf '@identity {%s}\n' "${identity%,}"
-}
-
-# Whether the user is known to everybody. An agent of an older version runs as a dynamic user of this name.
-has_user() {
-    uid=$(id -u $agent_user 2>/dev/null) && { [ "$uid" -lt 61184 ] || [ "$uid" -gt 65519 ]; }
-}
-
-create_user() {
-    echo "u $agent_user - \"Heartbeat agent\"" | systemd-sysusers - 2>/dev/null || :
-    has_user || useradd --system --user-group --no-create-home --home-dir / --shell /usr/sbin/nologin $agent_user 2>/dev/null || :
-}
-
-make_user() {
-    has_user || create_user
-    if ! has_user && systemctl --quiet is-active heartbeat-agent; then
-        # While it runs, no other user of its name can be made.
-        systemctl stop heartbeat-agent
-        create_user
-        systemctl start heartbeat-agent
-    fi
-    has_user || fail "the user $agent_user cannot be made: neither systemd-sysusers nor useradd does it"
 }
 
 files() {

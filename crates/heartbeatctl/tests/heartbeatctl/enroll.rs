@@ -18,6 +18,51 @@ async fn enroll(place: &Place, machines: &Machines, arguments: &[&str]) -> Run {
     machines.heard(place, tool).await
 }
 
+// C2.7
+#[tokio::test]
+async fn user_data_holds_a_key_for_the_prefix_and_only_what_ec2_takes() {
+    let place = Place::new().await;
+    let release = format!("{}/user-data-release", env!("CARGO_TARGET_TMPDIR"));
+    let print = |arguments: &[&str]| {
+        let common = ["enroll", "--print", "cloud-init", "--url", URL];
+        place.run(&[&common, arguments].concat())
+    };
+    let web = ["--group", "web", "--prefix", "web-"];
+    let run = print(&web);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stdout.starts_with("#!/bin/sh\n") && run.stdout.len() < 16_384, "{run:?}");
+    assert!(run.stderr.contains("The image has to have the agent"), "{run:?}");
+    let [item] = &place.items(&place.keys).await[..] else { panic!("one key") };
+    assert_eq!((&item["server_id"], &item["group"]), (&text("web-*"), &text("web")));
+    let secret = run.stdout.split("secret='").nth(1).and_then(|rest| rest.split('\'').next());
+    assert_eq!(item["key_sha256"], text(&digest(secret.unwrap())));
+    for line in ["prefix='web-'".to_owned(), format!("url='{URL}'"), "from=''".to_owned()] {
+        assert!(run.stdout.contains(&format!("\n{line}\n")), "{line}");
+    }
+
+    let again = print(&web);
+    assert!(again.code == 1 && again.stdout.is_empty(), "{again:?}");
+    fs::create_dir_all(&release).unwrap();
+    let from = ["--from", "https://example.com/agents/", "--agent", &release, "--force"];
+    let run = print(&[&web[..], &from].concat());
+    assert!(run.code == 1 && run.stderr.contains("has no agent for arm64"), "{run:?}");
+    assert_eq!(keys(&place).await.len(), 1, "nothing is made before it can be printed");
+    let printed = print(&[&web[..], &["--force", "--json"]].concat()).json();
+    assert!(printed["user_data"].as_str().unwrap().starts_with("#!/bin/sh\n"), "{printed}");
+    for wrong in [
+        &["--group", "web"][..],
+        &["--prefix", "web-", "--ssh", "root@web-1"],
+        &["--prefix", "web-", "web-1"],
+        &["--prefix", "web"],
+    ] {
+        assert_eq!(print(wrong).code, 2, "{wrong:?}");
+    }
+    for of_the_print in [&["--prefix", "web-"][..], &["--group", "web"], &["--force"]] {
+        let run = place.run(&[&["enroll", "--ssh", "a"], of_the_print].concat());
+        assert_eq!(run.code, 2, "{of_the_print:?}: {run:?}");
+    }
+}
+
 /// The digests of the keys in the table.
 async fn keys(place: &Place) -> Vec<String> {
     let items = place.items(&place.keys).await;

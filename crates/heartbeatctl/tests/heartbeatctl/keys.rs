@@ -79,6 +79,57 @@ async fn a_shared_key_has_no_server_and_a_key_may_expire() {
     assert_eq!(place.items(&place.keys).await.len(), 1);
 }
 
+// C2.7
+#[tokio::test]
+async fn a_key_for_a_prefix_has_a_group_and_takes_nobody_over() {
+    let place = Place::new().await;
+    let add = |arguments: &[&str]| place.run(&[&["keys", "add"], arguments].concat());
+    let web = ["--group", "web", "--prefix", "web-"];
+    place.put_server("web-1", [("group", text("web"))]).await;
+    place.put_server("webcam", [("group", text("cams"))]).await;
+    let made = add(&[&web[..], &["--json"]].concat()).json();
+    assert_eq!((&made["server_id"], &made["group"]), (&json!("web-*"), &json!("web")));
+    let [item] = &place.items(&place.keys).await[..] else { panic!("one key") };
+    assert_eq!((&item["server_id"], &item["group"]), (&text("web-*"), &text("web")));
+
+    put(&place, "a1", Some("db-1"), None, None).await;
+    place.put_server("mq-1", [("group", text("other"))]).await;
+    place.put_server("mx-1", [("group", text("other"))]).await;
+    place.put_server("nas-1", [("group", text("none"))]).await;
+    for (arguments, reason) in [
+        (&web[..], "there is a key"),
+        (&["--prefix", "db-"], "(db-1)"),
+        (&["--prefix", "mq-"], "mq-1 is a known server"),
+        (&["--group", "mx", "--prefix", "mx-"], "mx-1 is a known server outside of the group mx"),
+        (&["--group", "nas", "--prefix", "nas-"], "nas-1 is a known server outside of"),
+    ] {
+        let run = add(arguments);
+        assert_eq!(run.code, 1, "{arguments:?}: {run:?}");
+        assert!(run.stderr.contains(reason), "{arguments:?}: {run:?}");
+        assert_eq!(add(&[arguments, &["--force"]].concat()).code, 0, "{arguments:?}");
+    }
+    assert_eq!(add(&["--group", "other", "--prefix", "m-"]).code, 0, "nobody begins so");
+    for wrong in ["web", "w", "-", "Web-", "web-*", &format!("{}-", "x".repeat(60))] {
+        assert_eq!(add(&["--prefix", wrong]).code, 2, "{wrong}");
+    }
+    for wrong in ["none", "Web", "", &"x".repeat(17)] {
+        assert_eq!(add(&["web-2", "--group", wrong]).code, 2, "{wrong}");
+    }
+    assert_eq!(add(&["web-2", "--prefix", "web-"]).code, 2);
+
+    let listed = place.run(&["keys", "list"]).stdout;
+    assert!(
+        listed.lines().any(|line| line.starts_with("web-*  ") && line.ends_with("  web")),
+        "{listed}"
+    );
+    let rotated = place.run(&["keys", "rotate", "web-*", "--json"]).json();
+    assert_eq!((&rotated["server_id"], &rotated["group"]), (&json!("web-*"), &json!("web")));
+    assert_eq!(place.run(&["keys", "revoke", "web-*", "--yes"]).code, 0);
+    let left = place.run(&["keys", "list", "--json"]).json();
+    let is_web = |key: &serde_json::Value| key["server_id"] == "web-*";
+    assert!(!left.as_array().unwrap().iter().any(is_web), "{left}");
+}
+
 #[tokio::test]
 async fn keys_are_listed_without_the_key() {
     let place = Place::new().await;

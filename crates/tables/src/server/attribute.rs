@@ -64,6 +64,8 @@ attributes! {
     READING = "reading";
     AGENT_VERSION = "agent_version";
     DUPLICATE_AT = "duplicate_at", never_restored;
+    // Written by a heartbeat only if its key has one and the item none; else by operators.
+    GROUP = crate::GROUP, reserved;
     // The fingerprints of the last three heartbeats, the latest first. Short names, because an item is billed by its size.
     M1 = "m1", for_heartbeats, never_restored;
     M2 = "m2", for_heartbeats, never_restored;

@@ -1,13 +1,13 @@
 //! What a heartbeat writes to its server's item.
 
 use super::attribute::{
-    AGENT_VERSION, ARCHITECTURE, Attribute, DUPLICATE_AT, HOSTNAME, KERNEL_VERSION, LAST_SEEN, M1,
-    M2, M3, OS_DISTRIBUTION, OS_VERSION, READING, REGISTERED_AT, REGISTRATION_ID, SERVER_ID,
-    STATUS,
+    AGENT_VERSION, ARCHITECTURE, Attribute, DUPLICATE_AT, GROUP, HOSTNAME, KERNEL_VERSION,
+    LAST_SEEN, M1, M2, M3, OS_DISTRIBUTION, OS_VERSION, READING, REGISTERED_AT, REGISTRATION_ID,
+    SERVER_ID, STATUS,
 };
 use super::update::Update;
 use super::{Os, Reading, Status};
-use crate::{HeartbeatId, Item, ServerId, time};
+use crate::{Group, HeartbeatId, Item, ServerId, time};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::S;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,6 +20,8 @@ pub struct Upsert<'a> {
     pub id: &'a HeartbeatId,
     pub hostname: Cow<'a, str>,
     pub received_at: DateTime<Utc>,
+    /// That of the key: of a server that has none.
+    pub group: Option<&'a Group>,
     /// If absent, the stored one is removed.
     pub agent_version: Option<&'a str>,
     /// Tells the senders of one name apart.
@@ -51,6 +53,9 @@ impl Upsert<'_> {
             .set(M1, S(self.fingerprint.to_owned()))
             .value(":latest", S(time::LATEST.to_owned()))
             .if_holds(IS_CURRENT);
+        if let Some(group) = self.group {
+            upsert = upsert.set_if_absent(GROUP, S(group.as_str().to_owned()));
+        }
         if let Some(reading) = self.reading {
             upsert = upsert.set(READING, reading.value());
         }

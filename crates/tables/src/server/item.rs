@@ -2,14 +2,14 @@
 
 use super::Status;
 use super::attribute::{
-    AGENT_VERSION, ANNOUNCED, ARCHITECTURE, Attribute, DUPLICATE_AT, HOSTNAME, KERNEL_VERSION,
-    LAST_SEEN, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION, PROBLEMS,
-    READING, REGISTERED_AT, RETURNED_AT, SAID_AT, SERVER_ID, SILENCED_UNTIL, STATUS,
+    AGENT_VERSION, ANNOUNCED, ARCHITECTURE, Attribute, DUPLICATE_AT, GROUP, HOSTNAME,
+    KERNEL_VERSION, LAST_SEEN, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION,
+    PROBLEMS, READING, REGISTERED_AT, RETURNED_AT, SAID_AT, SERVER_ID, SILENCED_UNTIL, STATUS,
 };
 use crate::problem::{Problems, Stage};
 use crate::{
-    Disk, Item, Limits, Metrics, Number, RECEIVED_AT, ServerId, Service, ServiceStatus, Services,
-    TIMESTAMP, text, time,
+    Disk, Group, Item, Limits, Metrics, Number, RECEIVED_AT, ServerId, Service, ServiceStatus,
+    Services, TIMESTAMP, text, time,
 };
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -29,6 +29,8 @@ pub struct Server {
     pub announced: Option<String>,
     /// The `last_seen` with which a sweep first found the server online again.
     pub returned_at: Option<time::Stored>,
+    /// `None` also if it belongs to none on purpose.
+    pub group: Option<Group>,
     /// The watchdog does not announce the server until then.
     pub silenced_until: Option<DateTime<Utc>>,
     pub os: Os,
@@ -187,6 +189,13 @@ fn parse_said_at(value: &AttributeValue) -> Option<Vec<DateTime<Utc>>> {
     value.as_l().ok()?.iter().map(time).collect()
 }
 
+fn parse_group(value: &AttributeValue) -> Option<Option<Group>> {
+    match value.as_s().ok()?.as_str() {
+        Group::NONE => Some(None),
+        name => Group::new(name).map(Some),
+    }
+}
+
 impl Server {
     /// Reads an item; `None` if its id is not that of a server.
     #[must_use]
@@ -202,6 +211,7 @@ impl Server {
             offline_since: checked.time(OFFLINE_SINCE),
             announced: ANNOUNCED.of(item).map(|_| ANNOUNCED.text(item).unwrap_or_default()),
             returned_at: checked.time(RETURNED_AT),
+            group: checked.read(GROUP, parse_group).flatten(),
             silenced_until: checked.time(SILENCED_UNTIL).map(|until| until.time),
             os: Os {
                 distribution: OS_DISTRIBUTION.text(item),

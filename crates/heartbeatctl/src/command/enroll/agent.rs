@@ -23,15 +23,36 @@ pub fn binary(release: Option<&Path>, processor: Processor) -> anyhow::Result<Ve
     Ok(program)
 }
 
+/// The SHA-256 digests of the programs for each processor, in the form of [`DIGESTS`]: those of this release, else of what is
+/// found.
+///
+/// # Errors
+/// If there is none.
+pub fn digests(release: Option<&Path>) -> anyhow::Result<String> {
+    if let Some(digests) = DIGESTS {
+        return Ok(digests.to_owned());
+    }
+    let programs = [Processor::Arm64, Processor::X86_64]
+        .map(|processor| read(release, processor).map(|program| named_digest(&program, processor)));
+    if let [Err(error), Err(_)] = programs {
+        return Err(error);
+    }
+    Ok(programs.into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+fn named_digest(program: &[u8], processor: Processor) -> String {
+    format!("{}={}", processor.name(), hex::encode(digest(&SHA256, program)))
+}
+
 fn check(program: &[u8], processor: Processor, digests: Option<&str>) -> anyhow::Result<()> {
     let Some(digests) = digests else {
         return Ok(());
     };
-    let name = processor.name();
-    let found = format!("{name}={}", hex::encode(digest(&SHA256, program)));
+    let found = named_digest(program, processor);
     ensure!(
         digests.split(' ').any(|digest| digest == found),
-        "this agent for {name} is not the one of this heartbeatctl's release ({}): its SHA-256 differs",
+        "this agent for {} is not the one of this heartbeatctl's release ({}): its SHA-256 differs",
+        processor.name(),
         env!("CARGO_PKG_VERSION")
     );
     Ok(())

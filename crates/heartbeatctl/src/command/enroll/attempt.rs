@@ -13,6 +13,7 @@ use chrono::TimeDelta;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use syntax::duration::{exact, rounded};
+use tables::key::Scope;
 use tables::server::{Reading, Server};
 use tables::{Metric, ServerId};
 
@@ -164,7 +165,13 @@ impl<'a> Attempt<'a> {
         let sender = folder.wait_for("prepared").await?.sender()?;
         let old_keys = self.keys.of_server(server).await?;
         let now = self.keys.now().await?;
-        let key = New::make(Some(server.clone()), Some("enrolled".to_owned()), None, now)?;
+        let key = New::make(
+            Some(Scope::Server(server.clone())),
+            None,
+            Some("enrolled".to_owned()),
+            None,
+            now,
+        )?;
         self.keys.put(&key.stored).await?;
         let secret = key.secret().as_bytes().to_vec();
         self.key = Some(key.stored);

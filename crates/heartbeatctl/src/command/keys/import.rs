@@ -10,7 +10,7 @@ use page::explain_in;
 use serde::Serialize;
 use std::io::{self, BufRead};
 use tables::ServerId;
-use tables::key::StoredKey;
+use tables::key::{Scope, StoredKey};
 use tables::time::format;
 
 /// Import keys from another system by their SHA-256 digests. Lines on standard input: `digest[,server[,label]]`
@@ -88,7 +88,8 @@ fn parse(line: &[u8], now: DateTime<Utc>) -> Result<StoredKey, &'static str> {
     let server_id = field().map(ServerId::new).transpose();
     Ok(StoredKey {
         key_sha256: digest.to_ascii_lowercase(),
-        server_id: server_id.map_err(|_| "the server is not the id of one")?,
+        scope: server_id.map_err(|_| "the server is not the id of one")?.map(Scope::Server),
+        group: None,
         label: field().map(str::to_owned),
         created_at: Some(format(now)),
         expires_at: None,

@@ -6,10 +6,10 @@ use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use syntax::duration::rounded;
-use tables::printable_json;
 use tables::time::parse;
+use tables::{Group, printable_json};
 
-/// List all keys with server, label, age and expiry. The keys themselves are never shown.
+/// List all keys with server, label, age, expiry and group. The keys themselves are never shown.
 ///
 /// An item that the endpoint cannot read is shown as malformed. Its key is rejected.
 #[derive(Args)]
@@ -25,7 +25,7 @@ impl List {
         let now = table.now().await?;
         let mut rows = Table::new();
         rows.load_style(NOTHING);
-        rows.set_header(["SERVER", "LABEL", "AGE", "EXPIRES", "DIGEST"]);
+        rows.set_header(["SERVER", "LABEL", "AGE", "EXPIRES", "DIGEST", "GROUP"]);
         for key in &keys {
             let created = key.created_at.as_deref().and_then(parse);
             rows.add_row([
@@ -34,6 +34,7 @@ impl List {
                 created.map_or("–".to_owned(), |time| rounded(now - time)),
                 key.expiry(now),
                 key.short_digest(),
+                key.group.as_ref().map_or("–".to_owned(), Group::to_string),
             ]);
         }
         for column in rows.column_iter_mut() {

@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
-use tables::ServerId;
-use tables::key::{PREFIX, StoredKey};
+use tables::Group;
+use tables::key::{PREFIX, Scope, StoredKey};
 use tables::time::format;
 
 /// A new key, and the item that stores it.
@@ -25,7 +25,8 @@ pub struct New {
 
 impl New {
     pub fn make(
-        server_id: Option<ServerId>,
+        scope: Option<Scope>,
+        group: Option<Group>,
         label: Option<String>,
         expires: Option<TimeDelta>,
         now: DateTime<Utc>,
@@ -37,7 +38,8 @@ impl New {
         let key = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(secret));
         let stored = Listed(StoredKey {
             key_sha256: hex::encode(digest(&SHA256, key.as_bytes())),
-            server_id,
+            scope,
+            group,
             label,
             created_at: Some(format(now)),
             expires_at: expires.map(|expires| now + expires),
@@ -53,20 +55,24 @@ impl New {
 
     /// Prints the key after it was stored. A key that nobody has read is of no use, but it is valid.
     pub fn print(&self, json: bool) -> anyhow::Result<()> {
-        let printed =
-            if json { print_all(&serde_json::to_string(self)?) } else { print_all(&self.key) };
-        printed.map_err(|error| {
+        if json {
+            return self.print_with(&serde_json::to_string(self)?);
+        }
+        self.print_with(&self.key)?;
+        eprintln!(
+            "This key is shown only once. Give it to the agent; the table stores its digest."
+        );
+        Ok(())
+    }
+
+    /// Prints a text that holds the key, after it was stored.
+    pub fn print_with(&self, text: &str) -> anyhow::Result<()> {
+        print_all(text).map_err(|error| {
             let digest = self.stored.short_digest();
             anyhow!(
                 "the key with the digest {digest}… is stored, but it could not be printed ({error}): \
                  revoke it with `keys revoke --digest {digest}`"
             )
-        })?;
-        if !json {
-            eprintln!(
-                "This key is shown only once. Give it to the agent; the table stores its digest."
-            );
-        }
-        Ok(())
+        })
     }
 }

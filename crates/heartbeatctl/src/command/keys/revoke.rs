@@ -4,7 +4,7 @@ use crate::key::{KeysTable, Listed};
 use crate::terminal::{confirm, print_json};
 use anyhow::ensure;
 use clap::{ArgGroup, Args};
-use tables::ServerId;
+use tables::key::Scope;
 
 /// Revoke all keys of a server, or one by its label or digest.
 ///
@@ -15,9 +15,9 @@ use tables::ServerId;
     after_help = "Examples:\n  heartbeatctl --stack heartbeat keys revoke web-1\n  heartbeatctl --stack heartbeat keys revoke --digest 4c88089b"
 )]
 pub struct Revoke {
-    /// The server whose keys to revoke.
+    /// The server whose keys to revoke, or a prefix as in 'web-*'.
     #[arg(group = "which")]
-    server: Option<ServerId>,
+    server: Option<Scope>,
     /// The label of one key.
     #[arg(long, group = "which")]
     label: Option<String>,
@@ -42,7 +42,7 @@ impl Revoke {
     pub async fn run(self, table: &KeysTable, json: bool) -> anyhow::Result<()> {
         let mut keys = table.all().await?;
         keys.retain(|key| {
-            (self.server.is_none() || self.server == key.server_id)
+            (self.server.is_none() || self.server == key.scope)
                 && (self.label.is_none() || self.label == key.label)
                 && self.digest.as_ref().is_none_or(|prefix| key.key_sha256.starts_with(prefix))
         });

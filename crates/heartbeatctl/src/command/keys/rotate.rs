@@ -6,18 +6,18 @@ use anyhow::{bail, ensure};
 use chrono::TimeDelta;
 use clap::Args;
 use syntax::duration;
-use tables::ServerId;
+use tables::key::Scope;
 use tables::time::format;
 
-/// Create a new key for a server, and let its old ones expire after a grace period.
+/// Create a new key for a server or a prefix, and let its old ones expire after a grace period.
 ///
 /// The lifetime of an old key is never extended. Function instances that have cached an old key accept it for up
 /// to KEY_CACHE_SECONDS (300 by default) longer.
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat keys rotate web-1 --grace 2h")]
 pub struct Rotate {
-    /// The server.
-    server: ServerId,
+    /// The server, or a prefix as in 'web-*'.
+    server: Scope,
     /// How long the old keys stay valid.
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration::parse)]
     grace: TimeDelta,
@@ -31,14 +31,15 @@ pub struct Rotate {
 
 impl Rotate {
     pub async fn run(self, table: &KeysTable, json: bool) -> anyhow::Result<()> {
-        let old_keys = table.of_server(&self.server).await?;
-        if old_keys.is_empty() {
+        let old_keys = table.of(&self.server).await?;
+        let Some(last) = old_keys.last() else {
             let server = &self.server;
-            bail!("{server} has no key: create one with `keys add {server}`");
-        }
+            bail!("{server} has no key: create one with `keys add`");
+        };
         let now = table.now().await?;
         let expiry = now + self.grace;
-        let mut key = New::make(Some(self.server), self.label, self.expires, now)?;
+        let mut key =
+            New::make(Some(self.server), last.group.clone(), self.label, self.expires, now)?;
         key.old_keys_expire_at = Some(expiry.timestamp());
         table.put(&key.stored).await?;
         key.print(json)?;
