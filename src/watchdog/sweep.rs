@@ -20,7 +20,7 @@ use std::borrow::Borrow;
 use std::fmt::Display;
 use std::time::Duration;
 use tables::event::Event;
-use tables::server::{self, Change, Memory, Rules};
+use tables::server::{self, Change, Groups, Memory, Rules};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{error, info, warn};
@@ -180,10 +180,11 @@ impl Sweep<'_> {
     /// Reads the table, and decides. Eventually consistent reads are enough, because every update has a condition.
     async fn scan(&self) -> Result<Decision, SweepError> {
         let watchdog = self.watchdog;
-        let mut review = Review::new(watchdog.rules.clone(), watchdog.digest, self.time);
+        let scan_until = self.part_of_time_left(SCAN_SHARE);
+        let groups = self.read_groups(scan_until).await?;
+        let mut review = Review::new(watchdog.rules.clone(), groups, watchdog.digest, self.time);
         let scan = watchdog.patient.scan().table_name(&watchdog.servers_table);
         let mut pages = server::scan_for_watchdog(scan).into_paginator().send();
-        let scan_until = self.part_of_time_left(SCAN_SHARE);
         loop {
             let next = timeout_at(scan_until, pages.next())
                 .await
@@ -197,6 +198,23 @@ impl Sweep<'_> {
         let decision = review.conclude();
         self.warn_about(&decision);
         Ok(decision)
+    }
+
+    /// Reads the rules of groups, before any server is judged.
+    async fn read_groups(&self, until: Instant) -> Result<Groups, SweepError> {
+        let watchdog = self.watchdog;
+        let get = watchdog.patient.get_item().table_name(&watchdog.servers_table);
+        let read = timeout_at(until, Groups::find(get).send()).await;
+        let read = read.map_err(|_| SweepError("reading #groups took too long".to_owned()))?;
+        let found = read.map_err(|error| {
+            SweepError(format!("#groups cannot be read: {}", DisplayErrorContext(error)))
+        })?;
+        let groups = Groups::from_item(found.item.as_ref());
+        if !groups.malformed.is_empty() {
+            let groups = groups.malformed.join(", ");
+            warn!(request_id = self.request_id, groups, "groups have a rule that cannot be read");
+        }
+        Ok(groups)
     }
 
     /// Writes the watchdog's own item. If that fails, the sweep goes on, and fails in the end.

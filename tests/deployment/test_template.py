@@ -171,7 +171,7 @@ def test_every_function_has_a_role_of_its_own_that_names_what_it_may_do_and_to_w
 # C13.2
 def test_the_page_may_read_two_tables_write_its_log_and_nothing_else(whole):
     actions = {action for action, _ in granted(whole, "PageRole")}
-    assert actions == {"dynamodb:Scan", "dynamodb:Query", "logs:CreateLogStream", "logs:PutLogEvents"}
+    assert actions == {"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:Query", "logs:CreateLogStream", "logs:PutLogEvents"}
 
 
 # C13.2 C1.2

@@ -127,7 +127,7 @@ async fn the_watchdogs_own_item_holds_the_rules_that_it_applies() {
         assert_eq!(item["hold"], number(hold), "{set:?}");
         assert_eq!(item["back_after"], number(back_after), "{set:?}");
         assert_eq!(item["limits"], text(limits), "{set:?}");
-        assert_eq!(item["version"], number("1"), "{set:?}");
+        assert_eq!(item["version"], number("2"), "{set:?}");
 
         let scan = watchdog.tables.client.scan();
         let scan = tables::server::scan(scan.table_name(&watchdog.tables.servers));

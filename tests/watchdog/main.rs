@@ -11,6 +11,7 @@ mod config;
 mod digest;
 mod events;
 mod faults;
+mod groups;
 mod mass_absence;
 mod problems;
 mod process;

@@ -4,7 +4,7 @@ mod simulation;
 
 use crate::support::{Item, TestWatchdog, at, lines, state, stored, text};
 use chrono::{DateTime, TimeDelta, Utc};
-use tables::server::{Memory, Rules};
+use tables::server::{Groups, Memory, Rules};
 use verdict::{Decision, Review};
 
 fn rules(hold: i64) -> Rules {
@@ -48,7 +48,7 @@ fn stored_memory(memory: &Memory) -> Item {
 
 /// Reviews servers that were last seen at these seconds.
 fn review(seconds: &[i64], now: i64, hold: i64, last: Option<i64>) -> Decision {
-    let mut review = Review::new(rules(hold), None, at(now));
+    let mut review = Review::new(rules(hold), Groups::default(), None, at(now));
     review.add(&own_item(now, last));
     for (number, seconds) in seconds.iter().enumerate() {
         review.add(&item(&format!("web-{number}"), at(*seconds)));
@@ -118,7 +118,7 @@ fn silenced_servers_do_not_count() {
         item.insert("silenced_until".to_owned(), text(&stored(1000)));
     };
     let decide = |silence_the_late: bool, silence_the_healthy: bool| {
-        let mut review = Review::new(rules(600), None, at(200));
+        let mut review = Review::new(rules(600), Groups::default(), None, at(200));
         review.add(&own_item(200, None));
         for number in 0..7 {
             let is_late = number < 3;

@@ -54,6 +54,23 @@ def test_the_api_gives_the_same_as_the_commands(database, web, ctl):
         assert json.loads(body) == json.loads(ctl("history", "web-1", "--since", since, "--json", *arguments))
 
 
+# C14.2
+def test_a_group_is_asked_for_alone(database, web):
+    for server, group in (("web-1", "web"), ("web-2", "web"), ("db-1", "db"), ("nas", None)):
+        database.server(server, seen=5, item={"group": {"S": group}} if group else None)
+    found = json.loads(get(f"{web}/api/servers?group=web")[2])
+    assert [(server["server_id"], server["group"]) for server in found] == [("web-1", "web"), ("web-2", "web")]
+    assert [server["group"] for server in json.loads(get(f"{web}/api/servers")[2])].count(None) == 1
+    scraped = get(f"{web}/metrics?group=web")[2]
+    assert 'heartbeat_server_online{server_id="web-1",group="web"} 1' in scraped and "db-1" not in scraped
+    assert 'heartbeat_server_online{server_id="nas"} 1' in get(f"{web}/metrics")[2]
+    page = get(f"{web}/?group=web&search=web-2")[2]
+    assert "web-2" in page and "db-1" not in page and "group web" in page and "2 of 2 are well" in page, page
+    for path in ("/api/servers", "/metrics", "/", "/fleet"):
+        assert get(f"{web}{path}?group=No%20Group")[0] == 400
+        assert get(f"{web}{path}?group=")[0] == 200
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [

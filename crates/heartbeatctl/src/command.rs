@@ -5,6 +5,8 @@ mod events;
 mod expect;
 mod fleet;
 mod forget;
+mod group;
+mod groups;
 mod history;
 mod keys;
 mod limit;
@@ -45,6 +47,8 @@ commands! {
     Silence: silence,
     Expect: expect,
     Limit: limit,
+    Group: group,
+    Groups: groups,
     Forget: forget,
     Restore: restore,
     Enroll: enroll,

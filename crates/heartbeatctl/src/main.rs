@@ -23,6 +23,7 @@ mod server;
 mod stop;
 mod target;
 mod terminal;
+mod whom;
 
 use clap::Parser;
 use command::Command;

@@ -9,8 +9,11 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckF
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use chrono::{DateTime, Utc};
 use page::{Clock, explain_in};
-use tables::ServerId;
-use tables::server::{self, Memory};
+use tables::server::{self, GroupRules, Groups, Memory};
+use tables::{Group, Item, ServerId};
+
+/// The version of the contract from which on a watchdog heeds groups.
+pub const GROUPS_SINCE: u32 = 2;
 
 /// The servers table.
 pub struct Servers {
@@ -68,6 +71,46 @@ impl Servers {
         Ok(found.item.as_ref().and_then(Memory::from_item))
     }
 
+    /// The time, for what is to be written.
+    pub async fn now(&self) -> anyhow::Result<DateTime<Utc>> {
+        self.clock.ask(&self.client, &self.table).await
+    }
+
+    /// Reads the rules of all groups.
+    pub async fn groups(&self) -> anyhow::Result<Groups> {
+        Ok(Groups::from_item(self.groups_item().await?.as_ref()))
+    }
+
+    async fn groups_item(&self) -> anyhow::Result<Option<Item>> {
+        let get = self.client.get_item().table_name(&self.table);
+        let found = Groups::find(get).consistent_read(true).send().await;
+        Ok(found.map_err(explain_in(&self.table))?.item)
+    }
+
+    /// Changes the rules of a group.
+    pub async fn change_group(
+        &self,
+        group: &Group,
+        change: impl FnOnce(&mut GroupRules),
+    ) -> anyhow::Result<()> {
+        check_version(self.memory().await?.as_ref(), GROUPS_SINCE)?;
+        let item = self.groups_item().await?;
+        let known = Groups::from_item(item.as_ref());
+        let mut rules = known.of(group).cloned().unwrap_or_default();
+        change(&mut rules);
+        let update = self.client.update_item().table_name(&self.table);
+        let sent = Groups::replace(update, item.as_ref(), group, &rules).send().await;
+        sent.map_err(|error| match error.as_service_error() {
+            Some(NotUpdated(_)) => {
+                anyhow!(
+                    "the rules of the group {group} were changed at the same time: run it again"
+                )
+            }
+            _ => explain_in(&self.table)(error),
+        })?;
+        Ok(())
+    }
+
     /// Deletes a server.
     pub async fn forget(&self, id: &ServerId) -> anyhow::Result<()> {
         let delete = self.client.delete_item().table_name(&self.table);
@@ -98,8 +141,8 @@ fn missing(id: &ServerId) -> anyhow::Error {
 
 /// The item of a server in its table.
 pub struct ServerItem<'a> {
-    id: &'a ServerId,
-    servers: Servers,
+    pub id: &'a ServerId,
+    pub servers: Servers,
 }
 
 impl<'a> ServerItem<'a> {
@@ -112,16 +155,6 @@ impl<'a> ServerItem<'a> {
         self.servers.find(self.id).await?.ok_or_else(|| missing(self.id))
     }
 
-    /// Reads what the watchdog has written into an item of its own.
-    pub async fn memory(&self) -> anyhow::Result<Option<Memory>> {
-        self.servers.memory().await
-    }
-
-    /// The time, for what is to be written.
-    pub async fn now(&self) -> anyhow::Result<DateTime<Utc>> {
-        self.servers.clock.ask(&self.servers.client, &self.servers.table).await
-    }
-
     /// Sends an update, whose condition is that the item exists. A watchdog heeds it from this version of the contract on; 0
     /// is every watchdog, which is not asked.
     pub async fn update(
@@ -130,7 +163,7 @@ impl<'a> ServerItem<'a> {
         change: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
     ) -> anyhow::Result<()> {
         if heeded_since > 0 {
-            check_version(self.memory().await?.as_ref(), heeded_since)?;
+            check_version(self.servers.memory().await?.as_ref(), heeded_since)?;
         }
         let update = self.servers.client.update_item().table_name(&self.servers.table);
         change(update).send().await.map_err(|error| match error.as_service_error() {

@@ -40,7 +40,10 @@ function repeat(seconds, refresh) {
 
 function startFleet(fleet) {
   const search = byId("search");
-  const address = (path) => (search.value ? `${path}?search=${encodeURIComponent(search.value)}` : path);
+  const address = (path) => {
+    const query = new URLSearchParams([...new FormData(search.form)].filter(([, value]) => value));
+    return query.size ? `${path}?${query}` : path;
+  };
   /** Hides what does not match until the server has answered. */
   const filter = () => {
     const words = search.value.toLowerCase().split(/\s+/);

@@ -9,8 +9,8 @@ pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
 use std::time::Instant;
 use syntax::duration::rounded;
 use tables::event::Subject;
-use tables::server::{Memory, Server as StoredServer, VERSION, scan};
-use tables::{ServerId, printable_json};
+use tables::server::{Groups, Memory, Server as StoredServer, VERSION, scan, scan_group};
+use tables::{Group, ServerId, printable_json};
 pub use verdict::{Doubt, Standing, Summary};
 
 /// What is said if the watchdog keeps a newer version of the contract than this reader knows.
@@ -33,27 +33,43 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Reads the servers table with one scan. `progress` is called for each page of it.
+    /// Reads the servers table with one scan: of all servers, or those of a group. `progress` is called for each page of it.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub async fn scan(tables: &Tables, progress: impl Fn()) -> anyhow::Result<Self> {
+    pub async fn scan(
+        tables: &Tables,
+        group: Option<&Group>,
+        progress: impl Fn(),
+    ) -> anyhow::Result<Self> {
         let Tables { client, servers, clock, .. } = tables;
         let started = Instant::now();
-        let request = client.scan().table_name(servers);
-        let mut pages = scan(request).into_paginator().send();
+        let find = Groups::find(client.get_item().table_name(servers)).send();
+        let found = find.await.map_err(explain_in(servers))?;
+        let groups = Groups::from_item(found.item.as_ref());
+        let request = scan(client.scan().table_name(servers));
+        let request = match group {
+            Some(group) => scan_group(request, group),
+            None => request,
+        };
+        let mut pages = request.into_paginator().send();
         let (mut stored, mut watchdog) = (Vec::new(), None);
         while let Some(page) = pages.next().await {
             let page = page.map_err(explain_in(servers))?;
             progress();
             for item in page.items() {
                 watchdog = watchdog.or_else(|| Memory::from_item(item));
-                stored.extend(StoredServer::from_item(item));
+                let server = StoredServer::from_item(item);
+                stored.extend(server.map(|server| server.in_group(&groups)));
             }
         }
         // What the first page holds is as old as the scan.
         let took = TimeDelta::from_std(started.elapsed()).unwrap_or_default();
-        let mut fleet = Self::new(stored, watchdog.as_ref(), clock.now() - took);
+        let (memory, at) = (watchdog.as_ref(), clock.now() - took);
+        let mut fleet = match group {
+            Some(_) => Self::of(verdict::Fleet::judge_part(stored, memory, at), memory, at),
+            None => Self::new(stored, memory, at),
+        };
         fleet.clock_error = clock.error();
         Ok(fleet)
     }
@@ -61,7 +77,10 @@ impl Fleet {
     /// Judges servers as they are stored, by what the watchdog has written into its own item.
     #[must_use]
     pub fn new(stored: Vec<StoredServer>, watchdog: Option<&Memory>, at: DateTime<Utc>) -> Self {
-        let judged = verdict::Fleet::judge(stored, watchdog, at);
+        Self::of(verdict::Fleet::judge(stored, watchdog, at), watchdog, at)
+    }
+
+    fn of(judged: verdict::Fleet, watchdog: Option<&Memory>, at: DateTime<Utc>) -> Self {
         let server = |(stored, verdict)| Server::new(stored, verdict, &judged.rules, at);
         Self {
             servers: judged.servers.into_iter().map(server).collect(),

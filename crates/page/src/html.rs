@@ -118,15 +118,22 @@ fn fleet_title(fleet: &Fleet) -> String {
 }
 
 /// The fleet, what is worse first. The roles stand for what a table loses when a phone lays it out as a grid.
-pub fn fleet(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str, refresh: u64) -> Markup {
+pub fn fleet(
+    fleet: &Fleet,
+    events: &anyhow::Result<Events>,
+    search: &str,
+    group: &str,
+    refresh: u64,
+) -> Markup {
     page(
         &fleet_title(fleet),
         Root(0),
         None,
         &html! {
             header {
-                h1 { "Fleet" }
+                h1 { "Fleet" @if !group.is_empty() { " – group " (group) } }
                 form role="search" {
+                    @if !group.is_empty() { input name="group" type="hidden" value=(group); }
                     label { "Search " input #search name="search" type="search" value=(search) autocomplete="off"; }
                 }
             }
@@ -375,7 +382,7 @@ mod tests {
     #[test]
     fn the_fleet_is_shown_with_its_problems_first() {
         let (fleet, events) = example();
-        assert_snapshot!(lines(super::fleet(&fleet, &events, "", 10)));
+        assert_snapshot!(lines(super::fleet(&fleet, &events, "", "", 10)));
     }
 
     #[test]
@@ -402,7 +409,7 @@ mod tests {
         assert!(shown.contains(" · agent 0.1&lt;b&gt;\\u{202e}"), "{shown}");
         let said = "service postfix failed: exit &lt;i&gt;1&lt;/i&gt;\\u{a}, since ";
         assert!(shown.contains(said), "{shown}");
-        assert!(super::fleet(&fleet, &events, "", 10).into_string().contains(said));
+        assert!(super::fleet(&fleet, &events, "", "", 10).into_string().contains(said));
     }
 
     // C13.13
@@ -411,7 +418,7 @@ mod tests {
         let (mut fleet, events) = example();
         fleet.servers[1].stored.hostname = Some("db\u{1b}[2J\u{9b}\u{202e}\n".to_owned());
         for page in [
-            super::fleet(&fleet, &events, "", 10),
+            super::fleet(&fleet, &events, "", "", 10),
             fleet_part(&fleet, &events, ""),
             server(&fleet.servers[1], &fleet, &events, 10),
         ] {

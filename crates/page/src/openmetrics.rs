@@ -43,7 +43,7 @@ impl Collector for LastReadings {
                 let Some(value) = value(server) else {
                     continue;
                 };
-                let labels = [("server_id", server.id())];
+                let labels = labels(server);
                 let sample = family.encode_family(&labels)?;
                 match value {
                     Value::Gauge(value) => ConstGauge::new(value).encode(sample)?,
@@ -94,10 +94,17 @@ fn standings(encoder: &mut DescriptorEncoder, fleet: &Fleet) -> Result<(), fmt::
     let help = "How the server is: one sample of value 1 for each";
     let mut family = encoder.encode_descriptor("server_standing", help, None, MetricType::Gauge)?;
     for server in &fleet.servers {
-        let labels = [("server_id", server.id()), ("standing", server.standing().as_str())];
+        let mut labels = labels(server);
+        labels.push(("standing", server.standing().as_str()));
         ConstGauge::new(1.0).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+/// The labels of a server's samples.
+fn labels(server: &Server) -> Vec<(&str, &str)> {
+    let group = server.stored.group.as_ref().map(|group| ("group", group.as_str()));
+    [("server_id", server.id())].into_iter().chain(group).collect()
 }
 
 enum Value {

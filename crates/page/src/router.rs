@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use syntax::duration;
 use tables::event::Subject;
-use tables::{METRICS, ServerId};
+use tables::{Group, METRICS, ServerId};
 
 /// How old the fleet may be that a page shows, so that several requests at once are one scan.
 const FRESH: Duration = Duration::from_secs(1);
@@ -166,12 +166,19 @@ fn transport_size(body: &[u8]) -> usize {
 
 impl App {
     async fn fleet(&self, age: Duration) -> Result<Arc<Fleet>, Failure> {
-        self.scans.fleet(age).await.map_err(Failure::Aws)
+        self.scans.fleet(None, age).await.map_err(Failure::Aws)
+    }
+
+    /// The servers of the group that is asked for, else all.
+    async fn part(&self, group: Option<&str>, age: Duration) -> Result<Arc<Fleet>, Failure> {
+        let group = group.filter(|name| !name.is_empty()).map(str::parse).transpose();
+        let group: Option<Group> = group.map_err(|reason: &str| bad("group")(reason.to_owned()))?;
+        self.scans.fleet(group.as_ref(), age).await.map_err(Failure::Aws)
     }
 
     /// The fleet, and what happened in it.
     async fn look(&self, query: &Search) -> Result<(Arc<Fleet>, anyhow::Result<Events>), Failure> {
-        let fleet = self.fleet(query.age()).await?;
+        let fleet = self.part(query.group.as_deref(), query.age()).await?;
         let events = self.events(fleet.at, Subject::Fleet).await;
         Ok((fleet, events))
     }
@@ -197,6 +204,8 @@ impl App {
 struct Search {
     #[serde(default)]
     search: String,
+    /// Only the servers of this group.
+    group: Option<String>,
 }
 
 impl Search {
@@ -212,7 +221,8 @@ async fn fleet_page(
 ) -> Result<Markup, Response> {
     let looked = app.look(&query).await;
     let (fleet, events) = looked.map_err(|failure| failure.page(Root::of("/"), &app.options))?;
-    Ok(html::fleet(&fleet, &events, &query.search, app.options.refresh.as_secs()))
+    let group = query.group.as_deref().unwrap_or_default();
+    Ok(html::fleet(&fleet, &events, &query.search, group, app.options.refresh.as_secs()))
 }
 
 async fn fleet_part(
@@ -241,7 +251,8 @@ async fn servers_json(
     Query(query): Query<Search>,
 ) -> Result<Response, Response> {
     let answer = async {
-        let json = app.fleet(query.age()).await?.json(&query.search);
+        let fleet = app.part(query.group.as_deref(), query.age()).await?;
+        let json = fleet.json(&query.search);
         app.fitting("application/json", json.map_err(|error| Failure::Aws(error.into()))?)
     };
     answer.await.map_err(|failure: Failure| failure.json())
@@ -347,9 +358,12 @@ impl App {
     }
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Result<Response, Response> {
+async fn metrics(
+    State(app): State<Arc<App>>,
+    Query(query): Query<Search>,
+) -> Result<Response, Response> {
     let answer = async {
-        let encoded = openmetrics::encode(app.fleet(SCRAPED).await?);
+        let encoded = openmetrics::encode(app.part(query.group.as_deref(), SCRAPED).await?);
         app.fitting(openmetrics::CONTENT_TYPE, encoded.map_err(|error| Failure::Aws(error.into()))?)
     };
     answer.await.map_err(|failure: Failure| failure.text())

@@ -5,8 +5,10 @@ use crate::tables::Tables;
 use anyhow::anyhow;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tables::Group;
 use tokio::time::{sleep, timeout};
 
 /// How long a scan may bring nothing new until it counts as stuck. Usually, a page of it takes a tenth of that.
@@ -18,7 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(18);
 /// The scans of the servers table.
 pub struct Scans {
     tables: Tables,
-    state: Mutex<State>,
+    /// By group; `None` is all servers.
+    states: Mutex<HashMap<Option<Group>, State>>,
 }
 
 #[derive(Default)]
@@ -49,17 +52,17 @@ enum Way {
 
 impl Scans {
     pub fn new(tables: Tables) -> Self {
-        Self { tables, state: Mutex::default() }
+        Self { tables, states: Mutex::default() }
     }
 
-    /// The fleet, at most this old.
+    /// The fleet or a group of it, at most this old.
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub async fn fleet(&self, age: Duration) -> anyhow::Result<Arc<Fleet>> {
+    pub async fn fleet(&self, group: Option<&Group>, age: Duration) -> anyhow::Result<Arc<Fleet>> {
         let reading = async {
             loop {
-                match self.way(age) {
+                match self.way(group, age) {
                     Way::Cached(fleet) => return Ok(fleet),
                     // The SDK's timeouts end it.
                     Way::Own(scan) => return scan.fleet.await,
@@ -74,7 +77,8 @@ impl Scans {
             Ok(read) => read.map_err(|error| anyhow!("{error:#}"))?,
             Err(_) => return Err(anyhow!("DynamoDB does not respond")),
         };
-        let mut state = lock(&self.state);
+        let mut states = lock(&self.states);
+        let state = states.entry(group.cloned()).or_default();
         // Of two scans, the later one counts.
         if state.last.as_ref().is_none_or(|(_, last)| last.at < fleet.at) {
             state.last = Some((Instant::now(), fleet.clone()));
@@ -82,8 +86,11 @@ impl Scans {
         Ok(fleet)
     }
 
-    fn way(&self, age: Duration) -> Way {
-        let mut state = lock(&self.state);
+    fn way(&self, group: Option<&Group>, age: Duration) -> Way {
+        let mut states = lock(&self.states);
+        // Groups that nobody asks for any more need no memory.
+        states.retain(|known, state| known.as_ref() == group || !state.is_stale());
+        let state = states.entry(group.cloned()).or_default();
         if let Some((at, fleet)) = &state.last
             && at.elapsed() < age
         {
@@ -95,20 +102,30 @@ impl Scans {
         {
             return Way::Other(scan.clone());
         }
-        let scan = self.scan();
+        let scan = self.scan(group.cloned());
         state.running = Some(scan.clone());
         Way::Own(scan)
     }
 
-    fn scan(&self) -> Scan {
+    fn scan(&self, group: Option<Group>) -> Scan {
         let tables = self.tables.clone();
         let progress = Arc::new(Progress(Mutex::new(Instant::now())));
         let reported = progress.clone();
         let read = async move {
-            let fleet = Fleet::scan(&tables, || *lock(&reported.0) = Instant::now()).await;
+            let fleet =
+                Fleet::scan(&tables, group.as_ref(), || *lock(&reported.0) = Instant::now()).await;
             fleet.map(Arc::new).map_err(Arc::new)
         };
         Scan { fleet: read.boxed().shared(), progress }
+    }
+}
+
+impl State {
+    /// Whether nobody can use it any more.
+    fn is_stale(&self) -> bool {
+        let is_running = self.running.as_ref().is_some_and(|scan| scan.fleet.peek().is_none());
+        let is_old = self.last.as_ref().is_none_or(|(at, _)| at.elapsed() > PATIENCE);
+        is_old && !is_running
     }
 }
 

@@ -2,10 +2,11 @@
 //!
 //! Heartbeats, the watchdog and operators write to the same item, each its own attributes, and every write has a
 //! condition. [`Server::from_item`] is lenient: an attribute that cannot be read never loses the others. The watchdog keeps its
-//! own item in the same table, under an id that no server can have.
+//! own item in the same table, under an id that no server can have, and so are the rules of groups.
 
 mod attribute;
 mod change;
+mod groups;
 mod heartbeat;
 mod item;
 mod memory;
@@ -13,13 +14,14 @@ mod operator;
 mod update;
 mod watchdog;
 
-pub use attribute::{ATTRIBUTES, Attribute, scan, scan_for_watchdog};
+pub use attribute::{ATTRIBUTES, Attribute, scan, scan_for_watchdog, scan_group};
 pub(crate) use attribute::{Restored, restored};
 pub use change::Change;
+pub use groups::{GroupRules, Groups};
 pub use heartbeat::{Upsert, is_registration, is_unnoted_return, last_sender, note_duplicate};
 pub use item::{MAX_OFFLINE_AFTER, Os, Reading, Server};
 pub use memory::{Gap, Memory, Rules, VERSION};
-pub use operator::{expect, find, forget, forget_unheard, limit, silence};
+pub use operator::{expect, find, forget, forget_unheard, group, limit, silence};
 
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
 use item::PENDING;

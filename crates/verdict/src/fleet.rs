@@ -43,10 +43,24 @@ impl Fleet {
     /// Judges servers as of a time, by what the watchdog has written into its own item, if it ever has.
     #[must_use]
     pub fn judge(servers: Vec<Server>, memory: Option<&Memory>, now: DateTime<Utc>) -> Self {
-        let written = memory.and_then(|memory| memory.rules.as_ref());
-        let rules = written.cloned().unwrap_or_default();
-        let mut census = Census::new(rules.clone(), now);
+        let mut census = Census::new(known_rules(memory), now);
         servers.iter().for_each(|server| census.add(server));
+        Self::judge_by(census, servers, memory, now)
+    }
+
+    /// The same for a part of the fleet. Whether there is a mass absence is as the last sweep found.
+    #[must_use]
+    pub fn judge_part(servers: Vec<Server>, memory: Option<&Memory>, now: DateTime<Utc>) -> Self {
+        Self::judge_by(Census::new(known_rules(memory), now), servers, memory, now)
+    }
+
+    fn judge_by(
+        census: Census,
+        servers: Vec<Server>,
+        memory: Option<&Memory>,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let rules = known_rules(memory);
         let nothing = Memory::default();
         let circumstances = census.conclude(memory.unwrap_or(&nothing), MISSING_FOR_A_READER);
         let mut summary = Summary::new(now);
@@ -60,6 +74,11 @@ impl Fleet {
         servers.sort_by_cached_key(|(server, verdict)| rank(server, verdict));
         Self { servers, summary, rules }
     }
+}
+
+/// The watchdog's rules, else the default.
+fn known_rules(memory: Option<&Memory>) -> Rules {
+    memory.and_then(|memory| memory.rules.clone()).unwrap_or_default()
 }
 
 /// A sort key: what is worse first; of those that are not heard, the latest first; else by id.
@@ -525,5 +544,21 @@ mod tests {
             "well-0",
         ];
         assert_eq!(ids, expected);
+    }
+
+    // C14.2 C8.4: of a group, nobody knows how many others are overdue; the last sweep did.
+    #[test]
+    fn a_part_of_the_fleet_is_held_only_if_the_last_sweep_says_so() {
+        let standings = |memory: &Memory| {
+            let overdue = ["a", "b", "c"].map(|id| server(id, 200)).to_vec();
+            let fleet = Fleet::judge_part(overdue, Some(memory), now());
+            fleet.servers.iter().map(|(_, verdict)| verdict.standing).collect::<Vec<_>>()
+        };
+        assert_eq!(standings(&swept(60)), [Standing::Offline; 3]);
+        let mass_absence_at = Some(now() - TimeDelta::seconds(60));
+        assert_eq!(standings(&Memory { mass_absence_at, ..swept(60) }), [Standing::Late; 3]);
+        let whole = ["a", "b", "c"].map(|id| server(id, 200)).to_vec();
+        let fleet = Fleet::judge(whole, Some(&swept(60)), now());
+        assert!(fleet.servers.iter().all(|(_, verdict)| verdict.standing == Standing::Late));
     }
 }

@@ -8,12 +8,13 @@ use crate::standing::{Verdict, is_judged};
 use crate::transition::{Plan, Transition};
 use chrono::{DateTime, Utc};
 use tables::Item;
-use tables::server::{Gap, Memory, Rules, Server, Status, VERSION};
+use tables::server::{Gap, Groups, Memory, Rules, Server, Status, VERSION};
 
 /// A review of the fleet at one time. Memory grows with the number of servers to update or announce, not with the fleet:
 /// whatever is not late by the clock is judged at once. The rest waits for the watchdog's own item, which may come last.
 pub struct Review {
     rules: Rules,
+    groups: Groups,
     time: DateTime<Utc>,
     memory: Memory,
     census: Census,
@@ -62,7 +63,12 @@ pub struct Decision {
 impl Review {
     /// Starts a review.
     #[must_use]
-    pub fn new(rules: Rules, schedule: Option<Schedule>, time: DateTime<Utc>) -> Self {
+    pub fn new(
+        rules: Rules,
+        groups: Groups,
+        schedule: Option<Schedule>,
+        time: DateTime<Utc>,
+    ) -> Self {
         let digest = schedule.and_then(|schedule| {
             let due = schedule.due(time)?;
             Some((Digest::new(schedule.is_always, time), due))
@@ -70,6 +76,7 @@ impl Review {
         Self {
             census: Census::new(rules.clone(), time),
             rules,
+            groups,
             time,
             memory: Memory::default(),
             maybe_late: Vec::new(),
@@ -87,6 +94,7 @@ impl Review {
         let Some(server) = Server::from_item(item) else {
             return;
         };
+        let server = server.in_group(&self.groups);
         self.counts.servers += 1;
         self.counts.away += usize::from(server.status == Some(Status::Offline));
         let is_malformed = server.status.is_some() && server.is_malformed;

@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tables::problem::{DISK_PERCENT, Key, Kind, Problem, Problems, Stage};
-use tables::server::{Change, Memory, Rules, Server, Status};
+use tables::server::{Change, Groups, Memory, Rules, Server, Status};
 use tables::time::{self, format};
 use tables::{Item, Limits, METRICS, Number};
 
@@ -366,7 +366,7 @@ impl World {
             self.has_fault = true;
         }
         self.note();
-        let mut review = Review::new(self.rules.clone(), None, self.now);
+        let mut review = Review::new(self.rules.clone(), Groups::default(), None, self.now);
         self.items.values().flatten().for_each(|item| review.add(item));
         let decision = review.conclude();
         let generations: Vec<_> = self.truths.iter().map(|truth| truth.generation).collect();

@@ -4,7 +4,7 @@ use super::{item, rules, stored_memory};
 use crate::support::at;
 use proptest::prelude::*;
 use std::ops::Range;
-use tables::server::Memory;
+use tables::server::{Groups, Memory};
 use verdict::Review;
 
 /// What goes wrong in a simulation, and when.
@@ -25,7 +25,7 @@ fn simulate(offsets: &[i64], trouble: &Trouble, until: i64) -> Vec<(usize, i64)>
     let mut offline = Vec::new();
     let mut memory = stored_memory(&Memory::default());
     for now in (0..until).step_by(60).filter(|now| !trouble.sweeps.contains(now)) {
-        let mut review = Review::new(rules(600), None, at(now));
+        let mut review = Review::new(rules(600), Groups::default(), None, at(now));
         review.add(&memory);
         for (number, offset) in offsets.iter().enumerate() {
             if offline.iter().any(|(judged, _)| *judged == number) {

@@ -19,6 +19,7 @@ use sparkline::Sparkline;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 use syntax::duration;
+use tables::Group;
 
 /// Show every server: its status, operating system and load.
 ///
@@ -31,6 +32,9 @@ pub struct Command {
     /// Refresh in place, every 10 s if no interval is given.
     #[arg(long, num_args = 0..=1, default_missing_value = "10s", value_name = "INTERVAL", value_parser = duration::parse_positive)]
     watch: Option<TimeDelta>,
+    /// Only the servers of this group.
+    #[arg(long, value_name = "NAME")]
+    group: Option<Group>,
 }
 
 impl Command {
@@ -50,7 +54,8 @@ impl Command {
         let aws = Aws::new(target);
         let (servers, metrics) = (aws.name(&SERVERS).await?, aws.name(&METRICS).await?);
         let (client, clock) = aws.dynamodb().await?;
-        let view = View(Tables { client, servers, metrics, clock });
+        let tables = Tables { client, servers, metrics, clock };
+        let view = View { tables, group: self.group };
         if let Some(interval) = self.watch {
             return tokio::select! {
                 watched = view.watch(interval.to_std()?) => watched,
@@ -67,11 +72,14 @@ impl Command {
 }
 
 /// What is read for the terminal.
-struct View(Tables);
+struct View {
+    tables: Tables,
+    group: Option<Group>,
+}
 
 impl View {
     async fn fleet(&self) -> anyhow::Result<Fleet> {
-        Fleet::scan(&self.0, || {}).await
+        Fleet::scan(&self.tables, self.group.as_ref(), || {}).await
     }
 
     /// Reads the sparklines that the terminal has room for.
@@ -79,7 +87,7 @@ impl View {
         let rows = size().map_or(24, |(_, rows)| usize::from(rows));
         let seen = rows.saturating_sub(table::HEADER_ROWS);
         let shown = &fleet.servers[..seen.min(fleet.servers.len())];
-        let Tables { client, metrics, .. } = &self.0;
+        let Tables { client, metrics, .. } = &self.tables;
         Sparkline::read_all(client, metrics, shown, fleet.at).await
     }
 

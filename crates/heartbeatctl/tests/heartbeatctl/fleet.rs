@@ -310,8 +310,8 @@ async fn the_fleet_is_judged_by_the_watchdogs_rules() {
     let table = place.run(&["fleet"]).stdout;
     assert_eq!(table.lines().nth(1), Some(""), "{table}");
 
-    // A program that knows version 1.
-    for (version, is_newer) in [("1", false), ("2", true)] {
+    // A program that knows version 2.
+    for (version, is_newer) in [("2", false), ("3", true)] {
         let version = [("version", AttributeValue::N(version.into()))];
         place.put_server("#watchdog", rules.clone().into_iter().chain(version)).await;
         let table = place.run(&["fleet"]).stdout;

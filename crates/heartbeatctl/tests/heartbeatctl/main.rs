@@ -7,6 +7,7 @@ mod enroll;
 mod environment;
 mod events;
 mod fleet;
+mod groups;
 mod history;
 mod keys;
 mod machines;

@@ -92,7 +92,7 @@ async fn a_server_gets_limits_of_its_own() {
     place.put_server("#watchdog", watchdog).await;
     let run = place.run(&["limit", "web-1"]);
     assert_eq!((&*run.stdout, &*run.stderr), ("web-1: cpu_percent=95\n", ""));
-    let newer = [("limits", text("none")), ("version", AttributeValue::N("2".into()))];
+    let newer = [("limits", text("none")), ("version", AttributeValue::N("3".into()))];
     place.put_server("#watchdog", newer).await;
     let run = place.run(&["limit", "web-1"]);
     assert_eq!(run.stderr, format!("{NEWER}.\n"));

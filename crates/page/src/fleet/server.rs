@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use syntax::duration::rounded;
 use tables::server::{Os, Reading, Rules, Server as StoredServer, Status};
 use tables::time::format;
-use tables::{Limits, Metric, Number};
+use tables::{Group, Limits, Metric, Number};
 use verdict::{Standing, Verdict, announce};
 
 /// How much an agent's clock may differ from the endpoint's, and a heartbeat take, before the clock counts as wrong.
@@ -160,7 +160,8 @@ impl Server {
         let names = [&self.stored.hostname, distribution, version].into_iter().flatten();
         let mut text: Vec<_> = names.cloned().collect();
         let states = [self.status().as_str(), self.standing().as_str()];
-        text.extend([self.id()].into_iter().chain(states).map(str::to_owned));
+        let group = self.stored.group.as_ref().map(Group::as_str);
+        text.extend([self.id()].into_iter().chain(group).chain(states).map(str::to_owned));
         text.extend(self.remarks());
         let text = text.join(" ").to_lowercase();
         words.iter().all(|word| text.contains(word))
@@ -191,6 +192,7 @@ impl Serialize for Server {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("server_id", &stored.server_id)?;
         map.serialize_entry("hostname", &stored.hostname)?;
+        map.serialize_entry("group", &stored.group.as_ref().map(Group::as_str))?;
         map.serialize_entry("status", self.status().as_str())?;
         map.serialize_entry("standing", self.standing().as_str())?;
         map.serialize_entry("last_seen", &time(&stored.last_seen))?;

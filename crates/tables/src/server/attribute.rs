@@ -1,7 +1,7 @@
 //! Every attribute of the servers table, once. What is not in this list can be neither written nor read, and the scans
 //! read what is in it.
 
-use crate::Item;
+use crate::{Group, Item};
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -176,6 +176,15 @@ pub fn scan(scan: ScanFluentBuilder) -> ScanFluentBuilder {
 #[must_use]
 pub fn scan_for_watchdog(scan: ScanFluentBuilder) -> ScanFluentBuilder {
     project(scan, |readers| readers == Readers::Everyone)
+}
+
+/// Leaves only the servers of a group in a scan, and the items that are no servers.
+#[must_use]
+pub fn scan_group(scan: ScanFluentBuilder, group: &Group) -> ScanFluentBuilder {
+    scan.filter_expression("#group = :group OR begins_with(server_id, :own)")
+        .expression_attribute_names("#group", GROUP.name)
+        .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
+        .expression_attribute_values(":own", AttributeValue::S("#".to_owned()))
 }
 
 fn project(scan: ScanFluentBuilder, is_read: impl Fn(Readers) -> bool) -> ScanFluentBuilder {

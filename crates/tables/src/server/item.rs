@@ -47,6 +47,8 @@ pub struct Server {
     pub problems: Problems,
     /// When messages named the server: the last times, in whole seconds, the latest last.
     pub said_at: Vec<DateTime<Utc>>,
+    /// Whether it ends on purpose, as its group says.
+    pub is_ephemeral: bool,
     /// Whether the item holds an attribute that cannot be read.
     pub is_malformed: bool,
 }
@@ -178,7 +180,7 @@ impl Checked<'_> {
     }
 }
 
-fn parse_threshold(value: &AttributeValue) -> Option<TimeDelta> {
+pub(super) fn parse_threshold(value: &AttributeValue) -> Option<TimeDelta> {
     let seconds = value.as_n().ok()?.parse().ok()?;
     (0..=MAX_OFFLINE_AFTER).contains(&seconds).then(|| TimeDelta::seconds(seconds))
 }
@@ -227,6 +229,7 @@ impl Server {
             limits: checked.read(LIMITS, |list| Limits::parse_own(list.as_s().ok()?).ok()),
             problems,
             said_at: checked.read(SAID_AT, parse_said_at).unwrap_or_default(),
+            is_ephemeral: false,
             is_malformed: checked.is_malformed || !is_complete,
         })
     }

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 /// The version of the contract. It is raised with whatever an older watchdog would ignore, or an older reader not
 /// understand.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What the watchdog remembers from one sweep to the next, in an item of its own.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,9 +1,11 @@
 //! What operators read and write with `heartbeatctl`, one server at a time.
 
 use super::Server;
-use super::attribute::{Attribute, LAST_SEEN, LIMITS, OFFLINE_AFTER, SERVER_ID, SILENCED_UNTIL};
+use super::attribute::{
+    Attribute, GROUP, LAST_SEEN, LIMITS, OFFLINE_AFTER, SERVER_ID, SILENCED_UNTIL,
+};
 use super::update::Update;
-use crate::{Limits, ServerId, time};
+use crate::{Group, Limits, ServerId, time};
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -64,6 +66,17 @@ pub fn limit(
     limits: Option<&Limits>,
 ) -> UpdateItemFluentBuilder {
     put(update, server_id, LIMITS, limits.map(|limits| S(limits.to_string())))
+}
+
+/// Puts a server into a group, or into none for good, on condition that it exists.
+#[must_use]
+pub fn group(
+    update: UpdateItemFluentBuilder,
+    server_id: &ServerId,
+    group: Option<&Group>,
+) -> UpdateItemFluentBuilder {
+    let name = group.map_or(Group::NONE, Group::as_str);
+    put(update, server_id, GROUP, Some(S(name.to_owned())))
 }
 
 fn put(

@@ -1,0 +1,147 @@
+//! C14: the rules of groups.
+
+use crate::support::{TestWatchdog, lines, state, stored};
+use aws_sdk_dynamodb::types::AttributeValue::{self, M, N, S};
+use std::time::Duration;
+
+fn rules(entries: &[(&str, AttributeValue)]) -> AttributeValue {
+    M(entries.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect())
+}
+
+fn text(text: &str) -> AttributeValue {
+    S(text.to_owned())
+}
+
+fn number(number: &str) -> AttributeValue {
+    N(number.to_owned())
+}
+
+// C14.1: the server's own threshold, else its group's, else the watchdog's.
+#[tokio::test]
+async fn a_servers_threshold_precedes_its_groups_and_this_the_watchdogs() {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.put("#groups", &[("web", rules(&[("offline_after", number("600"))]))]).await;
+    for (server, group, own) in [
+        ("a", None, None),
+        ("b", Some("web"), None),
+        ("c", Some("web"), Some("0")),
+        ("d", Some("db"), None),
+        ("e", Some("none"), None),
+    ] {
+        let group = group.map(|group| ("group", text(group)));
+        let own = own.map(|seconds| ("offline_after", number(seconds)));
+        let attributes: Vec<_> = group.into_iter().chain(own).collect();
+        watchdog.put(server, &attributes).await;
+        watchdog.heartbeat(server, 0).await;
+    }
+    // Others that are heard, so that it is no mass absence.
+    let hear = async |seconds| {
+        for number in 0..8 {
+            watchdog.heartbeat(&format!("heard-{number}"), seconds).await;
+        }
+    };
+    hear(181).await;
+    watchdog.sweep(181).await.unwrap();
+    let offline = |servers: &[&str]| servers.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    let said = |watchdog: &TestWatchdog| {
+        let published = watchdog.topic.take();
+        let list = published.first().map(|message| message.default["offline"].clone());
+        let list = list.and_then(|list| list.as_array().cloned()).unwrap_or_default();
+        list.iter().map(|entry| entry["server_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(said(&watchdog), offline(&["a", "d", "e"]));
+    hear(601).await;
+    watchdog.sweep(601).await.unwrap();
+    assert_eq!(said(&watchdog), offline(&["b"]));
+    hear(9_000).await;
+    watchdog.sweep(9_000).await.unwrap();
+    assert_eq!(said(&watchdog), offline(&[]), "c is never late");
+}
+
+// C14.1 C8.7: whichever silence holds.
+#[tokio::test]
+async fn a_silence_of_the_group_is_a_silence_of_its_servers() {
+    let watchdog = TestWatchdog::start().await;
+    let silenced = rules(&[("silenced_until", text(&stored(1000)))]);
+    watchdog.put("#groups", &[("web", silenced)]).await;
+    let own = |seconds| ("silenced_until", text(&stored(seconds)));
+    watchdog.put("a", &[("group", text("web")), own(100)]).await;
+    watchdog.put("b", &[("group", text("web")), own(2000)]).await;
+    watchdog.heartbeat("a", 0).await;
+    watchdog.heartbeat("b", 0).await;
+    watchdog.sweep(999).await.unwrap();
+    assert_eq!(watchdog.state("a").await, state("offline", Some(0), None));
+    assert_eq!(watchdog.topic.take(), []);
+    watchdog.sweep(1000).await.unwrap();
+    let published = watchdog.topic.take();
+    let said = published[0].default["offline"].as_array().unwrap();
+    assert_eq!((said.len(), &said[0]["server_id"]), (1, &"a".into()));
+    watchdog.sweep(2000).await.unwrap();
+    assert_eq!(watchdog.topic.take()[0].default["offline"][0]["server_id"], "b");
+}
+
+// C14.1 C9.6: limits by key.
+#[tokio::test]
+async fn limits_are_those_of_the_server_its_group_and_the_watchdog_by_key() {
+    let limits = "disk_percent=90,memory_percent=90,cpu_percent=90,load_5m=9";
+    let watchdog = TestWatchdog::start_with(&[("LIMITS", limits)]).await;
+    let of_group = rules(&[("limits", text("memory_percent=50,cpu_percent=50,load_5m=off"))]);
+    watchdog.put("#groups", &[("web", of_group)]).await;
+    let values = ["disk_percent", "memory_percent", "cpu_percent", "load_5m"];
+    let reading = values.map(|name| (name.to_owned(), number("60")));
+    let received = ("received_at".to_owned(), text(&stored(0)));
+    let reading = M(reading.into_iter().chain([received]).collect());
+    let own = ("limits", text("cpu_percent=70"));
+    watchdog.put("web-1", &[("group", text("web")), own, ("reading", reading)]).await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.sweep(10).await.unwrap();
+    let published = watchdog.topic.take();
+    let problems = published[0].default["problems"].as_array().unwrap();
+    let named: Vec<_> =
+        problems.iter().map(|problem| (&problem["name"], &problem["limit"])).collect();
+    assert_eq!(named, [(&"memory_percent".into(), &50.into())], "{problems:?}");
+}
+
+// C14.1
+#[tokio::test]
+async fn a_rule_that_cannot_be_read_is_absent_and_said_in_the_log() {
+    let watchdog = TestWatchdog::start().await;
+    let broken = rules(&[("offline_after", text("soon")), ("silenced_until", text("later"))]);
+    watchdog.put("#groups", &[("web", broken), ("No Group", rules(&[]))]).await;
+    watchdog.put("a", &[("group", text("web"))]).await;
+    watchdog.put("b", &[("group", text("Not A Group"))]).await;
+    watchdog.heartbeat("a", 0).await;
+    watchdog.heartbeat("b", 0).await;
+    watchdog.sweep(181).await.unwrap();
+    assert_eq!(watchdog.topic.take()[0].default["offline"].as_array().unwrap().len(), 2);
+    let log = watchdog.log();
+    let [line] = lines(&log, "groups have a rule that cannot be read")[..] else {
+        panic!("{log:?}")
+    };
+    assert_eq!((&line["level"], &line["groups"]), (&"WARN".into(), &"No Group, web".into()));
+    let [malformed] = lines(&log, "items hold a value that cannot be read")[..] else {
+        panic!("{log:?}")
+    };
+    assert_eq!(malformed["items"], 1);
+}
+
+// C14.1 C8.8: a sweep that does not know the rules judges nobody.
+#[tokio::test]
+async fn without_the_rules_of_groups_nobody_is_judged() {
+    use dev::proxy::{Call, Fault, Proxy};
+
+    let proxy = Proxy::start(&dev::dynamodb::URL);
+    let watchdog = TestWatchdog::start_with(&[
+        ("AWS_ENDPOINT_URL_DYNAMODB", &proxy.url),
+        ("AWS_REGION", "groups"),
+    ])
+    .await;
+    watchdog.heartbeat("a", 0).await;
+    proxy.rule(|call| (call == Call::Key).then_some(Fault::Reject(400, "AccessDeniedException")));
+    let failed = watchdog.sweep_within(181, Duration::from_secs(20)).await.unwrap_err();
+    assert!(failed.to_string().contains("#groups cannot be read"), "{failed}");
+    assert_eq!(watchdog.topic.take(), []);
+    proxy.heal();
+    watchdog.sweep(182).await.unwrap();
+    assert_eq!(watchdog.topic.take()[0].default["offline"][0]["server_id"], "a");
+}
