@@ -160,7 +160,12 @@ impl Store {
         let Some(metrics) = heartbeat.metrics else {
             return Ok(());
         };
-        let row = Row { timestamp: heartbeat.timestamp, received_at, metrics };
+        let row = Row {
+            timestamp: heartbeat.timestamp,
+            received_at,
+            metrics,
+            disks: heartbeat.filesystems.0.as_deref(),
+        };
         let put = self.clients.metrics.put_item().table_name(&self.metrics_table);
         match row.append(put, &heartbeat.server_id, id, self.retention).send().await {
             Err(error)

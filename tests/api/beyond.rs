@@ -461,7 +461,7 @@ async fn reasons_share_200_bytes_what_is_worse_first() {
     }
 }
 
-// C5.12: replaced with the reading, never merged, and no part of a row or a backlog.
+// C5.12: replaced with the reading, never merged; of a row, also that of a backlog, only the disks are a part.
 #[tokio::test]
 async fn disks_and_services_belong_to_the_reading() {
     let app = TestApp::start().await;
@@ -481,8 +481,9 @@ async fn disks_and_services_belong_to_the_reading() {
     assert_eq!(app.post(&without_metrics).await.status, 200);
     assert_eq!(reading(&app).await, stored);
 
-    let mut backlog =
-        with_fields(json!({ "filesystems": [], "services": [], "agent_version": "9" }));
+    let mut backlog = with_fields(
+        json!({ "filesystems": [disk("/c", 3, 1)], "services": [], "agent_version": "9" }),
+    );
     backlog["backlog"] = true.into();
     let before = app.server().await;
     assert_eq!(app.post(&backlog).await.status, 200);
@@ -492,10 +493,16 @@ async fn disks_and_services_belong_to_the_reading() {
     let expected = json!({ "disks": { "/b": 25 }, "services": { "b": "stopped" } });
     assert_eq!(becomes(&app, other).await, expected);
     assert_eq!(becomes(&app, json!({})).await, json!({}));
-    for row in app.rows().await {
-        let names = ["disks", "services", "services_cut", "reasons", "agent_version"];
+    let mut rows = app.rows().await;
+    let names = ["services", "services_cut", "reasons", "agent_version"];
+    for row in &rows {
         assert!(names.iter().all(|name| !row.contains_key(*name)), "{row:?}");
     }
+    rows.sort_by_key(|row| text(&row["received_at"]));
+    let disks = rows.iter().map(|row| row.get("disks").map(plain));
+    let expected =
+        [Some(json!({ "/": 50 })), Some(json!({ "/c": 75 })), Some(json!({ "/b": 25 })), None];
+    assert_eq!(disks.collect::<Vec<_>>(), expected);
 }
 
 // C3.10

@@ -31,7 +31,7 @@ async fn a_row_holds_what_was_sent() {
     let received_at = chrono::DateTime::parse_from_rfc3339(&text(&rows[0]["received_at"])).unwrap();
     let expires_at: i64 = text(&rows[0]["expires_at"]).parse().unwrap();
     assert_eq!(expires_at - received_at.timestamp(), 7 * 86_400);
-    let own = ["server_id", "recorded_at", "timestamp", "received_at", "expires_at"];
+    let own = ["server_id", "recorded_at", "timestamp", "received_at", "expires_at", "disks"];
     assert_eq!(rows[0].len(), METRICS.len() + own.len());
     assert_eq!(text(&app.server().await.unwrap()["last_seen"]), text(&rows[0]["received_at"]));
 }

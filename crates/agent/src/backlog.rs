@@ -12,7 +12,7 @@ use std::time::Duration;
 const MAX_BYTES: usize = 7_000_000;
 
 /// What a heartbeat holds that is kept.
-const KEPT: [&str; 5] = ["server_id", "hostname", "timestamp", "os_info", "metrics"];
+const KEPT: [&str; 6] = ["server_id", "hostname", "timestamp", "os_info", "metrics", "filesystems"];
 
 /// A heartbeat that is sent later than it was measured.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]

@@ -1,6 +1,10 @@
 //! The metrics table: one row for each heartbeat that had metrics, under its server and the time of its reading.
 
-use crate::{HeartbeatId, Item, Metrics, RECEIVED_AT, SERVER_ID, ServerId, TIMESTAMP, text, time};
+use crate::disk::items::DISKS;
+use crate::{
+    Disk, HeartbeatId, Item, Metrics, RECEIVED_AT, SERVER_ID, ServerId, TIMESTAMP, metric, text,
+    time,
+};
 use aws_sdk_dynamodb::operation::put_item::builders::PutItemFluentBuilder;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
@@ -15,11 +19,13 @@ pub(crate) const EXPIRES_AT: &str = "expires_at";
 
 /// One row.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct Row<'a> {
     /// When the agent took the reading, by its own clock.
     pub timestamp: DateTime<Utc>,
     pub received_at: DateTime<Utc>,
     pub metrics: Metrics,
+    /// The fullest file systems; `None` if the agent sent no list.
+    pub disks: Option<&'a [Disk]>,
 }
 
 /// A row as it was read. One that a person has made may lack `received_at`.
@@ -29,9 +35,11 @@ pub struct Recorded {
     pub timestamp: DateTime<Utc>,
     pub received_at: Option<DateTime<Utc>>,
     pub metrics: Metrics,
+    /// The fullest file systems. None if the agent sent no list, or the row is older than these lists.
+    pub disks: Vec<Disk>,
 }
 
-impl Row {
+impl Row<'_> {
     /// Appends the row of a heartbeat, unless it is there. It expires after `retention`.
     #[must_use]
     pub fn append(
@@ -54,10 +62,14 @@ impl Row {
         ] {
             item.insert(name.to_owned(), value);
         }
+        if let Some(disks) = self.disks {
+            item.insert(DISKS.to_owned(), Disk::attribute(disks));
+        }
         put.set_item(Some(item)).condition_expression("attribute_not_exists(server_id)")
     }
 
-    /// Selects the rows of a server from a time on and before another, by its own clock, with these metrics only.
+    /// Selects the rows of a server from a time on and before another, by its own clock, with these metrics only. With
+    /// `disk_percent`, they have the file systems, too.
     #[must_use]
     pub fn select(
         query: QueryFluentBuilder,
@@ -65,10 +77,10 @@ impl Row {
         period: [DateTime<Utc>; 2],
         metrics: &[&str],
     ) -> QueryFluentBuilder {
-        between(query, server_id, period).projection_expression(format!(
-            "{RECORDED_AT}, {RECEIVED_AT}, {EXPIRES_AT}, {}",
-            metrics.join(", ")
-        ))
+        let disks = metrics.contains(&metric!("disk_percent").name).then_some(DISKS);
+        let own = [RECORDED_AT, RECEIVED_AT, EXPIRES_AT].into_iter().chain(disks);
+        let names: Vec<_> = own.chain(metrics.iter().copied()).collect();
+        between(query, server_id, period).projection_expression(names.join(", "))
     }
 
     /// Counts the rows of a server from a time on and before another, by its own clock.
@@ -91,6 +103,7 @@ impl Row {
             timestamp: Self::recorded_at(item)?,
             received_at: text(item, RECEIVED_AT).and_then(|text| time::parse(&text)),
             metrics: Metrics::from_item(item),
+            disks: Disk::from_item(item).unwrap_or_default(),
         })
     }
 

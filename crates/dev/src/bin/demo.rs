@@ -149,8 +149,9 @@ async fn main() {
         append(&client, &arguments.metrics_table, machine, rows).await;
     }
     if let Some(url) = arguments.live {
-        let last =
-            |(machine, rows): (&'static Machine, Vec<Row>)| Some((machine, rows.last()?.metrics));
+        let last = |(machine, rows): (&'static Machine, Vec<Row<'_>>)| {
+            Some((machine, rows.last()?.metrics))
+        };
         let living = fleet.into_iter().filter_map(last).collect();
         live(living, &url, &arguments.api_key, arguments.every).await;
     }
@@ -272,7 +273,7 @@ impl Machine {
     }
 
     /// A row per minute, oldest first.
-    fn history(&self, now: DateTime<Utc>, days: i64) -> Vec<Row> {
+    fn history(&self, now: DateTime<Utc>, days: i64) -> Vec<Row<'static>> {
         let mut random = Rng::with_seed(self.name.bytes().map(u64::from).sum());
         let second = random.i64(1..55);
         let minutes = days * 1_440;
@@ -338,7 +339,7 @@ impl Machine {
                 Habit::Clock(minutes) => TimeDelta::minutes(minutes),
                 _ => TimeDelta::zero(),
             };
-            rows.push(Row { timestamp: received_at + ahead, received_at, metrics });
+            rows.push(Row { timestamp: received_at + ahead, received_at, metrics, disks: None });
         }
         rows
     }
@@ -357,7 +358,7 @@ fn whole(value: f64) -> Number {
 }
 
 /// The server as its last heartbeat left it.
-async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&Row>) {
+async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&Row<'_>>) {
     let Some(last) = last else { return };
     let reading = Reading {
         metrics: last.metrics,
@@ -401,7 +402,7 @@ async fn sweep(client: &Client, table: &str) {
     memory.write().request(update).send().await.expect("the watchdog's item");
 }
 
-async fn append(client: &Client, table: &str, machine: &Machine, rows: &[Row]) {
+async fn append(client: &Client, table: &str, machine: &Machine, rows: &[Row<'_>]) {
     let (server_id, id) = (machine.server_id(), id());
     let batches = rows.chunks(BATCH).map(|rows| {
         let requests = rows.iter().map(|row| {

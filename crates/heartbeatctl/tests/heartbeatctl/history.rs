@@ -22,7 +22,6 @@ async fn put_until(
     metrics: &[(&str, String)],
     expires: DateTime<Utc>,
 ) {
-    let number = |value: &str| AttributeValue::N(value.to_owned());
     let timestamp = dev::tables::stored(time);
     let row = [
         ("server_id", text("web-1")),
@@ -33,6 +32,69 @@ async fn put_until(
     ];
     let metrics = metrics.iter().map(|(name, value)| (*name, number(value)));
     place.put(&place.metrics, row.into_iter().chain(metrics)).await;
+}
+
+fn number(value: &str) -> AttributeValue {
+    AttributeValue::N(value.to_owned())
+}
+
+/// Stores a row of `web-1` that says how full its file systems were.
+async fn put_disks(place: &Place, time: DateTime<Utc>, disks: &[(&str, &str)]) {
+    let disks = disks.iter().map(|(mount, percent)| ((*mount).to_owned(), number(percent)));
+    let row = [
+        ("server_id", text("web-1")),
+        ("recorded_at", text(&format!("{}#1", dev::tables::stored(time)))),
+        ("disk_percent", number("80")),
+        ("disks", AttributeValue::M(disks.collect())),
+    ];
+    place.put(&place.metrics, row).await;
+}
+
+// C5.12 C13.7
+#[tokio::test]
+async fn each_file_system_has_a_past() {
+    let place = Place::new().await;
+    let start = at("2026-01-18T10:00:00Z");
+    let [data, odd] = ["/data", "/a,\"b\"\u{202e}"];
+    put_disks(&place, start, &[("/", "80"), (data, "40.1")]).await;
+    put_disks(&place, start + TimeDelta::minutes(1), &[("/", "81"), (data, "40.4")]).await;
+    put_disks(&place, start + TimeDelta::minutes(2), &[("/", "82"), (odd, "7")]).await;
+    put(&place, start + TimeDelta::minutes(3), &[("disk_percent", "80".to_owned())]).await;
+    let history = |more: &[&str]| {
+        let period =
+            ["history", "web-1", "--since", "2026-01-18", "--until", "2026-01-19", "--metric"];
+        place.run(&[&period[..], more].concat())
+    };
+    let rows = history(&["disk_percent", "--csv"]).stdout;
+    let lines: Vec<_> = rows.lines().collect();
+    let names = "timestamp,received_at,disk_percent,disk_percent:/,\"disk_percent:/a,\"\"b\"\"\u{fffd}\",disk_percent:/data";
+    assert_eq!(lines[0], names);
+    let values: Vec<_> = lines[1..].iter().map(|line| line.split_once('Z').unwrap().1).collect();
+    assert_eq!(values[..3], [",,80,80,,40.1", ",,80,81,,40.4", ",,80,82,7,"]);
+    assert!(values[3].ends_with("Z,80,,,"), "{rows}");
+    let run = history(&["disk_percent", "--json"]);
+    assert!(run.stdout.contains(r#""/a,\"b\"\u202e":7"#), "{run:?}");
+    let rows = run.json();
+    assert_eq!(rows[1]["disks"], json!({ "/": 81.0, data: 40.4 }));
+    assert_eq!(rows[2]["disks"], json!({ "/": 82.0, odd: 7.0 }));
+    assert!(rows[3].get("disks").is_none());
+    let buckets = history(&["disk_percent", "--json", "--every", "1h"]).json();
+    let summary = |min: f64, mean: f64, max: f64| json!({ "min": min, "mean": mean, "max": max });
+    assert_eq!(buckets[0]["disks"]["/"], summary(80.0, 81.0, 82.0));
+    assert_eq!(buckets[0]["disks"][data], summary(40.1, 40.25, 40.4));
+    assert_eq!(buckets[0]["disks"][odd], summary(7.0, 7.0, 7.0));
+    let buckets = history(&["disk_percent", "--csv", "--every", "1h"]).stdout;
+    let header = buckets.lines().next().unwrap();
+    assert!(header.contains(",disk_percent:/_min,disk_percent:/_mean,disk_percent:/_max,"));
+    assert!(buckets.contains(",80,80,80,80,81,82,7,7,7,40.1,40.25,40.4"), "{buckets}");
+    let charts = history(&["disk_percent"]).stdout;
+    let titles = charts.lines().filter(|line| line.contains("  min "));
+    let titles: Vec<_> = titles.map(|line| line.split("  ").next().unwrap()).collect();
+    let odd = "disk_percent:/a,\"b\"\u{fffd}";
+    assert_eq!(titles, ["disk_percent", "disk_percent:/", odd, "disk_percent:/data"]);
+    // Another metric is read without them.
+    let other = history(&["cpu_percent", "--csv"]).stdout;
+    assert!(!other.contains("disk"), "{other}");
 }
 
 fn csv(text: &str) -> Vec<HashMap<&str, &str>> {

@@ -1,32 +1,42 @@
 //! Rows and buckets for programs.
 
-use super::series::{Bucket, Summary};
+use super::series::{Bucket, Summary, mounts};
 use crate::json::number;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use tables::Number;
 use tables::metric::Metric;
 use tables::row::Recorded;
 use tables::time::format;
+use tables::{Disk, Number, printable, printable_json};
 
-/// A line per row. What is absent is empty. No value needs quotes.
+/// A line per row. What is absent is empty. After the metrics, there is a column for each file system.
 pub fn csv_of_rows(
     out: &mut impl Write,
     rows: &[Recorded],
     metrics: &[&'static Metric],
 ) -> io::Result<()> {
+    let mounts = mounts(rows);
     write!(out, "timestamp,received_at")?;
     for metric in metrics {
         write!(out, ",{}", metric.name)?;
+    }
+    for mount in &mounts {
+        write!(out, ",{}", column(mount, ""))?;
     }
     for row in rows {
         write!(out, "\n{},", format(row.timestamp))?;
         if let Some(time) = row.received_at {
             write!(out, "{}", format(time))?;
         }
-        for metric in metrics {
-            match row.metrics.value(metric) {
+        let values = metrics.iter().map(|metric| row.metrics.value(metric));
+        let percents = mounts.iter().map(|mount| {
+            let disk = row.disks.iter().find(|disk| disk.mount == *mount);
+            disk.map(|disk| Number::Float(disk.percent))
+        });
+        for value in values.chain(percents) {
+            match value {
                 Some(value) => write!(out, ",{value}")?,
                 None => write!(out, ",")?,
             }
@@ -48,7 +58,9 @@ pub fn json_of_rows(
         let values = metrics.iter().filter_map(|metric| {
             Some((metric.name, Field::Value(number(row.metrics.value(metric)?))))
         });
-        present_times.chain(values).collect()
+        let disks = row.disks.iter().map(|disk| (disk.mount.as_str(), disk.percent));
+        let disks = (!row.disks.is_empty()).then(|| ("disks", Field::Disks(disks.collect())));
+        present_times.chain(values).chain(disks).collect()
     })
 }
 
@@ -58,14 +70,20 @@ pub fn csv_of_buckets(
     buckets: &[Bucket],
     metrics: &[&'static Metric],
 ) -> io::Result<()> {
+    let mounts: BTreeSet<_> = buckets.iter().flat_map(|bucket| bucket.disks.keys()).collect();
     write!(out, "time")?;
     for metric in metrics {
         let name = metric.name;
         write!(out, ",{name}_min,{name}_mean,{name}_max")?;
     }
+    for mount in &mounts {
+        let [min, mean, max] = ["_min", "_mean", "_max"].map(|part| column(mount, part));
+        write!(out, ",{min},{mean},{max}")?;
+    }
     for bucket in buckets {
         write!(out, "\n{}", format(bucket.time))?;
-        for summary in &bucket.metrics {
+        let summaries = bucket.metrics.iter().map(Option::as_ref);
+        for summary in summaries.chain(mounts.iter().map(|mount| bucket.disks.get(*mount))) {
             match summary {
                 Some(Summary { min, mean, max }) => {
                     let [min, mean, max] = [*min, *mean, *max].map(Number::Float);
@@ -90,30 +108,48 @@ pub fn json_of_buckets(
             .iter()
             .zip(&bucket.metrics)
             .filter_map(|(metric, summary)| Some((metric.name, Field::Summary((*summary)?))));
-        [time].into_iter().chain(summaries).collect()
+        let disks = &bucket.disks;
+        let disks = (!disks.is_empty()).then_some(("disks", Field::DiskSummaries(disks)));
+        [time].into_iter().chain(summaries).chain(disks).collect()
     })
+}
+
+/// The name of a file system's column, in quotes if it needs them.
+fn column(mount: &str, part: &str) -> String {
+    let name = printable(&format!("{}{part}", Disk::name(mount)));
+    if name.contains([',', '"']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name }
 }
 
 /// A member of an object.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Field {
+enum Field<'a> {
     Time(String),
     Value(Value),
     Summary(Summary),
+    Disks(BTreeMap<&'a str, f64>),
+    DiskSummaries(&'a BTreeMap<String, Summary>),
 }
 
 /// One entry at a time, because all of them as JSON would need much memory. Members keep their order.
-fn array<T>(
+fn array<'a, T>(
     out: &mut impl Write,
-    entries: &[T],
-    members: impl Fn(&T) -> Vec<(&'static str, Field)>,
+    entries: &'a [T],
+    members: impl Fn(&'a T) -> Vec<(&'static str, Field<'a>)>,
 ) -> io::Result<()> {
     write!(out, "[")?;
+    let mut json = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         writeln!(out, "{}", if index > 0 { "," } else { "" })?;
-        let mut object = serde_json::Serializer::new(&mut *out);
-        object.collect_map(members(entry))?;
+        json.clear();
+        serde_json::Serializer::new(&mut json).collect_map(members(entry))?;
+        match str::from_utf8(&json) {
+            // Mount points are the only text that came from an agent.
+            Ok(text) if !json.iter().all(|byte| (b' '..=b'~').contains(byte)) => {
+                out.write_all(printable_json(text).as_bytes())?;
+            }
+            _ => out.write_all(&json)?,
+        }
     }
     write!(out, "{}]", if entries.is_empty() { "" } else { "\n" })
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tables::Number;
 use tables::metric::Metric;
 use tables::row::Recorded;
@@ -27,6 +27,8 @@ pub struct Bucket {
     /// Its start, a multiple of its length since 1970.
     pub time: DateTime<Utc>,
     pub metrics: Vec<Option<Summary>>,
+    /// Of each file system that it has, by its mount point.
+    pub disks: BTreeMap<String, Summary>,
 }
 
 impl Summary {
@@ -64,6 +66,20 @@ pub fn points(rows: &[Recorded], metric: &Metric, gap: TimeDelta) -> Vec<Point> 
         return rates(readings.collect(), gap);
     }
     values.map(|(row, value)| (row.timestamp, value.as_f64())).collect()
+}
+
+/// How full a file system was, oldest first.
+pub fn disk_points(rows: &[Recorded], mount: &str) -> Vec<Point> {
+    let disk = |row: &Recorded| {
+        let disk = row.disks.iter().find(|disk| disk.mount == mount)?;
+        Some((row.timestamp, disk.percent))
+    };
+    rows.iter().filter_map(disk).collect()
+}
+
+/// The mount points of all file systems in these rows.
+pub fn mounts(rows: &[Recorded]) -> BTreeSet<&str> {
+    rows.iter().flat_map(|row| &row.disks).map(|disk| disk.mount.as_str()).collect()
 }
 
 /// A reading of a counter.
@@ -120,20 +136,39 @@ pub struct Buckets {
     metrics: Vec<&'static Metric>,
     /// The length, milliseconds.
     every: i64,
-    /// The sums of each metric by the start of their bucket.
-    sums: BTreeMap<i64, Vec<Option<Sum>>>,
+    /// The sums of each metric and of each file system, by the start of their bucket.
+    sums: BTreeMap<i64, Sums>,
     /// The readings of each metric that is a counter.
     counters: Vec<Vec<Reading>>,
     times: Vec<DateTime<Utc>>,
 }
 
+struct Sums {
+    metrics: Vec<Option<Sum>>,
+    disks: BTreeMap<String, Sum>,
+}
+
 /// What a summary is made of.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Sum {
     min: f64,
     max: f64,
     sum: f64,
     count: u32,
+}
+
+impl Sum {
+    fn add(&mut self, value: f64) {
+        let is_first = self.count == 0;
+        self.min = if is_first { value } else { self.min.min(value) };
+        self.max = if is_first { value } else { self.max.max(value) };
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn summary(self) -> Summary {
+        Summary { min: self.min, mean: self.sum / f64::from(self.count), max: self.max }
+    }
 }
 
 impl Buckets {
@@ -159,16 +194,23 @@ impl Buckets {
                 Some(value) => self.add_point(index, (row.timestamp, value.as_f64())),
             }
         }
+        for disk in &row.disks {
+            let disks = &mut self.sums_at(row.timestamp).disks;
+            match disks.get_mut(&disk.mount) {
+                Some(sum) => sum.add(disk.percent),
+                None => disks.entry(disk.mount.clone()).or_default().add(disk.percent),
+            }
+        }
+    }
+
+    fn sums_at(&mut self, time: DateTime<Utc>) -> &mut Sums {
+        let start = time.timestamp_millis().div_euclid(self.every) * self.every;
+        let none = || Sums { metrics: vec![None; self.metrics.len()], disks: BTreeMap::new() };
+        self.sums.entry(start).or_insert_with(none)
     }
 
     fn add_point(&mut self, index: usize, (time, value): Point) {
-        let start = time.timestamp_millis().div_euclid(self.every) * self.every;
-        let sums = self.sums.entry(start).or_insert_with(|| vec![None; self.metrics.len()]);
-        let sum = sums[index].get_or_insert(Sum { min: value, max: value, sum: 0.0, count: 0 });
-        sum.min = sum.min.min(value);
-        sum.max = sum.max.max(value);
-        sum.sum += value;
-        sum.count += 1;
+        self.sums_at(time).metrics[index].get_or_insert_default().add(value);
     }
 
     /// The buckets, oldest first.
@@ -180,12 +222,11 @@ impl Buckets {
                 self.add_point(index, point);
             }
         }
-        let summary =
-            |sum: Sum| Summary { min: sum.min, mean: sum.sum / f64::from(sum.count), max: sum.max };
         let buckets = self.sums.into_iter().filter_map(|(start, sums)| {
             Some(Bucket {
                 time: DateTime::from_timestamp_millis(start)?,
-                metrics: sums.into_iter().map(|sum| sum.map(summary)).collect(),
+                metrics: sums.metrics.into_iter().map(|sum| sum.map(Sum::summary)).collect(),
+                disks: sums.disks.into_iter().map(|(mount, sum)| (mount, sum.summary())).collect(),
             })
         });
         buckets.collect()
@@ -208,6 +249,7 @@ mod tests {
             metrics: Metrics::from_fn(|metric| {
                 (metric.name == name).then_some(Number::Whole(*value))
             }),
+            disks: Vec::new(),
         };
         values.iter().map(row).collect()
     }
@@ -244,6 +286,7 @@ mod tests {
             metrics: Metrics::from_fn(|metric| {
                 (metric.name == "network_rx_bytes").then_some(Number::Whole(600 * minute as u64))
             }),
+            disks: Vec::new(),
         };
         let mut rows: Vec<_> = (0..180).map(row).collect();
         rows.sort_by_key(|row| row.timestamp);
@@ -270,6 +313,7 @@ mod tests {
                     (metric.name == "network_rx_bytes")
                         .then_some(Number::Whole(600 * minute as u64))
                 }),
+                disks: Vec::new(),
             };
             let rows: Vec<_> = (0..30).map(row).collect();
             let metric = Metric::find("network_rx_bytes").expect("a metric");

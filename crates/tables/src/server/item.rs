@@ -6,12 +6,13 @@ use super::attribute::{
     KERNEL_VERSION, LAST_SEEN, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION,
     PROBLEMS, READING, REGISTERED_AT, RETURNED_AT, SAID_AT, SERVER_ID, SILENCED_UNTIL, STATUS,
 };
+use crate::disk::items::DISKS;
 use crate::problem::{Problems, Stage};
 use crate::{
-    Disk, Group, Item, Limits, Metrics, Number, RECEIVED_AT, ServerId, Service, ServiceStatus,
-    Services, TIMESTAMP, text, time,
+    Disk, Group, Item, Limits, Metrics, RECEIVED_AT, ServerId, Service, ServiceStatus, Services,
+    TIMESTAMP, text, time,
 };
-use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
+use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, S};
 use chrono::{DateTime, TimeDelta, Utc};
 
 /// A server as its item describes it. What is absent or cannot be read is `None`.
@@ -75,7 +76,6 @@ pub struct Reading {
     pub services: Option<Services>,
 }
 
-const DISKS: &str = "disks";
 const SERVICES: &str = "services";
 const SERVICES_CUT: &str = "services_cut";
 const REASONS: &str = "reasons";
@@ -90,7 +90,7 @@ impl Reading {
             metrics: Metrics::from_item(map),
             timestamp: time(TIMESTAMP),
             received_at: time(RECEIVED_AT),
-            disks: list(DISKS).map(read_disks),
+            disks: Disk::from_item(map),
             services: list(SERVICES).map(|services| Services {
                 not_running: read_services(services, list(REASONS)),
                 is_cut: map.get(SERVICES_CUT) == Some(&Bool(true)),
@@ -100,10 +100,7 @@ impl Reading {
 
     pub(super) fn value(&self) -> AttributeValue {
         let time = |at: Option<DateTime<Utc>>| at.map(|at| S(time::format(at)));
-        let disks = self.disks.as_ref().map(|disks| {
-            let percent = |disk: &Disk| N(Number::Float(disk.percent).to_string());
-            M(disks.iter().map(|disk| (disk.mount.clone(), percent(disk))).collect())
-        });
+        let disks = self.disks.as_deref().map(Disk::attribute);
         let services = self.services.as_ref();
         let is_cut = services.is_some_and(|services| services.is_cut);
         let not_running = services.into_iter().flat_map(|services| &services.not_running);
@@ -128,15 +125,6 @@ impl Reading {
         .filter_map(|(name, value)| Some((name.to_owned(), value?)));
         M(self.metrics.attributes().chain(beside).collect())
     }
-}
-
-fn read_disks(map: &Item) -> Vec<Disk> {
-    let disk = |(mount, percent): (&String, &AttributeValue)| {
-        Some(Disk { mount: mount.clone(), percent: Number::parse(percent.as_n().ok()?)?.as_f64() })
-    };
-    let mut disks: Vec<_> = map.iter().filter_map(disk).collect();
-    disks.sort_by(Disk::order);
-    disks
 }
 
 fn read_services(map: &Item, reasons: Option<&Item>) -> Vec<Service> {

@@ -2,9 +2,12 @@
 
 use announcement::words::quantity;
 use chrono::{DateTime, Utc};
-use page::history::series::{Point, Summary, gap, points, unit};
+use page::fleet::DISK;
+use page::history::series::{Point, Summary, disk_points, gap, mounts, points, unit};
+use std::collections::BTreeSet;
 use tables::metric::{Metric, Rule};
 use tables::row::Recorded;
+use tables::{Disk, printable};
 
 /// Rows of characters that a chart is high.
 const HEIGHT: usize = 6;
@@ -12,33 +15,49 @@ const HEIGHT: usize = 6;
 /// Columns for the labels of the vertical axis.
 const AXIS: usize = 9;
 
-/// Draws a chart `columns` wide: each column is filled up to its mean, and lightly up to its maximum.
+/// Draws a chart of a metric; with that of `disk_percent`, one of each file system.
 pub fn draw(
     rows: &[Recorded],
+    metric: &Metric,
+    period: [DateTime<Utc>; 2],
+    columns: usize,
+) -> String {
+    let own = chart(metric.name, &points(rows, metric, gap(rows)), metric, period, columns);
+    let mounts = if metric == DISK { mounts(rows) } else { BTreeSet::new() };
+    let disks = mounts.into_iter().map(|mount| {
+        let name = printable(&Disk::name(mount));
+        chart(&name, &disk_points(rows, mount), metric, period, columns)
+    });
+    [own].into_iter().chain(disks).collect::<Vec<_>>().join("\n\n")
+}
+
+/// A chart `columns` wide: each column is filled up to its mean, and lightly up to its maximum.
+fn chart(
+    name: &str,
+    points: &[Point],
     metric: &Metric,
     [since, until]: [DateTime<Utc>; 2],
     columns: usize,
 ) -> String {
     let width = columns.saturating_sub(AXIS + 1).max(10);
-    let points = points(rows, metric, gap(rows));
     let mut values = vec![Vec::new(); width];
     let length = (until - since).as_seconds_f64();
-    for (time, value) in &points {
+    for (time, value) in points {
         let position = (*time - since).as_seconds_f64() / length;
         let column = (position * width as f64).clamp(0.0, (width - 1) as f64) as usize;
         values[column].push(*value);
     }
     let columns: Vec<_> =
         values.iter().map(|values| (!values.is_empty()).then(|| Summary::of(values))).collect();
-    let Some(extremes) = extremes(&points) else {
-        return format!("{}: no values", metric.name);
+    let Some(extremes) = extremes(points) else {
+        return format!("{name}: no values");
     };
     let top = if metric.rule == Rule::Percent { 100.0 } else { round_up(extremes.1.1) };
     let bottom = match extremes.0.1 {
         below if below < 0.0 => -round_up(-below),
         _ => 0.0,
     };
-    let mut lines = vec![title(metric, extremes)];
+    let mut lines = vec![title(name, metric, extremes)];
     for row in (0..HEIGHT).rev() {
         let label = match row {
             _ if row == HEIGHT - 1 => short(top, ""),
@@ -59,14 +78,14 @@ fn extremes(points: &[Point]) -> Option<(Point, Point)> {
     Some((min, max))
 }
 
-fn title(metric: &Metric, (min, max): (Point, Point)) -> String {
+fn title(name: &str, metric: &Metric, (min, max): (Point, Point)) -> String {
     let unit = unit(metric);
     let number = |value| match metric.rule {
         Rule::Percent => quantity(metric, value, None),
         _ => short(value, &unit),
     };
     let at = |(time, value): Point| format!("{} ({})", number(value), time.format("%m-%d %H:%M"));
-    format!("{}  min {}  max {}", metric.name, at(min), at(max))
+    format!("{name}  min {}  max {}", at(min), at(max))
 }
 
 /// One character: full up to the mean, light up to the maximum, in steps of an eighth.
@@ -152,6 +171,7 @@ mod tests {
                 metrics: Metrics::from_fn(|metric| {
                     (metric == CPU).then_some(Number::Float(*value))
                 }),
+                disks: Vec::new(),
             })
             .collect();
         let expected = "\
@@ -176,6 +196,7 @@ cpu_percent  min 0 % (01-18 00:00)  max 99.9 % (01-18 00:04)
             timestamp: since + TimeDelta::minutes(minute * 2),
             received_at: None,
             metrics: Metrics::from_iter([(temperature, Number::Float(*value))]),
+            disks: Vec::new(),
         });
         let rows: Vec<_> = rows.collect();
         let expected = "\
