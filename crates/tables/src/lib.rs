@@ -1,8 +1,10 @@
 //! The three tables: every attribute, item, status, id and format, and the table of metrics.
 //!
 //! Every program reads and writes items through this crate, so an attribute's name stands in one file: [`server`],
-//! [`row`], [`event`] or [`key`]. It never calls AWS: it completes requests that a program sends, and reads what a program got.
+//! [`row`], [`day`], [`event`] or [`key`]. It never calls AWS: it completes requests that a program sends, and reads what a program got.
 
+#[cfg(feature = "items")]
+pub mod day;
 mod disk;
 #[cfg(feature = "items")]
 pub mod event;

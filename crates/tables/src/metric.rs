@@ -286,6 +286,12 @@ impl Metrics {
         METRICS.iter().zip(self.0).filter_map(|(metric, value)| Some((metric, value?)))
     }
 
+    /// The value of each metric, in the order of [`METRICS`].
+    #[cfg(feature = "items")]
+    pub(crate) const fn values(&self) -> &[Option<Number>; METRICS.len()] {
+        &self.0
+    }
+
     /// The value of a metric.
     #[must_use]
     pub fn value(&self, metric: &Metric) -> Option<Number> {
