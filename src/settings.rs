@@ -73,6 +73,12 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
     }
 
     /// # Errors
+    /// If it is not a whole number.
+    pub fn days(&self, name: &'static str, default: u32) -> Result<TimeDelta, InvalidSetting> {
+        Ok(self.seconds(name, default)? * 86_400)
+    }
+
+    /// # Errors
     /// If it is not a whole number above 0.
     pub fn millis(&self, name: &'static str, default: u32) -> Result<Duration, InvalidSetting> {
         Ok(Duration::from_millis(self.positive(name, default)?.into()))

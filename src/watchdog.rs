@@ -14,10 +14,11 @@
 
 mod announcement;
 mod config;
+mod days;
 mod sweep;
 
 pub use self::announcement::SnsMessage;
-pub use self::config::{Config, EventsConfig};
+pub use self::config::{Config, DaysConfig, EventsConfig};
 pub use self::sweep::{SweepError, Watchdog};
 
 use crate::aws;

@@ -23,6 +23,8 @@ pub struct Config {
     pub digest: Option<Schedule>,
     /// `METRICS_TABLE` (optional): the table of metrics, which also holds what has been announced.
     pub events: Option<EventsConfig>,
+    /// `HISTORY_DAYS` (default 400), with `METRICS_TABLE`: how long days are kept; `None` if none are written.
+    pub days: Option<DaysConfig>,
     /// `PING_URL` (optional), a secret: the address that is requested after each sweep that did all of its work.
     pub ping: Option<Address>,
     /// `PAGE_URL` (optional): where the page is, to which announcements link.
@@ -39,6 +41,16 @@ pub struct EventsConfig {
     pub table: String,
     /// `METRICS_RETENTION_DAYS` (default 30): how long they are kept.
     pub retention: TimeDelta,
+}
+
+/// Where days are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaysConfig {
+    pub table: String,
+    /// How long rows are kept.
+    pub retention: TimeDelta,
+    /// How long days are kept.
+    pub keep: TimeDelta,
 }
 
 impl Config {
@@ -61,6 +73,8 @@ impl Config {
         let limits = variable("LIMITS").map(|list| Limits::parse(&list));
         let metrics_table = settings.optional("METRICS_TABLE");
         let retention_days = settings.positive("METRICS_RETENTION_DAYS", 30)?;
+        let retention = TimeDelta::days(retention_days.into());
+        let keep = settings.days("HISTORY_DAYS", 400)?;
         let ping = settings.optional("PING_URL").filter(|url| url != "none");
         let digest_at = settings.optional("DIGEST_AT").filter(|at| at != "none");
         Ok(Self {
@@ -75,10 +89,12 @@ impl Config {
                     .map_err(|error| InvalidSetting::new("LIMITS", error))?,
             },
             digest: digest_at.map(|at| read_schedule(&at)).transpose()?,
-            events: metrics_table.map(|table| EventsConfig {
+            days: metrics_table.clone().filter(|_| !keep.is_zero()).map(|table| DaysConfig {
                 table,
-                retention: TimeDelta::days(retention_days.into()),
+                retention,
+                keep,
             }),
+            events: metrics_table.map(|table| EventsConfig { table, retention }),
             ping: ping
                 .map(|url| Address::parse(&url))
                 .transpose()

@@ -2,6 +2,7 @@
 
 use super::announcement::SnsMessage;
 use super::config::{Config, EventsConfig};
+use super::days::Days;
 use crate::aws;
 use crate::webhook::{self, Address, HttpClient};
 use aws_sdk_dynamodb::Client;
@@ -26,7 +27,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{error, info, warn};
 use verdict::digest::{Digest, Schedule};
 use verdict::transition::{News, Write};
-use verdict::{Decision, Review};
+use verdict::{Decision, Due, Review};
 
 /// The maximum number of concurrent updates.
 const CONCURRENCY: usize = 32;
@@ -44,6 +45,9 @@ const BATCH: usize = 25;
 /// The pause before what DynamoDB left out of a batch is sent again. It doubles each time.
 const BATCH_PAUSE: Duration = Duration::from_millis(50);
 
+/// The share of the time after all else in which days are begun, in percent. The rest is for those that have been begun.
+const DAYS_SHARE: u32 = 70;
+
 /// How long the request to `PING_URL` may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -57,6 +61,7 @@ pub struct Watchdog {
     rules: Rules,
     digest: Option<Schedule>,
     events: Option<EventsConfig>,
+    days: Option<Days>,
     ping: Option<Ping>,
     page_url: Option<String>,
 }
@@ -103,6 +108,7 @@ impl Watchdog {
             Ok::<_, rustls::Error>(Ping { address, http })
         });
         Ok(Self {
+            days: config.days.map(|config| Days::new(config, &dynamodb)),
             patient: aws::patient(&dynamodb),
             dynamodb,
             servers_table: config.servers_table,
@@ -126,7 +132,9 @@ impl Watchdog {
         request_id: &str,
     ) -> Result<(), SweepError> {
         let sweep = Sweep { watchdog: self, time, started: Instant::now(), deadline, request_id };
-        sweep.run().await
+        let mut due = sweep.due_days().await?;
+        sweep.run(due.as_mut()).await?;
+        sweep.write_days(due.as_ref()).await
     }
 }
 
@@ -142,8 +150,8 @@ struct Sweep<'a> {
 impl Sweep<'_> {
     /// Scan, remember, write ahead, publish, record; then the message of the day, and what was said of each server. What fails
     /// after the scan does not stop the rest.
-    async fn run(&self) -> Result<(), SweepError> {
-        let decision = self.scan().await?;
+    async fn run(&self, due: Option<&mut Due>) -> Result<(), SweepError> {
+        let decision = self.scan(due).await?;
         let judge_until = self.part_of_time_left(JUDGING_SHARE);
         let memory_written = self.remember(&decision.memory, judge_until).await;
 
@@ -178,7 +186,7 @@ impl Sweep<'_> {
     }
 
     /// Reads the table, and decides. Eventually consistent reads are enough, because every update has a condition.
-    async fn scan(&self) -> Result<Decision, SweepError> {
+    async fn scan(&self, mut due: Option<&mut Due>) -> Result<Decision, SweepError> {
         let watchdog = self.watchdog;
         let scan_until = self.part_of_time_left(SCAN_SHARE);
         let groups = self.read_groups(scan_until).await?;
@@ -193,7 +201,12 @@ impl Sweep<'_> {
                 SweepError(format!("the scan failed: {}", DisplayErrorContext(error)))
             })?;
             let Some(page) = page else { break };
-            page.items().iter().for_each(|item| review.add(item));
+            for item in page.items() {
+                review.add(item);
+                if let Some(due) = &mut due {
+                    due.add(item);
+                }
+            }
         }
         let decision = review.conclude();
         self.warn_about(&decision);
@@ -396,6 +409,45 @@ impl Sweep<'_> {
                 Err(SweepError(format!("{what} was not noted: {reason}")))
             }
         }
+    }
+
+    /// Whose days this sweep writes. They are found in its scan.
+    async fn due_days(&self) -> Result<Option<Due>, SweepError> {
+        if self.watchdog.days.is_none() {
+            return Ok(None);
+        }
+        let memory = self.recall(self.part_of_time_left(SCAN_SHARE)).await?;
+        Ok(Some(Due::new(memory.rolled_until, self.time)))
+    }
+
+    /// Reads the watchdog's own item before the scan.
+    async fn recall(&self, until: Instant) -> Result<Memory, SweepError> {
+        let get = self.watchdog.patient.get_item().table_name(&self.watchdog.servers_table);
+        let read = timeout_at(until, Memory::find(get).send())
+            .await
+            .map_err(|_| SweepError("the watchdog's own item took too long".to_owned()))?;
+        let read = read.map_err(|error| {
+            let reason = DisplayErrorContext(error);
+            SweepError(format!("the watchdog's own item was not read: {reason}"))
+        })?;
+        Ok(read.item.as_ref().and_then(Memory::from_item).unwrap_or_default())
+    }
+
+    /// Writes the days of the servers in its slots, unless less than half of its time is left. The slots are taken before: what is
+    /// not written now is made up for when they come again.
+    async fn write_days(&self, due: Option<&Due>) -> Result<(), SweepError> {
+        let Some((days, due)) = self.watchdog.days.as_ref().zip(due) else { return Ok(()) };
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let Some(until) = due.until().filter(|_| left >= (self.deadline - self.started) / 2) else {
+            return Ok(());
+        };
+        let note = Memory::note_rolled(until).request(self.update());
+        if let Err(reason) = send(note, self.deadline).await {
+            return Err(SweepError(format!("the slots of days were not noted: {reason}")));
+        }
+        days.write(due, self.part_of_time_left(DAYS_SHARE), self.deadline, self.request_id)
+            .await
+            .map_err(SweepError)
     }
 
     /// Tells whoever notices when there are no sweeps that there was one.

@@ -496,6 +496,7 @@ PATTERNS = {
         ],
         ["", "disk_percent", "disk_percent=off", "service=on", "duplicate=on", "cpu_percent=90/10", "service=off,"],
     ),
+    "HistoryDays": (["0", "1", "400", "3650"], ["1.5", "-1", "ten", "", "030"]),
     "MetricsRetentionDays": (["1", "30", "3650"], ["0", "1.5", "-1", "ten", "", "030"]),
     "OfflineAfterSeconds": (["0", "180"], ["1.5", "-1", "", "00", "none"]),
     "PermissionsBoundary": (

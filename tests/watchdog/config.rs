@@ -3,7 +3,7 @@
 use crate::support::{TestWatchdog, settings, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use chrono::TimeDelta;
-use heartbeat::watchdog::{Config, EventsConfig};
+use heartbeat::watchdog::{Config, DaysConfig, EventsConfig};
 use tables::server::{Memory, VERSION};
 
 fn config(changed: &[(&str, Option<&str>)]) -> Result<Config, String> {
@@ -61,6 +61,8 @@ fn unusable_settings_are_named() {
             "it is not a time HH:MM, nor one followed by /always, nor none",
         ),
         ("METRICS_RETENTION_DAYS", Some("0"), "it is not a whole number above 0"),
+        ("HISTORY_DAYS", Some("-1"), "it is not a whole number"),
+        ("HISTORY_DAYS", Some("1.5"), "it is not a whole number"),
         (
             "PING_URL",
             Some("http://example.com/secret"),
@@ -80,13 +82,13 @@ fn unusable_settings_are_named() {
     assert!(config(&[("ALERT_TOPIC_ARN", None)]).is_ok());
 }
 
-// C10 C12
+// C10 C12 C15.1
 #[test]
 fn what_is_optional_is_off_unless_it_is_set() {
     let off = [("DIGEST_AT", Some("none")), ("PING_URL", Some("none")), ("METRICS_TABLE", None)];
     for changed in [&[][..], &off] {
         let config = config(changed).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!((config.digest, config.events), (None, None));
+        assert_eq!((config.digest, config.events, config.days), (None, None, None));
         assert!(config.ping.is_none());
     }
     let set = [
@@ -94,11 +96,18 @@ fn what_is_optional_is_off_unless_it_is_set() {
         ("PING_URL", Some("https://example.com/secret")),
         ("METRICS_TABLE", Some("metrics")),
         ("METRICS_RETENTION_DAYS", Some("7")),
+        ("HISTORY_DAYS", Some("99")),
     ];
     let config = config(&set).unwrap_or_else(|error| panic!("{error}"));
     assert!(config.digest.is_some_and(|digest| digest.is_always));
     let events = EventsConfig { table: "metrics".to_owned(), retention: TimeDelta::days(7) };
     assert_eq!(config.events, Some(events));
+    let days = DaysConfig {
+        table: "metrics".to_owned(),
+        retention: TimeDelta::days(7),
+        keep: TimeDelta::days(99),
+    };
+    assert_eq!(config.days, Some(days));
     let ping = format!("{:?}", config.ping.unwrap());
     assert!(!ping.contains("secret"), "{ping}");
 }

@@ -8,6 +8,7 @@ mod announcement;
 mod budget;
 mod changes;
 mod config;
+mod days;
 mod digest;
 mod events;
 mod faults;

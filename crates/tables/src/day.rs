@@ -1,4 +1,4 @@
-//! A day of a server: an item of the metrics table, under an id that no server can have (C14). Rows are folded into it while they
+//! A day of a server: an item of the metrics table, under an id that no server can have (C15). Rows are folded into it while they
 //! are read, so it needs no memory for them.
 
 use crate::metric::METRICS;
@@ -83,7 +83,7 @@ impl Day {
         let mut item = Item::from([
             (SERVER_ID.to_owned(), id(server_id)),
             (RECORDED_AT.to_owned(), S(self.date.to_string())),
-            (EXPIRES_AT.to_owned(), N((end + keep).timestamp().to_string())),
+            (EXPIRES_AT.to_owned(), N((end.timestamp() + keep.num_seconds()).to_string())),
             (ROWS.to_owned(), N(self.rows.to_string())),
         ]);
         for (index, metric) in METRICS.iter().enumerate() {
@@ -112,10 +112,16 @@ impl Day {
             .expression_attribute_values(":last", S(last.to_string()))
     }
 
+    /// The date of a day that [`Self::select`] found.
+    #[must_use]
+    pub fn date_of(item: &Item) -> Option<NaiveDate> {
+        text(item, RECORDED_AT)?.parse().ok()
+    }
+
     /// Reads a day that [`Self::select`] found, unless it has expired. What cannot be read is left out.
     #[must_use]
     pub fn from_item(item: &Item, now: DateTime<Utc>) -> Option<Self> {
-        let date = text(item, RECORDED_AT)?.parse().ok().filter(|_| !is_expired(item, now))?;
+        let date = Self::date_of(item).filter(|_| !is_expired(item, now))?;
         let mut day = Self { rows: whole(item.get(ROWS))?, ..Self::empty(date) };
         for (index, metric) in METRICS.iter().enumerate() {
             let value = item.get(metric.name);
@@ -296,7 +302,7 @@ mod tests {
         fold.finish()?.total(BYTES)
     }
 
-    // C14.1
+    // C15.1
     #[test]
     fn a_total_is_right_over_resets() {
         assert_eq!(total(&[]), None);
@@ -309,7 +315,7 @@ mod tests {
         assert_eq!(total(&greatest), Some(u64::MAX));
     }
 
-    // C14.1: ten per minute, by a clock that after two hours shows the second one again.
+    // C15.1: ten per minute, by a clock that after two hours shows the second one again.
     #[test]
     fn a_clock_that_is_set_back_changes_no_total() {
         let taken = |minute: i64| if minute < 120 { minute } else { minute - 60 };
@@ -318,7 +324,7 @@ mod tests {
         assert_eq!(total(&rows), Some(1790));
     }
 
-    // C14.1: what was kept may be sent newest first, beside what is measured meanwhile.
+    // C15.1: what was kept may be sent newest first, beside what is measured meanwhile.
     #[test]
     fn what_was_kept_and_sent_later_is_in_the_total() {
         for is_newest_first in [false, true] {
@@ -333,7 +339,7 @@ mod tests {
         }
     }
 
-    // C14.1: a sender of ever new mount points makes no day large.
+    // C15.1: a sender of ever new mount points makes no day large.
     #[test]
     fn a_day_is_read_as_it_was_written_and_has_a_bound() {
         let mut fold = Fold::new(date());

@@ -6,6 +6,7 @@ pub mod announce;
 mod budget;
 mod condition;
 pub mod digest;
+mod due;
 mod fleet;
 mod lateness;
 mod problem;
@@ -17,6 +18,7 @@ pub mod transition;
 mod wording;
 
 pub use self::condition::Value;
+pub use self::due::Due;
 pub use self::fleet::{Doubt, Fleet, Summary};
 pub use self::problem::{Current, End};
 pub use self::review::{Counts, Decision, Review};

@@ -150,6 +150,7 @@ impl Review {
                 mass_absence_at: circumstances.mass_absence_at,
                 digest_at,
                 events_since: usable(self.memory.events_since, time),
+                rolled_until: self.memory.rolled_until,
                 rules: Some(self.rules),
                 version: VERSION,
             },

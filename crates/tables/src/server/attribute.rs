@@ -87,6 +87,7 @@ attributes! {
     MASS_SILENCE_AT = "mass_silence_at", of_the_watchdog;
     DIGEST_AT = "digest_at", of_the_watchdog;
     EVENTS_SINCE = "events_since", of_the_watchdog;
+    ROLLED_UNTIL = "rolled_until", of_the_watchdog;
     HOLD = "hold", reserved, of_the_watchdog;
     BACK_AFTER = "back_after", of_the_watchdog;
     VERSION = "version", of_the_watchdog;
@@ -212,9 +213,8 @@ mod tests {
             SERVER_ID => S(server_id.to_owned()),
             STATUS => S("online".to_owned()),
             LAST_SEEN | OFFLINE_SINCE | RETURNED_AT | SILENCED_UNTIL | SWEPT_AT | GAP_SINCE
-            | GAP_UNTIL | MASS_SILENCE_AT | DIGEST_AT | EVENTS_SINCE | DUPLICATE_AT => {
-                S("2026-01-18T10:30:00.000000Z".to_owned())
-            }
+            | GAP_UNTIL | MASS_SILENCE_AT | DIGEST_AT | EVENTS_SINCE | ROLLED_UNTIL
+            | DUPLICATE_AT => S("2026-01-18T10:30:00.000000Z".to_owned()),
             OFFLINE_AFTER | HOLD | BACK_AFTER | VERSION => N("901".to_owned()),
             LIMITS => S("disk_percent=97".to_owned()),
             READING => M(Item::new()),

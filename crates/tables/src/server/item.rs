@@ -187,6 +187,12 @@ fn parse_group(value: &AttributeValue) -> Option<Option<Group>> {
 }
 
 impl Server {
+    /// The id of an item, whatever it is of.
+    #[must_use]
+    pub fn id(item: &Item) -> Option<&str> {
+        SERVER_ID.of(item)?.as_s().ok().map(String::as_str)
+    }
+
     /// Reads an item; `None` if its id is not that of a server.
     #[must_use]
     pub fn from_item(item: &Item) -> Option<Self> {

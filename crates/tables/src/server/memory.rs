@@ -3,7 +3,8 @@
 use super::Change;
 use super::attribute::{
     Attribute, BACK_AFTER, DIGEST_AT, EVENTS_SINCE, GAP_SINCE, GAP_UNTIL, HOLD, LIMITS,
-    MASS_SILENCE_AT, OFFLINE_AFTER, SERVER_ID, SWEPT_AT, VERSION as VERSION_ATTRIBUTE,
+    MASS_SILENCE_AT, OFFLINE_AFTER, ROLLED_UNTIL, SERVER_ID, SWEPT_AT,
+    VERSION as VERSION_ATTRIBUTE,
 };
 use crate::{Item, Limits, time};
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
@@ -27,6 +28,8 @@ pub struct Memory {
     pub digest_at: Option<DateTime<Utc>>,
     /// The time of the first sweep that wrote what it said of each server by itself.
     pub events_since: Option<DateTime<Utc>>,
+    /// The last minute whose slot was taken to write days.
+    pub rolled_until: Option<DateTime<Utc>>,
     /// The rules that it applies, so that every reader of the fleet judges as it does. `None` if the item holds none, as
     /// before the first sweep: then [`Rules::default`] is the best guess.
     pub rules: Option<Rules>,
@@ -124,12 +127,13 @@ impl Memory {
             mass_absence_at: time(MASS_SILENCE_AT),
             digest_at: time(DIGEST_AT),
             events_since: time(EVENTS_SINCE),
+            rolled_until: time(ROLLED_UNTIL),
             rules: Rules::from_item(item),
             version: version.unwrap_or_default(),
         })
     }
 
-    /// Replaces the watchdog's item, except for `digest_at` and `events_since`.
+    /// Replaces the watchdog's item, except for `digest_at`, `events_since` and `rolled_until`.
     #[must_use]
     pub fn write(&self) -> Change {
         let time = |at: Option<DateTime<Utc>>| at.map(|at| S(time::format(at)));
@@ -159,6 +163,12 @@ impl Memory {
     #[must_use]
     pub fn note_events(since: DateTime<Utc>) -> Change {
         Change::of(WATCHDOG).set(EVENTS_SINCE, S(time::format(since)))
+    }
+
+    /// Notes the last minute whose slot was taken.
+    #[must_use]
+    pub fn note_rolled(until: DateTime<Utc>) -> Change {
+        Change::of(WATCHDOG).set(ROLLED_UNTIL, S(time::format(until)))
     }
 }
 
