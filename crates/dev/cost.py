@@ -43,6 +43,12 @@ ANSWER_GB = 0.5e-6
 ITEM_BYTES = 700
 SWEEP_SECONDS = {10: 0.05, 1_000: 0.15, 100_000: 20}
 SWEEP_GB = 0.5
+# Days: what DynamoDB counts of one with every metric and three file systems, and its overhead for an item; how many days there are,
+# and how many are read to see which are there, and how fast disks fill.
+DAY_BYTES = 680
+ITEM_OVERHEAD = 100
+HISTORY_DAYS = 400
+DAYS_READ = 60
 # The page: 1.4 ms of a whole processor, of which it has a fourteenth, and DynamoDB's response time. It has 1 KB for each server;
 # the form that asks for the password has 7 KB.
 PAGE_SECONDS = 0.04
@@ -98,6 +104,12 @@ def scan_units(servers):
     return max(servers * ITEM_BYTES / 4096 * 0.5, 0.5)
 
 
+def day_units():
+    """Read units of a server's day: its rows, and the days before it."""
+    rows = MINUTES / 30 * ROW_GB * 1e9
+    return (rows + DAYS_READ * DAY_BYTES) / 4096 * 0.5
+
+
 def provisioned_units(servers):
     """The write and read units that auto scaling keeps ready, for the servers and the metrics together."""
     writes = 2 * math.ceil(servers / 60 / UTILIZATION)
@@ -107,16 +119,19 @@ def provisioned_units(servers):
 def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms", front="api"):
     """The monthly cost of each part, in dollars."""
     heartbeats = servers * MINUTES
-    sweeps = MINUTES * (PRICES["Lambda request"] + PRICES["schedule"] + PRICES["write request"])
+    sweeps = MINUTES * (PRICES["Lambda request"] + PRICES["schedule"] + 2 * PRICES["write request"])
     sweeps += MINUTES * SWEEP_SECONDS[servers] * SWEEP_GB * PRICES["Lambda GB-second"]
     if capacity == "on-demand":
         writes = heartbeats * WRITES * PRICES["write request"]
         reads = scan_units(servers) * MINUTES * PRICES["read request"]
+        day_reads, day_writes = servers * 30 * day_units() * PRICES["read request"], servers * 30 * PRICES["write request"]
         scaling = 0
     else:
         units = provisioned_units(servers)
         writes = units[0] * PRICES["write capacity, hour"] * HOURS
         reads = units[1] * PRICES["read capacity, hour"] * HOURS
+        # In what is kept ready: less than a thirtieth of the writes, and the reads that sweeps leave.
+        day_reads = day_writes = 0
         scaling = SCALING_ALARMS * PRICES["alarm metric"]
     alarms = 0 if monitoring == "none" else alarm_metrics()[1] * PRICES["alarm metric"]
     return {
@@ -129,6 +144,9 @@ def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms", 
         "answers": heartbeats * ANSWER_GB * PRICES["out, GB"],
         "watchdog: reads": reads,
         "watchdog: the rest": sweeps,
+        "days: reads": day_reads,
+        "days: writes": day_writes,
+        "days: 400 of them": servers * HISTORY_DAYS * (DAY_BYTES + ITEM_OVERHEAD) * 1e-9 * PRICES["table, GB and month"],
         "alarms": alarms,
         "alarms of auto scaling": scaling,
     }
@@ -258,7 +276,10 @@ def page():
         "metrics, 30 days": "0.5 KB, 0.25 / GB",
         "answers": "0.5 KB out, 0.09 / GB",
         "watchdog: reads": f"a scan per minute, {ITEM_BYTES} bytes per server, 0.125 / M",
-        "watchdog: the rest": "43,200 sweeps: 0.20 / M, × 0.5 GB, schedule 1.00 / M, one write",
+        "watchdog: the rest": "43,200 sweeps: 0.20 / M, × 0.5 GB, schedule 1.00 / M, two writes",
+        "days: reads": f"{day_units():.0f} units per server and day, 0.125 / M",
+        "days: writes": "1 unit per server and day, 0.625 / M",
+        "days: 400 of them": f"{DAY_BYTES} + {ITEM_OVERHEAD} bytes, 0.25 / GB",
         "alarms": f"{alarms} alarms on {metrics} metrics × 0.10",
     }
     rows = [[name, what, *(money(each[name]) for each in default)] for name, what in how.items()]
