@@ -96,8 +96,8 @@ test-code: ## Run `cargo test`.
 	cargo test --locked --workspace
 
 test-dynamodb-local: ## Test the contract through a function URL, and heartbeatctl, on AWS's DynamoDB Local.
-	FRONT=url python3 tests/dynamodb_local.py cargo test --locked --workspace --test api --test watchdog --test heartbeatctl \
-		-- --skip simulation::
+	FRONT=url python3 tests/dynamodb_local.py cargo test --locked --workspace --test api --test watchdog --test notify \
+		--test heartbeatctl -- --skip simulation::
 
 test-openapi: $(OPENAPI_TOOLS)/ready ## Test openapi.json against the running function.
 	$(OPENAPI_TOOLS)/bin/python -m pytest tests/openapi

@@ -1,19 +1,21 @@
 //! Passes the messages of the alert topic on to chats, phones and webhooks (C11).
 //!
 //! ```text
-//! SNS event ─▶ notice ─▶ service ─▶ delivery
-//!              (words)   (escaped,  (all webhooks at the same time,
-//!                         cut)       retried)
+//! SNS event ─▶ message ─▶ service ─▶ delivery ─▶ ledger
+//!              (words)    (escaped,  (all webhooks at the same time,
+//!                          cut)       retried)
 //! ```
 
 mod config;
 mod delivery;
+mod ledger;
 mod message;
 mod service;
 mod text;
 
-pub use self::config::{Config, Webhook};
+pub use self::config::{Config, LedgerConfig, Webhook};
 pub use self::delivery::Dispatcher;
+pub use self::ledger::Ledger;
 pub use self::service::{SERVICES, Service};
 
 use crate::deadline::time_budget;
@@ -29,14 +31,14 @@ pub const DEFAULT_TIME: Duration = Duration::from_secs(145);
 /// Builds the function from its settings.
 ///
 /// # Errors
-/// If TLS cannot be set up.
+/// If TLS cannot be set up, or `AWS_CA_BUNDLE` does not name a file that contains certificates.
 pub fn function(
     config: Config,
 ) -> Result<
     impl lambda_runtime::Service<LambdaEvent<SnsEvent>, Response = (), Error = Error, Future: Send>
     + Clone
     + Send,
-    rustls::Error,
+    Error,
 > {
     let dispatcher = Arc::new(Dispatcher::new(config)?);
     Ok(service_fn(move |event: LambdaEvent<SnsEvent>| {

@@ -14,14 +14,19 @@ use lambda_http::http::request::Builder;
 use lambda_http::http::{HeaderValue, Method, Request, Uri};
 use percent_encoding::percent_decode_str;
 use rustls::{ClientConfig, RootCertStore};
+use std::cmp::Reverse;
 use std::error::Error;
 use std::fmt;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 use syntax::url::{InvalidUrl, parse_private};
 
 /// The time limit for opening a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many characters of an address are something that only its owner can know.
+const SECRET: usize = 8;
 
 /// A client of web servers.
 pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
@@ -49,6 +54,29 @@ impl Address {
         let url = parse_private(url)?;
         let user = url.authority().and_then(|authority| authority.as_str().rsplit_once('@'));
         Ok(Self { authorization: user.map(|(user, _)| basic(user)).transpose()?, url })
+    }
+
+    /// The text with an ellipsis for whatever it repeats of the address, of 8 characters or more: a segment of the path, a value of
+    /// the query, the user, the host.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> String {
+        let authority = self.url.authority().map_or("", |authority| authority.as_str());
+        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+        let query = self.url.query().unwrap_or_default().split('&');
+        let values = query.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
+        let header = self.authorization.as_ref().and_then(|header| header.to_str().ok());
+        let header = header.and_then(|header| header.strip_prefix("Basic "));
+        let parts = self.url.path().split('/').chain(values).chain([user]);
+        let parts = parts.chain(self.url.host()).chain(header);
+        // A name and a password, or the number of a bot and its secret.
+        let parts = parts.flat_map(|part| iter::once(part).chain(part.split(':')));
+        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let forms = |part: &str| [part.to_owned(), decoded(part), decoded(&part.replace('+', " "))];
+        let mut secrets: Vec<_> = parts.flat_map(forms).collect();
+        secrets.retain(|secret| secret.chars().count() >= SECRET);
+        // One may begin with another.
+        secrets.sort_by_key(|secret| Reverse(secret.len()));
+        secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
     }
 
     /// Starts a request to it.

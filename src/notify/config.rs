@@ -1,6 +1,7 @@
 //! The settings of `notify`, with their errors, which never contain a URL: whoever knows it can post.
 
 use super::service::{SERVICES, Service};
+use crate::aws::AwsConfig;
 use crate::settings::{InvalidSetting, Settings};
 use crate::webhook::Address;
 use std::fmt;
@@ -13,6 +14,17 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// `PAGE_URL` (optional): where the page is, to which announcements link.
     pub page_url: Option<String>,
+    /// Where it is written whether messages arrive.
+    pub ledger: Option<LedgerConfig>,
+}
+
+/// The table of servers, and how to reach it.
+#[derive(Debug)]
+pub struct LedgerConfig {
+    /// `SERVERS_TABLE` (optional).
+    pub servers_table: String,
+    /// Read only with a table.
+    pub aws: AwsConfig,
 }
 
 /// Where messages go.
@@ -42,13 +54,13 @@ impl Config {
     /// Reads every setting.
     ///
     /// # Errors
-    /// If `WEBHOOK_URLS` is missing, or one of its entries cannot be used, whose position the error names; or if `PAGE_URL` is
+    /// If `WEBHOOK_URLS` is missing, or one of its entries cannot be used, whose position the error names; or if another setting is
     /// invalid.
     pub fn from_variables(
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, InvalidSetting> {
         const NAME: &str = "WEBHOOK_URLS";
-        let settings = Settings(variable);
+        let settings = Settings(&variable);
         let setting = settings.required(NAME)?;
         let entries = setting.split_ascii_whitespace().enumerate();
         let parsed = entries.map(|(index, entry)| {
@@ -59,7 +71,12 @@ impl Config {
         if webhooks.is_empty() {
             return Err(InvalidSetting::new(NAME, "it is not set"));
         }
-        Ok(Self { webhooks, page_url: settings.page_url()? })
+        let servers_table = settings.optional("SERVERS_TABLE");
+        let ledger = servers_table.map(|servers_table| {
+            let aws = AwsConfig::from_variables(&variable)?;
+            Ok(LedgerConfig { servers_table, aws })
+        });
+        Ok(Self { webhooks, page_url: settings.page_url()?, ledger: ledger.transpose()? })
     }
 }
 

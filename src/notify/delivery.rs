@@ -1,60 +1,97 @@
 //! Delivers to all webhooks at the same time, and retries what may still succeed.
 
 use super::config::{Config, Webhook};
+use super::ledger::Ledger;
 use super::message::ChatMessage;
 use super::service::{self, Service};
 use super::{SnsEvent, SnsMessage};
 use crate::webhook::{self, HttpClient};
 use bytes::Bytes;
+use chrono::Utc;
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Full, Limited};
 use lambda_http::http::header::RETRY_AFTER;
-use lambda_http::http::{HeaderMap, Method, StatusCode};
+use lambda_http::http::response::Parts;
+use lambda_http::http::{Method, StatusCode};
+use lambda_runtime::Error;
 use serde_json::Value;
+use std::fmt;
 use std::time::Duration;
+use tables::server::{Outcome, Report};
 use tokio::time::{Instant, sleep, timeout};
 
-/// The time limit of one attempt.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a service may take until its answer begins, and how long for the rest of it, if it is read.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pause before the first retry. It doubles with each retry, up to [`MAX_BACKOFF`].
 const BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
+/// How many attempts may end without an answer. Each of them may have delivered the message.
+const MAX_UNANSWERED: u32 = 3;
+
+/// The most time that is kept, of that until the deadline, to record what became of a message.
+const TIME_TO_RECORD: Duration = Duration::from_secs(5);
+
 /// How much of a response is read, bytes.
 const MAX_RESPONSE: usize = 64 * 1024;
+
+/// How much of a response is kept as a reason, characters.
+const MAX_ANSWER: usize = 200;
 
 /// Delivers messages to webhooks.
 pub struct Dispatcher {
     webhooks: Vec<Webhook>,
     page_url: Option<String>,
     http: HttpClient,
+    ledger: Option<Ledger>,
 }
 
-/// How many deliveries failed. Each of them is logged.
+/// Which deliveries failed, and why. Each of them is logged, too.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{failed} of {webhooks} webhooks failed")]
+#[error("{} of {webhooks} webhooks failed: {}", failed.len(), failed.join("; "))]
 pub struct Undelivered {
-    failed: usize,
+    /// Each with its position and format.
+    failed: Vec<String>,
     webhooks: usize,
 }
 
-/// Why a delivery failed: never with a URL.
+/// Why a delivery failed: never with anything of the URL.
 struct Reason {
-    /// That of the response, if there was one.
-    status: Option<u16>,
     words: &'static str,
+    answer: Option<Answer>,
+}
+
+/// What a service answered.
+struct Answer {
+    status: StatusCode,
+    /// The beginning.
+    text: String,
 }
 
 enum Failure {
     /// A later attempt may succeed. Holds how long the service wants to be left alone.
-    Transient(Reason, Option<Duration>),
+    Transient(Reason, Duration),
+    /// The message may have arrived.
+    Unanswered(Reason),
     Permanent(Reason),
 }
 
 impl Reason {
     const fn new(words: &'static str) -> Self {
-        Self { status: None, words }
+        Self { words, answer: None }
+    }
+}
+
+/// `429, daily quota reached`
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.answer {
+            None => f.write_str(self.words),
+            Some(Answer { status, text }) if text.is_empty() => f.write_str(status.as_str()),
+            Some(Answer { status, text }) => write!(f, "{}, {text}", status.as_str()),
+        }
     }
 }
 
@@ -62,12 +99,17 @@ impl Dispatcher {
     /// Trusts the authorities that Mozilla trusts.
     ///
     /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(config: Config) -> Result<Self, rustls::Error> {
-        Ok(Self { webhooks: config.webhooks, page_url: config.page_url, http: webhook::client()? })
+    /// If TLS cannot be set up, or `AWS_CA_BUNDLE` does not name a file that contains certificates.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        Ok(Self {
+            webhooks: config.webhooks,
+            page_url: config.page_url,
+            http: webhook::client()?,
+            ledger: config.ledger.map(Ledger::new).transpose()?,
+        })
     }
 
-    /// Delivers the messages of an event to every webhook, before the deadline.
+    /// Delivers the messages of an event to every webhook, before the deadline, and records what became of them.
     ///
     /// # Errors
     /// If a webhook did not get them all.
@@ -77,32 +119,57 @@ impl Dispatcher {
         deadline: Instant,
         request_id: &str,
     ) -> Result<(), Undelivered> {
+        let came_at = Utc::now();
         let received = event.records.iter().map(|record| &record.message);
         let messages: Vec<_> = received
-            .map(|received| (received, ChatMessage::new(received, self.page_url.as_deref())))
+            .filter_map(|received| {
+                Some((received, ChatMessage::new(received, self.page_url.as_deref())?))
+            })
             .collect();
-        let deliveries = self.webhooks.iter().enumerate().map(async |(index, webhook)| {
-            let sent = self.deliver_to(webhook, &messages, deadline).await;
-            let has_failed = sent.is_err();
-            let (position, format) = (index + 1, webhook.service.name);
-            match sent {
-                Ok(()) => tracing::info!(request_id, position, format, "delivered"),
-                Err(Reason { status, words }) => tracing::error!(
-                    request_id,
-                    position,
-                    format,
-                    status,
-                    reason = words,
-                    "delivery failed"
-                ),
-            }
-            has_failed
-        });
-        let outcomes = join_all(deliveries).await;
-        match outcomes.iter().filter(|has_failed| **has_failed).count() {
-            0 => Ok(()),
-            failed => Err(Undelivered { failed, webhooks: self.webhooks.len() }),
+        if messages.is_empty() {
+            tracing::info!(request_id, "not passed on: an alarm that has not sounded is over");
+            return Ok(());
         }
+        let time_left = deadline.saturating_duration_since(Instant::now());
+        let deliver_until = deadline - TIME_TO_RECORD.min(time_left / 10);
+        let deliveries = self.webhooks.iter().map(async |webhook| {
+            let sent = self.deliver_to(webhook, &messages, deliver_until).await;
+            sent.map(|()| Utc::now())
+        });
+        let ended = join_all(deliveries).await;
+        let mut failed = Vec::new();
+        let mut outcomes = Vec::new();
+        for (index, (webhook, ended)) in self.webhooks.iter().zip(ended).enumerate() {
+            let (position, format) = (index + 1, webhook.service.name);
+            let outcome = match ended {
+                Ok(at) => {
+                    tracing::info!(request_id, position, format, "delivered");
+                    Outcome::Delivered(at)
+                }
+                Err(reason) => {
+                    let answer = reason.answer.as_ref();
+                    tracing::error!(
+                        request_id,
+                        position,
+                        format,
+                        status = answer.map(|answer| answer.status.as_u16()),
+                        reason = reason.words,
+                        answer = answer.map(|answer| answer.text.as_str()),
+                        "delivery failed"
+                    );
+                    failed.push(format!("{position} {format}: {reason}"));
+                    Outcome::Failed(reason.to_string())
+                }
+            };
+            outcomes.push((format, outcome));
+        }
+        if let Some(ledger) = &self.ledger {
+            ledger.write(&Report { came_at, outcomes }, deadline, request_id).await;
+        }
+        if failed.is_empty() {
+            return Ok(());
+        }
+        Err(Undelivered { failed, webhooks: self.webhooks.len() })
     }
 
     async fn deliver_to(
@@ -126,17 +193,19 @@ impl Dispatcher {
         deadline: Instant,
     ) -> Result<(), Reason> {
         let mut backoff = BACKOFF;
+        let mut unanswered = 0;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let attempt = timeout(left.min(ATTEMPT_TIMEOUT), self.attempt(webhook, request));
-            let (reason, retry_after) = match attempt.await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(Failure::Permanent(reason))) => return Err(reason),
-                Ok(Err(Failure::Transient(reason, retry_after))) => (reason, retry_after),
-                Err(_) => (Reason::new("no answer"), None),
+            let (reason, wait) = match self.attempt(webhook, request, deadline).await {
+                Ok(()) => return Ok(()),
+                Err(Failure::Permanent(reason)) => return Err(reason),
+                Err(Failure::Transient(reason, wait)) => (reason, wait),
+                Err(Failure::Unanswered(reason)) => {
+                    unanswered += 1;
+                    (reason, Duration::ZERO)
+                }
             };
-            let pause = retry_after.unwrap_or_default().max(backoff);
-            if pause >= deadline.saturating_duration_since(Instant::now()) {
+            let pause = wait.max(backoff);
+            if unanswered == MAX_UNANSWERED || pause >= time_until(deadline) {
                 return Err(reason);
             }
             sleep(pause).await;
@@ -144,7 +213,12 @@ impl Dispatcher {
         }
     }
 
-    async fn attempt(&self, webhook: &Webhook, request: &service::Request) -> Result<(), Failure> {
+    async fn attempt(
+        &self,
+        webhook: &Webhook,
+        request: &service::Request,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
         let mut builder = webhook.address.request(Method::POST);
         for (name, value) in &request.headers {
             builder = builder.header(*name, value);
@@ -152,35 +226,68 @@ impl Dispatcher {
         let request = builder
             .body(Full::from(request.body.clone()))
             .map_err(|_| Failure::Permanent(Reason::new("it makes no valid request")))?;
-        let response = self
-            .http
-            .request(request)
-            .await
-            .map_err(|error| Failure::Transient(Reason::new(webhook::explain(&error)), None))?;
-        let status = response.status();
-        if status.is_success() {
+        let answer = self.http.request(request);
+        let response = match timeout(time_until(deadline).min(ATTEMPT_TIMEOUT), answer).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                let reason = Reason::new(webhook::explain(&error));
+                let is_sent = !error.is_connect();
+                return Err(if is_sent {
+                    Failure::Unanswered(reason)
+                } else {
+                    Failure::Transient(reason, Duration::ZERO)
+                });
+            }
+            Err(_) => return Err(Failure::Unanswered(Reason::new("no answer"))),
+        };
+        if response.status().is_success() {
             return Ok(());
         }
-        let answered = |words| Reason { status: Some(status.as_u16()), words };
-        if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() {
-            return Err(Failure::Permanent(answered("the message is rejected")));
-        }
-        let headers = response.headers().clone();
-        let body = Limited::new(response.into_body(), MAX_RESPONSE)
-            .collect()
-            .await
-            .map_or_else(|_| Bytes::new(), |body| body.to_bytes());
-        let retry_after = retry_after(webhook.service, &headers, &body);
-        Err(Failure::Transient(answered("the service is busy or failing"), retry_after))
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, MAX_RESPONSE).collect();
+        let body = match timeout(time_until(deadline).min(BODY_TIMEOUT), body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(_)) | Err(_) => Bytes::new(),
+        };
+        Err(failure(webhook, &head, &body))
     }
 }
 
-/// How long a service wants to be left alone: `Retry-After` in seconds or as a date, or a field of its response.
-fn retry_after(service: &Service, headers: &HeaderMap, body: &[u8]) -> Option<Duration> {
-    let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let from_header = header.and_then(|header| syntax::retry_after(header, chrono::Utc::now()));
-    from_header.or_else(|| {
-        let response: Value = serde_json::from_slice(body).ok()?;
-        Duration::try_from_secs_f64(response.pointer(service.retry_after)?.as_f64()?).ok()
-    })
+/// What an answer means that is no success.
+fn failure(webhook: &Webhook, head: &Parts, body: &[u8]) -> Failure {
+    // A secret that was cut would not be found.
+    let text = webhook.address.redact(&String::from_utf8_lossy(body));
+    let text = text.trim().chars().take(MAX_ANSWER).collect();
+    let status = head.status;
+    let reason = |words| Reason { words, answer: Some(Answer { status, text }) };
+    let json = serde_json::from_slice(body).unwrap_or(Value::Null);
+    match status {
+        StatusCode::TOO_MANY_REQUESTS if (webhook.service.is_quota)(&json) => {
+            Failure::Permanent(reason("its quota is used up"))
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+            Failure::Transient(
+                reason("the service is busy or failing"),
+                wait(webhook.service, head, &json),
+            )
+        }
+        _ if status.is_server_error() => Failure::Transient(
+            reason("the service is busy or failing"),
+            wait(webhook.service, head, &json),
+        ),
+        _ => Failure::Permanent(reason("the message is rejected")),
+    }
+}
+
+/// How long a service wants to be left alone: the longest that its answer says.
+fn wait(service: &Service, head: &Parts, json: &Value) -> Duration {
+    let headers = head.headers.get_all(RETRY_AFTER).into_iter();
+    let of_headers =
+        headers.filter_map(|header| syntax::retry_after(header.to_str().ok()?.trim(), Utc::now()));
+    let of_body = json.pointer(service.retry_after).and_then(Value::as_f64);
+    of_headers.chain(of_body.and_then(syntax::pause)).max().unwrap_or_default()
+}
+
+fn time_until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }

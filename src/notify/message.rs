@@ -1,8 +1,9 @@
 //! What a chat gets to read, in plain words: a message from the watchdog, from CloudWatch's alarms, or from anybody else.
 
 use super::SnsMessage;
-use announcement::words::{Natural, escape, moment};
+use announcement::words::{Natural, at, escape, moment};
 use announcement::{Message, Occasion, Tone, Wording, turns};
+use chrono::DateTime;
 use serde::Deserialize;
 
 /// What a message says to people.
@@ -38,25 +39,27 @@ pub struct Line {
 struct Alarm {
     alarm_name: String,
     alarm_description: Option<String>,
+    old_state_value: Option<String>,
     new_state_value: String,
     new_state_reason: Option<String>,
     state_change_time: Option<String>,
 }
 
 impl ChatMessage {
-    /// Puts a message into words, and links it to the page. One that cannot be read keeps its text.
+    /// Puts a message into words, and links it to the page. One that cannot be read keeps its text. `None` if there is nothing to
+    /// say.
     #[must_use]
-    pub fn new(received: &SnsMessage, page_url: Option<&str>) -> Self {
+    pub fn new(received: &SnsMessage, page_url: Option<&str>) -> Option<Self> {
         let text = &received.text;
         if let Ok(message) = serde_json::from_str(text) {
-            return Self::of_message(message, page_url);
+            return Some(Self::of_message(message, page_url));
         }
-        if let Ok(alarm) = serde_json::from_str(text) {
-            return Self::of_alarm(alarm);
+        if let Ok(alarm) = serde_json::from_str::<Alarm>(text) {
+            return alarm.is_news().then(|| Self::of_alarm(alarm));
         }
         let subject = received.subject.as_deref().unwrap_or_default();
         let lines = text.lines().filter(|line| !line.trim().is_empty());
-        Self {
+        Some(Self {
             title: title(if subject.is_empty() { "Message" } else { subject }),
             tone: Tone::Neutral,
             announcements: Vec::new(),
@@ -64,7 +67,7 @@ impl ChatMessage {
             omitted: 0,
             time: None,
             link: None,
-        }
+        })
     }
 
     fn of_message(message: Message, page_url: Option<&str>) -> Self {
@@ -102,8 +105,11 @@ impl ChatMessage {
             _ => Tone::Neutral,
         };
         let description = alarm.alarm_description.filter(|_| tone == Tone::Bad);
-        let since =
-            alarm.state_change_time.map(|time| format!("since {}", time.replace(".000+0000", "Z")));
+        let since = alarm.state_change_time.map(|time| {
+            // As CloudWatch writes it: `2026-01-18T10:34:00.000+0000`.
+            let changed = DateTime::parse_from_str(&time, "%Y-%m-%dT%H:%M:%S%.f%z");
+            format!("since {}", changed.map_or(time, |changed| at(changed.to_utc(), None)))
+        });
         let lines = [description, alarm.new_state_reason, since];
         Self {
             title: title(&format!("{}: {}", alarm.new_state_value, alarm.alarm_name)),
@@ -114,6 +120,14 @@ impl ChatMessage {
             time: None,
             link: None,
         }
+    }
+}
+
+impl Alarm {
+    /// Whether it sounds, or is over after it has: an alarm that is new is "over", too, once it has data.
+    fn is_news(&self) -> bool {
+        self.new_state_value != "OK"
+            || self.old_state_value.as_deref().is_none_or(|old| old == "ALARM")
     }
 }
 

@@ -4,6 +4,7 @@ mod discord;
 mod json;
 mod ntfy;
 mod slack;
+mod teams;
 mod telegram;
 
 use super::message::ChatMessage;
@@ -12,8 +13,14 @@ use serde_json::Value;
 use std::fmt;
 
 /// All services.
-pub const SERVICES: [&Service; 5] =
-    [&slack::SERVICE, &discord::SERVICE, &telegram::SERVICE, &ntfy::SERVICE, &json::SERVICE];
+pub const SERVICES: [&Service; 6] = [
+    &slack::SERVICE,
+    &discord::SERVICE,
+    &telegram::SERVICE,
+    &teams::SERVICE,
+    &ntfy::SERVICE,
+    &json::SERVICE,
+];
 
 /// A chat service, or somebody's own program.
 pub struct Service {
@@ -25,6 +32,8 @@ pub struct Service {
     pub request: fn(&ChatMessage, &str) -> Request,
     /// A JSON pointer to the seconds for which it wants to be left alone, in its response.
     pub retry_after: &'static str,
+    /// Whether a response of status 429, as JSON, says that a quota is used up, so that no retry helps today.
+    pub is_quota: fn(&Value) -> bool,
 }
 
 /// A request to a service, without the URL.

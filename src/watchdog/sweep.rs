@@ -192,7 +192,8 @@ impl Sweep<'_> {
         let groups = self.read_groups(scan_until).await?;
         let mut review = Review::new(watchdog.rules.clone(), groups, watchdog.digest, self.time);
         let scan = watchdog.patient.scan().table_name(&watchdog.servers_table);
-        let mut pages = server::scan_for_watchdog(scan).into_paginator().send();
+        let scan = server::scan_for_watchdog(scan, review.is_digest_due());
+        let mut pages = scan.into_paginator().send();
         loop {
             let next = timeout_at(scan_until, pages.next())
                 .await

@@ -56,24 +56,24 @@ fn a_url_may_have_a_user_name_and_be_local() {
 #[test]
 fn an_entry_that_cannot_be_used_is_named_by_its_position() {
     for (entry, reason) in [
-        ("https://example.com/T0K3N", "it does not start with"),
-        ("pager:https://example.com/T0K3N", "it does not start with"),
-        ("Slack:https://example.com/T0K3N", "it does not start with"),
-        ("T0K3N", "it does not start with"),
-        ("slack:T0K3N", "it is not an https URL"),
-        ("slack:/T0K3N", "it has no valid URL"),
-        ("slack:https:///T0K3N", "it has no valid URL"),
-        ("slack:https://host:T0K3N/", "it has no valid URL"),
-        ("slack:https://host:99999/T0K3N", "it has no valid URL"),
-        ("slack:ftp://example.com/T0K3N", "it is not an https URL"),
-        ("slack:http://example.com/T0K3N", "http is for this machine only"),
-        ("slack:http://127.0.0.1.example.com/T0K3N", "http is for this machine only"),
+        ("https://example.com/T0K3N-8x", "it does not start with"),
+        ("pager:https://example.com/T0K3N-8x", "it does not start with"),
+        ("Slack:https://example.com/T0K3N-8x", "it does not start with"),
+        ("T0K3N-8x", "it does not start with"),
+        ("slack:T0K3N-8x", "it is not an https URL"),
+        ("slack:/T0K3N-8x", "it has no valid URL"),
+        ("slack:https:///T0K3N-8x", "it has no valid URL"),
+        ("slack:https://host:T0K3N-8x/", "it has no valid URL"),
+        ("slack:https://host:99999/T0K3N-8x", "it has no valid URL"),
+        ("slack:ftp://example.com/T0K3N-8x", "it is not an https URL"),
+        ("slack:http://example.com/T0K3N-8x", "http is for this machine only"),
+        ("slack:http://127.0.0.1.example.com/T0K3N-8x", "http is for this machine only"),
         ("ntfy:https://ntfy.sh/", "it names no topic"),
-        ("telegram:https://api.telegram.org/botT0K3N/getMe?chat_id=1", "it is not the URL of"),
-        ("telegram:https://api.telegram.org/botT0K3N/sendMessage", "it has no chat_id"),
-        ("telegram:https://api.telegram.org/botT0K3N/sendMessage?chat_id=", "it has no chat_id"),
+        ("telegram:https://api.telegram.org/botT0K3N-8x/getMe?chat_id=1", "it is not the URL of"),
+        ("telegram:https://api.telegram.org/botT0K3N-8x/sendMessage", "it has no chat_id"),
+        ("telegram:https://api.telegram.org/botT0K3N-8x/sendMessage?chat_id=", "it has no chat_id"),
     ] {
-        let error = config(&format!("json:https://example.com/T0K3N {entry}")).unwrap_err();
+        let error = config(&format!("json:https://example.com/T0K3N-8x {entry}")).unwrap_err();
         let expected = format!("WEBHOOK_URLS: entry 2: {reason}");
         assert!(error.starts_with(&expected), "{entry}: {error}");
         assert!(!error.contains(SECRET), "{error}");

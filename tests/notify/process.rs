@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 async fn the_binary_delivers_and_a_delivery_that_fails_fails_the_invocation() {
     let service = Service::start("json").await;
     // More time than is left until the deadline, which the binary keeps to: it does not wait.
-    service.fail([Fault::Status(400), Fault::RetryAfter(30)]);
+    service.fail([Fault::Status(400), Fault::RetryAfter(vec!["30".to_owned()], String::new())]);
     let api = RuntimeApi::start().await.unwrap();
     let process = process::start(
         env!("CARGO_BIN_EXE_notify"),
@@ -32,7 +32,7 @@ async fn the_binary_delivers_and_a_delivery_that_fails_fails_the_invocation() {
 #[tokio::test]
 async fn the_binary_does_not_start_and_keeps_the_secret() {
     let api = RuntimeApi::start().await.unwrap();
-    let settings = [("WEBHOOK_URLS", "slack:http://example.com/T0K3N")];
+    let settings = [("WEBHOOK_URLS", "slack:http://example.com/T0K3N-8x")];
     let output =
         process::command(env!("CARGO_BIN_EXE_notify"), &api, settings).output().await.unwrap();
     assert!(!output.status.success());

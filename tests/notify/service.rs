@@ -2,28 +2,36 @@
 
 use crate::support::Format;
 use axum::Router;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-/// A secret part of every URL.
-pub const SECRET: &str = "T0K3N";
+/// A secret part of every URL, of as many characters as a secret has at least.
+pub const SECRET: &str = "T0K3N-8x";
 
 /// How a service fails.
 #[derive(Debug, Clone)]
 pub enum Fault {
     Status(u16),
-    /// 429 with a header, a number of seconds.
-    RetryAfter(u64),
-    /// 429 as Telegram sends it.
-    TelegramRetryAfter(u64),
+    /// A status with a body.
+    Answer(u16, String),
+    /// 429 with these headers, and a body.
+    RetryAfter(Vec<String>, String),
+    /// A status with everything that was sent, and with this.
+    Echo(u16, &'static str),
+    /// Takes the message, and answers after so many seconds.
+    Slow(u64),
+    /// The head of an answer with this status, and no more.
+    HeadOnly(u16),
     Hang,
     Redirect(String),
 }
@@ -46,6 +54,12 @@ impl Received {
     pub fn text(&self) -> String {
         match self.format.field {
             Some(field) => self.json()[field].as_str().unwrap().to_owned(),
+            None if self.format.name == "teams" => {
+                let json = self.json();
+                let lines = json["attachments"][0]["content"]["body"].as_array().unwrap().iter();
+                let lines = lines.map(|line| line["inlines"][0]["text"].as_str().unwrap());
+                lines.collect::<Vec<_>>().join("\n")
+            }
             None => self.body.clone(),
         }
     }
@@ -143,14 +157,24 @@ async fn receive(
         Some(Fault::Status(status)) => {
             return StatusCode::from_u16(status).unwrap().into_response();
         }
-        Some(Fault::RetryAfter(seconds)) => {
-            let header = [("retry-after", seconds.to_string())];
-            return (StatusCode::TOO_MANY_REQUESTS, header).into_response();
+        Some(Fault::Answer(status, body)) => {
+            return (StatusCode::from_u16(status).unwrap(), body).into_response();
         }
-        Some(Fault::TelegramRetryAfter(seconds)) => {
-            let answer =
-                json!({ "ok": false, "error_code": 429, "parameters": { "retry_after": seconds } });
-            return (StatusCode::TOO_MANY_REQUESTS, answer.to_string()).into_response();
+        Some(Fault::RetryAfter(headers, body)) => {
+            let mut response = (StatusCode::TOO_MANY_REQUESTS, body).into_response();
+            for header in headers {
+                response.headers_mut().append("retry-after", header.parse().unwrap());
+            }
+            return response;
+        }
+        Some(Fault::Echo(status, more)) => {
+            let echo = format!("{more} POST {uri} {:?} {}", received.headers, received.body);
+            return (StatusCode::from_u16(status).unwrap(), echo).into_response();
+        }
+        Some(Fault::Slow(seconds)) => sleep(Duration::from_secs(seconds)).await,
+        Some(Fault::HeadOnly(status)) => {
+            let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+            return (StatusCode::from_u16(status).unwrap(), body).into_response();
         }
         Some(Fault::Hang) => {
             sleep(Duration::from_secs(600)).await;
@@ -160,6 +184,10 @@ async fn receive(
         }
     }
     match check(&uri, &received) {
+        // A workflow accepts a message, and posts it later.
+        Ok(answer) if received.format.name == "teams" => {
+            (StatusCode::ACCEPTED, answer).into_response()
+        }
         Ok(answer) => answer.into_response(),
         Err(reason) => panic!("{} rejects this: {reason}: {}", received.format.name, received.body),
     }
@@ -182,6 +210,7 @@ fn check(uri: &Uri, received: &Received) -> Result<&'static str, String> {
     let text = received.text();
     let length = match format.unit {
         "characters" => text.encode_utf16().count(),
+        "bytes" if format.field.is_none() => received.body.len(),
         "bytes" => text.len(),
         _ => 1,
     };
@@ -217,6 +246,27 @@ fn check(uri: &Uri, received: &Received) -> Result<&'static str, String> {
             let rest = text.replace("<code>", "").replace("</code>", "");
             demand(!rest.contains(['<', '>']), "a tag")?;
             Ok(r#"{"ok":true,"result":{"message_id":1}}"#)
+        }
+        // https://adaptivecards.io/explorer/: a run of text has no Markdown, and no mention without an entity.
+        "teams" => {
+            fields(&["type", "attachments"])?;
+            let json = received.json();
+            let attachments = json["attachments"].as_array().map(Vec::as_slice);
+            let Some([attachment]) = attachments else { return Err("attachments".to_owned()) };
+            let content_type = &attachment["contentType"];
+            demand(content_type == "application/vnd.microsoft.card.adaptive", "card")?;
+            let card = &attachment["content"];
+            demand(card["type"] == "AdaptiveCard" && card["version"] == "1.4", "card")?;
+            demand(card["msteams"]["entities"] == Value::Null, "entities")?;
+            let blocks = card["body"].as_array().unwrap();
+            let is_text = |block: &Value| {
+                let inlines = block["inlines"].as_array().unwrap();
+                block["type"] == "RichTextBlock"
+                    && inlines.len() == 1
+                    && inlines[0]["type"] == "TextRun"
+            };
+            demand(blocks.iter().all(is_text), "a block")?;
+            Ok("")
         }
         // https://docs.ntfy.sh/publish/: a longer message becomes an attachment.
         "ntfy" => {

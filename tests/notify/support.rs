@@ -5,6 +5,7 @@ use dev::log::Lines;
 use heartbeat::log;
 use heartbeat::notify::{Config, Dispatcher};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::instrument::WithSubscriber;
@@ -77,22 +78,36 @@ impl Notify {
 
     /// Starts it with the URL of the page.
     pub fn start_linking_to(page_url: &str, urls: &str) -> Self {
+        Self::start_with(urls, &HashMap::from([("PAGE_URL", page_url.to_owned())]))
+    }
+
+    /// Starts it with other settings. With a table, nothing may pause the clock: DynamoDB is in another thread.
+    pub fn start_with(urls: &str, settings: &HashMap<&str, String>) -> Self {
         let config = Config::from_variables(|name| match name {
             "WEBHOOK_URLS" => Some(urls.to_owned()),
-            "PAGE_URL" => Some(page_url.to_owned()),
-            _ => None,
+            name => settings.get(name).cloned(),
         });
         Self { dispatcher: Dispatcher::new(config.unwrap()).unwrap(), log: Lines::default() }
     }
 
     /// Delivers a message within this time; returns whether it reached every service.
     pub async fn send_within(&self, seconds: u64, subject: Option<&str>, message: &str) -> bool {
+        self.try_send_within(seconds, subject, message).await.is_ok()
+    }
+
+    /// Delivers a message within this time.
+    pub async fn try_send_within(
+        &self,
+        seconds: u64,
+        subject: Option<&str>,
+        message: &str,
+    ) -> Result<(), String> {
         let writer = self.log.clone();
         let subscriber = log::subscriber(tracing::Level::INFO, move || writer.clone());
         let event = serde_json::from_str(&event(subject, message)).unwrap();
         let deadline = Instant::now() + Duration::from_secs(seconds);
         let delivery = self.dispatcher.deliver(&event, deadline, "request-1");
-        delivery.with_subscriber(subscriber).await.is_ok()
+        delivery.with_subscriber(subscriber).await.map_err(|error| error.to_string())
     }
 
     pub async fn send(&self, message: &Value) -> bool {

@@ -9,7 +9,7 @@ pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
 use std::time::Instant;
 use syntax::duration::rounded;
 use tables::event::Subject;
-use tables::server::{Groups, Memory, Server as StoredServer, VERSION, scan, scan_group};
+use tables::server::{Delivery, Groups, Memory, Server as StoredServer, VERSION, scan, scan_group};
 use tables::{Group, ServerId, printable_json};
 pub use verdict::{Doubt, Standing, Summary};
 
@@ -53,12 +53,13 @@ impl Fleet {
             None => request,
         };
         let mut pages = request.into_paginator().send();
-        let (mut stored, mut watchdog) = (Vec::new(), None);
+        let (mut stored, mut watchdog, mut deliveries) = (Vec::new(), None, None);
         while let Some(page) = pages.next().await {
             let page = page.map_err(explain_in(servers))?;
             progress();
             for item in page.items() {
                 watchdog = watchdog.or_else(|| Memory::from_item(item));
+                deliveries = deliveries.or_else(|| Delivery::all(item));
                 let server = StoredServer::from_item(item);
                 stored.extend(server.map(|server| server.in_group(&groups)));
             }
@@ -70,6 +71,7 @@ impl Fleet {
             Some(_) => Self::of(verdict::Fleet::judge_part(stored, memory, at), memory, at),
             None => Self::new(stored, memory, at),
         };
+        fleet.summary.doubt_undelivered(&deliveries.unwrap_or_default());
         fleet.clock_error = clock.error();
         Ok(fleet)
     }

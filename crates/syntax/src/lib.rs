@@ -4,4 +4,4 @@ pub mod duration;
 mod retry_after;
 pub mod url;
 
-pub use retry_after::retry_after;
+pub use retry_after::{pause, retry_after};

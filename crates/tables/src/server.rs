@@ -1,8 +1,8 @@
 //! The servers table: one item for each server.
 //!
 //! Heartbeats, the watchdog and operators write to the same item, each its own attributes, and every write has a
-//! condition. [`Server::from_item`] is lenient: an attribute that cannot be read never loses the others. The watchdog keeps its
-//! own item in the same table, under an id that no server can have, and so are the rules of groups.
+//! condition. [`Server::from_item`] is lenient: an attribute that cannot be read never loses the others. The watchdog and `notify`
+//! keep items of their own in the same table, under ids that no server can have, and so are the rules of groups.
 
 mod attribute;
 mod change;
@@ -10,6 +10,7 @@ mod groups;
 mod heartbeat;
 mod item;
 mod memory;
+mod notify;
 mod operator;
 mod update;
 mod watchdog;
@@ -21,7 +22,9 @@ pub use groups::{GroupRules, Groups};
 pub use heartbeat::{Upsert, is_registration, is_unnoted_return, last_sender, note_duplicate};
 pub use item::{MAX_OFFLINE_AFTER, Os, Reading, Server};
 pub use memory::{Gap, Memory, Rules, VERSION};
+pub use notify::{Delivery, Outcome, Report, Undelivered};
 pub use operator::{expect, find, forget, forget_unheard, group, limit, silence};
+pub use update::Update;
 
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
 use item::PENDING;

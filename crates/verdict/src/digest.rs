@@ -9,7 +9,7 @@ use announcement::{Announcement, Fleet};
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
-use tables::server::Server;
+use tables::server::{Delivery, Server};
 use tables::{Metric, Number, metric, time};
 
 /// How long after its time a digest is sent, if it could not be sent then.
@@ -81,7 +81,7 @@ impl Schedule {
 }
 
 impl Digest {
-    /// Of no server. The sweep that sends it counts as just made, so nothing makes it doubtful.
+    /// Of no server. The sweep that sends it counts as just made, and its rules are known.
     #[must_use]
     pub fn new(is_always: bool, now: DateTime<Utc>) -> Self {
         Self {
@@ -138,6 +138,11 @@ impl Digest {
         for remark in remarks {
             self.remark(remark, server.server_id.clone());
         }
+    }
+
+    /// Adds what is known of webhooks.
+    pub fn doubt_undelivered(&mut self, deliveries: &[Delivery]) {
+        self.summary.doubt_undelivered(deliveries);
     }
 
     fn remark(&mut self, remark: Remark, name: String) {

@@ -6,7 +6,7 @@ use announcement::words::{self, Natural};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::cmp::Reverse;
 use std::fmt;
-use tables::server::{Memory, Rules, Server};
+use tables::server::{Delivery, Memory, Rules, Server, Undelivered};
 
 /// How long the last complete sweep may be ago.
 const SWEPT: TimeDelta = TimeDelta::seconds(180);
@@ -31,12 +31,14 @@ pub struct Summary {
 }
 
 /// What makes doubtful whatever else is said of the fleet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Doubt {
     /// The last complete sweep was then, if that is known.
     NoSweep(Option<DateTime<Utc>>),
     /// The watchdog has not written its rules.
     NoRules,
+    /// Messages do not arrive there: a webhook, as words.
+    Undelivered(String, Undelivered),
 }
 
 impl Fleet {
@@ -100,6 +102,21 @@ impl Summary {
         self.counts[standing as usize] += 1;
     }
 
+    /// Doubts each webhook to which messages were not delivered: whoever hears nothing there may think that all is well.
+    pub fn doubt_undelivered(&mut self, deliveries: &[Delivery]) {
+        let name = |webhook: &Delivery| {
+            let alike = deliveries.iter().filter(|other| other.format == webhook.format);
+            match alike.count() {
+                1 => webhook.format.clone(),
+                _ => format!("{} (webhook {})", webhook.format, webhook.position),
+            }
+        };
+        let doubts = deliveries.iter().filter_map(|webhook| {
+            Some(Doubt::Undelivered(name(webhook), webhook.undelivered.clone()?))
+        });
+        self.doubts.extend(doubts);
+    }
+
     /// How many servers are so.
     #[must_use]
     pub const fn count(&self, standing: Standing) -> usize {
@@ -152,13 +169,19 @@ impl Doubt {
 
     /// In words: `No sweep since 10:31 UTC: nobody watches`.
     #[must_use]
-    pub fn say(self, now: DateTime<Utc>) -> String {
+    pub fn say(&self, now: DateTime<Utc>) -> String {
         match self {
             Self::NoSweep(Some(at)) => {
-                format!("No sweep since {}: nobody watches", words::at(at, Some(now)))
+                format!("No sweep since {}: nobody watches", words::at(*at, Some(now)))
             }
             Self::NoSweep(None) => "No sweep is known: nobody watches".to_owned(),
             Self::NoRules => "The watchdog's rules are unknown: the defaults apply".to_owned(),
+            Self::Undelivered(webhook, Undelivered { since, reason }) => {
+                let reason: Vec<_> = reason.split_whitespace().collect();
+                let reason = words::escape(&reason.join(" "));
+                let since = words::at(*since, Some(now));
+                format!("Nothing has reached {} since {since}: {reason}", words::escape(webhook))
+            }
         }
     }
 }
@@ -471,6 +494,52 @@ mod tests {
                 };
                 assert_eq!(sentence(many(count), memory.as_ref()), format!("{doubt}{well}"));
             }
+        }
+    }
+
+    /// A webhook at this position, to which nothing has been delivered for so many seconds, for this reason.
+    fn webhook(position: usize, format: &str, failed: Option<(i64, &str)>) -> Delivery {
+        Delivery {
+            position,
+            format: format.to_owned(),
+            delivered_at: Some(now() - TimeDelta::seconds(90_000)),
+            undelivered: failed.map(|(since, reason)| Undelivered {
+                since: now() - TimeDelta::seconds(since),
+                reason: reason.to_owned(),
+            }),
+        }
+    }
+
+    // C8.14
+    #[test]
+    fn the_sentence_says_where_nothing_arrives() {
+        let quota = Some((600, "429, daily quota reached"));
+        for (webhooks, expected) in [
+            (vec![], "All 2 servers are well"),
+            (vec![webhook(1, "ntfy", None)], "All 2 servers are well"),
+            (
+                vec![webhook(1, "ntfy", quota)],
+                "Nothing has reached ntfy since 10:30 UTC: 429, daily quota reached. 2 of 2 are well",
+            ),
+            (
+                vec![webhook(1, "slack", None), webhook(2, "ntfy", Some((86_400, "no answer")))],
+                "Nothing has reached ntfy since 2026-01-17 10:40 UTC: no answer. 2 of 2 are well",
+            ),
+            (
+                vec![webhook(1, "ntfy", None), webhook(2, "ntfy", Some((60, "404")))],
+                "Nothing has reached ntfy (webhook 2) since 10:39 UTC: 404. 2 of 2 are well",
+            ),
+            // What a service answers is no line of anybody's, and hides nothing.
+            (
+                vec![webhook(1, "json", Some((60, "500, <html>\n\t<b>\u{202e}no\u{7}</b>")))],
+                "Nothing has reached json since 10:39 UTC: 500, <html> <b>\\u{202e}no\\u{7}</b>. 2 of 2 are well",
+            ),
+        ] {
+            let servers = vec![server("web-1", 10), server("web-2", 10)];
+            let mut summary = Fleet::judge(servers, Some(&swept(0)), now()).summary;
+            summary.doubt_undelivered(&webhooks);
+            assert_eq!(summary.to_string(), expected);
+            assert_eq!(summary.is_well(), summary.doubts.is_empty());
         }
     }
 

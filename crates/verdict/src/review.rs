@@ -8,7 +8,7 @@ use crate::standing::{Verdict, is_judged};
 use crate::transition::{Plan, Transition};
 use chrono::{DateTime, Utc};
 use tables::Item;
-use tables::server::{Gap, Groups, Memory, Rules, Server, Status, VERSION};
+use tables::server::{Delivery, Gap, Groups, Memory, Rules, Server, Status, VERSION};
 
 /// A review of the fleet at one time. Memory grows with the number of servers to update or announce, not with the fleet:
 /// whatever is not late by the clock is judged at once. The rest waits for the watchdog's own item, which may come last.
@@ -86,10 +86,21 @@ impl Review {
         }
     }
 
+    /// Whether it is the time of the day for a digest, which another sweep may have sent.
+    #[must_use]
+    pub const fn is_digest_due(&self) -> bool {
+        self.digest.is_some()
+    }
+
     /// Adds an item of the servers table.
     pub fn add(&mut self, item: &Item) {
         if let Some(memory) = Memory::from_item(item) {
             self.memory = memory;
+        }
+        if let Some((digest, _)) = &mut self.digest
+            && let Some(deliveries) = Delivery::all(item)
+        {
+            digest.doubt_undelivered(&deliveries);
         }
         let Some(server) = Server::from_item(item) else {
             return;

@@ -16,6 +16,7 @@ pub const SERVICE: Service = Service {
         }))
     },
     retry_after: "/retry_after",
+    is_quota: |_| false,
 };
 
 const STYLE: Style = Style {

@@ -14,4 +14,5 @@ pub const SERVICE: Service = Service {
         Request::new([("content-type", content_type)], message.to_owned())
     },
     retry_after: "/retry_after",
+    is_quota: |_| false,
 };

@@ -27,6 +27,8 @@ pub const SERVICE: Service = Service {
         Request::new(headers.into_iter().chain(click), STYLE.text(message))
     },
     retry_after: "/retry_after",
+    // The messages of a day, of whoever sends from this address. Other codes of status 429 are about the last minutes.
+    is_quota: |response| response["code"] == 42_908,
 };
 
 /// A longer message would become an attachment.

@@ -15,6 +15,7 @@ pub const SERVICE: Service = Service {
         }))
     },
     retry_after: "/retry_after",
+    is_quota: |_| false,
 };
 
 /// The limit is recommended by Slack; Mattermost and Rocket.Chat accept more.

@@ -93,6 +93,34 @@ attributes! {
     VERSION = "version", of_the_watchdog;
 }
 
+/// What the item of `notify` holds of the webhook at a position.
+pub(super) struct Webhook {
+    pub format: Attribute,
+    pub delivered: Attribute,
+    pub failed: Attribute,
+    pub reason: Attribute,
+}
+
+impl Webhook {
+    pub const fn all(&self) -> [Attribute; 4] {
+        [self.format, self.delivered, self.failed, self.reason]
+    }
+}
+
+macro_rules! webhooks {
+    ($($position:literal)*) => {
+        /// Those of every position that is recorded. An expression of DynamoDB has at most 4 KB, so there is an end.
+        pub(super) const WEBHOOKS: &[Webhook] = &[$(Webhook {
+            format: Attribute::new(concat!("format_", $position)),
+            delivered: Attribute::new(concat!("delivered_", $position)),
+            failed: Attribute::new(concat!("failed_", $position)),
+            reason: Attribute::new(concat!("reason_", $position)),
+        }),*];
+    };
+}
+
+webhooks! { 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 }
+
 impl Attribute {
     const fn new(name: &'static str) -> Self {
         Self {
@@ -167,16 +195,19 @@ pub(crate) fn restored(name: &str) -> Restored {
     attributes.find(|known| known.name == name).map_or(Restored::IfAbsent, |known| known.restored)
 }
 
-/// Reads what [`Server::from_item`](super::Server::from_item) and [`Memory::from_item`](super::Memory::from_item) read, for the fleet.
+/// Reads what [`Server::from_item`](super::Server::from_item), [`Memory::from_item`](super::Memory::from_item) and
+/// [`Delivery::all`](super::Delivery::all) read, for the fleet.
 #[must_use]
 pub fn scan(scan: ScanFluentBuilder) -> ScanFluentBuilder {
-    project(scan, |readers| readers != Readers::Heartbeats)
+    let read = ATTRIBUTES.iter().filter(|known| known.readers != Readers::Heartbeats);
+    project(scan, read.copied().chain(of_webhooks()))
 }
 
-/// The same without what a sweep does not need.
+/// The same without what a sweep does not need: without a digest, that is also what is known of deliveries.
 #[must_use]
-pub fn scan_for_watchdog(scan: ScanFluentBuilder) -> ScanFluentBuilder {
-    project(scan, |readers| readers == Readers::Everyone)
+pub fn scan_for_watchdog(scan: ScanFluentBuilder, is_digest_due: bool) -> ScanFluentBuilder {
+    let read = ATTRIBUTES.iter().filter(|known| known.readers == Readers::Everyone);
+    project(scan, read.copied().chain(of_webhooks().filter(|_| is_digest_due)))
 }
 
 /// Leaves only the servers of a group in a scan, and the items that are no servers.
@@ -188,9 +219,12 @@ pub fn scan_group(scan: ScanFluentBuilder, group: &Group) -> ScanFluentBuilder {
         .expression_attribute_values(":own", AttributeValue::S("#".to_owned()))
 }
 
-fn project(scan: ScanFluentBuilder, is_read: impl Fn(Readers) -> bool) -> ScanFluentBuilder {
+fn of_webhooks() -> impl Iterator<Item = Attribute> {
+    WEBHOOKS.iter().flat_map(|webhook| [webhook.format, webhook.failed, webhook.reason])
+}
+
+fn project(scan: ScanFluentBuilder, read: impl Iterator<Item = Attribute>) -> ScanFluentBuilder {
     let mut expression = String::new();
-    let read = ATTRIBUTES.iter().filter(|known| is_read(known.readers));
     let reserved = read.filter_map(|attribute| {
         if !expression.is_empty() {
             expression.push_str(", ");
@@ -203,7 +237,7 @@ fn project(scan: ScanFluentBuilder, is_read: impl Fn(Readers) -> bool) -> ScanFl
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Memory, Os, Server};
+    use super::super::{Delivery, Memory, Os, Server};
     use super::*;
     use aws_sdk_dynamodb::types::AttributeValue::{L, M, N, S};
 
@@ -237,6 +271,27 @@ mod tests {
         let left_out = ATTRIBUTES.iter().filter(|known| is_left_out(**known));
         left_out.for_each(|attribute| drop(item.remove(attribute.name)));
         item
+    }
+
+    // C11.5
+    #[test]
+    fn the_scans_read_what_notify_writes_and_it_is_no_servers_attribute() {
+        let (server, own) = (complete("web-1"), complete("#watchdog"));
+        let with_webhook = |mut item: Item| {
+            for attribute in [&WEBHOOKS[0], &WEBHOOKS[15]].iter().flat_map(|it| it.all()) {
+                item.insert(attribute.name.to_owned(), S("2026-01-18T10:30:00.000000Z".to_owned()));
+            }
+            item
+        };
+        assert_eq!(Server::from_item(&with_webhook(server.clone())), Server::from_item(&server));
+        assert_eq!(Memory::from_item(&with_webhook(own.clone())), Memory::from_item(&own));
+        for item in [server, own] {
+            assert_eq!(Delivery::all(&with_webhook(item)), None);
+        }
+        let item = with_webhook(Item::from([("server_id".to_owned(), S("#notify".to_owned()))]));
+        let known = Delivery::all(&item).expect("the item of notify");
+        assert_eq!(known.iter().map(|webhook| webhook.position).collect::<Vec<_>>(), [1, 16]);
+        assert_eq!((Server::from_item(&item), Memory::from_item(&item)), (None, None));
     }
 
     // C5 C8.12

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// An update of one item. The placeholder of what an attribute is set to is its name, `:status`; that of what it is
 /// compared with is `:was_status`.
-pub(super) struct Update {
+pub struct Update {
     server_id: String,
     set: String,
     remove: String,
@@ -18,7 +18,7 @@ pub(super) struct Update {
 
 impl Update {
     /// Of the item with this id.
-    pub fn of(server_id: &str) -> Self {
+    pub(super) fn of(server_id: &str) -> Self {
         Self {
             server_id: server_id.to_owned(),
             // Room for everything that a heartbeat sets.
@@ -30,7 +30,7 @@ impl Update {
         }
     }
 
-    pub fn set(mut self, attribute: Attribute, value: AttributeValue) -> Self {
+    pub(super) fn set(mut self, attribute: Attribute, value: AttributeValue) -> Self {
         let placeholder = [":", attribute.name()].concat();
         self.begin_set(attribute);
         self.set.push_str(&placeholder);
@@ -39,7 +39,7 @@ impl Update {
     }
 
     /// Unless the attribute has a value.
-    pub fn set_if_absent(self, attribute: Attribute, value: AttributeValue) -> Self {
+    pub(super) fn set_if_absent(self, attribute: Attribute, value: AttributeValue) -> Self {
         let placeholder = [":", attribute.name()].concat();
         let mut update = self.set_from(attribute, attribute, &placeholder);
         update.values.insert(placeholder, value);
@@ -47,7 +47,12 @@ impl Update {
     }
 
     /// To what another attribute held before this update, or to the value of the placeholder if it held nothing.
-    pub fn set_from(mut self, attribute: Attribute, other: Attribute, placeholder: &str) -> Self {
+    pub(super) fn set_from(
+        mut self,
+        attribute: Attribute,
+        other: Attribute,
+        placeholder: &str,
+    ) -> Self {
         self.begin_set(attribute);
         self.set.push_str("if_not_exists(");
         self.names.extend(other.write(&mut self.set));
@@ -64,7 +69,7 @@ impl Update {
         self.set.push_str(" = ");
     }
 
-    pub fn remove(mut self, attribute: Attribute) -> Self {
+    pub(super) fn remove(mut self, attribute: Attribute) -> Self {
         let is_first = self.remove.is_empty();
         self.remove.push_str(if is_first { " REMOVE " } else { ", " });
         self.names.extend(attribute.write(&mut self.remove));
@@ -72,7 +77,7 @@ impl Update {
     }
 
     /// Sets the attribute, or removes it if it has no value.
-    pub fn put(self, attribute: Attribute, value: Option<AttributeValue>) -> Self {
+    pub(super) fn put(self, attribute: Attribute, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.set(attribute, value),
             None => self.remove(attribute),
@@ -80,7 +85,7 @@ impl Update {
     }
 
     /// On condition that the attribute has this value, or none.
-    pub fn if_is(mut self, attribute: Attribute, value: Option<AttributeValue>) -> Self {
+    pub(super) fn if_is(mut self, attribute: Attribute, value: Option<AttributeValue>) -> Self {
         self.begin_condition();
         match value {
             Some(value) => {
@@ -100,13 +105,13 @@ impl Update {
     }
 
     /// On condition that the item exists.
-    pub fn if_exists(self) -> Self {
+    pub(super) fn if_exists(self) -> Self {
         let condition = format!("attribute_exists({})", SERVER_ID.name());
         self.if_holds(&condition)
     }
 
     /// On this condition, whose placeholders have their values from elsewhere in the update.
-    pub fn if_holds(mut self, condition: &str) -> Self {
+    pub(super) fn if_holds(mut self, condition: &str) -> Self {
         self.begin_condition();
         self.condition.push_str(condition);
         self
@@ -119,12 +124,13 @@ impl Update {
     }
 
     /// Adds a value to which [`if_holds`](Self::if_holds) refers.
-    pub fn value(mut self, placeholder: &str, value: AttributeValue) -> Self {
+    pub(super) fn value(mut self, placeholder: &str, value: AttributeValue) -> Self {
         self.values.insert(placeholder.to_owned(), value);
         self
     }
 
     /// Completes a request.
+    #[must_use]
     pub fn apply(mut self, update: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
         self.set.push_str(&self.remove);
         update
