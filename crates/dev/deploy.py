@@ -565,6 +565,7 @@ def deploy(environment):
     for name, value in (phone.parameters() | page.parameters()).items():
         check_parameter(name, value, "PHONE" if name == "WebhookUrls" else "PAGE")
         parameters[name] = value
+    webhooks_before = webhook_urls(environment, had, of_stack)
     reserve_concurrency(environment, parameters, of_stack)
     if not environment.is_known:
         if email:
@@ -583,10 +584,29 @@ def deploy(environment):
         outputs = environment.outputs()
         print("\n".join(["", f"Deployed: {outputs['HeartbeatUrl']}", *phone.words(), *page.words(outputs)]), flush=True)
     # Whenever somebody new is to be notified, and not at each deployment.
-    if stack is None or phone.url or given.keys() & {"AlarmEmail", "WebhookUrls"}:
+    is_new = parameters.get("WebhookUrls", "none") not in ("none", webhooks_before)
+    if stack is None or phone.url or is_new or given.keys() & {"AlarmEmail", "WebhookUrls"}:
         send_test(environment)
+    if "NotifyLogName" in had and "NotifyLogName" not in outputs:
+        forget_webhooks(environment, outputs)
     steps = who_hears(environment, outputs["AlertTopicArn"], of_stack.get("AlarmEmail"), "" if email else asked_email)
     print("\n".join(steps + next_steps(environment, outputs, is_new=stack is None)))
+
+
+def webhook_urls(environment, had, of_stack):
+    """The webhooks that the stack has: CloudFormation hides them, but not from itself. None if they are not known."""
+    hidden = of_stack.get("WebhookUrls", "none")
+    if set(hidden) != {"*"} or "NotifyFunctionName" not in had:
+        return hidden
+    with contextlib.suppress(ClientError):
+        function = environment.client("lambda").get_function_configuration(FunctionName=had["NotifyFunctionName"])
+        return function["Environment"]["Variables"]["WEBHOOK_URLS"]
+
+
+def forget_webhooks(environment, outputs):
+    """Nobody else removes what is known of webhooks that are no more, and nothing reaches them."""
+    key = {"server_id": {"S": "#notify"}}
+    environment.client("dynamodb").delete_item(TableName=outputs["ServersTableName"], Key=key)
 
 
 def send_test(environment):

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from function import Handler, serving
@@ -116,6 +118,7 @@ class Project:
         outputs = {name: {"Value": value} for name, value in outputs.items()}
         for name, parameter in {"NotifyLogName": "WebhookUrls", "PageUrl": "PagePasswordSha256"}.items():
             outputs[name] = {"Value": f"https://{name}", "Condition": f"Has{parameter}"}
+        outputs |= {"NotifyFunctionName": {"Value": "notify"}, "ServersTableName": {"Value": "servers"}}
         parameters = read()["Parameters"]
         tiny = {
             "Parameters": parameters,
@@ -699,6 +702,68 @@ def test_whoever_is_new_gets_a_test(project):
     project.make("deploy", "ENV=staging", "SET=LogLevel=WARN")
     project.make("deploy", "ENV=staging", "SET=AlarmEmail=me@example.org")
     assert project.of_tool() == 2 * ["us-east-1 --stack heartbeat-staging notify test"]
+
+
+@pytest.mark.parametrize("is_hidden", [True, False])
+def test_webhooks_get_a_test_whenever_they_change_wherever_they_are_set(project, fresh_aws, is_hidden):
+    tests = 1
+    project.make("deploy")
+
+    def change(webhooks, expected, **options):
+        """Deploys with the webhooks that samconfig.toml has; expects so many tests."""
+        nonlocal tests
+        config = project.folder / "samconfig.toml"
+        text = re.sub(r"^(# )?WebhookUrls = .*$", f'WebhookUrls = "{webhooks}"', config.read_text(), flags=re.MULTILINE)
+        config.write_text(text)
+        _, deployed = project.make("deploy", **options)
+        tests += expected
+        assert len(project.of_tool()) == tests, webhooks
+        if is_hidden:
+            # As CloudFormation shows them, in contrast to moto.
+            set_function(overrides(deployed)["WebhookUrls"])
+            parameters = {**of_stack(fresh_aws), "WebhookUrls": "****"}
+            fresh_aws("cloudformation").update_stack(
+                StackName="heartbeat",
+                TemplateBody=(project.folder / "tiny.json").read_text(),
+                Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+            )
+
+    def set_function(webhooks):
+        client, variables = fresh_aws("lambda"), {"Variables": {"WEBHOOK_URLS": webhooks}}
+        try:
+            client.update_function_configuration(FunctionName="notify", Environment=variables)
+        except client.exceptions.ResourceNotFoundException:
+            role = fresh_aws("iam").create_role(RoleName="notify", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+            package = io.BytesIO()
+            with zipfile.ZipFile(package, "w") as archive:
+                archive.writestr("bootstrap", "")
+            code = {"ZipFile": package.getvalue()}
+            client.create_function(
+                FunctionName="notify", Runtime="provided.al2023", Role=role, Handler="bootstrap", Code=code, Environment=variables
+            )
+
+    change("ntfy:https://ntfy.sh/a", 1)
+    change("ntfy:https://ntfy.sh/a", 0)
+    change("ntfy:https://ntfy.sh/b", 1)
+    change("ntfy:https://ntfy.sh/b json:https://x", 1)
+    change("ntfy:https://ntfy.sh/b json:https://x", 0, EMAIL="you@example.org")
+    assert "ntfy.sh" not in (project.folder / "ctl.log").read_text()
+
+
+def test_what_is_known_of_webhooks_goes_with_them(project, fresh_aws):
+    project.make("deploy", "SET=WebhookUrls", stdin="json:https://x")
+    fresh_aws("dynamodb").create_table(
+        TableName="servers",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "server_id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "server_id", "KeyType": "HASH"}],
+    )
+    for name in ("#notify", "#watchdog"):
+        fresh_aws("dynamodb").put_item(TableName="servers", Item={"server_id": {"S": name}})
+    project.make("deploy")
+    assert len(fresh_aws("dynamodb").scan(TableName="servers")["Items"]) == 2
+    project.make("deploy", "SET=WebhookUrls=none")
+    assert fresh_aws("dynamodb").scan(TableName="servers")["Items"] == [{"server_id": {"S": "#watchdog"}}]
 
 
 def test_servers_are_enrolled_in_the_stack(project):

@@ -138,7 +138,7 @@ def test_the_deployed_watchdog_marks_a_late_server(aws, watchdog_settings, dynam
 
 def test_the_deployed_notify_passes_an_announcement_on(aws, deployed, dynamodb):
     given = environment(aws, deployed["NotifyFunction"])
-    assert given == {"WEBHOOK_URLS": PARAMETERS["WebhookUrls"]}
+    assert given == {"WEBHOOK_URLS": PARAMETERS["WebhookUrls"], "SERVERS_TABLE": deployed["ServersTable"]}
     received = []
 
     class Webhook(Handler):
@@ -149,12 +149,17 @@ def test_the_deployed_notify_passes_an_announcement_on(aws, deployed, dynamodb):
     message = {"offline": [{"server_id": "web-1", "hostname": None, "last_seen": None}], "omitted": 0}
     with serving(Webhook) as address:
         urls = given["WEBHOOK_URLS"].replace("https://webhook.example.com", f"http://{address}")
-        with running({"WEBHOOK_URLS": urls}, dynamodb, program=NOTIFY) as function:
+        with running(given | {"WEBHOOK_URLS": urls}, dynamodb, program=NOTIFY) as function:
             sns = {"Subject": "web-1 is offline", "Message": json.dumps(message)}
             answer = function.invoke({"Records": [{"Sns": sns}]})
     assert answer is None, function.log
     assert received == [("/T0K3N", message)]
     assert "T0K3N" not in json.dumps(function.log)
+    key = {"server_id": {"S": "#notify"}}
+    client = boto3.client("dynamodb", endpoint_url=dynamodb)
+    noted = client.get_item(TableName=deployed["ServersTable"], Key=key)["Item"]
+    client.delete_item(TableName=deployed["ServersTable"], Key=key)
+    assert noted.keys() == {"server_id", "format_1", "delivered_1"} and noted["format_1"] == {"S": "json"}
 
 
 def test_every_log_line_has_a_timestamp_and_a_level_that_lambda_knows(settings, dynamodb):

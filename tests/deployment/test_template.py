@@ -174,6 +174,21 @@ def test_the_page_may_read_two_tables_write_its_log_and_nothing_else(whole):
     assert actions == {"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:Query", "logs:CreateLogStream", "logs:PutLogEvents"}
 
 
+# C11.5
+def test_notify_may_write_one_item_and_only_the_watchdog_and_heartbeats_any_other(whole):
+    def to_servers(role):
+        return [
+            (statement["Action"], statement.get("Condition"))
+            for name, statement in statements(whole)
+            if name == role and statement["Resource"] == {"Fn::GetAtt": ["ServersTable", "Arn"]}
+        ]
+
+    own = {"ForAllValues:StringEquals": {"dynamodb:LeadingKeys": ["#notify"]}}
+    assert to_servers("NotifyRole") == [("dynamodb:UpdateItem", own)]
+    assert to_servers("FunctionRole") == [("dynamodb:UpdateItem", None)]
+    assert {"Ref": "NotifyRole"} in of_type(whole, "AWS::IAM::Policy")["KmsKeyPolicy"]["Roles"]
+
+
 # C13.2 C1.2
 def test_the_page_changes_nothing_of_the_heartbeats_api_and_its_alarms(stack, whole):
     without = resolved(stack, **EVERYTHING | {"PagePasswordSha256": "none"})
@@ -507,7 +522,7 @@ PATTERNS = {
     "ReservedConcurrency": (["none", "1", "500"], ["0", "1.5", "-1", ""]),
     "ThrottleBurst": (["1", "1000"], ["0", "1.5", "-1", ""]),
     "WebhookUrls": (
-        ["none", WEBHOOKS],
+        ["none", WEBHOOKS, f"teams:https://example.com/workflows/x?sig=y {WEBHOOKS}"],
         ["", "https://ntfy.sh/topic", "slack:http://hooks.slack.com/x", "pager:https://example.com/x", f"{WEBHOOKS} ", "ntfy"],
     ),
 }
@@ -538,6 +553,14 @@ def test_the_longest_environment_fits_into_lambda(stack):
     }
     size = sum(len(name) + longest.get(name, len(value)) for name, value in values.items())
     assert size <= 4096
-    assert len("WEBHOOK_URLS") + stack["Parameters"]["WebhookUrls"]["MaxLength"] <= 4096
+    of_notify = {
+        "WEBHOOK_URLS": stack["Parameters"]["WebhookUrls"]["MaxLength"],
+        # As CloudFormation makes it: the name of a stack, the logical id, and a part of its own.
+        "SERVERS_TABLE": 128 + len("-ServersTable-") + 13,
+        "PAGE_URL": len("https://abcdefghij.execute-api.ap-southeast-1.amazonaws.com.cn/"),
+        "AWS_CA_BUNDLE": stack["Parameters"]["CaBundle"]["MaxLength"],
+    }
+    assert settings(stack, "NotifyFunction").keys() == of_notify.keys()
+    assert sum(len(name) + length for name, length in of_notify.items()) <= 4096
     # Names of tables, an ARN, numbers and a path: less than 1,500.
     assert sum(stack["Parameters"][name]["MaxLength"] for name in ("Limits", "PingUrl")) <= 4096 - 1500

@@ -11,6 +11,7 @@ mod groups;
 mod history;
 mod keys;
 mod machines;
+mod notify;
 mod readers;
 mod restore;
 mod servers;
