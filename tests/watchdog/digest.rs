@@ -88,6 +88,26 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
     assert_eq!(messages[1].parameters["Subject"], "Still wrong: 3 servers offline");
 }
 
+// C8.14 C10.1 C11.5
+#[tokio::test]
+async fn a_digest_says_where_nothing_arrives() {
+    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45/always")]).await;
+    heartbeat(&watchdog, "web-1", 890, &[]).await;
+    let webhook = [
+        ("format_16", text("ntfy")),
+        ("failed_16", text(&stored(600))),
+        ("reason_16", text("429, daily quota reached")),
+    ];
+    watchdog.put("#notify", &webhook).await;
+    watchdog.sweep(900).await.unwrap();
+    let message = digest(&watchdog).unwrap();
+    let summary =
+        "Nothing has reached ntfy since 10:40 UTC: 429, daily quota reached. 1 of 1 are well";
+    assert_eq!(message.default["fleet"]["summary"], summary);
+    assert_eq!(message.parameters["Subject"], summary);
+    assert_eq!(watchdog.item("#notify").await.unwrap().len(), 1 + webhook.len());
+}
+
 // C10.1 C10.2
 #[tokio::test]
 async fn nothing_is_sent_when_all_is_well_and_that_is_noted() {
