@@ -54,6 +54,9 @@ object! {
         filesystems: Lenient<Vec<Disk>>,
         /// The services that somebody wants to know about. Up to six that do not run belong to the reading.
         services: Lenient<Services>,
+        /// Whether the machine is switched off, so that no further heartbeat follows.
+        #[example(false)]
+        leaving: Lenient<bool>,
         /// The version of the agent. If absent, the stored one is removed.
         #[example("2.0.0")]
         agent_version: Lenient<Text<1, 20>>,

@@ -91,6 +91,7 @@ impl Store {
             id,
             hostname: heartbeat.hostname.stored(),
             received_at,
+            is_leaving: heartbeat.leaving.0 == Some(true),
             group,
             agent_version: heartbeat.agent_version.0.as_ref().map(Text::as_str),
             fingerprint: &fingerprint,

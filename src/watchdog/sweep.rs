@@ -7,6 +7,7 @@ use crate::aws;
 use crate::webhook::{self, Address, HttpClient};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::WriteRequest;
@@ -257,8 +258,10 @@ impl Sweep<'_> {
         loop {
             while in_flight.len() < CONCURRENCY && Instant::now() < begin_until {
                 let Some((place, write)) = writes.next() else { break };
-                let update = write.borrow().change.request(self.update());
-                in_flight.push(async move { (place, write, send(update, self.deadline).await) });
+                in_flight.push(async move {
+                    let made = self.make(&write.borrow().change).await;
+                    (place, write, made)
+                });
             }
             match in_flight.next().await {
                 None => break,
@@ -277,6 +280,23 @@ impl Sweep<'_> {
         }
         outcome.skipped = writes.map(|(_, write)| write).collect();
         outcome
+    }
+
+    /// Makes a change. Returns whether its condition held.
+    async fn make(&self, change: &Change) -> Result<bool, String> {
+        if !change.is_deletion() {
+            return send(change.request(self.update()), self.deadline).await;
+        }
+        let watchdog = self.watchdog;
+        let delete = watchdog.dynamodb.delete_item().table_name(&watchdog.servers_table);
+        match timeout_at(self.deadline, change.delete(delete).send()).await {
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(error)) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(false),
+                _ => Err(DisplayErrorContext(error).to_string()),
+            },
+            Err(elapsed) => Err(elapsed.to_string()),
+        }
     }
 
     fn update(&self) -> UpdateItemFluentBuilder {
@@ -531,6 +551,12 @@ impl Sweep<'_> {
                 News::Offline(last_seen) => {
                     warn!(request_id, server_id, last_seen, "server offline");
                 }
+                News::Gone(last_seen) => {
+                    info!(request_id, server_id, last_seen, "server gone");
+                }
+                News::Removed(last_seen) => {
+                    info!(request_id, server_id, last_seen, "server removed");
+                }
                 News::Back(offline_since) => {
                     info!(request_id, server_id, offline_since, "server back");
                 }
@@ -549,9 +575,12 @@ impl Sweep<'_> {
         let ahead = ahead.done.iter().flat_map(|(_, write)| &write.news);
         let recorded = recorded.done.iter().flat_map(|(_, write)| &write.news);
         let [mut offline, mut back, mut problems, mut solved] = [0_usize; 4];
+        let [mut gone, mut removed] = [0_usize; 2];
         for news in ahead.chain(recorded) {
             match news {
                 News::Offline(_) => offline += 1,
+                News::Gone(_) => gone += 1,
+                News::Removed(_) => removed += 1,
                 News::Back(_) => back += 1,
                 News::Problem(_) => problems += 1,
                 News::Solved(..) => solved += 1,
@@ -565,9 +594,11 @@ impl Sweep<'_> {
             offline,
             back,
             held = counts.held,
-            away = counts.away + offline,
+            away = counts.away + offline + gone,
             problems,
             solved,
+            gone,
+            removed,
             waiting = counts.waiting,
             milliseconds = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "sweep"

@@ -534,6 +534,38 @@ async fn the_version_of_the_agent_is_set_and_removed() {
     assert_eq!(app.server().await.unwrap().get("agent_version"), None);
 }
 
+// C3.10 C5.15
+#[tokio::test]
+async fn a_heartbeat_that_says_so_is_the_last_one_until_another_comes() {
+    let app = TestApp::start().await;
+    for (sent, is_leaving) in [
+        (Some(json!(true)), true),
+        (None, false),
+        (Some(json!(true)), true),
+        (Some(json!(false)), false),
+        (Some(json!(true)), true),
+        (Some(Value::Null), false),
+        (Some(json!("true")), false),
+        (Some(json!(1)), false),
+        (Some(json!([true])), false),
+        (Some(json!(true)), true),
+    ] {
+        let mut body = minimal();
+        if let Some(sent) = &sent {
+            body["leaving"] = sent.clone();
+        }
+        assert_eq!(app.post(&body).await.status, 200, "{sent:?}");
+        let server = app.server().await.unwrap();
+        let expected = is_leaving.then(|| server["last_seen"].clone());
+        assert_eq!(server.get("left_at").cloned(), expected, "{sent:?}");
+    }
+    let before = app.server().await;
+    let mut backlog = minimal();
+    backlog["backlog"] = true.into();
+    assert_eq!(app.post(&backlog).await.status, 200);
+    assert_eq!(app.server().await, before, "a backlog changes nothing");
+}
+
 // C3.10: everything that can be wrong at once.
 #[tokio::test]
 async fn what_is_right_is_written_whatever_is_wrong_beside_it() {

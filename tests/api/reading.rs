@@ -170,7 +170,8 @@ fn said_at() -> (&'static str, AttributeValue) {
 }
 
 /// What is on the item of a server only while something is wrong, or has been.
-const WRONG: [&str; 5] = ["offline_since", "announced", "returned_at", "problems", "duplicate_at"];
+const WRONG: [&str; 6] =
+    ["offline_since", "announced", "returned_at", "problems", "duplicate_at", "left_at"];
 
 /// A heartbeat of a server with nothing wrong: a host name of 30 characters, every metric, three mount points of 20, and
 /// services that all run.
@@ -251,6 +252,7 @@ async fn a_server_with_everything_wrong_costs_two_units() {
             json!({ "name": format!("{number:040}"), "status": "stopped", "status_reason": reason })
         })
         .collect();
+    body["leaving"] = true.into();
     for _ in 0..2 {
         assert_eq!(app.post(&body).await.status, 200);
     }

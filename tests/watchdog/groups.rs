@@ -1,5 +1,6 @@
 //! C14: the rules of groups.
 
+use crate::support::topic::Behavior;
 use crate::support::{TestWatchdog, lines, state, stored};
 use aws_sdk_dynamodb::types::AttributeValue::{self, M, N, S};
 use std::time::Duration;
@@ -144,4 +145,110 @@ async fn without_the_rules_of_groups_nobody_is_judged() {
     proxy.heal();
     watchdog.sweep(182).await.unwrap();
     assert_eq!(watchdog.topic.take()[0].default["offline"][0]["server_id"], "a");
+}
+
+/// A watchdog over a group whose servers come and go: `web-1` in it and nine others, all of which are heard at this second.
+async fn ephemeral() -> TestWatchdog {
+    let watchdog = TestWatchdog::start().await;
+    watchdog.put("#groups", &[("web", rules(&[("ephemeral", AttributeValue::Bool(true))]))]).await;
+    watchdog.put("web-1", &[("group", text("web"))]).await;
+    watchdog.put("nas", &[]).await;
+    hear(&watchdog, &["web-1", "nas"], 0).await;
+    watchdog
+}
+
+/// Heartbeats of these servers and of others, so that there is no mass absence.
+async fn hear(watchdog: &TestWatchdog, servers: &[&str], seconds: i64) {
+    for server in servers {
+        watchdog.heartbeat(server, seconds).await;
+    }
+    for number in 0..8 {
+        watchdog.heartbeat(&format!("heard-{number}"), seconds).await;
+    }
+}
+
+const DAY: i64 = 86_400;
+
+// C14.3: what is shut down is said so, unless its group is ephemeral; then it is removed after a day without a word.
+#[tokio::test]
+async fn what_is_shut_down_in_an_ephemeral_group_is_never_announced() {
+    let watchdog = ephemeral().await;
+    for server in ["web-1", "nas"] {
+        watchdog.set(server, "left_at", Some(&stored(0))).await;
+    }
+    hear(&watchdog, &[], 181).await;
+    watchdog.sweep(181).await.unwrap();
+    assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), None));
+    let published = watchdog.topic.take();
+    let said = published[0].default["offline"].as_array().unwrap();
+    let entry = serde_json::json!({
+        "server_id": "nas", "hostname": "nas.lan", "last_seen": stored(0), "left_at": stored(0),
+    });
+    assert_eq!(*said, [entry]);
+    assert_eq!(published[0].parameters["Subject"], "nas was shut down");
+    let expected = "nas (nas.lan) was shut down at 10:30 UTC (3 min)";
+    assert!(published[0].email.contains(expected), "{}", published[0].email);
+    let log = watchdog.log();
+    assert_eq!(lines(&log, "server gone")[0]["level"], "INFO");
+    assert_eq!(
+        (&lines(&log, "sweep")[0]["gone"], &lines(&log, "sweep")[0]["offline"]),
+        (&1.into(), &1.into())
+    );
+
+    hear(&watchdog, &[], DAY - 1).await;
+    watchdog.sweep(DAY - 1).await.unwrap();
+    assert!(watchdog.item("web-1").await.is_some());
+    hear(&watchdog, &[], DAY).await;
+    watchdog.sweep(DAY).await.unwrap();
+    assert_eq!(watchdog.item("web-1").await, None);
+    assert!(watchdog.item("nas").await.is_some(), "its group is none");
+    assert_eq!(watchdog.topic.take(), []);
+    assert_eq!(lines(&watchdog.log(), "server removed").len(), 1);
+}
+
+// C14.3: one that dies without a word is announced as ever, and so is its removal.
+#[tokio::test]
+async fn what_crashes_in_an_ephemeral_group_is_announced_and_then_removed() {
+    let watchdog = ephemeral().await;
+    // It came back after it had left once.
+    watchdog.set("web-1", "left_at", Some(&stored(-60))).await;
+    hear(&watchdog, &["nas"], 181).await;
+    watchdog.sweep(181).await.unwrap();
+    assert_eq!(watchdog.topic.take()[0].default["offline"][0]["server_id"], "web-1");
+    hear(&watchdog, &["nas"], DAY).await;
+    watchdog.set("web-1", "silenced_until", Some(&stored(DAY + 60))).await;
+    watchdog.sweep(DAY).await.unwrap();
+    assert_eq!((watchdog.topic.take(), watchdog.item("web-1").await.is_some()), (vec![], true));
+    hear(&watchdog, &["nas"], DAY + 60).await;
+    watchdog.topic.set_behavior(Behavior::Rejects);
+    watchdog.sweep(DAY + 60).await.unwrap_err();
+    assert!(watchdog.item("web-1").await.is_some(), "it has not been said");
+    watchdog.topic.set_behavior(Behavior::Accepts);
+    watchdog.topic.take();
+    hear(&watchdog, &["nas"], DAY + 120).await;
+    watchdog.sweep(DAY + 120).await.unwrap();
+    let published = watchdog.topic.take();
+    let removed = serde_json::json!([
+        { "server_id": "web-1", "hostname": "web-1.lan", "last_seen": stored(0) }
+    ]);
+    assert_eq!(published[0].default["removed"], removed);
+    assert_eq!(published[0].parameters["Subject"], "web-1 was removed");
+    assert_eq!(watchdog.item("web-1").await, None);
+}
+
+// C14.3 C8.4: many that leave at once are no mass absence, and hide none.
+#[tokio::test]
+async fn those_that_leave_count_neither_as_overdue_nor_as_heard() {
+    let watchdog = ephemeral().await;
+    for number in 0..20 {
+        let id = format!("web-a{number}");
+        watchdog.put(&id, &[("group", text("web")), ("left_at", text(&stored(0)))]).await;
+        watchdog.heartbeat(&id, 0).await;
+    }
+    hear(&watchdog, &["nas"], 181).await;
+    watchdog.sweep(181).await.unwrap();
+    let published = watchdog.topic.take();
+    let said = published[0].default["offline"].as_array().unwrap();
+    assert_eq!((said.len(), &said[0]["server_id"]), (1, &"web-1".into()), "the crash among them");
+    assert_eq!(lines(&watchdog.log(), "sweep")[0]["gone"], 20);
 }

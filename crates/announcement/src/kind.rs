@@ -27,6 +27,8 @@ pub enum Announcement {
     Problem(Problem),
     /// A problem ended.
     Solved(Solved),
+    /// It is not watched any more.
+    Removed(Removal),
 }
 
 /// What is the same for all announcements of a kind.
@@ -50,6 +52,18 @@ pub enum Tone {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Absence {
+    pub server_id: String,
+    pub hostname: Option<String>,
+    pub last_seen: Option<String>,
+    /// The same as `last_seen`, if that heartbeat said that the machine is switched off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<String>,
+}
+
+/// The removal of a server that was offline for long, in a group whose servers come and go.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Removal {
     pub server_id: String,
     pub hostname: Option<String>,
     pub last_seen: Option<String>,
@@ -129,6 +143,9 @@ const MAX_HOSTNAME: usize = 60;
 const MAX_NAME: usize = 60;
 const MAX_REASON: usize = 80;
 
+/// What is said of a server whose last heartbeat said that the machine is switched off.
+pub const SHUT_DOWN: &str = "was shut down";
+
 impl Kind {
     /// All kinds, in the order in which a message says them.
     pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
@@ -140,6 +157,7 @@ impl Kind {
             Self::Back => Row { key: "back", noun: "server", state: " back", tone: Tone::Good },
             Self::Problem => Row { key: "problems", noun: "problem", state: "", tone: Tone::Bad },
             Self::Solved => Row { key: "solved", noun: "problem", state: " solved", tone: Tone::Good },
+            Self::Removed => Row { key: "removed", noun: "server", state: " removed", tone: Tone::Neutral },
         }
     }
 
@@ -175,6 +193,7 @@ impl Announcement {
             Self::Back(server) => &server.server_id,
             Self::Problem(problem) => &problem.server_id,
             Self::Solved(solved) => &solved.problem.server_id,
+            Self::Removed(server) => &server.server_id,
         }
     }
 
@@ -182,6 +201,13 @@ impl Announcement {
     #[must_use]
     pub fn say(&self, now: Option<DateTime<Utc>>) -> Wording {
         match self {
+            Self::Offline(Absence { server_id, hostname, left_at: Some(left_at), .. }) => {
+                let left_at = parse(left_at).map_or_else(unknown, |at| at_and_age(at, now));
+                let detail = format!("at {left_at}");
+                let wording =
+                    Wording::of_server(server_id, hostname, SHUT_DOWN, " ", detail.clone());
+                Wording { detail: vec![Part::Words(format!("{SHUT_DOWN} {detail}"))], ..wording }
+            }
             Self::Offline(server) => {
                 let detail = since(&server.last_seen, now);
                 Wording::of_server(&server.server_id, &server.hostname, "is offline", " ", detail)
@@ -196,6 +222,10 @@ impl Announcement {
             Self::Problem(problem) => {
                 let since = format!(", {}", since(&problem.since, now));
                 problem.say(problem.state(), problem.reason(), since)
+            }
+            Self::Removed(server) => {
+                let detail = format!("last seen {}", time(&server.last_seen, now));
+                Wording::of_server(&server.server_id, &server.hostname, "was removed", ": ", detail)
             }
             Self::Solved(Solved { problem, end }) => {
                 let since = format!("; it began at {}", time(&problem.since, now));

@@ -1,6 +1,6 @@
 //! A message, as it is written and read.
 
-use crate::kind::{Absence, Announcement, Kind, Problem, Return, Solved, Tone};
+use crate::kind::{Absence, Announcement, Kind, Problem, Removal, Return, Solved, Tone};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tables::ServerId;
@@ -62,6 +62,9 @@ struct Wire {
     problems: Option<Vec<Problem>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     solved: Option<Vec<Solved>>,
+    /// Only if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removed: Option<Vec<Removal>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     omitted: Option<usize>,
 }
@@ -164,12 +167,14 @@ impl From<Message> for Wire {
         };
         let (mut offline, mut back) = (Vec::new(), Vec::new());
         let (mut problems, mut solved) = (Vec::new(), Vec::new());
+        let mut removed = Vec::new();
         for announcement in message.announcements {
             match announcement {
                 Announcement::Offline(absence) => offline.push(absence),
                 Announcement::Back(end) => back.push(end),
                 Announcement::Problem(problem) => problems.push(problem),
                 Announcement::Solved(end) => solved.push(end),
+                Announcement::Removed(removal) => removed.push(removal),
             }
         }
         Self {
@@ -181,6 +186,7 @@ impl From<Message> for Wire {
             back: (!is_digest).then_some(back),
             problems: Some(problems),
             solved: (!is_digest).then_some(solved),
+            removed: (!is_digest && !removed.is_empty()).then_some(removed),
             omitted: Some(message.omitted),
         }
     }
@@ -190,24 +196,33 @@ impl TryFrom<Wire> for Message {
     type Error = Foreign;
 
     fn try_from(wire: Wire) -> Result<Self, Foreign> {
-        let Wire { test, digest, fleet, time, offline, back, problems, solved, omitted } = wire;
+        let Wire { test, digest, fleet, time, offline, back, problems, solved, removed, omitted } =
+            wire;
         if let Some(text) = test {
             return Ok(Self::test(text));
         }
-        if offline.is_none() && back.is_none() && problems.is_none() && solved.is_none() {
+        let is_foreign =
+            offline.is_none() && back.is_none() && problems.is_none() && solved.is_none();
+        if is_foreign && removed.is_none() {
             return Err(Foreign);
         }
         let offline = offline.into_iter().flatten().map(Announcement::Offline);
         let back = back.into_iter().flatten().map(Announcement::Back);
         let problems = problems.into_iter().flatten().map(Announcement::Problem);
         let solved = solved.into_iter().flatten().map(Announcement::Solved);
+        let removed = removed.into_iter().flatten().map(Announcement::Removed);
         Ok(Self {
             occasion: match digest {
                 Some(true) => Occasion::Digest(fleet),
                 _ => Occasion::Change,
             },
             time: time.flatten(),
-            announcements: offline.chain(back).chain(problems).chain(solved).collect(),
+            announcements: offline
+                .chain(back)
+                .chain(problems)
+                .chain(solved)
+                .chain(removed)
+                .collect(),
             omitted: omitted.unwrap_or_default(),
         })
     }

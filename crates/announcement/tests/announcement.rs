@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use announcement::{
-    Absence, Announcement, Fleet, Kind, Message, Occasion, Part, Problem, ProblemKind, Return,
-    Solved, Tone,
+    Absence, Announcement, Fleet, Kind, Message, Occasion, Part, Problem, ProblemKind, Removal,
+    Return, Solved, Tone,
 };
 use insta::assert_snapshot;
 use serde_json::json;
@@ -13,7 +13,7 @@ use tables::problem;
 const SINCE: &str = "2026-01-18T10:00:00.000000Z";
 
 /// An announcement of each kind.
-fn examples() -> [Announcement; 4] {
+fn examples() -> [Announcement; 5] {
     let problem = Problem {
         server_id: "db-1".to_owned(),
         hostname: Some("db".to_owned()),
@@ -29,6 +29,7 @@ fn examples() -> [Announcement; 4] {
             server_id: "web-1".to_owned(),
             hostname: None,
             last_seen: Some(SINCE.to_owned()),
+            left_at: None,
         }),
         Announcement::Back(Return {
             server_id: "web-1".to_owned(),
@@ -39,6 +40,11 @@ fn examples() -> [Announcement; 4] {
         }),
         Announcement::Problem(problem.clone()),
         Announcement::Solved(Solved { problem, end: "gone".to_owned() }),
+        Announcement::Removed(Removal {
+            server_id: "web-1".to_owned(),
+            hostname: None,
+            last_seen: Some(SINCE.to_owned()),
+        }),
     ]
 }
 
@@ -74,7 +80,8 @@ fn a_message_is_read_as_it_was_written() {
     let read: Message = serde_json::from_value(written).unwrap();
     assert_eq!(read, message(Occasion::Change));
     assert_eq!(read.tone(), Tone::Bad);
-    assert_eq!(read.title(), "1 server offline, 1 server back, 1 problem, 1 problem solved");
+    let title = "1 server offline, 1 server back, 1 problem, 1 problem solved, 1 server removed";
+    assert_eq!(read.title(), title);
 }
 
 // C8.6 C10.1: other programs have seen these bytes.
@@ -232,6 +239,19 @@ fn say(announcement: &Announcement) -> String {
     let wording = announcement.say(Some(now));
     let rest: String = wording.rest.iter().map(Part::text).collect();
     wording.name() + &rest
+}
+
+// C14.3
+#[test]
+fn what_was_shut_down_is_said_so() {
+    let left_at = Some(SINCE.to_owned());
+    let absence = Absence { server_id: "web-1".to_owned(), left_at, ..Absence::default() };
+    let offline = Announcement::Offline(absence);
+    assert_eq!(say(&offline), "web-1 was shut down at 10:00 UTC (3 min)");
+    let wording = offline.say(None);
+    assert_eq!(wording.subjects[0], "web-1 was shut down");
+    let detail: String = wording.detail.iter().map(Part::text).collect();
+    assert!(detail.starts_with("was shut down at "), "{detail}");
 }
 
 #[test]

@@ -237,7 +237,7 @@ fn row(server: &Server, now: DateTime<Utc>) -> Markup {
 
 fn status(server: &Server) -> Markup {
     let sign = match server.standing() {
-        Standing::Offline | Standing::Late => "○",
+        Standing::Offline | Standing::Late | Standing::Gone => "○",
         _ => "●",
     };
     let word = server.standing().as_str();
@@ -366,6 +366,7 @@ mod tests {
             ..Default::default()
         };
         let announcement = Announcement::Offline(Absence {
+            left_at: None,
             server_id: "mail".to_owned(),
             hostname: None,
             last_seen: Some(ago(3600)),

@@ -1,7 +1,7 @@
 //! Copies an item of a restored table back into the table in use. What is in use stays, and gets back what it lacks.
 
 use crate::key::KEY_SHA256;
-use crate::server::{Restored, Status, restored};
+use crate::server::{GROUPS, Restored, Status, restored};
 use crate::{Item, SERVER_ID, ServerId, text};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
@@ -32,14 +32,18 @@ impl Table {
         }
     }
 
-    /// The id of an item; `None` for one that is no server, such as the watchdog's.
+    /// The id of an item; `None` for one that is no server, such as the watchdog's, but for the rules of groups.
     #[must_use]
     pub fn id(self, item: &Item) -> Option<String> {
-        text(item, self.key()).filter(|id| self == Self::Keys || ServerId::new(id).is_ok())
+        let is_copied = |id: &str| id == GROUPS || ServerId::new(id).is_ok();
+        text(item, self.key()).filter(|id| self == Self::Keys || is_copied(id))
     }
 
-    fn restored(self, name: &str) -> Restored {
+    /// How an attribute of the item with this id is restored.
+    fn restored(self, id: &str, name: &str) -> Restored {
         match self {
+            // Its attributes are named after groups.
+            Self::Servers if id == GROUPS => Restored::IfAbsent,
             Self::Servers => restored(name),
             Self::Keys => Restored::IfAbsent,
         }
@@ -48,15 +52,16 @@ impl Table {
     /// What an item gives to the one in use; `None` if that is nothing.
     #[must_use]
     pub fn restoration(self, item: &Item, current: Option<&Item>) -> Option<Restoration> {
+        let id = self.id(item)?;
         let is_missing = |(name, value): &(&String, &AttributeValue)| {
             let in_use = current.and_then(|current| current.get(*name));
-            match self.restored(name) {
+            match self.restored(&id, name) {
                 Restored::IfAbsent | Restored::AsOnline => in_use.is_none() && *name != self.key(),
                 Restored::Always => in_use != Some(*value),
                 Restored::Never => false,
             }
         };
-        let value = |name: &str, stored: &AttributeValue| match self.restored(name) {
+        let value = |name: &str, stored: &AttributeValue| match self.restored(&id, name) {
             Restored::AsOnline => Status::Online.value(),
             _ => stored.clone(),
         };
@@ -64,13 +69,8 @@ impl Table {
         let mut attributes: Vec<_> =
             missing.map(|(name, stored)| (name.clone(), value(name, stored))).collect();
         attributes.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let restoration = Restoration {
-            table: self,
-            id: self.id(item)?,
-            is_deleted: current.is_none(),
-            attributes,
-        };
-        (!restoration.attributes.is_empty()).then_some(restoration)
+        let is_deleted = current.is_none();
+        (!attributes.is_empty()).then_some(Restoration { table: self, id, is_deleted, attributes })
     }
 }
 
@@ -87,7 +87,7 @@ impl Restoration {
         let mut assignments = Vec::new();
         for (number, (name, value)) in self.attributes.iter().enumerate() {
             let (place, placeholder) = (format!("#{number}"), format!(":{number}"));
-            assignments.push(match self.table.restored(name) {
+            assignments.push(match self.table.restored(&self.id, name) {
                 Restored::Always => format!("{place} = {placeholder}"),
                 _ => format!("{place} = if_not_exists({place}, {placeholder})"),
             });

@@ -18,6 +18,7 @@ mod watchdog;
 pub use attribute::{ATTRIBUTES, Attribute, scan, scan_for_watchdog, scan_group};
 pub(crate) use attribute::{Restored, restored};
 pub use change::Change;
+pub(crate) use groups::GROUPS;
 pub use groups::{GroupRules, Groups};
 pub use heartbeat::{Upsert, is_registration, is_unnoted_return, last_sender, note_duplicate};
 pub use item::{MAX_OFFLINE_AFTER, Os, Reading, Server};

@@ -2,11 +2,11 @@
 
 use crate::announce;
 use crate::budget;
-use crate::lateness::Lateness;
+use crate::lateness::{Lateness, threshold};
 use crate::standing::Return;
 use crate::transition::{News, Transition, Write};
 use announcement::Announcement;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tables::problem::Stage;
 use tables::server::{Change, Rules, Server, Status};
 use tables::time::{Stored, as_stored};
@@ -25,7 +25,14 @@ enum Action {
     Back,
     /// The absence ends, and nothing is announced.
     End,
+    /// Its removal is written ahead and published, and the item deleted.
+    Removed,
+    /// The item is deleted, and nothing is announced.
+    Remove,
 }
+
+/// After this time offline, a server of an ephemeral group is removed; one with a long threshold after twice that.
+const REMOVED_AFTER: TimeDelta = TimeDelta::hours(24);
 
 fn action(server: &Server, lateness: Lateness, rules: &Rules, now: DateTime<Utc>) -> Action {
     use Stage::{Firing, NotLasted, Publishing};
@@ -34,6 +41,12 @@ fn action(server: &Server, lateness: Lateness, rules: &Rules, now: DateTime<Utc>
     match (server.status, lateness) {
         (None, _) | (Some(Status::Online), Lateness::Held) => Action::Nothing,
         (Some(Status::Online), Lateness::Lost) => Action::Mark,
+        (Some(Status::Offline), _) if is_to_be_removed(server, rules, now) => match is_silenced {
+            _ if !may_be_known(server) => Action::Remove,
+            true => Action::Nothing,
+            false => Action::Removed,
+        },
+        (Some(Status::Offline), _) if server.is_gone() => Action::Nothing,
         (Some(Status::Offline), _) => match (stage, is_silenced) {
             (None | Some(Firing), _) => Action::Nothing,
             (Some(NotLasted | Publishing), true) => Action::Nothing,
@@ -52,6 +65,19 @@ fn action(server: &Server, lateness: Lateness, rules: &Rules, now: DateTime<Utc>
     }
 }
 
+/// Whether a server has been offline for so long that its group does not expect it back.
+fn is_to_be_removed(server: &Server, rules: &Rules, now: DateTime<Utc>) -> bool {
+    let removed_after = REMOVED_AFTER.max(threshold(server, rules) * 2);
+    let is_old = |seen: &Stored| now - seen.time >= removed_after;
+    server.is_ephemeral && server.last_seen.as_ref().is_some_and(is_old)
+}
+
+/// Whether something may have been announced that nobody has called off.
+fn may_be_known(server: &Server) -> bool {
+    let mut stages = server.problems.entries.iter().map(|(_, problem)| problem.stage);
+    server.announced.is_some() || stages.any(|stage| stage != Stage::NotLasted)
+}
+
 /// What a sweep does about the absence of a server, if anything.
 pub fn transition(
     server: &Server,
@@ -68,7 +94,10 @@ pub fn transition(
         Action::Nothing => None,
         Action::Mark => {
             let marked = server.marked_offline(now);
-            let news = News::Offline(text(&server.last_seen));
+            let news = match server.is_gone() {
+                true => News::Gone(text(&server.last_seen)),
+                false => News::Offline(text(&server.last_seen)),
+            };
             let mark = Write::of(marked.mark_offline()).with(news);
             Some(match action(&marked, lateness, rules, now) {
                 Action::Offline => Transition::new(Some(mark), offline(&marked)),
@@ -89,11 +118,21 @@ pub fn transition(
             let ended = server.end_absence().record_said(&budget::said_at(server, now));
             Some(Transition::new(ahead, (vec![back], over(server, ended))))
         }
+        Action::Removed => {
+            let ahead = Write::of(server.write_removal_ahead());
+            let removed = Announcement::Removed(announce::removal(server));
+            Some(Transition::new(Some(ahead), (vec![removed], removal(server))))
+        }
+        Action::Remove => Some(Transition::new(None, (Vec::new(), removal(server)))),
         Action::End => {
             let ended = over(server, server.end_absence());
             Some(Transition::new(None, (Vec::new(), ended)))
         }
     }
+}
+
+fn removal(server: &Server) -> Write {
+    Write::of(server.remove()).with(News::Removed(text(&server.last_seen)))
 }
 
 fn over(server: &Server, ended: Change) -> Write {
@@ -107,7 +146,6 @@ fn text(time: &Option<Stored>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::TimeDelta;
     use tables::time::format;
 
     // C8.5: each row of the table, in its order, and C8.4 for what is held.

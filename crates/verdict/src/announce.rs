@@ -2,7 +2,7 @@
 
 use crate::condition::{self, Reading, Value};
 use crate::problem::{Current, ProblemAnnouncement};
-use announcement::{Absence, Announcement, Problem, ProblemKind, Return, Solved};
+use announcement::{Absence, Announcement, Problem, ProblemKind, Removal, Return, Solved};
 use serde_json::json;
 use tables::Number;
 use tables::server::Server;
@@ -11,6 +11,16 @@ use tables::time::{self, Stored, as_stored};
 #[must_use]
 pub fn absence(server: &Server) -> Absence {
     Absence {
+        server_id: server.server_id.clone(),
+        hostname: server.hostname.clone(),
+        last_seen: stored(&server.last_seen),
+        left_at: server.departure().map(|left| left.text.clone()),
+    }
+}
+
+#[must_use]
+pub fn removal(server: &Server) -> Removal {
+    Removal {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
         last_seen: stored(&server.last_seen),

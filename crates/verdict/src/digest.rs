@@ -99,6 +99,9 @@ impl Digest {
     pub fn add(&mut self, server: &Server, verdict: Verdict) {
         let Verdict { standing, problems, unknown, is_old, .. } = verdict;
         self.summary.add(standing);
+        if standing == Standing::Gone {
+            return;
+        }
         self.registered.extend(server.registered_at.as_deref().and_then(time::parse));
         match standing {
             Standing::Silenced => return,

@@ -85,7 +85,7 @@ fn known_rules(memory: Option<&Memory>) -> Rules {
 
 /// A sort key: what is worse first; of those that are not heard, the latest first; else by id.
 fn rank(server: &Server, verdict: &Verdict) -> impl Ord + use<> {
-    let is_absent = matches!(verdict.standing, Standing::Offline | Standing::Late);
+    let is_absent = matches!(verdict.standing, Standing::Offline | Standing::Late | Standing::Gone);
     let seen = server.last_seen.as_ref().filter(|_| is_absent).map(|seen| seen.time);
     (verdict.standing, Reverse(seen), Natural::of(&server.server_id))
 }
@@ -123,9 +123,10 @@ impl Summary {
         self.counts[standing as usize]
     }
 
+    /// Without those that are gone.
     #[must_use]
     pub fn servers(&self) -> usize {
-        self.counts.iter().sum()
+        self.counts.iter().sum::<usize>() - self.count(Standing::Gone)
     }
 
     /// Whether all servers are well beyond doubt.
@@ -148,7 +149,7 @@ impl fmt::Display for Summary {
             _ if self.is_well() => return write!(f, "All {servers} servers are well"),
             _ => write!(f, "{well} of {servers} are well")?,
         }
-        let unwell = Standing::ALL.into_iter().filter(|standing| *standing != Standing::Well);
+        let unwell = Standing::ALL.into_iter().take_while(|standing| *standing != Standing::Well);
         let counted = unwell.map(|standing| (standing, self.count(standing)));
         for (place, (standing, count)) in counted.filter(|(_, count)| *count > 0).enumerate() {
             let separator = if place == 0 { ":" } else { "," };
@@ -295,6 +296,12 @@ mod tests {
         expected(&late, (Standing::Offline, Some(900)), "offline");
         let silenced = Server { silenced_until: Some(now() + TimeDelta::seconds(7)), ..late };
         expected(&silenced, (Standing::Silenced, Some(-7)), "silenced");
+        let left = Server { left_at: silenced.last_seen.clone(), ..silenced };
+        expected(&left, (Standing::Silenced, Some(-7)), "its group is not ephemeral");
+        let gone = Server { is_ephemeral: true, ..left };
+        expected(&gone, (Standing::Gone, Some(181)), "gone");
+        let earlier = Server { left_at: ago(182), ..gone };
+        expected(&earlier, (Standing::Silenced, Some(-7)), "it has been heard since");
     }
 
     // C8.13
@@ -544,7 +551,7 @@ mod tests {
     }
 
     /// Of each standing, so many servers.
-    fn mixed(counts: [usize; 7]) -> Vec<Server> {
+    fn mixed<const KINDS: usize>(counts: [usize; KINDS]) -> Vec<Server> {
         let late =
             |id: &str| Server { offline_after: Some(TimeDelta::seconds(10)), ..server(id, 15) };
         let of = |standing, id: &str| match standing {
@@ -557,6 +564,7 @@ mod tests {
                 Server { silenced_until: Some(now() + TimeDelta::hours(1)), ..server(id, 10) }
             }
             Standing::Well => server(id, 10),
+            Standing::Gone => Server { left_at: ago(500), is_ephemeral: true, ..server(id, 500) },
         };
         let each = Standing::ALL.into_iter().zip(counts);
         each.flat_map(|(standing, count)| {
@@ -579,6 +587,13 @@ mod tests {
                 [1, 1, 2, 1, 1, 1, 1],
                 "1 of 8 are well: 1 offline, 1 late, 2 with a problem, 1 returning, 1 unknown, 1 silenced",
             ),
+        ] {
+            assert_eq!(sentence(mixed(counts), Some(&memory)), expected);
+        }
+        // C14.3: those that are gone count nowhere.
+        for (counts, expected) in [
+            ([1, 0, 0, 0, 0, 0, 2, 3], "2 of 3 are well: 1 offline"),
+            ([0, 0, 0, 0, 0, 0, 2, 3], "All 2 servers are well"),
         ] {
             assert_eq!(sentence(mixed(counts), Some(&memory)), expected);
         }

@@ -62,7 +62,7 @@ impl Lateness {
 pub struct Census {
     rules: Rules,
     now: DateTime<Utc>,
-    /// Of each online server that is not silenced and may count as overdue, or as heard only if a gap is the reason:
+    /// Of each online server that is neither silenced nor shut down, and may count as overdue, or as heard only if a gap is the reason:
     /// `last_seen` and threshold.
     doubtful: Vec<(DateTime<Utc>, TimeDelta)>,
     heard: usize,
@@ -96,7 +96,8 @@ impl Census {
         let Some(seen) = server.last_seen.as_ref().map(|seen| seen.time) else {
             return;
         };
-        if server.status != Some(Status::Online) || server.is_silenced(self.now) {
+        let is_counted = server.status == Some(Status::Online) && server.departure().is_none();
+        if !is_counted || server.is_silenced(self.now) {
             return;
         }
         let threshold = threshold(server, &self.rules);

@@ -3,6 +3,8 @@
 
 mod absence;
 pub mod announce;
+#[cfg(test)]
+mod autoscaling;
 mod budget;
 mod condition;
 pub mod digest;

@@ -87,6 +87,8 @@ struct World {
     random: Rng,
     now: DateTime<Utc>,
     rules: Rules,
+    /// That of the first server.
+    groups: Groups,
     items: BTreeMap<&'static str, Option<Item>>,
     truths: Vec<Truth>,
     evidence: Vec<Evidence>,
@@ -198,6 +200,7 @@ impl World {
         Self {
             truths: SERVERS.iter().map(|_| Truth::new(&mut random, now)).collect(),
             evidence: SERVERS.iter().map(|_| Evidence::default()).collect(),
+            groups: Groups::default(),
             rules: Rules { limits: Self::limits(LIMITS[random.usize(..LIMITS.len())]), ..rules },
             items: SERVERS.iter().chain([&WATCHDOG]).map(|id| (*id, None)).collect(),
             pace: [1, 1, 10, 40][random.usize(..4)],
@@ -230,7 +233,8 @@ impl World {
     }
 
     fn server(&self, number: usize) -> Option<Server> {
-        Server::from_item(self.items[SERVERS[number]].as_ref()?)
+        let server = Server::from_item(self.items[SERVERS[number]].as_ref()?)?;
+        Some(server.in_group(&self.groups))
     }
 
     fn happen(&mut self) {
@@ -255,9 +259,25 @@ impl World {
                 self.forget(number);
             }
         }
+        if self.chance(40) {
+            self.change_group();
+        }
         if self.chance(120) {
             self.rules.limits = Self::limits(LIMITS[self.random.usize(..LIMITS.len())]);
         }
+    }
+
+    /// An operator gives the group other rules (C14.1).
+    fn change_group(&mut self) {
+        let limits = OWN[self.random.usize(..OWN.len())];
+        let until = self.now + TimeDelta::minutes(self.random.i64(-20..20));
+        let rules = [
+            ("limits", S(limits.to_owned())),
+            ("silenced_until", S(format(until))),
+            ("offline_after", N(self.random.i64(180..400).to_string())),
+        ];
+        let rules = rules.map(|(name, value)| (name.to_owned(), value)).into();
+        self.groups = Groups::from_item(Some(&Item::from([("web".to_owned(), M(rules))])));
     }
 
     /// Whoever forgets a server knows that nothing more will be announced.
@@ -293,6 +313,9 @@ impl World {
         }
         item.insert("server_id".to_owned(), S(id.to_owned()));
         item.insert("status".to_owned(), S("online".to_owned()));
+        if number == 0 {
+            item.insert("group".to_owned(), S("web".to_owned()));
+        }
         item.insert("last_seen".to_owned(), S(format(now)));
         item.insert("reading".to_owned(), truth.reading(now));
         item.entry("registered_at".to_owned()).or_insert_with(|| S(format(now)));
@@ -366,7 +389,7 @@ impl World {
             self.has_fault = true;
         }
         self.note();
-        let mut review = Review::new(self.rules.clone(), Groups::default(), None, self.now);
+        let mut review = Review::new(self.rules.clone(), self.groups.clone(), None, self.now);
         self.items.values().flatten().for_each(|item| review.add(item));
         let decision = review.conclude();
         let generations: Vec<_> = self.truths.iter().map(|truth| truth.generation).collect();
@@ -605,6 +628,7 @@ impl World {
                     .map(|time| format!("it has been gone for {time}")),
                 _ => None,
             },
+            Announcement::Removed(_) => Some("no group is ephemeral".to_owned()),
         }
     }
 
@@ -731,7 +755,7 @@ fn stage(server: Option<&Server>, key: &str) -> Option<Stage> {
 fn about(announcement: &Announcement) -> ((usize, String), bool) {
     let (problem, is_begin) = match announcement {
         Announcement::Offline(_) => (None, true),
-        Announcement::Back(_) => (None, false),
+        Announcement::Back(_) | Announcement::Removed(_) => (None, false),
         Announcement::Problem(problem) => (Some(problem), true),
         Announcement::Solved(solved) => (Some(&solved.problem), false),
     };

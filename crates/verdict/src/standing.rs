@@ -23,13 +23,15 @@ pub enum Standing {
     Unknown,
     Silenced,
     Well,
+    /// It has ended on purpose, and counts nowhere.
+    Gone,
 }
 
 /// What the rules say of a server as of a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     pub standing: Standing,
-    /// Offline, late: since when it has not been heard; returning: since when it is back; silenced: until when.
+    /// Offline, late, gone: since when it has not been heard; returning: since when it is back; silenced: until when.
     pub at: Option<DateTime<Utc>>,
     /// What has been announced or may have been, and what is to be; also of a server that is offline or silenced.
     pub problems: Vec<Current>,
@@ -54,7 +56,7 @@ pub enum Unknown {
 
 impl Standing {
     /// Every standing, the worst first.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Offline,
         Self::Late,
         Self::Problem,
@@ -62,6 +64,7 @@ impl Standing {
         Self::Unknown,
         Self::Silenced,
         Self::Well,
+        Self::Gone,
     ];
 
     /// Its name for programs.
@@ -75,6 +78,7 @@ impl Standing {
             Self::Unknown => "unknown",
             Self::Silenced => "silenced",
             Self::Well => "well",
+            Self::Gone => "gone",
         }
     }
 
@@ -131,6 +135,7 @@ impl Verdict {
         let problems = current(server, &rules.limits, is_judged(server, lateness, rules, now));
         let unknown = Unknown::of(server, rules);
         let (standing, at) = match back {
+            _ if server.is_gone() => (Standing::Gone, seen),
             _ if is_silenced => (Standing::Silenced, server.silenced_until),
             _ if is_offline => {
                 let since = server.offline_since.as_ref().map(|since| since.time);
@@ -153,6 +158,7 @@ pub fn is_judged(server: &Server, lateness: Lateness, rules: &Rules, now: DateTi
         && !lateness.is_late()
         && Return::of(server, rules, now) == Return::None
         && !server.is_silenced(now)
+        && !server.is_gone()
 }
 
 /// Whether the reading of a server that is heard is too old to be shown as the present.

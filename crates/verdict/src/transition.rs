@@ -42,6 +42,10 @@ pub struct Write {
 pub enum News {
     /// The server is marked as offline; it was last seen then.
     Offline(Option<String>),
+    /// The server has ended on purpose, and is marked as offline; it was last seen then.
+    Gone(Option<String>),
+    /// Its item is deleted; it was last seen then.
+    Removed(Option<String>),
     /// Its absence, which began then, is over.
     Back(Option<String>),
     Problem(Key),
@@ -70,7 +74,7 @@ impl Write {
     /// Whether it marks a server as offline.
     #[must_use]
     pub fn is_mark(&self) -> bool {
-        matches!(self.news[..], [News::Offline(_)])
+        matches!(self.news[..], [News::Offline(_) | News::Gone(_)])
     }
 }
 
@@ -362,6 +366,8 @@ mod tests {
             let id = write.change.server_id();
             news.extend(write.news.iter().map(|news| match news {
                 News::Offline(seen) => format!("{id} offline {}", seen.is_some()),
+                News::Gone(_) => format!("{id} gone"),
+                News::Removed(_) => format!("{id} removed"),
                 News::Back(since) => format!("{id} back {}", since.is_some()),
                 News::Problem(key) => format!("{id} {key}"),
                 News::Solved(key, end) => format!("{id} {key} {}", end.as_str()),

@@ -3,7 +3,7 @@
 use crate::announce;
 use crate::standing::{Standing, Verdict};
 use announcement::words::{at, at_and_age};
-use announcement::{Announcement, Part};
+use announcement::{Announcement, Part, SHUT_DOWN};
 use chrono::{DateTime, Utc};
 use tables::server::Server;
 
@@ -18,6 +18,10 @@ impl Verdict {
         };
         let ago = |time, now| at_and_age(time, Some(now));
         match self.standing {
+            Standing::Offline | Standing::Gone if server.departure().is_some() => {
+                let left = server.departure().map(|left| at_and_age(left.time, Some(now)));
+                vec![format!("{SHUT_DOWN} at {}", left.unwrap_or_default())]
+            }
             Standing::Offline => when("offline since", "offline, never seen", ago),
             Standing::Late => when("late, last seen", "late, never seen", ago),
             Standing::Problem => self.say_problems(server, now),
@@ -26,7 +30,7 @@ impl Verdict {
             Standing::Silenced => {
                 when("silenced until", "silenced", |time, now| at(time, Some(now)))
             }
-            Standing::Well => Vec::new(),
+            Standing::Well | Standing::Gone => Vec::new(),
         }
     }
 
@@ -34,11 +38,11 @@ impl Verdict {
     #[must_use]
     pub fn say_besides(&self, server: &Server, now: DateTime<Utc>) -> Vec<String> {
         let problems = match self.standing {
-            Standing::Problem => Vec::new(),
+            Standing::Problem | Standing::Gone => Vec::new(),
             _ => self.say_problems(server, now),
         };
         let unknown = match self.standing {
-            Standing::Offline | Standing::Late | Standing::Unknown => Vec::new(),
+            Standing::Offline | Standing::Late | Standing::Unknown | Standing::Gone => Vec::new(),
             _ => self.say_unknown(),
         };
         let reading = server.reading.as_ref().filter(|_| self.is_old);

@@ -44,6 +44,17 @@ impl<const MIN: usize, const MAX: usize> LenientField for Text<MIN, MAX> {
     }
 }
 
+impl LenientField for bool {
+    const SCHEMA: Schema = Schema::Bool;
+
+    fn from_json(json: Json<'_>) -> Option<Self> {
+        match json.value() {
+            Ok(Value::Bool(bit)) => Some(bit),
+            _ => None,
+        }
+    }
+}
+
 /// Reads a number by its rule, but not from a string or a boolean as the seed would.
 pub fn number(json: Json<'_>, rule: Rule) -> Option<Number> {
     let value = json.value().ok()?;

@@ -376,6 +376,7 @@ async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&R
         id: &id(),
         hostname: format!("{}.example.com", machine.name).into(),
         received_at: last.received_at,
+        is_leaving: false,
         group: None,
         agent_version: None,
         fingerprint: machine.name,

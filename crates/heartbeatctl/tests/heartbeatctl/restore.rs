@@ -121,3 +121,18 @@ async fn a_table_that_is_not_restored_yet_is_named() {
     let run = Place::new().await.run(&["restore", "servers", "nowhere"]);
     assert_eq!((run.code, &*run.stderr), (1, "error: there is no table nowhere in this region\n"));
 }
+
+// C14.1: the rules of groups come back, whatever a group is called; those in use stay.
+#[tokio::test]
+async fn the_rules_of_groups_are_restored() {
+    let (place, restored) = places().await;
+    let old = ["web", "status", "problems"].map(|group| (group, "old"));
+    restored.put_server("#groups", strings(&old)).await;
+    place.put_server("#groups", strings(&[("web", "new")])).await;
+    let run = place.run(&["restore", "servers", &restored.servers, "--copy"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let [groups] = &place.items(&place.servers).await[..] else { panic!("one item") };
+    for (group, expected) in [("web", "new"), ("status", "old"), ("problems", "old")] {
+        assert_eq!(groups[group], text(expected), "{group}");
+    }
+}

@@ -75,7 +75,7 @@ impl Server {
     /// Everything that is wrong, as words that follow its id; nothing of one that is silenced or well.
     pub(crate) fn problems(&self) -> Vec<String> {
         match self.standing() {
-            Standing::Silenced | Standing::Well => Vec::new(),
+            Standing::Silenced | Standing::Well | Standing::Gone => Vec::new(),
             _ => self.verdict.say(&self.stored, self.at),
         }
     }

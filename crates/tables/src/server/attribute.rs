@@ -64,6 +64,7 @@ attributes! {
     READING = "reading";
     AGENT_VERSION = "agent_version";
     DUPLICATE_AT = "duplicate_at", never_restored;
+    LEFT_AT = "left_at", never_restored;
     // Written by a heartbeat only if its key has one and the item none; else by operators.
     GROUP = crate::GROUP, reserved;
     // The fingerprints of the last three heartbeats, the latest first. Short names, because an item is billed by its size.
@@ -247,7 +248,7 @@ mod tests {
             SERVER_ID => S(server_id.to_owned()),
             STATUS => S("online".to_owned()),
             LAST_SEEN | OFFLINE_SINCE | RETURNED_AT | SILENCED_UNTIL | SWEPT_AT | GAP_SINCE
-            | GAP_UNTIL | MASS_SILENCE_AT | DIGEST_AT | EVENTS_SINCE | ROLLED_UNTIL
+            | GAP_UNTIL | MASS_SILENCE_AT | DIGEST_AT | LEFT_AT | EVENTS_SINCE | ROLLED_UNTIL
             | DUPLICATE_AT => S("2026-01-18T10:30:00.000000Z".to_owned()),
             OFFLINE_AFTER | HOLD | BACK_AFTER | VERSION => N("901".to_owned()),
             LIMITS => S("disk_percent=97".to_owned()),

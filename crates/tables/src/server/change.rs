@@ -1,16 +1,18 @@
-//! An update of a server's item, as a value: it becomes a DynamoDB expression, or is applied to an item in memory.
+//! An update or the deletion of a server's item, as a value: it becomes a DynamoDB expression, or is applied to an item in memory.
 
 use super::attribute::{Attribute, SERVER_ID};
 use super::update::Update;
 use crate::Item;
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
 
-/// What happens to some attributes of an item, on condition that some have the values that were read.
+/// What happens to some attributes of an item, or to all of it, on condition that some have the values that were read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     server_id: String,
-    assignments: Vec<(Attribute, Assignment)>,
+    /// `None` is the deletion of the item.
+    assignments: Option<Vec<(Attribute, Assignment)>>,
     /// `None` is no value.
     conditions: Vec<(Attribute, Option<AttributeValue>)>,
 }
@@ -26,7 +28,12 @@ impl Change {
     /// Of the item with this id.
     pub(super) fn of(server_id: &str) -> Self {
         let server_id = server_id.to_owned();
-        Self { server_id, assignments: Vec::new(), conditions: Vec::new() }
+        Self { server_id, assignments: Some(Vec::new()), conditions: Vec::new() }
+    }
+
+    /// Deletes the item with this id.
+    pub(super) fn deletion(server_id: &str) -> Self {
+        Self { assignments: None, ..Self::of(server_id) }
     }
 
     pub(super) fn set(self, attribute: Attribute, value: AttributeValue) -> Self {
@@ -47,7 +54,9 @@ impl Change {
     }
 
     fn assign(mut self, attribute: Attribute, assignment: Assignment) -> Self {
-        self.assignments.push((attribute, assignment));
+        if let Some(assignments) = &mut self.assignments {
+            assignments.push((attribute, assignment));
+        }
         self
     }
 
@@ -68,10 +77,27 @@ impl Change {
         &self.server_id
     }
 
-    /// Completes a request.
+    /// Whether it deletes the item.
+    #[must_use]
+    pub const fn is_deletion(&self) -> bool {
+        self.assignments.is_none()
+    }
+
+    /// Completes the request of a deletion.
+    #[must_use]
+    pub fn delete(&self, request: DeleteItemFluentBuilder) -> DeleteItemFluentBuilder {
+        self.with_conditions(Update::of(&self.server_id)).apply_deletion(request)
+    }
+
+    fn with_conditions(&self, update: Update) -> Update {
+        let conditions = self.conditions.iter().cloned();
+        conditions.fold(update, |update, (attribute, value)| update.if_is(attribute, value))
+    }
+
+    /// Completes the request of an update.
     #[must_use]
     pub fn request(&self, request: UpdateItemFluentBuilder) -> UpdateItemFluentBuilder {
-        let assignments = self.assignments.iter().cloned();
+        let assignments = self.assignments.iter().flatten().cloned();
         let update =
             assignments.fold(
                 Update::of(&self.server_id),
@@ -81,10 +107,7 @@ impl Change {
                     Assignment::Remove => update.remove(attribute),
                 },
             );
-        let conditions = self.conditions.iter().cloned();
-        let update =
-            conditions.fold(update, |update, (attribute, value)| update.if_is(attribute, value));
-        update.apply(request)
+        self.with_conditions(update).apply(request)
     }
 
     /// Does the same to an item in memory, if there is one. Returns whether its condition holds.
@@ -94,9 +117,13 @@ impl Change {
         if !conditions.all(|(attribute, expected)| value(*attribute) == expected.as_ref()) {
             return false;
         }
+        let Some(assignments) = &self.assignments else {
+            *item = None;
+            return true;
+        };
         let key = || (SERVER_ID.name().to_owned(), S(self.server_id.clone()));
         let item = item.get_or_insert_with(|| Item::from([key()]));
-        for (attribute, assignment) in &self.assignments {
+        for (attribute, assignment) in assignments {
             let name = attribute.name();
             match assignment {
                 Assignment::Set(value) => drop(item.insert(name.to_owned(), value.clone())),

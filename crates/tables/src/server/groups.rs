@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::BTreeMap;
 
 /// The id of the item. No agent can send it.
-const GROUPS: &str = "#groups";
+pub(crate) const GROUPS: &str = "#groups";
 const EPHEMERAL: &str = "ephemeral";
 
 /// The rules of one group, each in the form that it has on the item of a server.

@@ -2,8 +2,8 @@
 
 use super::attribute::{
     AGENT_VERSION, ARCHITECTURE, Attribute, DUPLICATE_AT, GROUP, HOSTNAME, KERNEL_VERSION,
-    LAST_SEEN, M1, M2, M3, OS_DISTRIBUTION, OS_VERSION, READING, REGISTERED_AT, REGISTRATION_ID,
-    SERVER_ID, STATUS,
+    LAST_SEEN, LEFT_AT, M1, M2, M3, OS_DISTRIBUTION, OS_VERSION, READING, REGISTERED_AT,
+    REGISTRATION_ID, SERVER_ID, STATUS,
 };
 use super::update::Update;
 use super::{Os, Reading, Status};
@@ -20,6 +20,8 @@ pub struct Upsert<'a> {
     pub id: &'a HeartbeatId,
     pub hostname: Cow<'a, str>,
     pub received_at: DateTime<Utc>,
+    /// Whether it is the last one of a machine that is switched off.
+    pub is_leaving: bool,
     /// That of the key: of a server that has none.
     pub group: Option<&'a Group>,
     /// If absent, the stored one is removed.
@@ -45,6 +47,7 @@ impl Upsert<'_> {
             .set(HOSTNAME, S(self.hostname.into_owned()))
             .set(STATUS, Status::Online.value())
             .set(LAST_SEEN, now.clone())
+            .put(LEFT_AT, self.is_leaving.then(|| now.clone()))
             .set_if_absent(REGISTERED_AT, now)
             .set_if_absent(REGISTRATION_ID, S(self.id.as_str().to_owned()))
             .put(AGENT_VERSION, self.agent_version.map(|version| S(version.to_owned())))

@@ -3,8 +3,9 @@
 use super::Status;
 use super::attribute::{
     AGENT_VERSION, ANNOUNCED, ARCHITECTURE, Attribute, DUPLICATE_AT, GROUP, HOSTNAME,
-    KERNEL_VERSION, LAST_SEEN, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION, OS_VERSION,
-    PROBLEMS, READING, REGISTERED_AT, RETURNED_AT, SAID_AT, SERVER_ID, SILENCED_UNTIL, STATUS,
+    KERNEL_VERSION, LAST_SEEN, LEFT_AT, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION,
+    OS_VERSION, PROBLEMS, READING, REGISTERED_AT, RETURNED_AT, SAID_AT, SERVER_ID, SILENCED_UNTIL,
+    STATUS,
 };
 use crate::disk::items::DISKS;
 use crate::problem::{Problems, Stage};
@@ -23,6 +24,8 @@ pub struct Server {
     pub status: Option<Status>,
     /// When its last heartbeat was received.
     pub last_seen: Option<time::Stored>,
+    /// When a heartbeat said that the machine is switched off.
+    pub left_at: Option<time::Stored>,
     /// The `last_seen` before its current absence, or before the one that it has returned from.
     pub offline_since: Option<time::Stored>,
     /// Absent while nothing about this absence can have been published, [`PENDING`] from before anything is, and
@@ -204,6 +207,7 @@ impl Server {
             hostname: HOSTNAME.text(item),
             status: STATUS.text(item).and_then(|status| Status::parse(&status)),
             last_seen: checked.time(LAST_SEEN),
+            left_at: checked.time(LEFT_AT),
             offline_since: checked.time(OFFLINE_SINCE),
             announced: ANNOUNCED.of(item).map(|_| ANNOUNCED.text(item).unwrap_or_default()),
             returned_at: checked.time(RETURNED_AT),
@@ -251,6 +255,18 @@ impl Server {
             Some(announced) if *announced == since.text => Stage::Firing,
             Some(_) => Stage::Publishing,
         })
+    }
+
+    /// When its last heartbeat said that the machine is switched off, if it did.
+    #[must_use]
+    pub fn departure(&self) -> Option<&time::Stored> {
+        self.left_at.as_ref().filter(|_| self.left_at == self.last_seen)
+    }
+
+    /// Whether it has ended on purpose, as its group expects.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.is_ephemeral && self.departure().is_some()
     }
 
     #[must_use]

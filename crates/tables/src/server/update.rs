@@ -1,6 +1,7 @@
 //! Puts `SET … REMOVE …` and its condition together, from attributes and values.
 
 use super::attribute::{Attribute, SERVER_ID};
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
 use std::collections::HashMap;
@@ -127,6 +128,15 @@ impl Update {
     pub(super) fn value(mut self, placeholder: &str, value: AttributeValue) -> Self {
         self.values.insert(placeholder.to_owned(), value);
         self
+    }
+
+    /// Completes a request to delete the item on the same condition.
+    pub fn apply_deletion(self, delete: DeleteItemFluentBuilder) -> DeleteItemFluentBuilder {
+        delete
+            .key(SERVER_ID.name(), S(self.server_id))
+            .set_condition_expression(Some(self.condition).filter(|text| !text.is_empty()))
+            .set_expression_attribute_names(Some(self.names).filter(|names| !names.is_empty()))
+            .set_expression_attribute_values(Some(self.values).filter(|values| !values.is_empty()))
     }
 
     /// Completes a request.

@@ -17,7 +17,7 @@ impl Server {
         marked.status = Some(Status::Offline);
         marked.offline_since = marked.offline_since.or(marked.last_seen.clone());
         marked.returned_at = None;
-        if !self.is_silenced(now) {
+        if !self.is_silenced(now) && !self.is_gone() {
             marked.announced.get_or_insert_with(|| PENDING.to_owned());
         }
         marked
@@ -51,6 +51,23 @@ impl Server {
     pub fn record_announced(&self) -> Change {
         let since = stored(&self.offline_since);
         Change::of(&self.server_id).set(ANNOUNCED, since.clone()).if_is(OFFLINE_SINCE, Some(since))
+    }
+
+    /// Writes ahead that its removal may have been published, on condition that no heartbeat has arrived since it was read.
+    #[must_use]
+    pub fn write_removal_ahead(&self) -> Change {
+        self.unheard(Change::of(&self.server_id).set(ANNOUNCED, S(PENDING.to_owned())))
+    }
+
+    /// Deletes the item, on the same condition.
+    #[must_use]
+    pub fn remove(&self) -> Change {
+        self.unheard(Change::deletion(&self.server_id))
+    }
+
+    fn unheard(&self, change: Change) -> Change {
+        let status = self.status.unwrap_or(Status::Offline);
+        change.if_is(LAST_SEEN, Some(stored(&self.last_seen))).if_is(STATUS, Some(status.value()))
     }
 
     /// Notes when the server was first found online again.

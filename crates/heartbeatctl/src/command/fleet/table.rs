@@ -189,6 +189,7 @@ impl Layout {
             Standing::Offline | Standing::Late | Standing::Problem => Color::Red,
             Standing::Returning | Standing::Unknown | Standing::Silenced => Color::Yellow,
             Standing::Well => Color::Green,
+            Standing::Gone => Color::DarkGrey,
         };
         let last_hour = sparkline.map_or_else(String::new, |line| line.draw(self.sparkline));
         let cells = [
