@@ -100,7 +100,7 @@ async fn limits_are_those_of_the_server_its_group_and_the_watchdog_by_key() {
     let problems = published[0].default["problems"].as_array().unwrap();
     let named: Vec<_> =
         problems.iter().map(|problem| (&problem["name"], &problem["limit"])).collect();
-    assert_eq!(named, [(&"memory_percent".into(), &50.into())], "{problems:?}");
+    assert_eq!(named, [(&"memory_percent".into(), &50.0.into())], "{problems:?}");
 }
 
 // C14.1
@@ -186,7 +186,7 @@ async fn what_is_shut_down_in_an_ephemeral_group_is_never_announced() {
     });
     assert_eq!(*said, [entry]);
     assert_eq!(published[0].parameters["Subject"], "nas was shut down");
-    let expected = "nas (nas.lan) was shut down at 10:30 UTC (3 min)";
+    let expected = "nas (nas.lan)\n  was shut down at 10:30 UTC (3 min)";
     assert!(published[0].email.contains(expected), "{}", published[0].email);
     let log = watchdog.log();
     assert_eq!(lines(&log, "server gone")[0]["level"], "INFO");

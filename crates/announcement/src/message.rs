@@ -62,7 +62,6 @@ struct Wire {
     problems: Option<Vec<Problem>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     solved: Option<Vec<Solved>>,
-    /// Only if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     removed: Option<Vec<Removal>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,7 +185,7 @@ impl From<Message> for Wire {
             back: (!is_digest).then_some(back),
             problems: Some(problems),
             solved: (!is_digest).then_some(solved),
-            removed: (!is_digest && !removed.is_empty()).then_some(removed),
+            removed: (!is_digest).then_some(removed),
             omitted: Some(message.omitted),
         }
     }

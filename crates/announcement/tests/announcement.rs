@@ -96,8 +96,8 @@ fn the_json_has_an_order() {
     let offline = format!(
         "\"offline\":[{{\"server_id\":\"web-1\",\"hostname\":null,\"last_seen\":\"{SINCE}\"}}]"
     );
-    let change =
-        format!("{{{time},{offline},\"back\":[],\"problems\":[],\"solved\":[],\"omitted\":2}}");
+    let others = r#""back":[],"problems":[],"solved":[],"removed":[]"#;
+    let change = format!("{{{time},{offline},{others},\"omitted\":2}}");
     assert_eq!(bytes(Occasion::Change), change);
     let fleet = r#""fleet":{"servers":0,"well":0,"summary":"","remarks":[]}"#;
     let digest =

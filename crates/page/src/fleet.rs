@@ -44,9 +44,6 @@ impl Fleet {
     ) -> anyhow::Result<Self> {
         let Tables { client, servers, clock, .. } = tables;
         let started = Instant::now();
-        let find = Groups::find(client.get_item().table_name(servers)).send();
-        let found = find.await.map_err(explain_in(servers))?;
-        let groups = Groups::from_item(found.item.as_ref());
         let request = scan(client.scan().table_name(servers));
         let request = match group {
             Some(group) => scan_group(request, group),
@@ -54,15 +51,23 @@ impl Fleet {
         };
         let mut pages = request.into_paginator().send();
         let (mut stored, mut watchdog, mut deliveries) = (Vec::new(), None, None);
+        let mut has_groups = false;
         while let Some(page) = pages.next().await {
             let page = page.map_err(explain_in(servers))?;
             progress();
             for item in page.items() {
                 watchdog = watchdog.or_else(|| Memory::from_item(item));
                 deliveries = deliveries.or_else(|| Delivery::all(item));
-                let server = StoredServer::from_item(item);
-                stored.extend(server.map(|server| server.in_group(&groups)));
+                has_groups |= Groups::is(item);
+                stored.extend(StoredServer::from_item(item));
             }
+        }
+        if has_groups {
+            // The scan reads attributes by name, and these are named after groups.
+            let find = Groups::find(client.get_item().table_name(servers)).send();
+            let found = find.await.map_err(explain_in(servers))?;
+            let groups = Groups::from_item(found.item.as_ref());
+            stored = stored.into_iter().map(|server| server.in_group(&groups)).collect();
         }
         // What the first page holds is as old as the scan.
         let took = TimeDelta::from_std(started.elapsed()).unwrap_or_default();

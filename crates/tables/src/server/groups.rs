@@ -82,6 +82,12 @@ impl Groups {
         get.key(SERVER_ID.name(), S(GROUPS.to_owned()))
     }
 
+    /// Whether this is the item.
+    #[must_use]
+    pub fn is(item: &Item) -> bool {
+        SERVER_ID.text(item).is_some_and(|id| id == GROUPS)
+    }
+
     /// Reads the item, if there is one.
     #[must_use]
     pub fn from_item(item: Option<&Item>) -> Self {
