@@ -5,15 +5,18 @@ use crate::aws;
 use crate::fault::Fault;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use chrono::NaiveDate;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use chrono::{DateTime, NaiveDate};
 use futures_util::{StreamExt, stream};
 use std::collections::HashSet;
 use tables::day::{Day, Fold};
 use tables::row::Row;
+use tables::server::{self, FullOn};
 use tables::{METRICS, ServerId};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
-use verdict::Due;
+use verdict::forecast::{DAYS, forecast};
+use verdict::{Due, DueServer};
 
 /// The maximum number of servers whose days are written at the same time.
 const CONCURRENCY: usize = 4;
@@ -25,6 +28,7 @@ const MAX_PAGE: i32 = 500;
 pub struct Days {
     /// What can wait is patient.
     dynamodb: Client,
+    servers_table: String,
     config: DaysConfig,
 }
 
@@ -38,8 +42,8 @@ struct Outcome {
 }
 
 impl Days {
-    pub fn new(config: DaysConfig, dynamodb: &Client) -> Self {
-        Self { dynamodb: aws::patient(dynamodb), config }
+    pub fn new(config: DaysConfig, servers_table: String, dynamodb: &Client) -> Self {
+        Self { dynamodb: aws::patient(dynamodb), servers_table, config }
     }
 
     /// Writes the days that these servers lack. None is begun after `begin_until`, and none goes on after the deadline.
@@ -54,9 +58,9 @@ impl Days {
         request_id: &str,
     ) -> Result<(), String> {
         let started = Instant::now();
-        let dates = due.dates(self.config.retention);
+        let dates = due.dates(self.config.retention.min(self.config.keep));
         let outcomes = stream::iter(due.servers.iter().cloned())
-            .map(|server| self.write_missing(server, &dates, begin_until, deadline))
+            .map(|server| self.write_missing(server, &dates, due.today(), begin_until, deadline))
             .buffer_unordered(CONCURRENCY);
         let outcomes: Vec<_> = outcomes.collect().await;
         let written = outcomes.iter().map(|outcome| outcome.written).sum::<usize>();
@@ -77,11 +81,13 @@ impl Days {
         Ok(())
     }
 
-    /// Writes those of these days that a server lacks, in this order, as far as there is time.
+    /// Writes those of these days that a server lacks, in this order, as far as there is time; then, when its file systems are
+    /// full, if that has changed.
     async fn write_missing(
         &self,
-        server: ServerId,
+        DueServer { id, full_on }: DueServer,
         dates: &[NaiveDate],
+        today: NaiveDate,
         begin_until: Instant,
         deadline: Instant,
     ) -> Outcome {
@@ -91,15 +97,21 @@ impl Days {
                 outcome.is_cut = true;
                 return Ok(());
             }
-            let known = self.known(&server, dates).await?;
+            let mut days = self.days(&id, today).await?;
+            let known: HashSet<_> = days.iter().map(|day| day.date).collect();
             for date in dates.iter().filter(|date| !known.contains(date)) {
                 if Instant::now() >= begin_until {
                     outcome.is_cut = true;
                     break;
                 }
-                if let Some(day) = self.fold(&server, *date).await? {
-                    outcome.written += usize::from(self.put(&server, &day).await?);
+                if let Some(day) = self.fold(&id, *date).await? {
+                    outcome.written += usize::from(self.put(&id, &day).await?);
+                    days.push(day);
                 }
+            }
+            let now_full_on = forecast(&days, today);
+            if now_full_on != full_on {
+                self.write_full_on(&id, &now_full_on).await?;
             }
             Ok(())
         };
@@ -111,19 +123,13 @@ impl Days {
         outcome
     }
 
-    /// Which of these days are there.
-    async fn known(
-        &self,
-        server: &ServerId,
-        dates: &[NaiveDate],
-    ) -> Result<HashSet<NaiveDate>, Fault> {
-        let (Some(last), Some(first)) = (dates.first(), dates.last()) else {
-            return Ok(HashSet::new());
-        };
+    /// Which days are there, as far as they say how fast something fills.
+    async fn days(&self, server: &ServerId, today: NaiveDate) -> Result<Vec<Day>, Fault> {
         let query = self.dynamodb.query().table_name(&self.config.table);
-        let items = Day::select(query, server, [*first, *last]).into_paginator().items().send();
+        let query = Day::select(query, server, [today - DAYS, today]);
+        let items = query.into_paginator().items().send();
         let items = items.collect::<Result<Vec<_>, _>>().await.map_err(Fault::of)?;
-        Ok(items.iter().filter_map(Day::date_of).collect())
+        Ok(items.iter().filter_map(|item| Day::from_item(item, DateTime::UNIX_EPOCH)).collect())
     }
 
     /// Reads the rows of a day; `None` without one.
@@ -153,6 +159,23 @@ impl Days {
                 Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
                 _ => Err(Fault::of(error)),
             },
+        }
+    }
+
+    /// Writes when the file systems of a server are full.
+    async fn write_full_on(&self, server: &ServerId, full_on: &FullOn) -> Result<(), Fault> {
+        let update = self.dynamodb.update_item().table_name(&self.servers_table);
+        match server::write_full_on(server, full_on).request(update).send().await {
+            Err(error)
+                if !matches!(
+                    error.as_service_error(),
+                    Some(UpdateItemError::ConditionalCheckFailedException(_))
+                ) =>
+            {
+                Err(Fault::of(error))
+            }
+            // Whoever is forgotten in between has no file systems.
+            _ => Ok(()),
         }
     }
 }

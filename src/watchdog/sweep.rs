@@ -109,7 +109,7 @@ impl Watchdog {
             Ok::<_, rustls::Error>(Ping { address, http })
         });
         Ok(Self {
-            days: config.days.map(|config| Days::new(config, &dynamodb)),
+            days: config.days.map(|days| Days::new(days, config.servers_table.clone(), &dynamodb)),
             patient: aws::patient(&dynamodb),
             dynamodb,
             servers_table: config.servers_table,

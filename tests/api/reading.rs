@@ -170,8 +170,8 @@ fn said_at() -> (&'static str, AttributeValue) {
 }
 
 /// What is on the item of a server only while something is wrong, or has been.
-const WRONG: [&str; 6] =
-    ["offline_since", "announced", "returned_at", "problems", "duplicate_at", "left_at"];
+const WRONG: [&str; 7] =
+    ["offline_since", "announced", "returned_at", "problems", "duplicate_at", "left_at", "full_on"];
 
 /// A heartbeat of a server with nothing wrong: a host name of 30 characters, every metric, three mount points of 20, and
 /// services that all run.
@@ -242,7 +242,12 @@ async fn a_server_with_everything_wrong_costs_two_units() {
         [("disk_percent".to_owned(), problem("90")), ("memory_percent".to_owned(), problem("95"))];
     let times = ["offline_since", "announced", "returned_at", "duplicate_at"];
     let wrong = times.map(|name| (name, time()));
-    let problems = [("problems", AttributeValue::M(entries.into()))];
+    let full_on = ["a", "b", "c"]
+        .map(|name| (format!("/{}", name.repeat(19)), AttributeValue::S("2026-02-01".into())));
+    let problems = [
+        ("problems", AttributeValue::M(entries.into())),
+        ("full_on", AttributeValue::M(full_on.into())),
+    ];
     let attributes = by_operators().into_iter().chain(wrong).chain(problems).chain([said_at()]);
     app.tables.put_server(SERVER, attributes).await;
     let mut body = healthy();

@@ -71,6 +71,7 @@ async fn dates(watchdog: &TestWatchdog, server: &str) -> Vec<String> {
 /// As JSON.
 fn plain(value: &AttributeValue) -> Value {
     match value {
+        AttributeValue::S(text) => text.as_str().into(),
         AttributeValue::N(number) => number.parse::<f64>().unwrap().into(),
         AttributeValue::L(list) => list.iter().map(plain).collect(),
         AttributeValue::M(map) => {
@@ -271,6 +272,46 @@ async fn after_an_outage_two_slots_are_taken_by_each_sweep() {
     let back = SLOT + 2 * DAY;
     watchdog.sweep(back).await.unwrap();
     assert_eq!(watchdog.own("rolled_until").await, Some(stored(back - DAY + minutes(2))));
+}
+
+/// Stores a day of `web-1` on which its file system was so full.
+async fn put_day(watchdog: &TestWatchdog, date: NaiveDate, percent: f64) {
+    let extent = AttributeValue::L(vec![N(percent.to_string()); 3]);
+    let day = [
+        ("server_id", text("#day:web-1")),
+        ("recorded_at", text(&date.to_string())),
+        ("rows", N("1".to_owned())),
+        ("disks", M([("/data".to_owned(), extent)].into())),
+    ];
+    watchdog.tables.put(&watchdog.tables.metrics, day).await;
+}
+
+// C15.4
+#[tokio::test]
+async fn when_a_disk_is_full_is_noted_as_long_as_it_fills() {
+    let watchdog = start_with(&[]).await;
+    watchdog.heartbeat("web-1", SLOT).await;
+    let full_on = async || watchdog.item("web-1").await.unwrap().get("full_on").map(plain);
+    let latest: NaiveDate = "2026-01-16".parse().unwrap();
+    // One point a day; 87 % on the day that is still to be written.
+    for age in 1..=6 {
+        put_day(&watchdog, latest - TimeDelta::days(age), 87.0 - age as f64).await;
+    }
+    watchdog.sweep(SLOT).await.unwrap();
+    assert_eq!(full_on().await, None, "six days");
+    let time = stored(on_the_16th(0));
+    let row = json!({ "timestamp": time, "received_at": time, "disks": { "/data": 87 } });
+    append(&watchdog, "web-1", &row).await;
+    watchdog.set_own("rolled_until", SLOT - MINUTE).await;
+    watchdog.sweep(SLOT).await.unwrap();
+    assert_eq!(full_on().await, Some(json!({ "/data": "2026-01-29" })));
+    // Somebody has made room.
+    put_day(&watchdog, latest + TimeDelta::days(1), 40.0).await;
+    watchdog.set_own("rolled_until", SLOT + DAY - MINUTE).await;
+    watchdog.heartbeat("web-1", SLOT + DAY).await;
+    watchdog.sweep(SLOT + DAY).await.unwrap();
+    assert_eq!(full_on().await, None);
+    assert_eq!(watchdog.topic.take(), [], "it is no announcement");
 }
 
 // C15.3: never at the cost of judging.

@@ -273,6 +273,43 @@ async fn remarks_count_beyond_five() {
     assert_eq!(message.default["fleet"]["remarks"], json!(remarks));
 }
 
+// C10.1 C15.4: what is full soon is a reason to send it, though nothing is wrong.
+#[tokio::test]
+async fn disks_that_are_full_within_30_days_are_named() {
+    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45")]).await;
+    heartbeat(&watchdog, "web-1", 890, &[]).await;
+    let full_on = |disks: &[(&str, &str)]| {
+        let disks = disks.iter().map(|(mount, day)| ((*mount).to_owned(), text(day)));
+        AttributeValue::M(disks.collect())
+    };
+    let remarks = async |server: &str, disks: &[(&str, &str)]| {
+        heartbeat(&watchdog, server, 890, &[]).await;
+        watchdog.set_value(server, "full_on", full_on(disks)).await;
+        watchdog.set("#watchdog", "digest_at", None).await;
+        watchdog.sweep(900).await.unwrap();
+        digest(&watchdog).map(|message| message.default["fleet"]["remarks"].clone())
+    };
+    // Today is 2026-01-18.
+    assert_eq!(remarks("web-1", &[("/", "2026-02-18"), ("/gone", "2026-01-17")]).await, None);
+    let line = "disk /data of web-2 is full in about 30 days at this pace";
+    assert_eq!(remarks("web-2", &[("/data", "2026-02-17")]).await, Some(json!([line])));
+    let days = ["/1", "/2", "/3"].map(|mount| (mount, "2026-01-30"));
+    remarks("web-3", &days).await;
+    let lines = [
+        "disk /1 of web-3 is full in about 12 days at this pace",
+        "disk /2 of web-3 is full in about 12 days at this pace",
+        "disk /3 of web-3 is full in about 12 days at this pace",
+        "disk /1 of web-4 is full in about 12 days at this pace",
+        "disk /2 of web-4 is full in about 12 days at this pace",
+        "2 more disks full within 30 days",
+    ];
+    assert_eq!(remarks("web-4", &days).await, Some(json!(lines)));
+    // Never a problem of its own.
+    assert_eq!(watchdog.topic.take(), []);
+    let fleet = watchdog.item("web-2").await.unwrap();
+    assert!(!fleet.contains_key("problems"));
+}
+
 // C10.1: what some agents do not say, if others do; and those that are older than this program.
 #[tokio::test]
 async fn updates_that_are_unknown_and_old_agents_are_counted() {

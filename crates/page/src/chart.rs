@@ -5,6 +5,7 @@ use crate::history::series;
 use announcement::words::percent;
 use serde::Serialize;
 use tables::metric::{self, METRICS, Metric, Rule, View};
+use verdict::forecast;
 
 const MEMORY_TOTAL: &Metric = Metric::named("memory_total_mb");
 const MEMORY_USED: &Metric = Metric::named("memory_used_mb");
@@ -80,7 +81,7 @@ fn memory(server: &Server) -> String {
     }
 }
 
-/// Each file system's share, and the free space of the one that `disk_total_gb` describes.
+/// Each file system's share, the free space of the one that `disk_total_gb` describes, and when one is full at this pace.
 fn disk(server: &Server) -> String {
     let reading = server.stored.reading.as_ref();
     let shares = reading.and_then(|reading| reading.disks.as_ref()).into_iter().flatten();
@@ -90,7 +91,17 @@ fn disk(server: &Server) -> String {
     });
     let free = server.free_gb().map(|free| format!("{} free", gigabytes(free)));
     let words: Vec<_> = free.into_iter().chain(shares).collect();
-    words.join(", ")
+    let today = server.at.date_naive();
+    let full = server.stored.full_on.iter();
+    let full = full.map(|(mount, day)| (mount, (*day - today).num_days()));
+    let full = full.filter(|(_, days)| *days >= 0);
+    let full = full.map(|(mount, days)| forecast::say(mount, None, days));
+    [words.join(", ")]
+        .into_iter()
+        .filter(|words| !words.is_empty())
+        .chain(full)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// A size in a few characters.
@@ -107,11 +118,14 @@ mod tests {
     use tables::{Disk, Metrics, Number};
 
     fn charts(reading: Reading) -> Vec<Chart> {
-        let stored = StoredServer {
+        charts_of(StoredServer {
             server_id: "web-1".to_owned(),
             reading: Some(reading),
             ..StoredServer::default()
-        };
+        })
+    }
+
+    fn charts_of(stored: StoredServer) -> Vec<Chart> {
         let at = "2026-01-18T10:30:00Z".parse().expect("a time");
         of(&Fleet::new(vec![stored], None, at).servers[0])
     }
@@ -156,5 +170,21 @@ mod tests {
         });
         assert_eq!(charts[2].words, "1.5 GB of 16 GB used");
         assert_eq!(charts[3].words, "90 GB free, /data 91 %, / 82 %");
+    }
+
+    // C15.4
+    #[test]
+    fn the_chart_of_the_disk_says_when_it_is_full() {
+        let words = |full_on: &[(&str, &str)]| {
+            let full_on = full_on.iter();
+            let full_on =
+                full_on.map(|(mount, day)| ((*mount).to_owned(), day.parse().expect("a day")));
+            charts_of(StoredServer { full_on: full_on.collect(), ..StoredServer::default() })
+                .swap_remove(3)
+                .words
+        };
+        let said = "disk /data is full in about 12 days at this pace; disk /old is full within a day at this pace";
+        assert_eq!(words(&[("/data", "2026-01-30"), ("/old", "2026-01-18")]), said);
+        assert_eq!(words(&[("/data", "2026-01-17")]), "");
     }
 }

@@ -112,16 +112,10 @@ impl Day {
             .expression_attribute_values(":last", S(last.to_string()))
     }
 
-    /// The date of a day that [`Self::select`] found.
-    #[must_use]
-    pub fn date_of(item: &Item) -> Option<NaiveDate> {
-        text(item, RECORDED_AT)?.parse().ok()
-    }
-
     /// Reads a day that [`Self::select`] found, unless it has expired. What cannot be read is left out.
     #[must_use]
     pub fn from_item(item: &Item, now: DateTime<Utc>) -> Option<Self> {
-        let date = Self::date_of(item).filter(|_| !is_expired(item, now))?;
+        let date = text(item, RECORDED_AT)?.parse().ok().filter(|_| !is_expired(item, now))?;
         let mut day = Self { rows: whole(item.get(ROWS))?, ..Self::empty(date) };
         for (index, metric) in METRICS.iter().enumerate() {
             let value = item.get(metric.name);

@@ -21,11 +21,12 @@ pub use change::Change;
 pub(crate) use groups::GROUPS;
 pub use groups::{GroupRules, Groups};
 pub use heartbeat::{Upsert, is_registration, is_unnoted_return, last_sender, note_duplicate};
-pub use item::{MAX_OFFLINE_AFTER, Os, Reading, Server};
+pub use item::{FullOn, MAX_OFFLINE_AFTER, Os, Reading, Server};
 pub use memory::{Gap, Memory, Rules, VERSION};
 pub use notify::{Delivery, Outcome, Report, Undelivered};
 pub use operator::{expect, find, forget, forget_unheard, group, limit, silence};
 pub use update::Update;
+pub use watchdog::write_full_on;
 
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
 use item::PENDING;

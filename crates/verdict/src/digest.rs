@@ -2,11 +2,12 @@
 
 use crate::announce::{absence, problem};
 use crate::fleet::Summary;
+use crate::forecast;
 use crate::problem::Current;
 use crate::standing::{Standing, Unknown, Verdict};
 use announcement::words::{Natural, plural};
 use announcement::{Announcement, Fleet};
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
 use tables::server::{Delivery, Server};
@@ -44,6 +45,11 @@ pub struct Digest {
     /// When each server was registered, then those that are new.
     registered: Vec<DateTime<Utc>>,
     remarks: BTreeMap<Remark, Named>,
+    today: NaiveDate,
+    /// File systems that are full soon: in how many days, of which server, and which.
+    full: BTreeSet<(i64, Natural, String)>,
+    /// How many there are.
+    full_count: usize,
     /// Whether an agent says how many updates there are.
     has_updates: bool,
     /// That of this program.
@@ -90,6 +96,9 @@ impl Digest {
             summary: Summary::new(now),
             registered: Vec::new(),
             remarks: BTreeMap::new(),
+            today: now.date_naive(),
+            full: BTreeSet::new(),
+            full_count: 0,
             has_updates: false,
             stack: Version::parse(env!("CARGO_PKG_VERSION")).ok(),
         }
@@ -116,6 +125,9 @@ impl Digest {
         let problems = problems.into_iter().map(|known| Current { value: value(&known), ..known });
         let announced = problems.map(|current| Announcement::Problem(problem(server, &current)));
         self.announcements.extend(announced);
+        for (mount, date) in &server.full_on {
+            self.add_full(server, mount, (*date - self.today).num_days());
+        }
         let reading = server.reading.as_ref().filter(|_| !is_old);
         let value = |metric: &Metric| reading.and_then(|reading| reading.metrics.value(metric));
         let number = |metric: &Metric| value(metric).map_or(0.0, Number::as_f64);
@@ -148,6 +160,17 @@ impl Digest {
         self.summary.doubt_undelivered(deliveries);
     }
 
+    /// Adds a file system that is full in so many days, if that is soon.
+    fn add_full(&mut self, server: &Server, mount: &str, days: i64) {
+        if (0..=forecast::SOON).contains(&days) {
+            self.full_count += 1;
+            self.full.insert((days, Natural::of(&server.server_id), mount.to_owned()));
+            if self.full.len() > NAMED {
+                self.full.pop_last();
+            }
+        }
+    }
+
     fn remark(&mut self, remark: Remark, name: String) {
         self.remarks.entry(remark).or_default().add(name);
     }
@@ -163,7 +186,10 @@ impl Digest {
     /// Whether there is something to send.
     #[must_use]
     pub fn is_needed(&self) -> bool {
-        self.is_always || !self.announcements.is_empty() || self.registered.len() >= MANY_NEW
+        self.is_always
+            || !self.announcements.is_empty()
+            || self.registered.len() >= MANY_NEW
+            || self.full_count > 0
     }
 
     /// How the fleet is.
@@ -178,8 +204,19 @@ impl Digest {
             servers: self.summary.servers(),
             well: self.summary.count(Standing::Well),
             summary: self.summary.to_string(),
-            remarks: new.into_iter().chain(remarks).collect(),
+            remarks: new.into_iter().chain(self.say_full()).chain(remarks).collect(),
         }
+    }
+
+    /// A line for each file system that is full soon, the first ones by name.
+    fn say_full(&self) -> impl Iterator<Item = String> {
+        let more = self.full_count - self.full.len();
+        let more = (more > 0)
+            .then(|| format!("{} full within {} days", plural(more, "more disk"), forecast::SOON));
+        let say = |(days, server, mount): &(i64, Natural, String)| {
+            forecast::say(mount, Some(server.as_str()), *days)
+        };
+        self.full.iter().map(say).chain(more)
     }
 }
 

@@ -5,7 +5,7 @@ use crate::lateness::usable;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use std::ops::RangeInclusive;
 use tables::day::Day;
-use tables::server::Server;
+use tables::server::{FullOn, Server};
 use tables::{Item, ServerId};
 
 /// Minutes of a day.
@@ -26,7 +26,15 @@ pub struct Due {
     time: DateTime<Utc>,
     /// Since 1970.
     minutes: RangeInclusive<i64>,
-    pub servers: Vec<ServerId>,
+    pub servers: Vec<DueServer>,
+}
+
+/// A server whose days are to be there.
+#[derive(Debug, Clone)]
+pub struct DueServer {
+    pub id: ServerId,
+    /// What its item says of its file systems.
+    pub full_on: FullOn,
 }
 
 impl Due {
@@ -47,7 +55,8 @@ impl Due {
         if !self.minutes.clone().any(|minute| minute.rem_euclid(SLOTS) == slot(id)) {
             return;
         }
-        self.servers.extend(ServerId::new(id));
+        let server = ServerId::new(id).map(|id| DueServer { id, full_on: Server::full_on(item) });
+        self.servers.extend(server);
     }
 
     /// The last minute whose slot this sweep takes; `None` if it takes none.
@@ -55,6 +64,12 @@ impl Due {
     pub fn until(&self) -> Option<DateTime<Utc>> {
         let last = DateTime::from_timestamp(self.minutes.end() * 60, 0);
         last.filter(|_| !self.minutes.is_empty())
+    }
+
+    /// The date of the sweep.
+    #[must_use]
+    pub fn today(&self) -> NaiveDate {
+        self.time.date_naive()
     }
 
     /// The days that are to be there, the latest first. A day whose rows may have begun to expire is none of them.

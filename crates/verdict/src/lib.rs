@@ -10,6 +10,7 @@ mod condition;
 pub mod digest;
 mod due;
 mod fleet;
+pub mod forecast;
 mod lateness;
 mod problem;
 mod review;
@@ -20,7 +21,7 @@ pub mod transition;
 mod wording;
 
 pub use self::condition::Value;
-pub use self::due::Due;
+pub use self::due::{Due, DueServer};
 pub use self::fleet::{Doubt, Fleet, Summary};
 pub use self::problem::{Current, End};
 pub use self::review::{Counts, Decision, Review};

@@ -135,13 +135,22 @@ impl TestWatchdog {
 
     /// Sets or removes one attribute.
     pub async fn set(&self, server_id: &str, name: &str, value: Option<&str>) {
+        self.set_or_remove(server_id, name, value.map(text)).await;
+    }
+
+    /// Sets one attribute of any type.
+    pub async fn set_value(&self, server_id: &str, name: &str, value: AttributeValue) {
+        self.set_or_remove(server_id, name, Some(value)).await;
+    }
+
+    async fn set_or_remove(&self, server_id: &str, name: &str, value: Option<AttributeValue>) {
         let update = self.tables.client.update_item().table_name(&self.tables.servers);
         let update =
             update.key("server_id", text(server_id)).expression_attribute_names("#name", name);
         let update = match value {
             Some(value) => update
                 .update_expression("SET #name = :value")
-                .expression_attribute_values(":value", text(value)),
+                .expression_attribute_values(":value", value),
             None => update.update_expression("REMOVE #name"),
         };
         update.send().await.unwrap();

@@ -23,7 +23,7 @@ pub struct Server {
     pub verdict: Verdict,
     /// Whether it still sends heartbeats, by the clock alone.
     pub is_online: bool,
-    at: DateTime<Utc>,
+    pub(crate) at: DateTime<Utc>,
     /// Those of its own, and else the watchdog's.
     limits: Limits,
 }

@@ -77,6 +77,7 @@ attributes! {
     RETURNED_AT = "returned_at", never_restored;
     PROBLEMS = "problems", never_restored;
     SAID_AT = "said_at", never_restored;
+    FULL_ON = "full_on", never_restored;
     // What operators write. In the watchdog's item, the last two are what applies to all others.
     SILENCED_UNTIL = "silenced_until";
     OFFLINE_AFTER = "offline_after";
@@ -254,6 +255,7 @@ mod tests {
             LIMITS => S("disk_percent=97".to_owned()),
             READING => M(Item::new()),
             SAID_AT => L(vec![N("1768732200".to_owned())]),
+            FULL_ON => M(Item::from([("/data".to_owned(), S("2026-02-01".to_owned()))])),
             PROBLEMS => M(Item::from([(
                 "disk_percent".to_owned(),
                 M(Item::from([

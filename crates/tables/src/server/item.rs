@@ -2,7 +2,7 @@
 
 use super::Status;
 use super::attribute::{
-    AGENT_VERSION, ANNOUNCED, ARCHITECTURE, Attribute, DUPLICATE_AT, GROUP, HOSTNAME,
+    AGENT_VERSION, ANNOUNCED, ARCHITECTURE, Attribute, DUPLICATE_AT, FULL_ON, GROUP, HOSTNAME,
     KERNEL_VERSION, LAST_SEEN, LEFT_AT, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION,
     OS_VERSION, PROBLEMS, READING, REGISTERED_AT, RETURNED_AT, SAID_AT, SERVER_ID, SILENCED_UNTIL,
     STATUS,
@@ -14,7 +14,8 @@ use crate::{
     TIMESTAMP, text, time,
 };
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, S};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::collections::BTreeMap;
 
 /// A server as its item describes it. What is absent or cannot be read is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -53,9 +54,14 @@ pub struct Server {
     pub said_at: Vec<DateTime<Utc>>,
     /// Whether it ends on purpose, as its group says.
     pub is_ephemeral: bool,
+    /// The day on which each file system is full at the pace of its last days, by its mount point, if that is within a year.
+    pub full_on: FullOn,
     /// Whether the item holds an attribute that cannot be read.
     pub is_malformed: bool,
 }
+
+/// Days by mount point.
+pub type FullOn = BTreeMap<String, NaiveDate>;
 
 /// The operating system of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -171,6 +177,13 @@ impl Checked<'_> {
     }
 }
 
+fn read_full_on(value: &AttributeValue) -> Option<FullOn> {
+    let day = |(mount, day): (&String, &AttributeValue)| {
+        Some((mount.clone(), day.as_s().ok()?.parse().ok()?))
+    };
+    value.as_m().ok()?.iter().map(day).collect()
+}
+
 pub(super) fn parse_threshold(value: &AttributeValue) -> Option<TimeDelta> {
     let seconds = value.as_n().ok()?.parse().ok()?;
     (0..=MAX_OFFLINE_AFTER).contains(&seconds).then(|| TimeDelta::seconds(seconds))
@@ -228,8 +241,15 @@ impl Server {
             problems,
             said_at: checked.read(SAID_AT, parse_said_at).unwrap_or_default(),
             is_ephemeral: false,
+            full_on: checked.read(FULL_ON, read_full_on).unwrap_or_default(),
             is_malformed: checked.is_malformed || !is_complete,
         })
+    }
+
+    /// Reads when its file systems are full, of an item of any kind.
+    #[must_use]
+    pub fn full_on(item: &Item) -> FullOn {
+        FULL_ON.of(item).and_then(read_full_on).unwrap_or_default()
     }
 
     /// The `last_seen` with which it was first found online again, if that is possible.

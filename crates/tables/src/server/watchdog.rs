@@ -1,12 +1,13 @@
 //! What the watchdog writes to a server's item.
 
 use super::attribute::{
-    ANNOUNCED, LAST_SEEN, OFFLINE_SINCE, PROBLEMS, REGISTERED_AT, RETURNED_AT, SAID_AT, STATUS,
+    ANNOUNCED, FULL_ON, LAST_SEEN, OFFLINE_SINCE, PROBLEMS, REGISTERED_AT, RETURNED_AT, SAID_AT,
+    STATUS,
 };
-use super::{Change, PENDING, Server, Status};
+use super::{Change, FullOn, PENDING, Server, Status};
 use crate::problem::Problems;
-use crate::time;
-use aws_sdk_dynamodb::types::AttributeValue::{self, L, N, S};
+use crate::{Item, ServerId, time};
+use aws_sdk_dynamodb::types::AttributeValue::{self, L, M, N, S};
 use chrono::{DateTime, Utc};
 
 impl Server {
@@ -100,6 +101,14 @@ impl Server {
             .if_is(PROBLEMS, problems.stored().cloned())
             .if_is(REGISTERED_AT, self.registered_at.clone().map(S))
     }
+}
+
+/// Writes when the file systems of a server are full, on condition that it has not been forgotten.
+#[must_use]
+pub fn write_full_on(server_id: &ServerId, full_on: &FullOn) -> Change {
+    let days = full_on.iter().map(|(mount, day)| (mount.clone(), S(day.to_string())));
+    let days: Item = days.collect();
+    Change::of(server_id.as_str()).put(FULL_ON, (!days.is_empty()).then_some(M(days))).if_exists()
 }
 
 impl Change {
