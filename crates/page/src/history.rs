@@ -6,12 +6,14 @@ pub mod series;
 use crate::explain::explain_in;
 use crate::time::Moment;
 use aws_sdk_dynamodb::Client;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use series::{Bucket, Buckets};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::ServerId;
-use tables::metric::Metric;
+use tables::day::{Day, Fold};
+use tables::metric::{METRICS, Metric};
 use tables::row::{Recorded, Row};
 
 /// The maximum number of concurrent queries.
@@ -19,6 +21,9 @@ const CONCURRENCY: usize = 8;
 
 /// The least time that a range covers.
 const SHORTEST_RANGE: TimeDelta = TimeDelta::hours(6);
+
+/// The longest period that is read from rows if nobody asks for less than a day.
+const LONGEST_OF_ROWS: TimeDelta = TimeDelta::days(31);
 
 /// Rows that one page may hold, so that few of them are in memory as DynamoDB returns them.
 const MAX_PAGE: i32 = 1_000;
@@ -49,6 +54,15 @@ impl Period {
             return Err("the period ends before it starts".to_owned());
         }
         Ok(period)
+    }
+}
+
+impl Period {
+    /// Whether it is shown by days, if each part of it is to be so long.
+    #[must_use]
+    pub fn is_in_days(&self, every: Option<TimeDelta>) -> bool {
+        self.until - self.since > LONGEST_OF_ROWS
+            && every.is_none_or(|every| every >= TimeDelta::days(1))
     }
 }
 
@@ -108,6 +122,68 @@ impl Source {
         let ahead = self.query(request, progress, &add).await?;
         let buckets = buckets.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Found { found: buckets.finish(), ahead })
+    }
+
+    /// Reads the days of a period, without holding their rows. A day that is not there, such as the last ones, is made of its rows.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub async fn days(
+        &self,
+        request: &Request,
+        progress: &(impl Fn(usize) + Sync),
+    ) -> anyhow::Result<Found<Bucket>> {
+        let Request { server, metrics, period } = request;
+        let last = period.until.min(period.now);
+        let [first, last] = [period.since, last].map(|time| time.date_naive());
+        let query = self.client.query().table_name(&self.table);
+        let mut pages = Day::select(query, server, [first, last]).into_paginator().send();
+        let mut days = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(explain_in(&self.table))?;
+            let known = page.items().iter().filter_map(|item| Day::from_item(item, period.now));
+            days.extend(known.map(|day| (day.date, day)));
+            progress(page.items().len());
+        }
+        let first_row = self.first_row(server, period).await?;
+        let with_rows = first_row.into_iter().flat_map(|first| first.iter_days());
+        let missing = with_rows.take_while(|date| *date <= last);
+        let missing: Vec<_> = missing.filter(|date| !days.contains_key(date)).collect();
+        let folding = stream::iter(missing)
+            .map(|date| self.fold(server, date, period.now, progress))
+            .buffer_unordered(CONCURRENCY)
+            .try_collect::<Vec<_>>();
+        days.extend(folding.await?.into_iter().flatten().map(|day| (day.date, day)));
+        let found = days.values().map(|day| Bucket::of_day(day, metrics, period.now)).collect();
+        Ok(Found { found, ahead: 0 })
+    }
+
+    /// The date of the first row of a period.
+    async fn first_row(
+        &self,
+        server: &ServerId,
+        period: &Period,
+    ) -> anyhow::Result<Option<NaiveDate>> {
+        let query = self.client.query().table_name(&self.table);
+        let times = [period.since, period.until];
+        let first = Row::select(query, server.as_str(), times, &[]).limit(1).send().await;
+        let first = first.map_err(explain_in(&self.table))?;
+        Ok(first.items().first().and_then(Row::recorded_at).map(|time| time.date_naive()))
+    }
+
+    /// Makes a day of its rows; `None` without one.
+    async fn fold(
+        &self,
+        server: &ServerId,
+        date: NaiveDate,
+        now: DateTime<Utc>,
+        progress: &(impl Fn(usize) + Sync),
+    ) -> anyhow::Result<Option<Day>> {
+        let fold = Mutex::new(Fold::new(date));
+        let names = METRICS.each_ref().map(|metric| metric.name);
+        let add = |row: Recorded| lock(&fold).add(&row);
+        self.read_range(server.as_str(), &names, Day::period(date), now, progress, &add).await?;
+        Ok(fold.into_inner().unwrap_or_else(PoisonError::into_inner).finish())
     }
 
     /// Hands out the rows of a period, in any order, and returns how many lie in the future.

@@ -340,7 +340,11 @@ impl App {
             Source { client: self.tables.client.clone(), table: self.tables.metrics.clone() };
         let request = Request { server, metrics: METRICS.iter().collect(), period };
         let mut json = Vec::new();
-        let (written, is_empty) = if let Some(every) = every {
+        let (written, is_empty) = if request.period.is_in_days(every) {
+            let found = source.days(&request, &|_| {}).await.map_err(Failure::Aws)?.found;
+            let written = output::json_of_buckets(&mut json, &found, &request.metrics);
+            (written, found.is_empty())
+        } else if let Some(every) = every {
             let found = source.buckets(&request, every, &|_| {}).await.map_err(Failure::Aws)?.found;
             let written = output::json_of_buckets(&mut json, &found, &request.metrics);
             (written, found.is_empty())

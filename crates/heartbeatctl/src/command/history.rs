@@ -29,12 +29,14 @@ use tokio::time::{Instant, sleep_until};
 /// the server's own clock. Counters become rates per second in charts and buckets.
 ///
 /// It reads one partition of the metrics table, only the time that it shows: half a read unit for 4 KB, which is about 90
-/// units for a day of heartbeats, and 2,600 for 30 days.
+/// units for a day of heartbeats, and 2,600 for 30 days. More than 31 days are shown by days, with the least and the greatest
+/// value of each, unless --every is shorter: about 35 units for a year, and the rows of the last days.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   heartbeatctl --stack heartbeat history web-1
   heartbeatctl --stack heartbeat history web-1 --since 7d --metric disk_percent
+  heartbeatctl --stack heartbeat history web-1 --since 1y
   heartbeatctl --stack heartbeat history web-1 --since 2026-01-18 --until 2026-01-19 --csv --every 5m")]
 pub struct Command {
     /// The server.
@@ -127,6 +129,10 @@ async fn measure(
     let progress = |rows| sender.send_modify(|sum| *sum += rows);
     let reading = async {
         Ok(match every {
+            every if request.period.is_in_days(every) => {
+                let Found { found, ahead } = source.days(request, &progress).await?;
+                (Measured::Buckets(found), ahead)
+            }
             Some(every) => {
                 let Found { found, ahead } = source.buckets(request, every, &progress).await?;
                 (Measured::Buckets(found), ahead)
@@ -182,12 +188,13 @@ impl Measured {
         let mut printed = Vec::new();
         match (self, format) {
             (Self::Rows(rows), Format::Charts) => return draw(rows, request),
+            (Self::Buckets(days), Format::Charts) => return draw_days(days, request),
             (Self::Rows(rows), Format::Csv) => output::csv_of_rows(&mut printed, rows, metrics)?,
             (Self::Rows(rows), Format::Json) => output::json_of_rows(&mut printed, rows, metrics)?,
             (Self::Buckets(buckets), Format::Csv) => {
                 output::csv_of_buckets(&mut printed, buckets, metrics)?;
             }
-            (Self::Buckets(buckets), Format::Json | Format::Charts) => {
+            (Self::Buckets(buckets), Format::Json) => {
                 output::json_of_buckets(&mut printed, buckets, metrics)?;
             }
         }
@@ -202,6 +209,17 @@ fn draw(rows: &[Recorded], request: &Request) -> anyhow::Result<()> {
     let period = [request.period.since, request.period.until];
     let charts = request.metrics.iter();
     let charts = charts.map(|metric| chart::draw(rows, metric, period, chart_columns()));
+    Ok(print(&charts.collect::<Vec<_>>().join("\n\n"))?)
+}
+
+fn draw_days(days: &[Bucket], request: &Request) -> anyhow::Result<()> {
+    if days.is_empty() {
+        return Ok(());
+    }
+    let period = [request.period.since, request.period.until];
+    let charts = request.metrics.iter().enumerate();
+    let charts = charts
+        .map(|(index, metric)| chart::draw_days(days, (index, metric), period, chart_columns()));
     Ok(print(&charts.collect::<Vec<_>>().join("\n\n"))?)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::support::{Place, Terminal, put_server, stored, text, wait_until};
 use aws_sdk_dynamodb::types::AttributeValue;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use tables::metric::METRICS;
@@ -95,6 +95,80 @@ async fn each_file_system_has_a_past() {
     // Another metric is read without them.
     let other = history(&["cpu_percent", "--csv"]).stdout;
     assert!(!other.contains("disk"), "{other}");
+}
+
+/// Stores a day of `web-1`.
+async fn put_day(place: &Place, date: NaiveDate, cpu: [f64; 3], bytes: u64) {
+    let extent = |values: [f64; 3]| {
+        AttributeValue::L(values.map(|value| number(&value.to_string())).to_vec())
+    };
+    let day = [
+        ("server_id", text("#day:web-1")),
+        ("recorded_at", text(&date.to_string())),
+        ("rows", number("1440")),
+        ("cpu_percent", extent(cpu)),
+        ("network_rx_bytes", number(&bytes.to_string())),
+        ("disks", AttributeValue::M([("/data".to_owned(), extent([70.0, 71.5, 73.0]))].into())),
+    ];
+    place.put(&place.metrics, day).await;
+}
+
+// C15.5
+#[tokio::test]
+async fn a_year_is_shown_by_days() {
+    let place = Place::new().await;
+    put_server(&place, "web-1", "online", 5).await;
+    let now = Utc::now();
+    let date = |age: i64| (now - TimeDelta::days(age)).date_naive();
+    // One was missed, and the last two are not written yet.
+    for age in (3..=360).filter(|age| *age != 20) {
+        put_day(&place, date(age), [1.0, 20.0, 90.0], 8_640_000).await;
+    }
+    // One that is older than a year.
+    put_day(&place, date(500), [1.0, 20.0, 90.0], 1).await;
+    for age in [2, 20] {
+        let start = date(age).and_time(chrono::NaiveTime::MIN).and_utc();
+        for (minute, cpu, bytes) in [(0, "10", "500"), (1, "40", "560"), (2, "25", "30")] {
+            let metrics = [("cpu_percent", cpu.to_owned()), ("network_rx_bytes", bytes.to_owned())];
+            put(&place, start + TimeDelta::minutes(minute), &metrics).await;
+        }
+    }
+    let year = ["history", "web-1", "--since", "1y"];
+    let json = place.run(&[&year[..], &["--json"]].concat()).json();
+    let days = json.as_array().unwrap();
+    assert_eq!(days.len(), 359);
+    let at = |age: i64| {
+        let time = format!("{}T00:00:00.000000Z", date(age));
+        days.iter().find(|day| day["time"] == *time).unwrap_or_else(|| panic!("no {time}"))
+    };
+    let summary = |min: f64, mean: f64, max: f64| json!({ "min": min, "mean": mean, "max": max });
+    assert_eq!(at(360)["cpu_percent"], summary(1.0, 20.0, 90.0));
+    assert_eq!(at(360)["network_rx_bytes"], json!({ "mean": 100.0, "total": 8_640_000 }));
+    assert_eq!(at(360)["disks"], json!({ "/data": summary(70.0, 71.5, 73.0) }));
+    for age in [2, 20] {
+        assert_eq!(at(age)["cpu_percent"], summary(10.0, 25.0, 40.0), "{age}");
+        assert_eq!(at(age)["network_rx_bytes"]["total"], json!(90), "{age}");
+    }
+    let run = place.run(&[&year[..], &["--csv"]].concat());
+    let rows = csv(&run.stdout);
+    assert_eq!(rows.len(), 359);
+    let row = &rows[0];
+    assert_eq!((row["cpu_percent_min"], row["cpu_percent_max"]), ("1", "90"));
+    assert_eq!((row["network_rx_bytes_mean"], row["network_rx_bytes_total"]), ("100", "8640000"));
+    assert_eq!(row["disk_percent:/data_mean"], "71.5");
+    let charts = place.run(&year).stdout;
+    assert!(charts.starts_with("cpu_percent  min 1 % ("), "{charts}");
+    assert!(charts.contains("max 90 % ("), "{charts}");
+    assert!(charts.contains("disk_percent:/data  min 70 % ("), "{charts}");
+    // Rows, if somebody asks for less than a day.
+    let hours = place.run(&[&year[..], &["--json", "--every", "1h"]].concat()).json();
+    assert_eq!(hours.as_array().unwrap().len(), 2);
+    assert_eq!(
+        place.run(&["history", "web-1", "--since", "31d", "--csv"]).stdout.lines().count(),
+        7
+    );
+    let none = place.run(&["history", "web-1", "--since", "3y", "--until", "2y", "--json"]);
+    assert_eq!(none.json(), json!([]));
 }
 
 fn csv(text: &str) -> Vec<HashMap<&str, &str>> {

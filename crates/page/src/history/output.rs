@@ -1,6 +1,6 @@
 //! Rows and buckets for programs.
 
-use super::series::{Bucket, Summary, mounts};
+use super::series::{Bucket, Summary, Total, mounts};
 use crate::json::number;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -71,10 +71,16 @@ pub fn csv_of_buckets(
     metrics: &[&'static Metric],
 ) -> io::Result<()> {
     let mounts: BTreeSet<_> = buckets.iter().flat_map(|bucket| bucket.disks.keys()).collect();
+    let has_total = |metric: &Metric| {
+        metric.is_counter && buckets.iter().any(|bucket| !bucket.totals.is_empty())
+    };
     write!(out, "time")?;
     for metric in metrics {
         let name = metric.name;
-        write!(out, ",{name}_min,{name}_mean,{name}_max")?;
+        match has_total(metric) {
+            true => write!(out, ",{name}_mean,{name}_total")?,
+            false => write!(out, ",{name}_min,{name}_mean,{name}_max")?,
+        }
     }
     for mount in &mounts {
         let [min, mean, max] = ["_min", "_mean", "_max"].map(|part| column(mount, part));
@@ -82,15 +88,17 @@ pub fn csv_of_buckets(
     }
     for bucket in buckets {
         write!(out, "\n{}", format(bucket.time))?;
-        let summaries = bucket.metrics.iter().map(Option::as_ref);
-        for summary in summaries.chain(mounts.iter().map(|mount| bucket.disks.get(*mount))) {
-            match summary {
-                Some(Summary { min, mean, max }) => {
-                    let [min, mean, max] = [*min, *mean, *max].map(Number::Float);
-                    write!(out, ",{min},{mean},{max}")?;
+        for (index, metric) in metrics.iter().enumerate() {
+            match bucket.totals.get(index).filter(|_| metric.is_counter) {
+                Some(Some(Total { mean, total })) => {
+                    write!(out, ",{},{total}", Number::Float(*mean))?
                 }
-                None => write!(out, ",,,")?,
+                Some(None) => write!(out, ",,")?,
+                None => write!(out, ",{}", cells(bucket.metrics[index].as_ref()))?,
             }
+        }
+        for mount in &mounts {
+            write!(out, ",{}", cells(bucket.disks.get(*mount)))?;
         }
     }
     Ok(())
@@ -104,14 +112,23 @@ pub fn json_of_buckets(
 ) -> io::Result<()> {
     array(out, buckets, |bucket| {
         let time = ("time", Field::Time(format(bucket.time)));
-        let summaries = metrics
-            .iter()
-            .zip(&bucket.metrics)
-            .filter_map(|(metric, summary)| Some((metric.name, Field::Summary((*summary)?))));
+        let summaries = metrics.iter().enumerate().filter_map(|(index, metric)| {
+            let total = bucket.totals.get(index).copied().flatten().map(Field::Total);
+            Some((metric.name, bucket.metrics[index].map(Field::Summary).or(total)?))
+        });
         let disks = &bucket.disks;
         let disks = (!disks.is_empty()).then_some(("disks", Field::DiskSummaries(disks)));
         [time].into_iter().chain(summaries).chain(disks).collect()
     })
+}
+
+/// The least value, the mean and the greatest.
+fn cells(summary: Option<&Summary>) -> String {
+    let Some(Summary { min, mean, max }) = summary else {
+        return ",,".to_owned();
+    };
+    let [min, mean, max] = [*min, *mean, *max].map(Number::Float);
+    format!("{min},{mean},{max}")
 }
 
 /// The name of a file system's column, in quotes if it needs them.
@@ -127,6 +144,7 @@ enum Field<'a> {
     Time(String),
     Value(Value),
     Summary(Summary),
+    Total(Total),
     Disks(BTreeMap<&'a str, f64>),
     DiskSummaries(&'a BTreeMap<String, Summary>),
 }

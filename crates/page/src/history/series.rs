@@ -1,9 +1,11 @@
 //! Rows as values over time: counters become rates, and missing minutes gaps.
 
+use crate::fleet::DISK;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use tables::Number;
+use tables::day::{Day, Extent, Sum};
 use tables::metric::Metric;
 use tables::row::Recorded;
 
@@ -29,17 +31,64 @@ pub struct Bucket {
     pub metrics: Vec<Option<Summary>>,
     /// Of each file system that it has, by its mount point.
     pub disks: BTreeMap<String, Summary>,
+    /// Of a day: how much each counter grew, in the order of `metrics`, which has none of it. Empty for any other time.
+    pub totals: Vec<Option<Total>>,
+}
+
+/// How much a counter grew in a day.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Total {
+    /// Per second of the day, as far as it has passed.
+    pub mean: f64,
+    pub total: u64,
+}
+
+impl Bucket {
+    /// Of a day, as of a time.
+    pub fn of_day(day: &Day, metrics: &[&'static Metric], now: DateTime<Utc>) -> Self {
+        let [time, end] = Day::period(day.date);
+        let seconds = (end.min(now) - time).as_seconds_f64().max(1.0);
+        let total = |total: u64| Total { mean: total as f64 / seconds, total };
+        Self {
+            time,
+            metrics: metrics.iter().map(|metric| day.gauge(metric).map(Summary::from)).collect(),
+            disks: match metrics.contains(&DISK) {
+                true => {
+                    day.disks.iter().map(|(mount, all)| (mount.clone(), (*all).into())).collect()
+                }
+                false => BTreeMap::new(),
+            },
+            totals: metrics.iter().map(|metric| day.total(metric).map(total)).collect(),
+        }
+    }
+
+    /// Of a metric: a counter of a day has its mean only.
+    #[must_use]
+    pub fn summary(&self, index: usize) -> Option<Summary> {
+        let total = self.totals.get(index).copied().flatten();
+        self.metrics[index].or(total.map(|Total { mean, .. }| Summary {
+            min: mean,
+            mean,
+            max: mean,
+        }))
+    }
+}
+
+impl From<Extent> for Summary {
+    fn from(Extent { least, mean, greatest }: Extent) -> Self {
+        Self { min: least, mean, max: greatest }
+    }
 }
 
 impl Summary {
-    /// Of at least one value.
-    pub fn of(values: &[f64]) -> Self {
-        let count = values.len() as f64;
+    /// Of at least one summary.
+    pub fn of_all(parts: &[Self]) -> Self {
+        let count = parts.len() as f64;
         Self {
-            min: values.iter().copied().fold(f64::INFINITY, f64::min),
+            min: parts.iter().map(|part| part.min).fold(f64::INFINITY, f64::min),
             // Divided first, so that no sum is infinite.
-            mean: values.iter().map(|value| value / count).sum(),
-            max: values.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            mean: parts.iter().map(|part| part.mean / count).sum(),
+            max: parts.iter().map(|part| part.max).fold(f64::NEG_INFINITY, f64::max),
         }
     }
 }
@@ -148,29 +197,6 @@ struct Sums {
     disks: BTreeMap<String, Sum>,
 }
 
-/// What a summary is made of.
-#[derive(Clone, Copy, Default)]
-struct Sum {
-    min: f64,
-    max: f64,
-    sum: f64,
-    count: u32,
-}
-
-impl Sum {
-    fn add(&mut self, value: f64) {
-        let is_first = self.count == 0;
-        self.min = if is_first { value } else { self.min.min(value) };
-        self.max = if is_first { value } else { self.max.max(value) };
-        self.sum += value;
-        self.count += 1;
-    }
-
-    fn summary(self) -> Summary {
-        Summary { min: self.min, mean: self.sum / f64::from(self.count), max: self.max }
-    }
-}
-
 impl Buckets {
     pub fn new(metrics: &[&'static Metric], every: TimeDelta) -> Self {
         Self {
@@ -225,8 +251,13 @@ impl Buckets {
         let buckets = self.sums.into_iter().filter_map(|(start, sums)| {
             Some(Bucket {
                 time: DateTime::from_timestamp_millis(start)?,
-                metrics: sums.metrics.into_iter().map(|sum| sum.map(Sum::summary)).collect(),
-                disks: sums.disks.into_iter().map(|(mount, sum)| (mount, sum.summary())).collect(),
+                metrics: sums.metrics.into_iter().map(|sum| Some(sum?.extent().into())).collect(),
+                disks: sums
+                    .disks
+                    .into_iter()
+                    .map(|(mount, sum)| (mount, sum.extent().into()))
+                    .collect(),
+                totals: Vec::new(),
             })
         });
         buckets.collect()

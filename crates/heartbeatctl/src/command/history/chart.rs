@@ -3,7 +3,7 @@
 use announcement::words::quantity;
 use chrono::{DateTime, Utc};
 use page::fleet::DISK;
-use page::history::series::{Point, Summary, disk_points, gap, mounts, points, unit};
+use page::history::series::{Bucket, Point, Summary, disk_points, gap, mounts, points, unit};
 use std::collections::BTreeSet;
 use tables::metric::{Metric, Rule};
 use tables::row::Recorded;
@@ -15,6 +15,29 @@ const HEIGHT: usize = 6;
 /// Columns for the labels of the vertical axis.
 const AXIS: usize = 9;
 
+/// A summary of the values at a time, or since then.
+type Column = (DateTime<Utc>, Summary);
+
+/// Draws a chart of a metric by days, from the least value to the greatest; with that of `disk_percent`, one of each file system.
+pub fn draw_days(
+    days: &[Bucket],
+    (index, metric): (usize, &Metric),
+    period: [DateTime<Utc>; 2],
+    columns: usize,
+) -> String {
+    let draw = |name: &str, of: &dyn Fn(&Bucket) -> Option<Summary>| {
+        let values = days.iter().filter_map(|day| Some((day.time, of(day)?)));
+        chart(name, &values.collect::<Vec<_>>(), metric, period, columns)
+    };
+    let own = draw(metric.name, &|day| day.summary(index));
+    let disks = days.iter().flat_map(|day| day.disks.keys()).filter(|_| metric == DISK);
+    let disks: BTreeSet<_> = disks.collect();
+    let disks = disks
+        .into_iter()
+        .map(|mount| draw(&printable(&Disk::name(mount)), &|day| day.disks.get(mount).copied()));
+    [own].into_iter().chain(disks).collect::<Vec<_>>().join("\n\n")
+}
+
 /// Draws a chart of a metric; with that of `disk_percent`, one of each file system.
 pub fn draw(
     rows: &[Recorded],
@@ -22,11 +45,17 @@ pub fn draw(
     period: [DateTime<Utc>; 2],
     columns: usize,
 ) -> String {
-    let own = chart(metric.name, &points(rows, metric, gap(rows)), metric, period, columns);
+    let exact = |points: Vec<Point>| -> Vec<Column> {
+        let columns = points.into_iter();
+        columns
+            .map(|(time, value)| (time, Summary { min: value, mean: value, max: value }))
+            .collect()
+    };
+    let own = chart(metric.name, &exact(points(rows, metric, gap(rows))), metric, period, columns);
     let mounts = if metric == DISK { mounts(rows) } else { BTreeSet::new() };
     let disks = mounts.into_iter().map(|mount| {
         let name = printable(&Disk::name(mount));
-        chart(&name, &disk_points(rows, mount), metric, period, columns)
+        chart(&name, &exact(disk_points(rows, mount)), metric, period, columns)
     });
     [own].into_iter().chain(disks).collect::<Vec<_>>().join("\n\n")
 }
@@ -34,7 +63,7 @@ pub fn draw(
 /// A chart `columns` wide: each column is filled up to its mean, and lightly up to its maximum.
 fn chart(
     name: &str,
-    points: &[Point],
+    points: &[Column],
     metric: &Metric,
     [since, until]: [DateTime<Utc>; 2],
     columns: usize,
@@ -48,7 +77,7 @@ fn chart(
         values[column].push(*value);
     }
     let columns: Vec<_> =
-        values.iter().map(|values| (!values.is_empty()).then(|| Summary::of(values))).collect();
+        values.iter().map(|values| (!values.is_empty()).then(|| Summary::of_all(values))).collect();
     let Some(extremes) = extremes(points) else {
         return format!("{name}: no values");
     };
@@ -72,9 +101,11 @@ fn chart(
 }
 
 /// The smallest and the largest value.
-fn extremes(points: &[Point]) -> Option<(Point, Point)> {
-    let min = points.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1))?;
-    let max = points.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
+fn extremes(points: &[Column]) -> Option<(Point, Point)> {
+    let least = points.iter().map(|(time, values)| (*time, values.min));
+    let greatest = points.iter().map(|(time, values)| (*time, values.max));
+    let min = least.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let max = greatest.max_by(|a, b| a.1.total_cmp(&b.1))?;
     Some((min, max))
 }
 
