@@ -41,6 +41,8 @@ pub struct EventsConfig {
     pub table: String,
     /// `METRICS_RETENTION_DAYS` (default 30): how long they are kept.
     pub retention: TimeDelta,
+    /// How long those of one server are kept: as long as its days, or longer.
+    pub keep_of_server: TimeDelta,
 }
 
 /// Where days are written.
@@ -94,7 +96,11 @@ impl Config {
                 retention,
                 keep,
             }),
-            events: metrics_table.map(|table| EventsConfig { table, retention }),
+            events: metrics_table.map(|table| EventsConfig {
+                table,
+                retention,
+                keep_of_server: retention.max(keep),
+            }),
             ping: ping
                 .map(|url| Address::parse(&url))
                 .transpose()

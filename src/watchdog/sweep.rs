@@ -366,7 +366,7 @@ impl Sweep<'_> {
             return Ok(());
         };
         let puts = said.by_server().map(|(server_id, said)| {
-            Event { recorded_at: self.time, said }.put_of(server_id, events.retention)
+            Event { recorded_at: self.time, said }.put_of(server_id, events.keep_of_server)
         });
         let puts: Vec<_> =
             puts.collect::<Result<_, _>>().map_err(|error| self.not_written(&error))?;

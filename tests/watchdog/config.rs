@@ -100,7 +100,11 @@ fn what_is_optional_is_off_unless_it_is_set() {
     ];
     let config = config(&set).unwrap_or_else(|error| panic!("{error}"));
     assert!(config.digest.is_some_and(|digest| digest.is_always));
-    let events = EventsConfig { table: "metrics".to_owned(), retention: TimeDelta::days(7) };
+    let events = EventsConfig {
+        table: "metrics".to_owned(),
+        retention: TimeDelta::days(7),
+        keep_of_server: TimeDelta::days(99),
+    };
     assert_eq!(config.events, Some(events));
     let days = DaysConfig {
         table: "metrics".to_owned(),

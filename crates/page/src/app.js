@@ -83,7 +83,7 @@ function startFleet(fleet) {
 // The charts of a server
 
 const MINUTE = 60_000;
-const RANGES = { "1h": 60, "6h": 360, "24h": 1440, "7d": 10_080, "30d": 43_200 };
+const RANGES = { "1h": 60, "6h": 360, "24h": 1440, "7d": 10_080, "30d": 43_200, "1y": 525_600 };
 /** Lengths of buckets, in minutes. */
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 240, 720, 1440];
 const POINTS = 400;
@@ -129,7 +129,10 @@ function startCharts(place) {
     // A slow answer does not replace a newer one.
     if (loaded === null || number !== newest) return;
     const [buckets, events] = loaded.map((text) => JSON.parse(text));
-    for (const bucket of buckets) bucket.at = Date.parse(bucket.time);
+    for (const bucket of buckets) {
+      bucket.at = Date.parse(bucket.time);
+      for (const [mount, disk] of Object.entries(bucket.disks ?? {})) bucket[`disk_percent:${mount}`] = disk;
+    }
     const steps = buckets.slice(1).map((bucket, index) => bucket.at - buckets[index].at).sort((a, b) => a - b);
     const usual = steps[Math.floor(steps.length / 2)] ?? step;
     // A bucket without heartbeats is an absence; one that a heartbeat has just missed is none.
@@ -210,7 +213,11 @@ class Chart {
     this.step = step;
     this.width = this.svg.clientWidth;
     this.lines = this.chart.series.map(({ name }) =>
-      buckets.filter((bucket) => name in bucket).map((bucket) => ({ at: bucket.at + step / 2, ...bucket[name] })));
+      buckets.filter((bucket) => name in bucket).map((bucket) => {
+        // Of a counter, a day has the mean only.
+        const { mean, min = mean, max = mean } = bucket[name];
+        return { at: bucket.at + step / 2, min, mean, max };
+      }));
     // The pointer moves over the times that any line has.
     this.times = [...new Set(this.lines.flat().map((point) => point.at))].sort((a, b) => a - b);
     const limits = this.chart.series.map((series) => series.limit).filter((limit) => limit !== null);

@@ -5,6 +5,7 @@ use crate::history::series;
 use announcement::words::percent;
 use serde::Serialize;
 use tables::metric::{self, METRICS, Metric, Rule, View};
+use tables::{Disk, printable};
 use verdict::forecast;
 
 const MEMORY_TOTAL: &Metric = Metric::named("memory_total_mb");
@@ -25,7 +26,8 @@ pub struct Chart {
 /// A line of a chart.
 #[derive(Serialize)]
 struct Series {
-    name: &'static str,
+    /// The name of a metric, or of a file system's share.
+    name: String,
     /// What tells it from the others of its chart.
     label: String,
     /// The value from which it is high. A limit on a counter is on its value, and the chart shows its rate.
@@ -47,9 +49,16 @@ pub fn of(server: &Server) -> Vec<Chart> {
 
 fn chart(server: &Server, label: String, metrics: &[&'static Metric]) -> Chart {
     let series = metrics.iter().map(|metric| Series {
-        name: metric.name,
+        name: metric.name.to_owned(),
         label: metric.label(),
         limit: server.limit(metric).filter(|_| !metric.is_counter),
+    });
+    let reading = server.stored.reading.as_ref().filter(|_| metrics == [DISK]);
+    let disks = reading.and_then(|reading| reading.disks.as_ref()).into_iter().flatten();
+    let disks = disks.map(|disk| Series {
+        name: Disk::name(&disk.mount),
+        label: printable(&disk.mount),
+        limit: server.disk_limit(&disk.mount),
     });
     let words = match metrics {
         [metric] if *metric == MEMORY => memory(server),
@@ -61,7 +70,7 @@ fn chart(server: &Server, label: String, metrics: &[&'static Metric]) -> Chart {
         unit: series::unit(metrics[0]),
         is_percent: metrics[0].rule == Rule::Percent,
         words,
-        series: series.collect(),
+        series: series.chain(disks).collect(),
     }
 }
 
@@ -115,7 +124,7 @@ mod tests {
     use super::*;
     use crate::fleet::Fleet;
     use tables::server::{Reading, Server as StoredServer};
-    use tables::{Disk, Metrics, Number};
+    use tables::{Metrics, Number};
 
     fn charts(reading: Reading) -> Vec<Chart> {
         charts_of(StoredServer {
@@ -144,7 +153,7 @@ mod tests {
         });
         assert!(labels(&all).starts_with("CPU Load Memory Disk Network Temperature"));
         let drawn = all.iter().flat_map(|chart| &chart.series);
-        let mut places: Vec<_> = drawn.map(|series| series.name).collect();
+        let mut places: Vec<_> = drawn.map(|series| series.name.as_str()).collect();
         let in_words = METRICS.iter().filter(|metric| metric.view == View::Words);
         places.extend(in_words.map(|metric| metric.name));
         places.sort_unstable();
@@ -170,6 +179,8 @@ mod tests {
         });
         assert_eq!(charts[2].words, "1.5 GB of 16 GB used");
         assert_eq!(charts[3].words, "90 GB free, /data 91 %, / 82 %");
+        let lines: Vec<_> = charts[3].series.iter().map(|series| &*series.name).collect();
+        assert_eq!(lines, ["disk_percent", "disk_percent:/data", "disk_percent:/"]);
     }
 
     // C15.4

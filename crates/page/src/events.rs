@@ -21,6 +21,8 @@ pub struct Events {
     pub newest: Vec<Announced>,
     /// Whether there is more than was asked for.
     pub is_cut: bool,
+    /// How much of the time a server was there, on its page.
+    pub uptime: Option<String>,
 }
 
 impl Events {
@@ -50,7 +52,7 @@ impl Events {
         }
         let is_cut = newest.len() > max;
         newest.truncate(max);
-        Ok(Self { newest, is_cut })
+        Ok(Self { newest, is_cut, uptime: None })
     }
 
     /// The announcements for programs.

@@ -58,6 +58,12 @@ impl Period {
 }
 
 impl Period {
+    /// When it was asked for.
+    #[must_use]
+    pub const fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
     /// Whether it is shown by days, if each part of it is to be so long.
     #[must_use]
     pub fn is_in_days(&self, every: Option<TimeDelta>) -> bool {

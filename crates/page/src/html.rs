@@ -177,6 +177,7 @@ pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) 
 fn happened(events: &anyhow::Result<Events>, root: Root) -> Markup {
     html! {
         h2 #happened { "What happened in seven days" }
+        @if let Ok(Events { uptime: Some(uptime), .. }) = events { p { (uptime) } }
         @match events {
             Err(error) => p.failure { "It cannot be read. " (format!("{error:#}")) },
             Ok(events) if events.newest.is_empty() => p { "No announcement is recorded." },
@@ -294,7 +295,7 @@ pub fn server(
             header {
                 h1 { a href=(root.to("")) { "Fleet" } " / " (server.id()) }
                 nav aria-label="Time" {
-                    @for range in ["1h", "6h", "24h", "7d", "30d"] {
+                    @for range in ["1h", "6h", "24h", "7d", "30d", "1y"] {
                         a.range href={ "#" (range) } { (range) }
                     }
                 }
@@ -372,7 +373,14 @@ mod tests {
             last_seen: Some(ago(3600)),
         });
         let newest = vec![Announced { at: at - TimeDelta::minutes(57), announcement }];
-        (Fleet::new(vec![full, silent], None, at), Ok(Events { newest, is_cut: false }))
+        (
+            Fleet::new(vec![full, silent], None, at),
+            Ok(Events {
+                newest,
+                uptime: Some("Uptime: 100 % of 7 d".to_owned()),
+                ..Events::default()
+            }),
+        )
     }
 
     /// A line for each element.

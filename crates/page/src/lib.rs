@@ -16,6 +16,7 @@ mod router;
 mod scans;
 mod tables;
 pub mod time;
+pub mod uptime;
 
 pub use clock::Clock;
 pub use explain::{explain, explain_in};

@@ -1,12 +1,12 @@
 //! The routes of the page and of its programs' interfaces.
 
 use crate::events::Events;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Server};
 use crate::history::{Period, Request, Source, TOLERANCE, output};
 use crate::html::{self, Root};
 use crate::scans::Scans;
 use crate::tables::Tables;
-use crate::{openmetrics, time};
+use crate::{openmetrics, time, uptime};
 use axum::Router;
 use axum::extract::{OriginalUri, Path, Query, Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -189,6 +189,17 @@ impl App {
         Events::query(&self.tables, period, subject, html::MAX_EVENTS).await
     }
 
+    /// The same of a server, with its uptime.
+    async fn events_and_uptime(
+        &self,
+        server: &Server,
+        subject: Subject<'_>,
+    ) -> anyhow::Result<Events> {
+        let mut events = self.events(server.at, subject).await?;
+        events.uptime = uptime::say(&self.tables, &server.stored, subject, server.at).await?;
+        Ok(events)
+    }
+
     /// A body for programs, if it is not too large.
     fn fitting(&self, kind: &'static str, body: impl Into<Vec<u8>>) -> Result<Response, Failure> {
         let body = body.into();
@@ -242,7 +253,7 @@ async fn server_page(
     let fleet = app.fleet(FRESH).await.map_err(failed)?;
     let found = fleet.server(&id).zip(id.parse().ok());
     let (server, id) = found.ok_or_else(|| failed(Failure::NotFound))?;
-    let events = app.events(fleet.at, fleet.events_of(&id)).await;
+    let events = app.events_and_uptime(server, fleet.events_of(&id)).await;
     Ok(html::server(server, &fleet, &events, app.options.refresh.as_secs()))
 }
 

@@ -18,6 +18,7 @@ mod review;
 mod simulation;
 mod standing;
 pub mod transition;
+pub mod uptime;
 mod wording;
 
 pub use self::condition::Value;

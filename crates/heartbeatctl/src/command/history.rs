@@ -3,6 +3,7 @@
 mod chart;
 
 use crate::aws::Aws;
+use crate::server::Servers;
 use crate::target::{METRICS, SERVERS, Target};
 use crate::terminal::{chart_columns, is_dumb, print, print_bytes};
 use anyhow::{anyhow, bail, ensure};
@@ -12,10 +13,11 @@ use clap::Args;
 use clap::error::ErrorKind;
 use page::history::series::Bucket;
 use page::history::{Found, MAX_AHEAD, Period, Request, Source, output};
-use page::{explain_in, time};
+use page::{Tables, explain_in, time, uptime};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 use syntax::duration;
+use tables::event::Subject;
 use tables::metric::{METRICS as ALL, Metric};
 use tables::row::Recorded;
 use tables::{ServerId, server};
@@ -81,11 +83,17 @@ impl Command {
         let (client, clock) = aws.dynamodb().await?;
         let source = Source { client: client.clone(), table: aws.name(&METRICS).await? };
         let request = self.request(format, clock.ask(&client, &source.table).await?)?;
+        let metrics_table = source.table.clone();
         let measured = measure(source, &request, every).await?;
         if measured.is_empty() {
             say_that_nothing_was_found(&client, &aws.name(&SERVERS).await?, &request).await?;
         }
-        measured.show(&request, format)
+        measured.show(&request, format)?;
+        if format == Format::Charts {
+            let tables = Tables::new(&client, aws.name(&SERVERS).await?, metrics_table);
+            say_uptime(&tables, &Servers::new(&aws).await?, &request).await?;
+        }
+        Ok(())
     }
 
     /// Clap sees no conflict between arguments before and after the command.
@@ -167,6 +175,17 @@ async fn say_that_nothing_was_found(
     let [since, until] = [period.since, period.until].map(tables::time::format);
     eprintln!("{server} has no rows from {since} to {until}.");
     Ok(())
+}
+
+/// Says how much of the time the server was there, if it is known.
+async fn say_uptime(tables: &Tables, servers: &Servers, request: &Request) -> anyhow::Result<()> {
+    let Some(stored) = servers.find(&request.server).await? else { return Ok(()) };
+    let events_since = servers.memory().await?.and_then(|watchdog| watchdog.events_since);
+    let subject = Subject::Server { id: &request.server, events_since };
+    match uptime::say(tables, &stored, subject, request.period.now()).await? {
+        Some(uptime) => Ok(print(&format!("\n{uptime}"))?),
+        None => Ok(()),
+    }
 }
 
 /// What was read.

@@ -171,6 +171,41 @@ async fn a_year_is_shown_by_days() {
     assert_eq!(none.json(), json!([]));
 }
 
+// C15.6
+#[tokio::test]
+async fn uptime_stands_below_the_charts() {
+    let place = Place::new().await;
+    put(&place, Utc::now() - TimeDelta::minutes(5), &[("cpu_percent", "1".to_owned())]).await;
+    let registered = [("registered_at", text(&stored(100 * 86_400)))];
+    place.put_server("web-1", registered).await;
+    let history = || place.run(&["history", "web-1", "--metric", "cpu_percent"]);
+    assert!(!history().stdout.contains("Uptime"), "no watchdog writes events of one server");
+    let since = stored(60 * 86_400);
+    place.put_server("#watchdog", [("events_since", text(&since))]).await;
+    let back = |server: &str| {
+        json!({
+            "time": stored(20 * 86_400), "offline": [], "problems": [], "solved": [], "omitted": 0,
+            "back": [{
+                "server_id": server, "hostname": null, "offline_since": stored(20 * 86_400 + 36 * 3_600 - 60),
+                "returned_at": stored(20 * 86_400), "last_seen": stored(20 * 86_400),
+            }],
+        })
+    };
+    let event = [
+        ("server_id", text("#events:web-1")),
+        ("recorded_at", text(&stored(20 * 86_400))),
+        ("said", text(&back("web-1").to_string())),
+    ];
+    place.put(&place.metrics, event).await;
+    let run = history();
+    // A day and a half, but for a minute, of 30 and of 60.
+    let expected = "\n\nUptime: 100 % of 7 d, 95 % of 30 d, 97.5 % of 60 d\n";
+    assert!(run.stdout.ends_with(expected), "{run:?}");
+    // Not where a program reads.
+    let run = place.run(&["history", "web-1", "--csv"]);
+    assert!(!run.stdout.contains("Uptime"), "{run:?}");
+}
+
 fn csv(text: &str) -> Vec<HashMap<&str, &str>> {
     let mut lines = text.lines();
     let names: Vec<_> = lines.next().unwrap().split(',').collect();
