@@ -190,7 +190,7 @@ async fn respond(
         None => PUBLISHED.into(),
         Some("GetItem") => KEY.into(),
         Some("Scan") => state.page(&body),
-        Some("Query") => EVENTS.clone(),
+        Some("Query") => queried(&body),
         Some("UpdateItem") => match std::str::from_utf8(&body) {
             Ok(update) if update.contains("ALL_OLD") => server_before(update),
             _ => "{}".into(),
@@ -206,6 +206,42 @@ async fn respond(
             .header("x-amz-crc32", crc32fast::hash(&body));
     }
     Ok(response.body(Full::from(body)).expect("these headers are valid"))
+}
+
+/// The rows of a day, in pages of 500.
+static ROWS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+    let minutes: Vec<_> = (0..1_440).collect();
+    let pages = minutes.chunks(500).enumerate();
+    let page = |(number, minutes): (usize, &[i32])| {
+        let row = |minute: &i32| {
+            let time = format!("2026-01-16T{:02}:{:02}:00.000000Z", minute / 60, minute % 60);
+            let mut row = READING["M"].clone();
+            row["recorded_at"] = json!({ "S": format!("{time}#1f0c9a52-9f6e-4b8c-8d53-6a3f7f0e2d11") });
+            row["received_at"] = json!({ "S": time });
+            row["disks"] = json!({ "M": { "/": { "N": "82.1" }, "/data": { "N": "40.5" }, "/var": { "N": "20" } } });
+            row
+        };
+        let items: Vec<_> = minutes.iter().map(row).collect();
+        let mut page = json!({ "Items": items, "Count": items.len(), "ScannedCount": items.len() });
+        if number < 2 {
+            page["LastEvaluatedKey"] = json!({ "server_id": { "S": (number + 1).to_string() } });
+        }
+        page.to_string().into()
+    };
+    pages.map(page).collect()
+});
+
+/// The response to a query: of the days of a server, of its rows, or of events.
+fn queried(request: &[u8]) -> Bytes {
+    let request: Value = serde_json::from_slice(request).unwrap_or_default();
+    if !request["ExpressionAttributeValues"][":days"].is_null() {
+        return r#"{"Items":[],"Count":0,"ScannedCount":0}"#.into();
+    }
+    if request["ProjectionExpression"].is_null() {
+        return EVENTS.clone();
+    }
+    let start = request["ExclusiveStartKey"]["server_id"]["S"].as_str();
+    ROWS.get(start.map_or(0, |start| start.parse().unwrap_or(0))).cloned().unwrap_or_default()
 }
 
 impl State {
