@@ -41,7 +41,9 @@ LOG_GB = 0.4e-6
 ROW_GB = 0.5e-6
 ANSWER_GB = 0.5e-6
 ITEM_BYTES = 700
-SWEEP_SECONDS = {10: 0.05, 1_000: 0.15, 100_000: 20}
+# A sweep: of a whole processor, the seconds for each server (crates/bench/README.md), of which 512 MB have a share; and DynamoDB's
+# response time for each page of its scan. A scan may take 70 % of the watchdog's 50 s.
+SWEEP_CPU = 14e-6
 SWEEP_GB = 0.5
 # Days: what DynamoDB counts of one with every metric and three file systems, and its overhead for an item; how many days there are,
 # and how many are read to see which are there, and how fast disks fill.
@@ -49,6 +51,12 @@ DAY_BYTES = 680
 ITEM_OVERHEAD = 100
 HISTORY_DAYS = 400
 DAYS_READ = 60
+WHOLE_PROCESSOR_GB = 1769 / 1024
+PAGE_BYTES, PAGE_WAIT = 2**20, 0.04
+LEAST_SWEEP = 0.05
+SCAN_SECONDS = 35
+# HTTP API's default quota, for an account and region.
+API_RATE = 10_000
 # The page: 1.4 ms of a whole processor, of which it has a fourteenth, and DynamoDB's response time. It has 1 KB for each server;
 # the form that asks for the password has 7 KB.
 PAGE_SECONDS = 0.04
@@ -110,6 +118,18 @@ def day_units():
     return (rows + DAYS_READ * DAY_BYTES) / 4096 * 0.5
 
 
+def sweep_seconds(servers, gigabytes=SWEEP_GB, segments=1):
+    """The time of a sweep in which nothing has changed, with so much memory, over so many segments of the table at once."""
+    processor = SWEEP_CPU / (gigabytes / WHOLE_PROCESSOR_GB)
+    wait = ITEM_BYTES / PAGE_BYTES * PAGE_WAIT / segments
+    return LEAST_SWEEP + servers * (processor + wait)
+
+
+def most_servers(gigabytes=SWEEP_GB):
+    """The largest fleet, in ten thousands, whose scan fits into its time."""
+    return max(servers for servers in range(0, 2_000_000, 10_000) if sweep_seconds(servers, gigabytes) <= SCAN_SECONDS)
+
+
 def provisioned_units(servers):
     """The write and read units that auto scaling keeps ready, for the servers and the metrics together."""
     writes = 2 * math.ceil(servers / 60 / UTILIZATION)
@@ -120,7 +140,7 @@ def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms", 
     """The monthly cost of each part, in dollars."""
     heartbeats = servers * MINUTES
     sweeps = MINUTES * (PRICES["Lambda request"] + PRICES["schedule"] + 2 * PRICES["write request"])
-    sweeps += MINUTES * SWEEP_SECONDS[servers] * SWEEP_GB * PRICES["Lambda GB-second"]
+    sweeps += MINUTES * sweep_seconds(servers) * SWEEP_GB * PRICES["Lambda GB-second"]
     if capacity == "on-demand":
         writes = heartbeats * WRITES * PRICES["write request"]
         reads = scan_units(servers) * MINUTES * PRICES["read request"]
@@ -253,6 +273,19 @@ def free_servers():
     return max(servers for servers in range(0, 10_000, 100) if max(provisioned_units(servers)) <= FREE_UNITS)
 
 
+def million():
+    """What a million servers would cost, and what would end it."""
+    servers = 1_000_000
+    parts = lines(servers)
+    whole = sweep_seconds(servers, WHOLE_PROCESSOR_GB, segments=4)
+    return f"""**A million servers** would cost ${sum(parts.values()):,.0f} per month, of which heartbeats' writes are ${parts["DynamoDB writes"]:,.0f} and the scans ${parts["watchdog: reads"]:,.0f}; with
+`Capacity=provisioned` and `AccessLog=none`, ${sum(lines(servers, "provisioned", "none").values()):,.0f}. What ends it is the sweep: it would take {sweep_seconds(servers):.0f} s, and its scan has {SCAN_SECONDS}. That is
+enough for {most_servers():,} servers with items of {ITEM_BYTES} bytes, at {PAGE_WAIT * 1e3:.0f} ms a page; with 1,769 MB, which are a whole processor, for
+{most_servers(WHOLE_PROCESSOR_GB):,}. A million would need that and a scan of four segments at once: {whole:.0f} s. From {API_RATE * 60:,} servers on, HTTP API's
+default quota of {API_RATE:,} requests per second has to be raised. This is computed, and untried on AWS.
+"""
+
+
 def money(value):
     return f"{value:,.2f}" if value < 1_000 else f"{value:,.0f}"
 
@@ -333,7 +366,8 @@ effort only.
 
 **`Capacity=provisioned`** bills the units that auto scaling keeps ready, not the writes. Up to about {free_servers()} servers, the
 {FREE_UNITS} units that every account has free for ever may cover all of it.
-"""
+
+{million()}"""
     return text
 
 

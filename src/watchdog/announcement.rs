@@ -1,6 +1,6 @@
 //! The message to the topic, one per sweep, and the digest: it fits into SNS.
 
-use announcement::words::{Natural, plural, unlinked};
+use announcement::words::{natural, plural, unlinked};
 use announcement::{Announcement, Kind, Message, Occasion, Part, turns};
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -50,27 +50,34 @@ impl SnsMessage {
         time: DateTime<Utc>,
         page_url: Option<&str>,
     ) -> Option<Self> {
-        (!announcements.is_empty())
-            .then(|| Self::of(Occasion::Change, announcements, time, page_url))
+        let is_needed = !announcements.is_empty();
+        is_needed.then(|| Self::of(Occasion::Change, announcements, None, time, page_url))
     }
 
     /// Builds the message of the day; `None` if there is nothing to say.
     #[must_use]
     pub fn digest(digest: &Digest, time: DateTime<Utc>, page_url: Option<&str>) -> Option<Self> {
-        let occasion = || Occasion::Digest(Some(digest.fleet()));
-        let announcements = || digest.announcements.clone();
-        digest.is_needed().then(|| Self::of(occasion(), announcements(), time, page_url))
+        digest.is_needed().then(|| {
+            let occasion = Occasion::Digest(Some(digest.fleet()));
+            let (first, counts) = digest.announcements();
+            Self::of(occasion, first.to_vec(), Some(counts), time, page_url)
+        })
     }
 
+    /// Of these announcements; `counts` says how many there are of each kind, if there are more.
     fn of(
         occasion: Occasion,
         announcements: Vec<Announcement>,
+        counts: Option<Vec<(Kind, usize)>>,
         time: DateTime<Utc>,
         page_url: Option<&str>,
     ) -> Self {
-        let whole = Message { occasion, time: Some(time::format(time)), announcements, omitted: 0 };
-        let subject = subject(&whole, time);
-        let counts = whole.counts();
+        let time_stored = Some(time::format(time));
+        let mut whole = Message { occasion, time: time_stored, announcements, omitted: 0 };
+        let counts = counts.unwrap_or_else(|| whole.counts());
+        let all: usize = counts.iter().map(|(_, count)| count).sum();
+        whole.omitted = all - whole.announcements.len();
+        let subject = subject(&whole, &counts, time);
         let Fitted { message, lines, named } = fit(whole, time);
         Self {
             subject,
@@ -114,7 +121,7 @@ impl SnsMessage {
 }
 
 /// A message of one announcement is named after it, if SNS accepts that. Any other is cut from the end to what it accepts.
-fn subject(message: &Message, time: DateTime<Utc>) -> String {
+fn subject(message: &Message, counts: &[(Kind, usize)], time: DateTime<Utc>) -> String {
     let is_printable = |char: char| char == ' ' || char.is_ascii_graphic();
     let alone = match (&message.occasion, &message.announcements[..]) {
         (Occasion::Change, [announcement]) => Some(announcement.say(Some(time)).subjects),
@@ -125,7 +132,8 @@ fn subject(message: &Message, time: DateTime<Utc>) -> String {
         .flatten()
         .find(|subject| subject.len() <= MAX_SUBJECT && subject.chars().all(is_printable));
     accepted.unwrap_or_else(|| {
-        let title: String = message.title().chars().filter(|char| is_printable(*char)).collect();
+        let title = message.title_of(counts);
+        let title: String = title.chars().filter(|char| is_printable(*char)).collect();
         match title.get(..MAX_SUBJECT) {
             Some(_) if title.len() > MAX_SUBJECT => format!("{}...", &title[..MAX_SUBJECT - 3]),
             _ => title,
@@ -142,8 +150,9 @@ fn fit(whole: Message, time: DateTime<Utc>) -> Fitted {
     let mut named = vec![false; whole.announcements.len()];
     let turns = turns(&whole.announcements);
     let mut ordered: Vec<_> = whole.announcements.into_iter().enumerate().collect();
-    ordered.sort_by_cached_key(|(place, announcement)| {
-        (turns[*place], Natural::of(announcement.server_id()))
+    ordered.sort_by(|(place, one), (other_place, other)| {
+        let servers = || natural(one.server_id(), other.server_id());
+        turns[*place].cmp(&turns[*other_place]).then_with(servers)
     });
     for (place, announcement) in ordered {
         let wording = announcement.say(Some(time));
@@ -158,15 +167,10 @@ fn fit(whole: Message, time: DateTime<Utc>) -> Fitted {
             kept.push((announcement, said));
         }
     }
-    kept.sort_by_cached_key(|(announcement, _)| {
-        (announcement.kind(), Natural::of(announcement.server_id()))
-    });
+    kept.sort_by(|(one, _), (other, _)| one.order(other));
     let (announcements, lines): (Vec<_>, _) = kept.into_iter().unzip();
-    Fitted {
-        message: Message { omitted: named.len() - announcements.len(), announcements, ..whole },
-        lines,
-        named,
-    }
+    let omitted = whole.omitted + named.len() - announcements.len();
+    Fitted { message: Message { omitted, announcements, ..whole }, lines, named }
 }
 
 /// A part of a wording, in an email.
@@ -220,7 +224,7 @@ fn heading(message: &Message) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use announcement::Fleet;
+    use announcement::{Absence, Fleet};
 
     // C10.1
     #[test]
@@ -231,11 +235,26 @@ mod tests {
             let fleet = Fleet { summary: summary.clone(), ..Fleet::default() };
             let time = DateTime::UNIX_EPOCH;
             let occasion = Occasion::Digest(Some(fleet));
-            let message = SnsMessage::of(occasion, Vec::new(), time, None);
+            let message = SnsMessage::of(occasion, Vec::new(), None, time, None);
             assert_eq!(message.subject.len(), expected, "{}", message.subject);
             assert!(message.subject.starts_with(doubt));
             assert_eq!(message.subject == summary, length == 99);
             assert!(message.email.starts_with(&summary));
         }
+    }
+
+    // C10.1
+    #[test]
+    fn a_digest_counts_also_what_was_not_kept() {
+        let absence = Absence { server_id: "web-1".to_owned(), ..Absence::default() };
+        let announcements = vec![Announcement::Offline(absence)];
+        let counts = vec![(Kind::Offline, 5_000)];
+        let occasion = Occasion::Digest(Some(Fleet::default()));
+        let time = DateTime::UNIX_EPOCH;
+        let message = SnsMessage::of(occasion, announcements, Some(counts), time, None);
+        assert_eq!(message.subject, "Still wrong: 5000 servers offline");
+        let program: serde_json::Value = serde_json::from_str(&message.default).expect("JSON");
+        assert_eq!(program["omitted"], 4_999);
+        assert!(message.email.contains("4999 entries did not fit"), "{}", message.email);
     }
 }

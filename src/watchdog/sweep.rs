@@ -133,8 +133,11 @@ impl Watchdog {
         request_id: &str,
     ) -> Result<(), SweepError> {
         let sweep = Sweep { watchdog: self, time, started: Instant::now(), deadline, request_id };
-        let mut due = sweep.due_days().await?;
-        sweep.run(due.as_mut()).await?;
+        let memory = sweep.recall(sweep.part_of_time_left(SCAN_SHARE)).await?;
+        // Whose days this sweep writes. They are found in its scan.
+        let days = self.days.as_ref();
+        let mut due = days.map(|_| Due::new(memory.rolled_until, time));
+        sweep.run(memory, due.as_mut()).await?;
         sweep.write_days(due.as_ref()).await
     }
 }
@@ -151,8 +154,8 @@ struct Sweep<'a> {
 impl Sweep<'_> {
     /// Scan, remember, write ahead, publish, record; then the message of the day, and what was said of each server. What fails
     /// after the scan does not stop the rest.
-    async fn run(&self, due: Option<&mut Due>) -> Result<(), SweepError> {
-        let decision = self.scan(due).await?;
+    async fn run(&self, memory: Memory, due: Option<&mut Due>) -> Result<(), SweepError> {
+        let decision = self.scan(memory, due).await?;
         let judge_until = self.part_of_time_left(JUDGING_SHARE);
         let memory_written = self.remember(&decision.memory, judge_until).await;
 
@@ -187,11 +190,16 @@ impl Sweep<'_> {
     }
 
     /// Reads the table, and decides. Eventually consistent reads are enough, because every update has a condition.
-    async fn scan(&self, mut due: Option<&mut Due>) -> Result<Decision, SweepError> {
+    async fn scan(
+        &self,
+        memory: Memory,
+        mut due: Option<&mut Due>,
+    ) -> Result<Decision, SweepError> {
         let watchdog = self.watchdog;
         let scan_until = self.part_of_time_left(SCAN_SHARE);
         let groups = self.read_groups(scan_until).await?;
-        let mut review = Review::new(watchdog.rules.clone(), groups, watchdog.digest, self.time);
+        let rules = watchdog.rules.clone();
+        let mut review = Review::new(rules, groups, memory, watchdog.digest, self.time);
         let scan = watchdog.patient.scan().table_name(&watchdog.servers_table);
         let scan = server::scan_for_watchdog(scan, review.is_digest_due());
         let mut pages = scan.into_paginator().send();
@@ -230,6 +238,19 @@ impl Sweep<'_> {
             warn!(request_id = self.request_id, groups, "groups have a rule that cannot be read");
         }
         Ok(groups)
+    }
+
+    /// Reads the watchdog's own item before the scan, because servers are judged while they are read.
+    async fn recall(&self, until: Instant) -> Result<Memory, SweepError> {
+        let get = self.watchdog.patient.get_item().table_name(&self.watchdog.servers_table);
+        let read = timeout_at(until, Memory::find(get).send())
+            .await
+            .map_err(|_| SweepError("the watchdog's own item took too long".to_owned()))?;
+        let read = read.map_err(|error| {
+            let reason = DisplayErrorContext(error);
+            SweepError(format!("the watchdog's own item was not read: {reason}"))
+        })?;
+        Ok(read.item.as_ref().and_then(Memory::from_item).unwrap_or_default())
     }
 
     /// Writes the watchdog's own item. If that fails, the sweep goes on, and fails in the end.
@@ -432,28 +453,6 @@ impl Sweep<'_> {
         }
     }
 
-    /// Whose days this sweep writes. They are found in its scan.
-    async fn due_days(&self) -> Result<Option<Due>, SweepError> {
-        if self.watchdog.days.is_none() {
-            return Ok(None);
-        }
-        let memory = self.recall(self.part_of_time_left(SCAN_SHARE)).await?;
-        Ok(Some(Due::new(memory.rolled_until, self.time)))
-    }
-
-    /// Reads the watchdog's own item before the scan.
-    async fn recall(&self, until: Instant) -> Result<Memory, SweepError> {
-        let get = self.watchdog.patient.get_item().table_name(&self.watchdog.servers_table);
-        let read = timeout_at(until, Memory::find(get).send())
-            .await
-            .map_err(|_| SweepError("the watchdog's own item took too long".to_owned()))?;
-        let read = read.map_err(|error| {
-            let reason = DisplayErrorContext(error);
-            SweepError(format!("the watchdog's own item was not read: {reason}"))
-        })?;
-        Ok(read.item.as_ref().and_then(Memory::from_item).unwrap_or_default())
-    }
-
     /// Writes the days of the servers in its slots, unless less than half of its time is left. The slots are taken before: what is
     /// not written now is made up for when they come again.
     async fn write_days(&self, due: Option<&Due>) -> Result<(), SweepError> {
@@ -522,6 +521,10 @@ impl Sweep<'_> {
                 request_id,
                 waiting, "problems wait: the items of their servers have no room for them"
             );
+        }
+        if decision.plan.left > 0 {
+            let left = decision.plan.left;
+            warn!(request_id, left, "more has changed than one sweep does: the next one goes on");
         }
         if decision.is_holding {
             let held = decision.counts.held;

@@ -21,6 +21,23 @@ async fn no_server_is_judged_if_the_scan_fails() {
     assert_eq!(watchdog.topic.take(), []);
 }
 
+// C8.12
+#[tokio::test]
+async fn no_server_is_judged_if_the_watchdogs_own_item_cannot_be_read() {
+    let proxy = Proxy::start(&URL);
+    let watchdog = start_behind(&proxy, "own-item", &[]).await;
+    watchdog.heartbeat("web-1", 0).await;
+    let denied = Fault::Reject(400, "AccessDeniedException");
+    proxy.rule(move |call| (call == Call::Key).then_some(denied));
+    watchdog.set_own("swept_at", 121).await;
+    let error = watchdog.sweep_as_it_is(181).await.unwrap_err().to_string();
+    assert!(error.contains("own item was not read"), "{error}");
+    assert_eq!(watchdog.state("web-1").await, state("online", None, None));
+    proxy.heal();
+    watchdog.sweep_as_it_is(181).await.unwrap();
+    assert_eq!(watchdog.state("web-1").await[0].as_deref(), Some("offline"));
+}
+
 // C8.2 C8.8: no server is judged before the scan is complete.
 #[tokio::test]
 async fn no_server_is_judged_if_a_later_page_of_the_scan_fails() {

@@ -48,8 +48,8 @@ fn stored_memory(memory: &Memory) -> Item {
 
 /// Reviews servers that were last seen at these seconds.
 fn review(seconds: &[i64], now: i64, hold: i64, last: Option<i64>) -> Decision {
-    let mut review = Review::new(rules(hold), Groups::default(), None, at(now));
-    review.add(&own_item(now, last));
+    let memory = Memory::from_item(&own_item(now, last)).unwrap();
+    let mut review = Review::new(rules(hold), Groups::default(), memory, None, at(now));
     for (number, seconds) in seconds.iter().enumerate() {
         review.add(&item(&format!("web-{number}"), at(*seconds)));
     }
@@ -118,8 +118,8 @@ fn silenced_servers_do_not_count() {
         item.insert("silenced_until".to_owned(), text(&stored(1000)));
     };
     let decide = |silence_the_late: bool, silence_the_healthy: bool| {
-        let mut review = Review::new(rules(600), Groups::default(), None, at(200));
-        review.add(&own_item(200, None));
+        let memory = Memory::from_item(&own_item(200, None)).unwrap();
+        let mut review = Review::new(rules(600), Groups::default(), memory, None, at(200));
         for number in 0..7 {
             let is_late = number < 3;
             let mut item = item(&format!("web-{number}"), at(if is_late { 0 } else { 200 }));

@@ -1,11 +1,12 @@
 //! The kinds of announcements: what an announcement of each holds, and how it is said.
 
-use crate::words::{at, at_and_age, escape, name, plural, quantity, shorten};
+use crate::words::{at, at_and_age, escape, name, natural, plural, quantity, shorten};
 use ProblemKind::{Known, Unknown};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use syntax::duration;
 use tables::time::parse;
 use tables::{Metric, metric, problem};
@@ -195,6 +196,13 @@ impl Announcement {
             Self::Solved(solved) => &solved.problem.server_id,
             Self::Removed(server) => &server.server_id,
         }
+    }
+
+    /// In the order of a message: by kind, and servers in natural order.
+    #[must_use]
+    pub fn order(&self, other: &Self) -> Ordering {
+        let servers = || natural(self.server_id(), other.server_id());
+        self.kind().cmp(&other.kind()).then_with(servers)
     }
 
     /// Says it, with a length of time that lasts until `now`, if that is known.

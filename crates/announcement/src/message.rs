@@ -109,8 +109,13 @@ impl Message {
     /// A summary: `2 servers offline, 1 server back`.
     #[must_use]
     pub fn title(&self) -> String {
-        let counts = self.counts().into_iter();
-        let counts: Vec<_> = counts.map(|(kind, count)| kind.count(count)).collect();
+        self.title_of(&self.counts())
+    }
+
+    /// The same for these numbers of announcements, which may be more than are in it.
+    #[must_use]
+    pub fn title_of(&self, counts: &[(Kind, usize)]) -> String {
+        let counts: Vec<_> = counts.iter().map(|(kind, count)| kind.count(*count)).collect();
         let counts = counts.join(", ");
         match &self.occasion {
             Occasion::Change => counts,

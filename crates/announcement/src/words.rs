@@ -1,6 +1,7 @@
 //! Words for people.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use std::cmp::Ordering;
 use std::iter;
 use syntax::duration::rounded;
 use tables::metric::{Metric, Rule};
@@ -124,28 +125,55 @@ pub fn unlinked(text: &str) -> String {
     unlinked
 }
 
-/// A sort key that puts `web-2` before `web-10`: texts and numbers in turn, numbers by their value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Natural(Vec<(bool, usize, String, String)>, String);
+/// A sort key that puts `web-2` before `web-10`: see [`natural`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Natural(String);
 
 impl Natural {
     #[must_use]
     pub fn of(id: &str) -> Self {
-        let part = |part: &str| {
-            let text = part.trim_start_matches(|char: char| char.is_ascii_digit());
-            let digits = &part[..part.len() - text.len()];
-            let number = digits.trim_start_matches('0').to_owned();
-            (digits.is_empty(), number.len(), number, text.to_owned())
-        };
-        let parts = id.split_inclusive(|char: char| !char.is_ascii_digit());
-        Self(parts.map(part).collect(), id.to_owned())
+        Self(id.to_owned())
     }
 
     /// What it is the key of.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.1
+        &self.0
     }
+}
+
+impl Ord for Natural {
+    fn cmp(&self, other: &Self) -> Ordering {
+        natural(&self.0, &other.0)
+    }
+}
+
+impl PartialOrd for Natural {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The natural order of two ids: texts and numbers in turn, numbers by their value.
+#[must_use]
+pub fn natural(one: &str, other: &str) -> Ordering {
+    // What both begin with makes no difference, except for the digits of a number that has begun.
+    let pairs = one.bytes().zip(other.bytes());
+    let common = pairs.take_while(|(one, other)| one == other).count();
+    let begun = one.as_bytes()[..common].iter().rev().take_while(|byte| byte.is_ascii_digit());
+    let start = one.floor_char_boundary(common - begun.count());
+    parts(&one[start..]).cmp(parts(&other[start..])).then_with(|| one.cmp(other))
+}
+
+/// Each other character with the number before it: whether there is none, its digits without zeros in front and how many, and
+/// the character.
+fn parts(id: &str) -> impl Iterator<Item = (bool, usize, &str, &str)> {
+    id.split_inclusive(|char: char| !char.is_ascii_digit()).map(|part| {
+        let text = part.trim_start_matches(|char: char| char.is_ascii_digit());
+        let digits = &part[..part.len() - text.len()];
+        let number = digits.trim_start_matches('0');
+        (digits.is_empty(), number.len(), number, text)
+    })
 }
 
 #[cfg(test)]
@@ -178,6 +206,33 @@ mod tests {
         let load = |value| quantity(metric!("load_1m"), value, Some(16.0));
         assert_eq!([load(15.994), load(15.996), load(16.004)], ["15.99", "15.9", "16"]);
         assert_eq!(load(9.9e125), Number::Float(9.9e125).to_string());
+    }
+
+    #[test]
+    fn an_id_with_a_smaller_number_comes_first() {
+        let ids = [
+            "", "-", "-1", "-é1", "-é2", "-è10", "1", "02", "2", "10", "a", "a-", "a1", "a01",
+            "a2b", "a02b1", "a2b10", "a10", "a100", "a100b", "a1000", "ab", "b0", "b00", "web-02",
+            "web-2", "web-10", "web-é", "web-ê1",
+        ];
+        // Each character with the number before it.
+        let key = |id: &str| {
+            let parts: Vec<_> = parts(id)
+                .map(|(is_none, digits, number, text)| {
+                    (is_none, digits, number.to_owned(), text.to_owned())
+                })
+                .collect();
+            (parts, id.to_owned())
+        };
+        for one in ids {
+            for other in ids {
+                let expected = key(one).cmp(&key(other));
+                assert_eq!(natural(one, other), expected, "{one:?} {other:?}");
+            }
+        }
+        let mut sorted = ["web-10", "web-2", "web-02", "db-3"];
+        sorted.sort_by(|one, other| natural(one, other));
+        assert_eq!(sorted, ["db-3", "web-02", "web-2", "web-10"]);
     }
 
     #[test]

@@ -4,18 +4,18 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lambda gives a function a whole core at 1769 MB, and a proportional share below.
-const SHARE: f64 = 128.0 / 1769.0;
+/// Lambda gives a function a whole core with so many MB, and a proportional share below.
+const WHOLE: f64 = 1769.0;
 
 /// The period of the share, microseconds.
 const PERIOD: u32 = 20_000;
 
-/// A cgroup with 128 MB's share of a core. Dropping it removes the cgroup.
+/// A cgroup with the share of a core that so many MB have. Dropping it removes the cgroup.
 pub struct CpuShare(PathBuf);
 
 impl CpuShare {
     /// Creates the cgroup, version 1 or 2, below the bench's own.
-    pub fn new() -> Result<Self> {
+    pub fn new(memory: u32) -> Result<Self> {
         let own = fs::read_to_string("/proc/self/cgroup")?;
         let own = |controllers: &str| {
             own.lines().find_map(|line| {
@@ -24,8 +24,8 @@ impl CpuShare {
                 found.then(|| path.trim_start_matches('/'))
             })
         };
-        let quota = (f64::from(PERIOD) * SHARE).round();
-        let name = format!("heartbeat-bench-{}", std::process::id());
+        let quota = (f64::from(PERIOD) * f64::from(memory) / WHOLE).round();
+        let name = format!("heartbeat-bench-{memory}-{}", std::process::id());
         if let Some(path) = own("cpu") {
             let share = Self::create(Path::new("/sys/fs/cgroup/cpu").join(path).join(name))?;
             share.set("cpu.cfs_period_us", &PERIOD.to_string())?;

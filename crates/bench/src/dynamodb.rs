@@ -14,6 +14,7 @@ use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::time::Duration;
 use tables::metric::Place;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -58,6 +59,8 @@ struct State {
     calls: AtomicUsize,
     /// The responses to a scan of the servers table, page by page.
     pages: RwLock<Vec<Bytes>>,
+    /// How long each of them takes.
+    page_time: RwLock<Duration>,
 }
 
 impl DynamoDb {
@@ -75,6 +78,12 @@ impl DynamoDb {
     pub fn fill(&self, pages: Vec<Bytes>) {
         let mut current = self.state.pages.write();
         **current.as_mut().unwrap_or_else(PoisonError::get_mut) = pages;
+    }
+
+    /// Lets each page of a scan take so long.
+    pub fn delay_pages(&self, time: Duration) {
+        let mut current = self.state.page_time.write();
+        **current.as_mut().unwrap_or_else(PoisonError::get_mut) = time;
     }
 
     /// TLS handshakes so far.
@@ -188,8 +197,13 @@ async fn respond(
     let body = match operation.as_deref() {
         None if is_get => "healthy: dynamodb.us-east-1.amazonaws.com ".into(),
         None => PUBLISHED.into(),
+        Some("GetItem") if body.windows(9).any(|part| part == b"#watchdog") => state.own(),
         Some("GetItem") => KEY.into(),
-        Some("Scan") => state.page(&body),
+        Some("Scan") => {
+            let time = *state.page_time.read().unwrap_or_else(PoisonError::into_inner);
+            tokio::time::sleep(time).await;
+            state.page(&body)
+        }
         Some("Query") => queried(&body),
         Some("UpdateItem") => match std::str::from_utf8(&body) {
             Ok(update) if update.contains("ALL_OLD") => server_before(update),
@@ -245,6 +259,15 @@ fn queried(request: &[u8]) -> Bytes {
 }
 
 impl State {
+    /// The watchdog's own item, which is the last of a scan.
+    fn own(&self) -> Bytes {
+        let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
+        let last = pages.last().map(|page| serde_json::from_slice(page).unwrap_or_default());
+        let last: Value = last.unwrap_or_default();
+        let own = last["Items"].as_array().and_then(|items| items.last());
+        json!({ "Item": own }).to_string().into()
+    }
+
     /// The requested page of a scan, whose start key is the number of the page.
     fn page(&self, request: &[u8]) -> Bytes {
         let request: Value = serde_json::from_slice(request).unwrap_or_default();

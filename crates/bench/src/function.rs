@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tables::metric::Place;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -98,12 +98,16 @@ pub struct Function {
 }
 
 impl Function {
-    /// Starts a program in an environment like Lambda's, and waits until it requests an event.
+    /// Starts a program in an environment like Lambda's, with what its command sets, and waits until it requests an event.
     pub async fn start(setup: &Setup, mut command: Command) -> Result<Self> {
         let runtime_api = RuntimeApi::start().await?;
         let dynamodb = DynamoDb::start(&setup.identity).await?;
+        let own = command.as_std().get_envs();
+        let own: Vec<_> =
+            own.filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
         command
             .env_clear()
+            .envs(own)
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")
             .env("AWS_LAMBDA_FUNCTION_NAME", "heartbeat")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
@@ -150,14 +154,22 @@ impl Function {
 
     /// Sends a request, and returns the response's body, too.
     pub async fn request(&mut self, event: Bytes) -> Result<(Duration, String)> {
-        let (time, response) = self.call(event).await?;
-        ensure!(response["statusCode"] == 200, "{response}");
-        let body = response["body"].as_str().unwrap_or_default();
-        Ok((time, body.to_owned()))
+        let (time, status, body) = self.response(event).await?;
+        ensure!(status == 200, "{status}: {body}");
+        Ok((time, body))
     }
 
-    /// Runs one sweep of the watchdog over the fleet in DynamoDB.
-    pub async fn sweep(&mut self, time: &str) -> Result<Duration> {
+    /// The same with the response's status, whatever that is.
+    pub async fn response(&mut self, event: Bytes) -> Result<(Duration, u64, String)> {
+        let (time, response) = self.call(event).await?;
+        let status = response["statusCode"].as_u64().unwrap_or_default();
+        let body = response["body"].as_str().unwrap_or_default();
+        Ok((time, status, body.to_owned()))
+    }
+
+    /// Runs one sweep of the watchdog over the fleet in DynamoDB, within a deadline.
+    pub async fn sweep(&mut self, time: &str, deadline: SystemTime) -> Result<Duration> {
+        self.runtime_api.set_deadline(deadline);
         let (time, body) = self.call(json!({ "time": time }).to_string()).await?;
         ensure!(body.is_null(), "{body}");
         Ok(time)
@@ -173,6 +185,11 @@ impl Function {
     /// Fills the servers table.
     pub fn fill(&self, pages: Vec<Bytes>) {
         self.dynamodb.fill(pages);
+    }
+
+    /// Lets each page of a scan take so long.
+    pub fn delay_pages(&self, time: Duration) {
+        self.dynamodb.delay_pages(time);
     }
 
     /// TLS handshakes so far.

@@ -15,6 +15,7 @@ mod callgrind;
 mod cpu_share;
 mod dynamodb;
 mod figures;
+mod fleet;
 mod function;
 mod keys;
 mod page;
@@ -50,10 +51,13 @@ async fn main() -> Result<()> {
             keys::compare_builds(&setup, Path::new(before), Path::new(after)).await
         }
         ["page", program] => {
-            let share = cpu_share();
+            let share = cpu_share(128);
             page::measure(&setup, Path::new(program), share.as_ref()).await
         }
-        ["sweep", program] => sweep::measure(&setup, Path::new(program)).await,
+        ["sweep", program] => {
+            let share = cpu_share(512);
+            sweep::measure(&setup, Path::new(program), share.as_ref()).await
+        }
         ["check", program] => budget::check(&setup, Path::new(program), &budgets).await,
         ["record", program] => budget::record(&setup, Path::new(program), &budgets).await,
         _ => bail!(
@@ -68,7 +72,7 @@ async fn measure(setup: &Setup, root: &Path, function: PathBuf) -> Result<()> {
         Figures::new("heartbeat", function.clone())?,
         Figures::new("SDK defaults", baselines.join("sdk-defaults"))?,
     ];
-    let share = cpu_share();
+    let share = cpu_share(128);
     for _ in 0..ROUNDS {
         for figures in &mut all {
             figures.sample(setup, share.as_ref()).await?;
@@ -80,16 +84,19 @@ async fn measure(setup: &Setup, root: &Path, function: PathBuf) -> Result<()> {
     println!("{}\n\n{}", machine(), Table(&all));
     bodies::measure(setup, root, &function).await?;
     keys::measure(setup, &function).await?;
-    sweep::measure(setup, &root.join("target/release/watchdog")).await?;
+    let watchdog = root.join("target/release/watchdog");
+    sweep::measure(setup, &watchdog, cpu_share(512).as_ref()).await?;
     page::measure(setup, &root.join("target/release/page"), share.as_ref()).await?;
     agent::measure(root).await?;
     plot::draw(&all, &root.join("crates/bench/first-heartbeat.svg"))
 }
 
-fn cpu_share() -> Option<CpuShare> {
-    CpuShare::new()
+fn cpu_share(memory: u32) -> Option<CpuShare> {
+    CpuShare::new(memory)
         .inspect_err(|reason| {
-            println!("skipped: the CPU cannot be limited to 128 MB's share of a core: {reason:#}\n")
+            println!(
+                "skipped: the CPU cannot be limited to {memory} MB's share of a core: {reason:#}\n"
+            )
         })
         .ok()
 }

@@ -1,11 +1,15 @@
-//! The fleet at one time: every server with its verdict, what is worse first.
+//! The fleet at one time: its servers with their verdicts, what is worse first.
 
+mod gathering;
 mod server;
 
 use crate::explain::explain_in;
 use crate::tables::Tables;
 use chrono::{DateTime, TimeDelta, Utc};
+use gathering::Gathering;
+pub(crate) use gathering::{MAX_ROWS, Wanted};
 pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
+use std::io::{self, Write};
 use std::time::Instant;
 use syntax::duration::rounded;
 use tables::event::Subject;
@@ -17,10 +21,15 @@ pub use verdict::{Doubt, Standing, Summary};
 pub const NEWER: &str =
     "The stack is newer than this program, which may not show all that it does: update it";
 
-/// All servers at one time, what is worse first.
+/// The servers at one time, what is worse first.
 #[derive(Debug)]
 pub struct Fleet {
+    /// All of them, or the worst of more than can be kept.
     pub servers: Vec<Server>,
+    /// What was looked for, if not all of them are kept.
+    found: Option<Found>,
+    /// How many problems those have that are not kept.
+    unlisted_problems: usize,
     pub at: DateTime<Utc>,
     /// How well they are, in one sentence.
     pub summary: Summary,
@@ -30,6 +39,15 @@ pub struct Fleet {
     version: u32,
     /// How far this machine's clock is ahead, if that has to be said.
     clock_error: Option<TimeDelta>,
+}
+
+/// What a search has found in a fleet that is not kept.
+#[derive(Debug)]
+struct Found {
+    wanted: Wanted,
+    /// All that were found, or the worst of more than can be kept.
+    servers: Vec<Server>,
+    count: usize,
 }
 
 impl Fleet {
@@ -42,7 +60,36 @@ impl Fleet {
         group: Option<&Group>,
         progress: impl Fn(),
     ) -> anyhow::Result<Self> {
+        Self::look_for(tables, group, Wanted::Any, None, progress).await
+    }
+
+    /// The same, of which at most so many servers are kept: all of them, or the worst and what is wanted. For that, they are
+    /// judged while they are read, by rules that have to be known before.
+    pub(crate) async fn look_for(
+        tables: &Tables,
+        group: Option<&Group>,
+        wanted: Wanted,
+        max: Option<usize>,
+        progress: impl Fn(),
+    ) -> anyhow::Result<Self> {
         let Tables { client, servers, clock, .. } = tables;
+        let mut gathering = None;
+        let mut groups = Groups::default();
+        if let Some(max) = max {
+            let read = Memory::find(client.get_item().table_name(servers)).send().await;
+            let watchdog =
+                read.map_err(explain_in(servers))?.item.as_ref().and_then(Memory::from_item);
+            progress();
+            groups = Self::groups(tables).await?;
+            progress();
+            gathering = Some(Gathering::new(
+                watchdog.as_ref(),
+                clock.now(),
+                group.is_some(),
+                wanted.clone(),
+                max,
+            ));
+        }
         let started = Instant::now();
         let request = scan(client.scan().table_name(servers));
         let request = match group {
@@ -56,53 +103,73 @@ impl Fleet {
             let page = page.map_err(explain_in(servers))?;
             progress();
             for item in page.items() {
-                watchdog = watchdog.or_else(|| Memory::from_item(item));
                 deliveries = deliveries.or_else(|| Delivery::all(item));
-                has_groups |= Groups::is(item);
-                stored.extend(StoredServer::from_item(item));
+                let server = StoredServer::from_item(item);
+                match &mut gathering {
+                    Some(gathering) => {
+                        let server = server.map(|server| server.in_group(&groups));
+                        server.into_iter().for_each(|server| gathering.add(server));
+                    }
+                    None => {
+                        watchdog = watchdog.or_else(|| Memory::from_item(item));
+                        has_groups |= Groups::is(item);
+                        stored.extend(server);
+                    }
+                }
             }
         }
         if has_groups {
             // The scan reads attributes by name, and these are named after groups.
-            let find = Groups::find(client.get_item().table_name(servers)).send();
-            let found = find.await.map_err(explain_in(servers))?;
-            let groups = Groups::from_item(found.item.as_ref());
-            stored = stored.into_iter().map(|server| server.in_group(&groups)).collect();
+            groups = Self::groups(tables).await?;
         }
-        // What the first page holds is as old as the scan.
-        let took = TimeDelta::from_std(started.elapsed()).unwrap_or_default();
-        let (memory, at) = (watchdog.as_ref(), clock.now() - took);
-        let mut fleet = match group {
-            Some(_) => Self::of(verdict::Fleet::judge_part(stored, memory, at), memory, at),
-            None => Self::new(stored, memory, at),
+        let mut fleet = match gathering {
+            Some(gathering) => gathering.finish(),
+            None => {
+                // What the first page holds is as old as the scan.
+                let took = TimeDelta::from_std(started.elapsed()).unwrap_or_default();
+                let at = clock.now() - took;
+                let mut gathering =
+                    Gathering::new(watchdog.as_ref(), at, group.is_some(), wanted, usize::MAX);
+                let stored = stored.into_iter().map(|server| server.in_group(&groups));
+                stored.for_each(|server| gathering.add(server));
+                gathering.finish()
+            }
         };
         fleet.summary.doubt_undelivered(&deliveries.unwrap_or_default());
         fleet.clock_error = clock.error();
         Ok(fleet)
     }
 
+    /// The rules of the groups.
+    async fn groups(Tables { client, servers, .. }: &Tables) -> anyhow::Result<Groups> {
+        let found = Groups::find(client.get_item().table_name(servers)).send().await;
+        Ok(Groups::from_item(found.map_err(explain_in(servers))?.item.as_ref()))
+    }
+
     /// Judges servers as they are stored, by what the watchdog has written into its own item.
     #[must_use]
     pub fn new(stored: Vec<StoredServer>, watchdog: Option<&Memory>, at: DateTime<Utc>) -> Self {
-        Self::of(verdict::Fleet::judge(stored, watchdog, at), watchdog, at)
+        let mut gathering = Gathering::new(watchdog, at, false, Wanted::Any, usize::MAX);
+        stored.into_iter().for_each(|server| gathering.add(server));
+        gathering.finish()
     }
 
-    fn of(judged: verdict::Fleet, watchdog: Option<&Memory>, at: DateTime<Utc>) -> Self {
-        let server = |(stored, verdict)| Server::new(stored, verdict, &judged.rules, at);
-        Self {
-            servers: judged.servers.into_iter().map(server).collect(),
-            at,
-            summary: judged.summary,
-            events_since: watchdog.and_then(|memory| memory.events_since),
-            version: watchdog.map_or(0, |memory| memory.version),
-            clock_error: None,
-        }
+    /// Whether it has whatever there is of that.
+    pub(crate) fn has(&self, wanted: &Wanted) -> bool {
+        let found = self.found.as_ref();
+        *wanted == Wanted::Any || found.is_none_or(|found| found.wanted == *wanted)
+    }
+
+    /// Whether there are more servers than it keeps.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.found.is_some()
     }
 
     /// The server with this id.
     #[must_use]
     pub fn server(&self, id: &str) -> Option<&Server> {
-        self.servers.iter().find(|server| server.id() == id)
+        let found = self.found.iter().flat_map(|found| &found.servers);
+        self.servers.iter().chain(found).find(|server| server.id() == id)
     }
 
     /// What is known of where the events of a server are, which may have been forgotten.
@@ -111,10 +178,18 @@ impl Fleet {
         Subject::Server { id, events_since: self.events_since }
     }
 
-    /// The servers in which a search finds all its words, what is worse first.
-    pub fn find(&self, search: &str) -> impl Iterator<Item = &Server> {
-        let words: Vec<_> = search.split_whitespace().map(str::to_lowercase).collect();
-        self.servers.iter().filter(move |server| server.has_words(&words))
+    /// The servers in which a search finds all its words, what is worse first, and how many there are, which may be more.
+    #[must_use]
+    pub fn find(&self, search: &str) -> (Vec<&Server>, usize) {
+        match (&self.found, Wanted::search(search)) {
+            (Some(_), Wanted::Any) => (self.servers.iter().collect(), self.summary.servers()),
+            (Some(found), _) => (found.servers.iter().collect(), found.count),
+            (None, wanted) => {
+                let found: Vec<_> = self.servers.iter().filter(|it| wanted.is(it)).collect();
+                let count = found.len();
+                (found, count)
+            }
+        }
     }
 
     /// The servers for programs.
@@ -122,8 +197,17 @@ impl Fleet {
     /// # Errors
     /// If a value cannot be encoded.
     pub fn json(&self, search: &str) -> serde_json::Result<String> {
-        let found: Vec<_> = self.find(search).collect();
-        Ok(printable_json(&serde_json::to_string_pretty(&found)?))
+        let mut json = Vec::new();
+        self.write_json(search, &mut json)?;
+        String::from_utf8(json).map_err(serde::ser::Error::custom)
+    }
+
+    /// Writes the same piece by piece.
+    ///
+    /// # Errors
+    /// If a value cannot be encoded or written.
+    pub fn write_json(&self, search: &str, writer: impl Write) -> serde_json::Result<()> {
+        serde_json::to_writer_pretty(Printable(writer), &self.find(search).0)
     }
 
     /// Everything that is wrong, what is worse first: each as words that follow the server's id.
@@ -133,6 +217,12 @@ impl Fleet {
             let problems = server.problems().into_iter();
             problems.map(move |problem| (server, problem))
         })
+    }
+
+    /// How many more problems there are.
+    #[must_use]
+    pub const fn unlisted_problems(&self) -> usize {
+        self.unlisted_problems
     }
 
     /// What has to be known besides: that the stack is newer than this program, that this machine's clock is wrong.
@@ -149,5 +239,21 @@ impl Fleet {
         let direction = if is_ahead { "ahead of" } else { "behind" };
         let by = rounded(error);
         Some(format!("This machine's clock is {by} {direction} DynamoDB's, which is used here"))
+    }
+}
+
+/// Escapes what is not printable in JSON, piece by piece.
+struct Printable<W>(W);
+
+impl<W: Write> Write for Printable<W> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        // A piece of JSON is text.
+        let text = str::from_utf8(piece).map_err(io::Error::other)?;
+        self.0.write_all(printable_json(text).as_bytes())?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }

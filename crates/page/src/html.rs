@@ -2,7 +2,7 @@
 
 use crate::chart;
 use crate::events::Events;
-use crate::fleet::{CPU, DISK, Fleet, MEMORY, Server, Standing, UPTIME};
+use crate::fleet::{CPU, DISK, Fleet, MAX_ROWS, MEMORY, Server, Standing, UPTIME};
 use announcement::words::{at, escape, percent};
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -31,9 +31,6 @@ impl Root {
         }
     }
 }
-
-/// The most servers that a page lists.
-pub const MAX_ROWS: usize = 1_000;
 
 /// The most events that a page lists.
 pub const MAX_EVENTS: usize = 50;
@@ -145,7 +142,7 @@ pub fn fleet(
 
 /// What a refresh replaces.
 pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) -> Markup {
-    let found: Vec<_> = fleet.find(search).collect();
+    let (found, count) = fleet.find(search);
     let shown = &found[..found.len().min(MAX_ROWS)];
     printable(&html! {
         p.summary.well[fleet.summary.is_well()] data-page-title=(fleet_title(fleet)) {
@@ -155,8 +152,8 @@ pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) 
         @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
         @if !fleet.servers.is_empty() {
             (problems(fleet))
-            @if shown.len() < found.len() {
-                p { "The first " (shown.len()) " of " (found.len()) " servers, what is worse first. A search finds the others." }
+            @if shown.len() < count {
+                p { "The first " (shown.len()) " of " (count) " servers, what is worse first. A search finds the others." }
             }
             @if found.is_empty() { p { "No server matches this search." } }
             table role="table" {
@@ -201,13 +198,14 @@ fn happened(events: &anyhow::Result<Events>, root: Root) -> Markup {
 fn problems(fleet: &Fleet) -> Markup {
     let problems: Vec<_> = fleet.problems().collect();
     let shown = &problems[..problems.len().min(MAX_PROBLEMS)];
+    let more = problems.len() - shown.len() + fleet.unlisted_problems();
     html! {
         @if !problems.is_empty() {
             ul.problems aria-label="Problems" {
                 @for (server, problem) in shown {
                     li { a href={ "servers/" (server.id()) } { (server.id()) } ": " (problem) }
                 }
-                @if shown.len() < problems.len() { li { "and " (problems.len() - shown.len()) " more" } }
+                @if more > 0 { li { "and " (more) " more" } }
             }
         }
     }

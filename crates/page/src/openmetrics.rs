@@ -15,16 +15,14 @@ use tables::metric::{METRICS, Metric};
 
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The text of a scrape.
+/// Writes the text of a scrape.
 ///
 /// # Errors
 /// If a value cannot be encoded.
-pub fn encode(fleet: Arc<Fleet>) -> Result<String, fmt::Error> {
+pub fn encode(fleet: Arc<Fleet>, text: &mut impl fmt::Write) -> fmt::Result {
     let mut registry = Registry::with_prefix("heartbeat");
     registry.register_collector(Box::new(LastReadings(fleet)));
-    let mut text = String::new();
-    encode_text(&mut text, &registry)?;
-    Ok(text)
+    encode_text(text, &registry)
 }
 
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The routes of the page and of its programs' interfaces.
 
 use crate::events::Events;
-use crate::fleet::{Fleet, Server};
+use crate::fleet::{Fleet, Server, Wanted};
 use crate::history::{Period, Request, Source, TOLERANCE, output};
 use crate::html::{self, Root};
 use crate::scans::Scans;
@@ -18,6 +18,7 @@ use maud::Markup;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 use syntax::duration;
 use tables::event::Subject;
 use tables::{Group, METRICS, ServerId};
@@ -27,6 +28,9 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// How old it may be for Prometheus, and for a search, which asks again with each key.
 const SCRAPED: Duration = Duration::from_secs(10);
+
+/// With a reading, a server takes more bytes in an answer for programs.
+const LEAST_BYTES: usize = 600;
 
 /// The time whose events a page lists.
 const EVENTS: TimeDelta = TimeDelta::days(7);
@@ -49,7 +53,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
 pub struct Options {
     /// How often an open page asks anew.
     pub refresh: Duration,
-    /// The most bytes of a body for programs, as [`transport_size`] counts them.
+    /// The most bytes of a body for programs, as [`Size`] counts them.
     pub max_body: Option<usize>,
 }
 
@@ -64,7 +68,8 @@ struct App {
 pub fn router(tables: Tables, options: Options) -> Router {
     let style = async || text("text/css", html::STYLE);
     let script = async || text("text/javascript", include_str!("app.js"));
-    let app = App { scans: Scans::new(tables.clone()), tables, options };
+    let max_servers = options.max_body.map(|max| max / LEAST_BYTES);
+    let app = App { scans: Scans::new(tables.clone(), max_servers), tables, options };
     Router::new()
         .route("/", get(fleet_page))
         .route("/fleet", get(fleet_part))
@@ -114,6 +119,8 @@ enum Failure {
     Aws(anyhow::Error),
     /// The answer has so many bytes.
     TooLarge(usize),
+    /// It is about so many servers, of which not all are kept.
+    TooMany(usize),
 }
 
 impl Failure {
@@ -124,6 +131,13 @@ impl Failure {
             }
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, reason.clone()),
             Self::Aws(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}")),
+            Self::TooMany(servers) => {
+                let reason = format!(
+                    "This answer would have {servers} servers, which is more than the 6 MB that AWS Lambda passes on. \
+                     `heartbeatctl web` serves it on your machine; a search makes it smaller."
+                );
+                (StatusCode::SERVICE_UNAVAILABLE, reason)
+            }
             Self::TooLarge(bytes) => {
                 let megabytes = *bytes as f64 / 1e6;
                 let reason = format!(
@@ -158,27 +172,88 @@ fn text(kind: &'static str, body: impl IntoResponse) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], body)
 }
 
-/// The size of a body within Lambda's response, which is JSON: a string in which some characters need two, or base64.
-fn transport_size(body: &[u8]) -> usize {
-    let escaped = body.iter().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n')).count();
-    body.len() + escaped.max(body.len() / 3)
+/// A body for programs. What does not fit is only counted.
+struct Body {
+    bytes: Vec<u8>,
+    size: Size,
+    max: Option<usize>,
+}
+
+/// What a body has within Lambda's response, which is JSON: a string in which some characters need two, or base64.
+#[derive(Default)]
+struct Size {
+    bytes: usize,
+    escaped: usize,
+}
+
+impl Size {
+    fn add(&mut self, piece: &[u8]) {
+        self.bytes += piece.len();
+        self.escaped += piece.iter().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n')).count();
+    }
+
+    fn total(&self) -> usize {
+        self.bytes + self.escaped.max(self.bytes / 3)
+    }
+}
+
+impl Body {
+    fn is_too_large(&self) -> bool {
+        self.max.is_some_and(|max| self.size.total() > max)
+    }
+
+    /// The response, unless it is too large.
+    fn response(self, kind: &'static str) -> Result<Response, Failure> {
+        if self.is_too_large() {
+            return Err(Failure::TooLarge(self.size.total()));
+        }
+        Ok(text(kind, self.bytes).into_response())
+    }
+}
+
+impl io::Write for Body {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.size.add(piece);
+        if self.is_too_large() {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.extend_from_slice(piece);
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Write for Body {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        io::Write::write_all(self, piece.as_bytes()).map_err(|_| fmt::Error)
+    }
 }
 
 impl App {
-    async fn fleet(&self, age: Duration) -> Result<Arc<Fleet>, Failure> {
-        self.scans.fleet(None, age).await.map_err(Failure::Aws)
+    async fn fleet(&self, age: Duration, wanted: &Wanted) -> Result<Arc<Fleet>, Failure> {
+        self.part(None, age, wanted).await
     }
 
     /// The servers of the group that is asked for, else all.
-    async fn part(&self, group: Option<&str>, age: Duration) -> Result<Arc<Fleet>, Failure> {
+    async fn part(
+        &self,
+        group: Option<&str>,
+        age: Duration,
+        wanted: &Wanted,
+    ) -> Result<Arc<Fleet>, Failure> {
         let group = group.filter(|name| !name.is_empty()).map(str::parse).transpose();
         let group: Option<Group> = group.map_err(|reason: &str| bad("group")(reason.to_owned()))?;
-        self.scans.fleet(group.as_ref(), age).await.map_err(Failure::Aws)
+        self.scans.fleet(group.as_ref(), age, wanted).await.map_err(Failure::Aws)
     }
 
     /// The fleet, and what happened in it.
     async fn look(&self, query: &Search) -> Result<(Arc<Fleet>, anyhow::Result<Events>), Failure> {
-        let fleet = self.part(query.group.as_deref(), query.age()).await?;
+        let wanted = Wanted::search(&query.search);
+        let fleet = self.part(query.group.as_deref(), query.age(), &wanted).await?;
         let events = self.events(fleet.at, Subject::Fleet).await;
         Ok((fleet, events))
     }
@@ -200,14 +275,16 @@ impl App {
         Ok(events)
     }
 
-    /// A body for programs, if it is not too large.
-    fn fitting(&self, kind: &'static str, body: impl Into<Vec<u8>>) -> Result<Response, Failure> {
-        let body = body.into();
-        let size = transport_size(&body);
-        if self.options.max_body.is_some_and(|max| size > max) {
-            return Err(Failure::TooLarge(size));
-        }
-        Ok(text(kind, body).into_response())
+    /// An empty body for programs.
+    const fn body(&self) -> Body {
+        Body { bytes: Vec::new(), size: Size { bytes: 0, escaped: 0 }, max: self.options.max_body }
+    }
+
+    /// A body of JSON.
+    fn json(&self, json: &[u8]) -> Result<Response, Failure> {
+        let mut body = self.body();
+        io::Write::write_all(&mut body, json).map_err(|error| Failure::Aws(error.into()))?;
+        body.response("application/json")
     }
 }
 
@@ -250,7 +327,8 @@ async fn server_page(
     Path(id): Path<String>,
 ) -> Result<Markup, Response> {
     let failed = |failure: Failure| failure.page(Root::of(uri.path()), &app.options);
-    let fleet = app.fleet(FRESH).await.map_err(failed)?;
+    let wanted = Wanted::Server(id.clone());
+    let fleet = app.fleet(FRESH, &wanted).await.map_err(failed)?;
     let found = fleet.server(&id).zip(id.parse().ok());
     let (server, id) = found.ok_or_else(|| failed(Failure::NotFound))?;
     let events = app.events_and_uptime(server, fleet.events_of(&id)).await;
@@ -262,9 +340,16 @@ async fn servers_json(
     Query(query): Query<Search>,
 ) -> Result<Response, Response> {
     let answer = async {
-        let fleet = app.part(query.group.as_deref(), query.age()).await?;
-        let json = fleet.json(&query.search);
-        app.fitting("application/json", json.map_err(|error| Failure::Aws(error.into()))?)
+        let wanted = Wanted::search(&query.search);
+        let fleet = app.part(query.group.as_deref(), query.age(), &wanted).await?;
+        let (found, count) = fleet.find(&query.search);
+        if found.len() < count {
+            return Err(Failure::TooMany(count));
+        }
+        let mut body = app.body();
+        let written = fleet.write_json(&query.search, &mut body);
+        written.map_err(|error| Failure::Aws(error.into()))?;
+        body.response("application/json")
     };
     answer.await.map_err(|failure: Failure| failure.json())
 }
@@ -306,7 +391,7 @@ async fn events_json(
         let server = query.server.map(|id| id.parse::<ServerId>());
         let subject = match &server {
             None => Some(Subject::Fleet),
-            Some(Ok(id)) => Some(app.fleet(SCRAPED).await?.events_of(id)),
+            Some(Ok(id)) => Some(app.fleet(SCRAPED, &Wanted::Any).await?.events_of(id)),
             // No server has this id.
             Some(Err(_)) => None,
         };
@@ -317,7 +402,7 @@ async fn events_json(
             }
             None => Events::default(),
         };
-        app.fitting("application/json", events.json())
+        app.json(events.json().as_bytes())
     };
     answer.await.map_err(|failure: Failure| failure.json())
 }
@@ -366,10 +451,11 @@ impl App {
         };
         written.map_err(|error| Failure::Aws(error.into()))?;
         // A server that was forgotten has rows until they expire.
-        if is_empty && self.fleet(SCRAPED).await?.server(id).is_none() {
-            return Err(Failure::NotFound);
+        if is_empty {
+            let fleet = self.fleet(SCRAPED, &Wanted::Server(id.to_owned())).await?;
+            fleet.server(id).ok_or(Failure::NotFound)?;
         }
-        self.fitting("application/json", json)
+        self.json(&json)
     }
 }
 
@@ -378,8 +464,14 @@ async fn metrics(
     Query(query): Query<Search>,
 ) -> Result<Response, Response> {
     let answer = async {
-        let encoded = openmetrics::encode(app.part(query.group.as_deref(), SCRAPED).await?);
-        app.fitting(openmetrics::CONTENT_TYPE, encoded.map_err(|error| Failure::Aws(error.into()))?)
+        let fleet = app.part(query.group.as_deref(), SCRAPED, &Wanted::Any).await?;
+        if fleet.is_cut() {
+            return Err(Failure::TooMany(fleet.summary.servers()));
+        }
+        let mut body = app.body();
+        let written = openmetrics::encode(fleet, &mut body);
+        written.map_err(|error| Failure::Aws(error.into()))?;
+        body.response(openmetrics::CONTENT_TYPE)
     };
     answer.await.map_err(|failure: Failure| failure.text())
 }
@@ -414,7 +506,12 @@ mod tests {
 
     #[test]
     fn a_body_counts_as_lambda_sends_it() {
-        assert_eq!(transport_size(b"plain text, 18 B.."), 18 + 6);
-        assert_eq!(transport_size(b"\"\"\n\\"), 8);
+        let size = |text: &[u8]| {
+            let mut size = Size::default();
+            text.chunks(3).for_each(|piece| size.add(piece));
+            size.total()
+        };
+        assert_eq!(size(b"plain text, 18 B.."), 18 + 6);
+        assert_eq!(size(b"\"\"\n\\"), 8);
     }
 }

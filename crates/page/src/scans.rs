@@ -1,6 +1,6 @@
 //! The fleet for everybody who asks: several requests at once are one scan, and nobody waits for another's scan that is stuck.
 
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Wanted};
 use crate::tables::Tables;
 use anyhow::anyhow;
 use futures_util::FutureExt;
@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(18);
 /// The scans of the servers table.
 pub struct Scans {
     tables: Tables,
+    /// The most servers that are kept of a scan.
+    max: Option<usize>,
     /// By group; `None` is all servers.
     states: Mutex<HashMap<Option<Group>, State>>,
 }
@@ -30,10 +32,13 @@ struct State {
     last: Option<(Instant, Arc<Fleet>)>,
     /// The newest scan.
     running: Option<Scan>,
+    /// Whether the last fleet was too large to be kept, so that what is wanted has to be looked for.
+    is_cut: bool,
 }
 
 #[derive(Clone)]
 struct Scan {
+    wanted: Wanted,
     fleet: Shared<BoxFuture<'static, Result<Arc<Fleet>, Arc<anyhow::Error>>>>,
     progress: Arc<Progress>,
 }
@@ -51,72 +56,93 @@ enum Way {
 }
 
 impl Scans {
-    pub fn new(tables: Tables) -> Self {
-        Self { tables, states: Mutex::default() }
+    pub fn new(tables: Tables, max: Option<usize>) -> Self {
+        Self { tables, max, states: Mutex::default() }
     }
 
-    /// The fleet or a group of it, at most this old.
+    /// The fleet or a group of it, at most this old, with whatever there is of what is wanted.
     ///
     /// # Errors
     /// If the table cannot be read.
-    pub async fn fleet(&self, group: Option<&Group>, age: Duration) -> anyhow::Result<Arc<Fleet>> {
+    pub async fn fleet(
+        &self,
+        group: Option<&Group>,
+        age: Duration,
+        wanted: &Wanted,
+    ) -> anyhow::Result<Arc<Fleet>> {
         let reading = async {
             loop {
-                match self.way(group, age) {
+                let read = match self.way(group, age, wanted) {
                     Way::Cached(fleet) => return Ok(fleet),
                     // The SDK's timeouts end it.
-                    Way::Own(scan) => return scan.fleet.await,
+                    Way::Own(scan) => scan.fleet.await,
                     Way::Other(scan) => tokio::select! {
-                        fleet = scan.fleet.clone() => return fleet,
-                        () = scan.progress.stopped() => {}
+                        fleet = scan.fleet.clone() => fleet,
+                        () = scan.progress.stopped() => continue,
                     },
+                };
+                let fleet = read?;
+                self.keep(group, &fleet);
+                if fleet.has(wanted) {
+                    return Ok(fleet);
                 }
             }
         };
-        let fleet = match timeout(PATIENCE, reading).await {
-            Ok(read) => read.map_err(|error| anyhow!("{error:#}"))?,
-            Err(_) => return Err(anyhow!("DynamoDB does not respond")),
-        };
+        match timeout(PATIENCE, reading).await {
+            Ok(read) => read.map_err(|error: Arc<anyhow::Error>| anyhow!("{error:#}")),
+            Err(_) => Err(anyhow!("DynamoDB does not respond")),
+        }
+    }
+
+    fn keep(&self, group: Option<&Group>, fleet: &Arc<Fleet>) {
         let mut states = lock(&self.states);
         let state = states.entry(group.cloned()).or_default();
+        state.is_cut = fleet.is_cut();
         // Of two scans, the later one counts.
         if state.last.as_ref().is_none_or(|(_, last)| last.at < fleet.at) {
             state.last = Some((Instant::now(), fleet.clone()));
         }
-        Ok(fleet)
     }
 
-    fn way(&self, group: Option<&Group>, age: Duration) -> Way {
+    fn way(&self, group: Option<&Group>, age: Duration, wanted: &Wanted) -> Way {
         let mut states = lock(&self.states);
         // Groups that nobody asks for any more need no memory.
         states.retain(|known, state| known.as_ref() == group || !state.is_stale());
         let state = states.entry(group.cloned()).or_default();
         if let Some((at, fleet)) = &state.last
             && at.elapsed() < age
+            && fleet.has(wanted)
         {
             return Way::Cached(fleet.clone());
         }
+        let is_cut = state.is_cut;
         let running = state.running.as_ref();
+        let running = running.filter(|scan| !is_cut || scan.wanted == *wanted);
         if let Some(scan) =
             running.filter(|scan| scan.fleet.peek().is_none() && !scan.progress.has_stopped())
         {
             return Way::Other(scan.clone());
         }
-        let scan = self.scan(group.cloned());
+        if is_cut {
+            // Memory has room for the servers of one scan.
+            state.last = None;
+            state.running = None;
+        }
+        let scan = self.scan(group.cloned(), wanted.clone());
         state.running = Some(scan.clone());
         Way::Own(scan)
     }
 
-    fn scan(&self, group: Option<Group>) -> Scan {
-        let tables = self.tables.clone();
+    fn scan(&self, group: Option<Group>, wanted: Wanted) -> Scan {
+        let (tables, max, sought) = (self.tables.clone(), self.max, wanted.clone());
         let progress = Arc::new(Progress(Mutex::new(Instant::now())));
         let reported = progress.clone();
         let read = async move {
-            let fleet =
-                Fleet::scan(&tables, group.as_ref(), || *lock(&reported.0) = Instant::now()).await;
+            let progress = || *lock(&reported.0) = Instant::now();
+            let fleet = Fleet::look_for(&tables, group.as_ref(), sought, max, progress).await;
             fleet.map(Arc::new).map_err(Arc::new)
         };
-        Scan { fleet: read.boxed().shared(), progress }
+        Scan { wanted, fleet: read.boxed().shared(), progress }
     }
 }
 

@@ -36,6 +36,12 @@ impl ServerId {
         }
     }
 
+    /// Whether a text is an id.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
+        (1..=Self::MAX_LENGTH).contains(&text.len()) && text.bytes().all(is_valid)
+    }
+
     /// Turns a host name into an id: each invalid character becomes a dash.
     #[must_use]
     pub fn from_hostname(hostname: &str) -> Self {

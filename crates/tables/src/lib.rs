@@ -60,5 +60,11 @@ const RECEIVED_AT: &str = "received_at";
 /// An attribute that is a string.
 #[cfg(feature = "items")]
 fn text(item: &Item, name: &str) -> Option<String> {
-    item.get(name)?.as_s().ok().cloned()
+    read(item, name).map(str::to_owned)
+}
+
+/// The same where it stands.
+#[cfg(feature = "items")]
+fn read<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
 }

@@ -104,7 +104,7 @@ pub use items::{Note, Problem, Problems, Stage};
 #[cfg(feature = "items")]
 mod items {
     use super::Key;
-    use crate::{Item, Number, text, time};
+    use crate::{Item, Number, read, time};
     use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
     use chrono::{DateTime, Utc};
 
@@ -197,6 +197,12 @@ mod items {
             Self { entries, stored }
         }
 
+        /// The same to be looked at only: nothing is written over it.
+        #[must_use]
+        pub fn without_stored(&self) -> Self {
+            Self { entries: self.entries.clone(), stored: None }
+        }
+
         /// The same after it has been written.
         #[must_use]
         pub fn written(&self) -> Self {
@@ -217,7 +223,7 @@ mod items {
 
     impl Problem {
         fn from_entry(key: &Key, entry: &Item) -> Option<Self> {
-            let time = |name| time::parse(&text(entry, name)?);
+            let time = |name| time::parse(read(entry, name)?);
             let limit = match key.metric() {
                 Some(_) => Some(Number::parse(entry.get(LIMIT)?.as_n().ok()?)?.as_f64()),
                 None => None,

@@ -41,7 +41,7 @@ mod tests {
     use aws_sdk_dynamodb::types::AttributeValue::{M, S};
     use std::collections::HashSet;
     use tables::Item;
-    use tables::server::{Groups, Rules};
+    use tables::server::{Groups, Memory, Rules};
     use tables::time::format;
 
     /// How many messages name a server on a day, of a sender that sends in these minutes, each time with another failed service.
@@ -64,8 +64,9 @@ mod tests {
                 let item: &mut Item = server.get_or_insert_default();
                 item.extend(heartbeat.map(|(name, value)| (name.to_owned(), value)));
             }
-            let mut review = Review::new(Rules::default(), Groups::default(), None, now);
-            [&server, &watchdog].into_iter().flatten().for_each(|item| review.add(item));
+            let memory = watchdog.as_ref().and_then(Memory::from_item).unwrap_or_default();
+            let mut review = Review::new(Rules::default(), Groups::default(), memory, None, now);
+            server.iter().for_each(|item| review.add(item));
             let decision = review.conclude();
             decision.memory.write().apply(&mut watchdog);
             let plan = decision.plan;

@@ -6,7 +6,7 @@ use crate::forecast;
 use crate::problem::Current;
 use crate::standing::{Standing, Unknown, Verdict};
 use announcement::words::{Natural, plural};
-use announcement::{Announcement, Fleet};
+use announcement::{Announcement, Fleet, Kind};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,9 @@ const DUE: TimeDelta = TimeDelta::hours(6);
 
 /// How many servers a remark names. The rest is counted.
 const NAMED: usize = 5;
+
+/// The most announcements that are kept: more than there is room for in a message. The rest is counted.
+const LISTED: usize = 2_000;
 
 /// So many new servers are a reason to send a digest: a key may be inventing them.
 const MANY_NEW: usize = 100;
@@ -39,8 +42,10 @@ pub struct Schedule {
 pub struct Digest {
     /// Whether it is sent if nothing is wrong.
     is_always: bool,
-    /// Servers that are offline, and the problems of the others.
-    pub announcements: Vec<Announcement>,
+    /// Servers that are offline, and the problems of the others: the first of them.
+    announcements: Vec<Announcement>,
+    /// How many there are of each kind.
+    counts: BTreeMap<Kind, usize>,
     summary: Summary,
     /// When each server was registered, then those that are new.
     registered: Vec<DateTime<Utc>>,
@@ -93,6 +98,7 @@ impl Digest {
         Self {
             is_always,
             announcements: Vec::new(),
+            counts: BTreeMap::new(),
             summary: Summary::new(now),
             registered: Vec::new(),
             remarks: BTreeMap::new(),
@@ -115,7 +121,7 @@ impl Digest {
         match standing {
             Standing::Silenced => return,
             Standing::Offline => {
-                self.announcements.push(Announcement::Offline(absence(server)));
+                self.announce(Announcement::Offline(absence(server)));
                 return;
             }
             _ => {}
@@ -124,7 +130,7 @@ impl Digest {
         let value = |problem: &Current| problem.value.filter(|_| !is_old);
         let problems = problems.into_iter().map(|known| Current { value: value(&known), ..known });
         let announced = problems.map(|current| Announcement::Problem(problem(server, &current)));
-        self.announcements.extend(announced);
+        announced.for_each(|announced| self.announce(announced));
         for (mount, date) in &server.full_on {
             self.add_full(server, mount, (*date - self.today).num_days());
         }
@@ -171,6 +177,29 @@ impl Digest {
         }
     }
 
+    /// Adds so many servers of which only the standing is known.
+    pub fn count(&mut self, standing: Standing, servers: usize) {
+        (0..servers).for_each(|_| self.summary.add(standing));
+        if standing == Standing::Offline && servers > 0 {
+            *self.counts.entry(Kind::Offline).or_default() += servers;
+        }
+    }
+
+    fn announce(&mut self, announcement: Announcement) {
+        *self.counts.entry(announcement.kind()).or_default() += 1;
+        self.announcements.push(announcement);
+        if self.announcements.len() >= 2 * LISTED {
+            self.announcements.sort_by(Announcement::order);
+            self.announcements.truncate(LISTED);
+        }
+    }
+
+    /// The first announcements, and how many there are of each kind.
+    #[must_use]
+    pub fn announcements(&self) -> (&[Announcement], Vec<(Kind, usize)>) {
+        (&self.announcements, self.counts.iter().map(|(kind, count)| (*kind, *count)).collect())
+    }
+
     fn remark(&mut self, remark: Remark, name: String) {
         self.remarks.entry(remark).or_default().add(name);
     }
@@ -187,7 +216,7 @@ impl Digest {
     #[must_use]
     pub fn is_needed(&self) -> bool {
         self.is_always
-            || !self.announcements.is_empty()
+            || !self.counts.is_empty()
             || self.registered.len() >= MANY_NEW
             || self.full_count > 0
     }

@@ -1,24 +1,33 @@
 //! How the fleet is, in one sentence: the same for whoever shows it (C8.14).
 
-use crate::lateness::{Census, MISSING_FOR_A_READER, usable};
+use crate::lateness::{Census, Circumstances, Lateness, MISSING_FOR_A_READER, usable};
 use crate::standing::{Standing, Verdict};
-use announcement::words::{self, Natural};
+use announcement::words::{self, natural};
 use chrono::{DateTime, TimeDelta, Utc};
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::fmt;
 use tables::server::{Delivery, Memory, Rules, Server, Undelivered};
 
 /// How long the last complete sweep may be ago.
 const SWEPT: TimeDelta = TimeDelta::seconds(180);
 
-/// All servers at one time.
-#[derive(Debug)]
-pub struct Fleet {
-    /// Each with its verdict, what is worse first.
-    pub servers: Vec<(Server, Verdict)>,
+/// Judges servers while they are read, as of a time, by what the watchdog has written into its own item.
+pub struct Inspection {
+    rules: Rules,
+    now: DateTime<Utc>,
+    census: Census,
+    is_part: bool,
+    summary: Summary,
+    /// How many are held in a mass absence, and else lost.
+    undecided: usize,
+}
+
+/// What is known of the fleet once every server has been judged.
+pub struct Outcome {
+    rules: Rules,
+    now: DateTime<Utc>,
+    circumstances: Circumstances,
     pub summary: Summary,
-    /// The watchdog's, else the default.
-    pub rules: Rules,
 }
 
 /// How many servers are how, and what makes that doubtful.
@@ -41,53 +50,78 @@ pub enum Doubt {
     Undelivered(String, Undelivered),
 }
 
-impl Fleet {
-    /// Judges servers as of a time, by what the watchdog has written into its own item, if it ever has.
+impl Inspection {
+    /// Of no server of the fleet. Of a part of it, whether there is a mass absence is as the last sweep found. The rules are the watchdog's, if it has ever written them, else the default.
     #[must_use]
-    pub fn judge(servers: Vec<Server>, memory: Option<&Memory>, now: DateTime<Utc>) -> Self {
-        let mut census = Census::new(known_rules(memory), now);
-        servers.iter().for_each(|server| census.add(server));
-        Self::judge_by(census, servers, memory, now)
-    }
-
-    /// The same for a part of the fleet. Whether there is a mass absence is as the last sweep found.
-    #[must_use]
-    pub fn judge_part(servers: Vec<Server>, memory: Option<&Memory>, now: DateTime<Utc>) -> Self {
-        Self::judge_by(Census::new(known_rules(memory), now), servers, memory, now)
-    }
-
-    fn judge_by(
-        census: Census,
-        servers: Vec<Server>,
-        memory: Option<&Memory>,
-        now: DateTime<Utc>,
-    ) -> Self {
-        let rules = known_rules(memory);
+    pub fn new(memory: Option<&Memory>, now: DateTime<Utc>, is_part: bool) -> Self {
+        let rules = memory.and_then(|memory| memory.rules.clone()).unwrap_or_default();
         let nothing = Memory::default();
-        let circumstances = census.conclude(memory.unwrap_or(&nothing), MISSING_FOR_A_READER);
-        let mut summary = Summary::new(now);
-        summary.doubts = Doubt::of(memory, now);
-        let judge = |server: Server| {
-            let verdict = Verdict::of(&server, &rules, circumstances.judge(&server), now);
-            summary.add(verdict.standing);
-            (server, verdict)
+        let known = memory.unwrap_or(&nothing);
+        let census = Census::new(rules.clone(), known, MISSING_FOR_A_READER, now);
+        let summary = Summary { doubts: Doubt::of(memory, now), ..Summary::new(now) };
+        Self { rules, now, census, is_part, summary, undecided: 0 }
+    }
+
+    #[must_use]
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Judges a server. Returns whether that is decided: whether one is held may depend on the whole fleet, and until that is
+    /// known, it counts as lost.
+    pub fn judge(&mut self, server: &Server) -> (Verdict, bool) {
+        let lateness = match self.is_part {
+            true => Some(self.census.judge(server)),
+            false => self.census.add(server),
         };
-        let mut servers: Vec<_> = servers.into_iter().map(judge).collect();
-        servers.sort_by_cached_key(|(server, verdict)| rank(server, verdict));
-        Self { servers, summary, rules }
+        let verdict =
+            Verdict::of(server, &self.rules, lateness.unwrap_or(Lateness::Lost), self.now);
+        let is_decided = lateness.is_some() || verdict.standing != Standing::Offline;
+        if is_decided {
+            self.summary.add(verdict.standing);
+        } else {
+            self.undecided += 1;
+        }
+        (verdict, is_decided)
+    }
+
+    /// The verdict of a server that is not decided, in a mass absence.
+    #[must_use]
+    pub fn held(&self, server: &Server) -> Verdict {
+        Verdict::of(server, &self.rules, Lateness::Held, self.now)
+    }
+
+    /// Decides, once every server has been judged.
+    #[must_use]
+    pub fn conclude(self) -> Outcome {
+        let Self { rules, now, census, mut summary, undecided, .. } = self;
+        let circumstances = census.conclude();
+        let is_held = circumstances.is_mass_absence;
+        summary.counts[if is_held { Standing::Late } else { Standing::Offline } as usize] +=
+            undecided;
+        Outcome { rules, now, circumstances, summary }
     }
 }
 
-/// The watchdog's rules, else the default.
-fn known_rules(memory: Option<&Memory>) -> Rules {
-    memory.and_then(|memory| memory.rules.clone()).unwrap_or_default()
+impl Outcome {
+    /// Corrects the verdict of a server that is held.
+    pub fn settle(&self, server: &Server, verdict: &mut Verdict) {
+        if self.circumstances.judge(server) == Lateness::Held {
+            *verdict = Verdict::of(server, &self.rules, Lateness::Held, self.now);
+        }
+    }
 }
 
-/// A sort key: what is worse first; of those that are not heard, the latest first; else by id.
-fn rank(server: &Server, verdict: &Verdict) -> impl Ord + use<> {
-    let is_absent = matches!(verdict.standing, Standing::Offline | Standing::Late | Standing::Gone);
-    let seen = server.last_seen.as_ref().filter(|_| is_absent).map(|seen| seen.time);
-    (verdict.standing, Reverse(seen), Natural::of(&server.server_id))
+/// What is worse comes first; of those that are not heard, the latest; else in natural order.
+#[must_use]
+pub fn order(one: (&Server, &Verdict), other: (&Server, &Verdict)) -> Ordering {
+    let seen = |(server, verdict): (&Server, &Verdict)| {
+        let is_absent = matches!(verdict.standing, Standing::Offline | Standing::Late | Standing::Gone);
+        server.last_seen.as_ref().filter(|_| is_absent).map(|seen| Reverse(seen.time))
+    };
+    (one.1.standing.cmp(&other.1.standing))
+        .then_with(|| seen(one).cmp(&seen(other)))
+        .then_with(|| natural(&one.0.server_id, &other.0.server_id))
 }
 
 impl Summary {
@@ -193,6 +227,35 @@ mod tests {
     use tables::server::{Gap, Reading, Status};
     use tables::time::{Stored, format};
     use tables::{Limits, Metrics, Number, Service, ServiceStatus, Services, metric};
+
+    /// All servers at one time, what is worse first.
+    #[derive(Debug)]
+    struct Fleet {
+        servers: Vec<(Server, Verdict)>,
+        summary: Summary,
+    }
+
+    impl Fleet {
+        fn judge(servers: Vec<Server>, memory: Option<&Memory>, now: DateTime<Utc>) -> Self {
+            Self::by(Inspection::new(memory, now, false), servers)
+        }
+
+        fn judge_part(servers: Vec<Server>, memory: Option<&Memory>, now: DateTime<Utc>) -> Self {
+            Self::by(Inspection::new(memory, now, true), servers)
+        }
+
+        fn by(mut inspection: Inspection, servers: Vec<Server>) -> Self {
+            let judged = servers.into_iter().map(|server| {
+                let (verdict, _) = inspection.judge(&server);
+                (server, verdict)
+            });
+            let mut servers: Vec<_> = judged.collect();
+            let outcome = inspection.conclude();
+            servers.iter_mut().for_each(|(server, verdict)| outcome.settle(server, verdict));
+            servers.sort_by(|one, other| order((&one.0, &one.1), (&other.0, &other.1)));
+            Self { servers, summary: outcome.summary }
+        }
+    }
 
     fn now() -> DateTime<Utc> {
         "2026-01-18T10:40:00Z".parse().expect("a time")

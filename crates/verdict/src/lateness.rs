@@ -57,15 +57,14 @@ impl Lateness {
     }
 }
 
-/// Counts what has to be known of the whole fleet before a late server can be judged.
+/// Counts what has to be known of the whole fleet before some late servers can be judged.
 #[derive(Debug)]
 pub struct Census {
-    rules: Rules,
-    now: DateTime<Utc>,
-    /// Of each online server that is neither silenced nor shut down, and may count as overdue, or as heard only if a gap is the reason:
-    /// `last_seen` and threshold.
-    doubtful: Vec<(DateTime<Utc>, TimeDelta)>,
-    heard: usize,
+    /// As far as they are known without the fleet.
+    circumstances: Circumstances,
+    overdue: usize,
+    /// Those that are overdue or heard.
+    counted: usize,
 }
 
 /// What has happened to the whole fleet.
@@ -86,39 +85,19 @@ pub struct Circumstances {
 }
 
 impl Census {
+    /// Of no server, given the watchdog's own item and the time without a sweep from which sweeps are missing.
     #[must_use]
-    pub const fn new(rules: Rules, now: DateTime<Utc>) -> Self {
-        Self { rules, now, doubtful: Vec::new(), heard: 0 }
-    }
-
-    /// Adds a server.
-    pub fn add(&mut self, server: &Server) {
-        let Some(seen) = server.last_seen.as_ref().map(|seen| seen.time) else {
-            return;
-        };
-        let is_counted = server.status == Some(Status::Online) && server.departure().is_none();
-        if !is_counted || server.is_silenced(self.now) {
-            return;
-        }
-        let threshold = threshold(server, &self.rules);
-        let doubled = (self.now - seen) * 2;
-        if is_late(doubled, threshold) || doubled > self.rules.offline_after {
-            self.doubtful.push((seen, threshold));
-        } else {
-            self.heard += 1;
-        }
-    }
-
-    /// Decides, once every server has been added, given the watchdog's own item and the time without a sweep from which
-    /// sweeps are missing.
-    #[must_use]
-    pub fn conclude(self, memory: &Memory, missing_after: TimeDelta) -> Circumstances {
-        let Self { rules, now, doubtful, heard } = self;
+    pub fn new(
+        rules: Rules,
+        memory: &Memory,
+        missing_after: TimeDelta,
+        now: DateTime<Utc>,
+    ) -> Self {
         let swept_at = usable(memory.swept_at, now);
         let is_new_gap = swept_at.is_none_or(|at| now - at > missing_after);
         let new_gap = Gap { since: swept_at.unwrap_or(DateTime::UNIX_EPOCH), until: now };
         let known_gap = memory.gap.filter(|gap| usable(Some(gap.until), now).is_some());
-        let mut circumstances = Circumstances {
+        let circumstances = Circumstances {
             rules,
             now,
             swept_at,
@@ -127,17 +106,40 @@ impl Census {
             is_mass_absence: false,
             mass_absence_at: usable(memory.mass_absence_at, now),
         };
-        let (mut overdue, mut counted) = (0, heard);
-        for (seen, threshold) in doubtful {
-            let doubled = circumstances.age(seen) * 2;
-            let is_overdue = is_late(doubled, threshold);
-            overdue += usize::from(is_overdue);
+        Self { circumstances, overdue: 0, counted: 0 }
+    }
+
+    /// Adds a server. Returns whether it is late; `None` if it is lost or held, which depends on the whole fleet.
+    pub fn add(&mut self, server: &Server) -> Option<Lateness> {
+        let circumstances = &self.circumstances;
+        let seen = server.last_seen.as_ref().filter(|_| server.status == Some(Status::Online));
+        let is_counted = server.departure().is_none() && !server.is_silenced(circumstances.now);
+        if let Some(seen) = seen.filter(|_| is_counted) {
+            let doubled = circumstances.age(seen.time) * 2;
+            let is_overdue = is_late(doubled, threshold(server, &circumstances.rules));
             let is_heard = doubled <= circumstances.rules.offline_after;
-            counted += usize::from(is_overdue || is_heard);
+            self.overdue += usize::from(is_overdue);
+            self.counted += usize::from(is_overdue || is_heard);
         }
+        let lateness = circumstances.judge(server);
+        let depends = lateness == Lateness::Lost && circumstances.would_hold(server);
+        (!depends).then_some(lateness)
+    }
+
+    /// Whether a server is late, as the last sweep found the fleet.
+    #[must_use]
+    pub fn judge(&self, server: &Server) -> Lateness {
+        self.circumstances.judge(server)
+    }
+
+    /// Decides, once every server has been added.
+    #[must_use]
+    pub fn conclude(&self) -> Circumstances {
+        let Self { overdue, counted, .. } = *self;
+        let mut circumstances = self.circumstances.clone();
         if circumstances.has_rule() && overdue > 2 && overdue * 2 >= counted {
             circumstances.is_mass_absence = true;
-            circumstances.mass_absence_at = Some(now);
+            circumstances.mass_absence_at = Some(circumstances.now);
         }
         circumstances
     }
@@ -167,6 +169,13 @@ impl Circumstances {
         self.is_holding_for(self.rules.offline_after)
     }
 
+    /// Whether a late server is held in a mass absence.
+    fn would_hold(&self, server: &Server) -> bool {
+        let bound = self.rules.hold.max(threshold(server, &self.rules) * 2);
+        let seen = server.last_seen.as_ref();
+        self.has_rule() && seen.is_some_and(|seen| self.age(seen.time) < bound)
+    }
+
     /// Whether a server is late, and what that means.
     #[must_use]
     pub fn judge(&self, server: &Server) -> Lateness {
@@ -178,7 +187,7 @@ impl Circumstances {
         let (age, threshold) = (self.age(seen.time), threshold(server, &self.rules));
         if !is_late(age, threshold) {
             Lateness::Explained
-        } else if self.is_holding_for(threshold) && age < self.rules.hold.max(threshold * 2) {
+        } else if self.is_holding_for(threshold) && self.would_hold(server) {
             Lateness::Held
         } else {
             Lateness::Lost

@@ -23,7 +23,7 @@ mod wording;
 
 pub use self::condition::Value;
 pub use self::due::{Due, DueServer};
-pub use self::fleet::{Doubt, Fleet, Summary};
+pub use self::fleet::{Doubt, Inspection, Outcome, Summary, order};
 pub use self::problem::{Current, End};
 pub use self::review::{Counts, Decision, Review};
 pub use self::standing::{Standing, Unknown, Verdict};

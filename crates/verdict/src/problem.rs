@@ -157,9 +157,8 @@ impl ProblemUpdate {
 
     /// A server that is not judged.
     #[must_use]
-    pub fn unjudged(server: &Server, now: DateTime<Utc>) -> Option<Self> {
+    pub fn unjudged(server: Server, now: DateTime<Utc>) -> Option<Self> {
         let judgement = Judgement::unjudged(&server.problems)?;
-        let server = server.clone();
         Some(Self { server, judgement, now })
     }
 }
@@ -214,6 +213,11 @@ impl Judgement {
         };
         let is_needed = judgement.ahead.is_some() || judgement.announcements().next().is_some();
         (is_needed || waiting > 0).then_some(judgement)
+    }
+
+    /// How many problems it is about.
+    pub const fn weight(&self) -> usize {
+        self.steps.len()
     }
 
     /// What there is to announce.

@@ -2,28 +2,33 @@
 
 use crate::absence;
 use crate::digest::{Digest, Schedule};
-use crate::lateness::{Census, Lateness, MISSING_FOR_A_SWEEP, is_late_by_the_clock, usable};
+use crate::lateness::{Census, Lateness, MISSING_FOR_A_SWEEP, usable};
 use crate::problem::ProblemUpdate;
-use crate::standing::{Verdict, is_judged};
+use crate::standing::{Standing, Verdict, is_judged};
 use crate::transition::{Plan, Transition};
 use chrono::{DateTime, Utc};
 use tables::Item;
 use tables::server::{Delivery, Gap, Groups, Memory, Rules, Server, Status, VERSION};
 
-/// A review of the fleet at one time. Memory grows with the number of servers to update or announce, not with the fleet:
-/// whatever is not late by the clock is judged at once. The rest waits for the watchdog's own item, which may come last.
+/// The most servers that a review keeps until the whole fleet is known.
+const MAX_UNDECIDED: usize = 20_000;
+
+/// A review of the fleet at one time. Servers are judged while they are read. Memory is bounded: what is more than one sweep
+/// does is counted, and the next one does it.
 pub struct Review {
     rules: Rules,
     groups: Groups,
     time: DateTime<Utc>,
     memory: Memory,
     census: Census,
-    /// Servers that are late unless a gap explains why they were not heard.
-    maybe_late: Vec<Server>,
-    transitions: Vec<Transition>,
+    /// Late servers that are held in a mass absence, and else lost. Their problems have been judged.
+    undecided: Vec<Server>,
+    /// How many more there are: those that are not silenced, and those that are.
+    not_kept: [usize; 2],
+    plan: Plan,
     counts: Counts,
-    /// The digest, if it is the time of the day for one, and that time.
-    digest: Option<(Digest, DateTime<Utc>)>,
+    /// The digest, if it is the time of the day for one.
+    digest: Option<Digest>,
 }
 
 /// The numbers of a sweep, for its log.
@@ -61,26 +66,30 @@ pub struct Decision {
 }
 
 impl Review {
-    /// Starts a review.
+    /// Starts a review, given what the watchdog remembers.
     #[must_use]
     pub fn new(
         rules: Rules,
         groups: Groups,
+        memory: Memory,
         schedule: Option<Schedule>,
         time: DateTime<Utc>,
     ) -> Self {
+        let digest_at = usable(memory.digest_at, time);
         let digest = schedule.and_then(|schedule| {
             let due = schedule.due(time)?;
-            Some((Digest::new(schedule.is_always, time), due))
+            let is_due = digest_at.is_none_or(|at| at < due);
+            is_due.then(|| Digest::new(schedule.is_always, time))
         });
         Self {
-            census: Census::new(rules.clone(), time),
+            census: Census::new(rules.clone(), &memory, MISSING_FOR_A_SWEEP, time),
             rules,
             groups,
             time,
-            memory: Memory::default(),
-            maybe_late: Vec::new(),
-            transitions: Vec::new(),
+            memory: Memory { digest_at, ..memory },
+            undecided: Vec::new(),
+            not_kept: [0; 2],
+            plan: Plan::default(),
             counts: Counts::default(),
             digest,
         }
@@ -94,10 +103,7 @@ impl Review {
 
     /// Adds an item of the servers table.
     pub fn add(&mut self, item: &Item) {
-        if let Some(memory) = Memory::from_item(item) {
-            self.memory = memory;
-        }
-        if let Some((digest, _)) = &mut self.digest
+        if let Some(digest) = &mut self.digest
             && let Some(deliveries) = Delivery::all(item)
         {
             digest.doubt_undelivered(&deliveries);
@@ -110,65 +116,143 @@ impl Review {
         self.counts.away += usize::from(server.status == Some(Status::Offline));
         let is_malformed = server.status.is_some() && server.is_malformed;
         self.counts.malformed += usize::from(is_malformed);
-        self.census.add(&server);
-        if is_late_by_the_clock(&server, &self.rules, self.time) {
-            self.maybe_late.push(server);
-        } else {
-            self.judge(server, Lateness::OnTime);
+        match self.census.add(&server) {
+            Some(lateness) => {
+                self.judge_absence(&server, lateness);
+                self.judge_problems(server, lateness);
+            }
+            None => {
+                if self.undecided.len() < MAX_UNDECIDED {
+                    self.undecided.push(server.without_stored_problems());
+                } else {
+                    self.not_kept[usize::from(server.is_silenced(self.time))] += 1;
+                }
+                // The problems of one that is lost or held are not judged.
+                self.judge_problems(server, Lateness::Lost);
+            }
         }
     }
 
-    fn judge(&mut self, server: Server, lateness: Lateness) {
+    fn judge_absence(&mut self, server: &Server, lateness: Lateness) {
         let (rules, now) = (&self.rules, self.time);
-        if let Some((digest, _)) = &mut self.digest {
-            digest.add(&server, Verdict::of(&server, rules, lateness, now));
+        self.counts.held += usize::from(lateness == Lateness::Held);
+        self.counts.late += usize::from(lateness.is_late());
+        if let Some(digest) = &mut self.digest {
+            digest.add(server, Verdict::of(server, rules, lateness, now));
         }
-        self.transitions.extend(absence::transition(&server, lateness, rules, now));
-        let problems = if is_judged(&server, lateness, rules, now) {
-            ProblemUpdate::new(server, &rules.limits, now)
+        self.plan.extend(absence::transition(server, lateness, rules, now));
+    }
+
+    fn judge_problems(&mut self, server: Server, lateness: Lateness) {
+        let problems = if is_judged(&server, lateness, &self.rules, self.time) {
+            ProblemUpdate::new(server, &self.rules.limits, self.time)
         } else {
             let is_known = server.status.is_some() && server.last_seen.is_some();
-            is_known.then(|| ProblemUpdate::unjudged(&server, now)).flatten()
+            is_known.then(|| ProblemUpdate::unjudged(server, self.time)).flatten()
         };
         if let Some(problems) = problems {
             self.counts.waiting += problems.judgement.waiting;
-            self.transitions.extend(Transition::of_problems(problems));
+            self.plan.extend(Transition::of_problems(problems));
         }
     }
 
     /// Decides, after every item has been added.
     #[must_use]
     pub fn conclude(mut self) -> Decision {
-        let time = self.time;
-        let census = std::mem::replace(&mut self.census, Census::new(self.rules.clone(), time));
-        let circumstances = census.conclude(&self.memory, MISSING_FOR_A_SWEEP);
-        for server in std::mem::take(&mut self.maybe_late) {
-            let lateness = circumstances.judge(&server);
-            self.counts.held += usize::from(lateness == Lateness::Held);
-            self.counts.late += usize::from(lateness.is_late());
-            self.judge(server, lateness);
+        let circumstances = self.census.conclude();
+        let is_held = circumstances.is_mass_absence;
+        let lateness = if is_held { Lateness::Held } else { Lateness::Lost };
+        for server in std::mem::take(&mut self.undecided) {
+            self.judge_absence(&server, lateness);
         }
-        let digest_at = usable(self.memory.digest_at, time);
-        let is_due = |due: DateTime<Utc>| digest_at.is_none_or(|at| at < due);
+        let [others, silenced] = self.not_kept;
+        let not_kept = others + silenced;
+        self.counts.late += not_kept;
+        let waiting = if is_held { &mut self.counts.held } else { &mut self.plan.left };
+        *waiting += not_kept;
+        if let Some(digest) = &mut self.digest {
+            let standing = if is_held { Standing::Late } else { Standing::Offline };
+            digest.count(standing, others);
+            digest.count(Standing::Silenced, silenced);
+        }
         Decision {
             counts: self.counts,
             is_mass_absence: circumstances.is_mass_absence,
             is_holding: circumstances.is_holding() || self.counts.held > 0,
             new_gap: circumstances.gap.filter(|_| circumstances.is_new_gap),
             memory: Memory {
-                swept_at: Some(circumstances.swept_at.map_or(time, |at| at.max(time))),
+                swept_at: Some(circumstances.swept_at.map_or(self.time, |at| at.max(self.time))),
                 gap: circumstances.gap,
                 mass_absence_at: circumstances.mass_absence_at,
-                digest_at,
-                events_since: usable(self.memory.events_since, time),
+                digest_at: self.memory.digest_at,
+                events_since: usable(self.memory.events_since, self.time),
                 rolled_until: self.memory.rolled_until,
                 rules: Some(self.rules),
                 version: VERSION,
             },
-            plan: Plan::new(self.transitions),
-            digest: self
-                .digest
-                .and_then(|(digest, due)| is_due(due).then(|| digest.after(digest_at, time))),
+            plan: self.plan.ordered(),
+            digest: self.digest.map(|digest| digest.after(self.memory.digest_at, self.time)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_dynamodb::types::AttributeValue::S;
+    use chrono::{NaiveTime, TimeDelta};
+    use tables::time::format;
+
+    const NOW: &str = "2026-01-18T10:30:00.000000Z";
+
+    fn now() -> DateTime<Utc> {
+        NOW.parse().expect("a time")
+    }
+
+    /// What is decided of so many servers that are late, and so many that are not.
+    fn decide(late: usize, heard: usize, hold: i64) -> Decision {
+        let now = now();
+        let swept_at = Some(now - TimeDelta::seconds(60));
+        let memory = Memory { swept_at, ..Memory::default() };
+        let at = NaiveTime::from_hms_opt(10, 0, 0).expect("a time");
+        let schedule = Schedule { at, is_always: true };
+        let rules = Rules { hold: TimeDelta::seconds(hold), ..Rules::default() };
+        let mut review = Review::new(rules, Groups::default(), memory, Some(schedule), now);
+        for number in 0..late + heard {
+            let silent = TimeDelta::seconds(if number < late { 200 } else { 20 });
+            review.add(&Item::from([
+                ("server_id".to_owned(), S(format!("web-{number}"))),
+                ("status".to_owned(), S("online".to_owned())),
+                ("last_seen".to_owned(), S(format(now - silent))),
+            ]));
+        }
+        review.conclude()
+    }
+
+    // C8.8 C10.1
+    #[test]
+    fn what_is_more_than_one_sweep_does_is_counted() {
+        let (late, most) = (MAX_UNDECIDED + 1_000, MAX_UNDECIDED);
+        // Without the rule of a mass absence, with it, and in one.
+        for (heard, hold, marks, left, said) in [
+            (0, 0, most, 1_000, "offline"),
+            (late + 1_000, 600, most, 1_000, "offline"),
+            (0, 600, 0, 0, "late"),
+        ] {
+            let decision = decide(late, heard, hold);
+            let counts = decision.counts;
+            assert_eq!((counts.servers, counts.late), (late + heard, late));
+            assert_eq!(counts.held, if said == "late" { late } else { 0 });
+            assert_eq!(decision.plan.marks().count(), marks, "{heard} {hold}");
+            assert_eq!(decision.plan.left, left, "{heard} {hold}");
+            let digest = decision.digest.expect("a digest");
+            let (listed, counts) = digest.announcements();
+            let count = counts.iter().map(|(_, count)| count).sum::<usize>();
+            assert_eq!(count, if said == "offline" { late } else { 0 });
+            assert!(listed.len() < 5_000);
+            let unknown = if heard == 0 { String::new() } else { format!(", {heard} unknown") };
+            let summary = format!("0 of {} are well: {late} {said}{unknown}", late + heard);
+            assert_eq!(digest.fleet().summary, summary);
         }
     }
 }

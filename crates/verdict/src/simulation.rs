@@ -321,14 +321,22 @@ impl World {
         item.entry("registered_at".to_owned()).or_insert_with(|| S(format(now)));
     }
 
+    /// What the watchdog remembers.
+    fn memory(&self) -> Memory {
+        let item = self.items.get(WATCHDOG).and_then(Option::as_ref);
+        item.and_then(Memory::from_item).unwrap_or_default()
+    }
+
     /// Notes what the readings say of everything, for the durations.
     fn note(&mut self) {
         // Where sweeps are missing, a server that is late by the clock is judged all the same.
-        let mut census = Census::new(self.rules.clone(), self.now);
+        let memory = self.memory();
+        let mut census = Census::new(self.rules.clone(), &memory, MISSING_FOR_A_SWEEP, self.now);
         let servers = (0..SERVERS.len()).filter_map(|number| self.server(number));
-        servers.for_each(|server| census.add(&server));
-        let memory = self.items.get(WATCHDOG).and_then(Option::as_ref).and_then(Memory::from_item);
-        let circumstances = census.conclude(&memory.unwrap_or_default(), MISSING_FOR_A_SWEEP);
+        for server in servers {
+            census.add(&server);
+        }
+        let circumstances = census.conclude();
         for number in 0..SERVERS.len() {
             let Some(server) = self.server(number) else { continue };
             let (rules, now) = (&self.rules, self.now);
@@ -389,7 +397,9 @@ impl World {
             self.has_fault = true;
         }
         self.note();
-        let mut review = Review::new(self.rules.clone(), self.groups.clone(), None, self.now);
+        let memory = self.memory();
+        let mut review =
+            Review::new(self.rules.clone(), self.groups.clone(), memory, None, self.now);
         self.items.values().flatten().for_each(|item| review.add(item));
         let decision = review.conclude();
         let generations: Vec<_> = self.truths.iter().map(|truth| truth.generation).collect();

@@ -5,8 +5,6 @@ use crate::announce;
 use crate::budget;
 use crate::problem::{End, ProblemAnnouncement, ProblemUpdate};
 use announcement::Announcement;
-use announcement::words::Natural;
-use std::cmp::Reverse;
 use std::collections::HashSet;
 use tables::problem::Key;
 use tables::server::Change;
@@ -18,6 +16,8 @@ pub struct Transition {
     ahead: Option<Write>,
     say: Vec<Announcement>,
     after: After,
+    /// How much it takes to hold it, in changes of one thing.
+    weight: usize,
 }
 
 /// What is written afterwards.
@@ -52,10 +52,18 @@ pub enum News {
     Solved(Key, End),
 }
 
+/// The most changes of each class in a plan: marks, what is announced, and what is only noted. A sweep of a function with 512 MB
+/// has no time for more.
+const MAX_CHANGES: usize = 20_000;
+
 /// The steps of a sweep, after its review: each walks over the same list.
 #[derive(Debug, Default, PartialEq)]
 pub struct Plan {
     transitions: Vec<Transition>,
+    /// How many changes of each class there are.
+    changes: [usize; 3],
+    /// How many transitions wait for the next sweep, because there are too many.
+    pub left: usize,
 }
 
 /// The place of an announcement in a plan: its transition, and which of that one's it is.
@@ -80,11 +88,11 @@ impl Write {
 
 impl Transition {
     pub(crate) fn new(ahead: Option<Write>, (say, after): (Vec<Announcement>, Write)) -> Self {
-        Self { ahead, say, after: After::All(after) }
+        Self { ahead, say, after: After::All(after), weight: 1 }
     }
 
     pub(crate) const fn ahead_only(ahead: Write) -> Self {
-        Self { ahead: Some(ahead), say: Vec::new(), after: After::Nothing }
+        Self { ahead: Some(ahead), say: Vec::new(), after: After::Nothing, weight: 1 }
     }
 
     /// What there is to write and to announce about problems, if anything.
@@ -93,23 +101,31 @@ impl Transition {
         let changed = judgement.ahead.as_ref().map(|problems| server.write_problems(problems));
         let announcements = judgement.announcements();
         let say: Vec<_> = announcements.map(|known| announce::change(server, known)).collect();
+        let weight = judgement.weight();
         if say.is_empty() {
             let notes = changed.map(|notes| match budget::is_over(server, *now) {
                 true => notes.remove_said(&server.said_at),
                 false => notes,
             });
-            return notes.map(|notes| Self::new(None, (say, Write::of(notes))));
+            return notes.map(|notes| Self { weight, ..Self::new(None, (say, Write::of(notes))) });
         }
         let new = judgement.announcements().filter(|announcement| announcement.is_new);
         let new = new.map(|announcement| News::Problem(announcement.problem.key.clone()));
         let ahead = changed.map(|changed| new.fold(Write::of(changed), Write::with));
-        Some(Self { ahead, say, after: After::Problems(Box::new(update)) })
+        Some(Self { ahead, say, after: After::Problems(Box::new(update)), weight })
     }
 
     /// Marks come first, so that a sweep that runs out of time has judged; what only notes something comes last.
+    fn class(&self) -> usize {
+        match &self.ahead {
+            Some(ahead) if ahead.is_mark() => 0,
+            _ if self.say.is_empty() => 2,
+            _ => 1,
+        }
+    }
+
     fn order(&self) -> impl Ord + use<> {
-        let is_mark = self.ahead.as_ref().is_some_and(Write::is_mark);
-        (Reverse(is_mark), self.say.is_empty(), matches!(self.after, After::Problems(_)))
+        (self.class(), matches!(self.after, After::Problems(_)))
     }
 
     /// What is written after these of its announcements have been published.
@@ -138,10 +154,11 @@ impl Transition {
 }
 
 impl Plan {
+    /// In the order in which it is carried out.
     #[must_use]
-    pub fn new(mut transitions: Vec<Transition>) -> Self {
-        transitions.sort_by_key(Transition::order);
-        Self { transitions }
+    pub fn ordered(mut self) -> Self {
+        self.transitions.sort_by_key(Transition::order);
+        self
     }
 
     /// What has to be written before anything is published, each with the place of its transition.
@@ -162,7 +179,7 @@ impl Plan {
                 announcements.map(move |(which, announcement)| ((place, which), announcement))
             })
             .collect();
-        say.sort_by_cached_key(|(_, said)| (said.kind(), Natural::of(said.server_id())));
+        say.sort_by(|(_, one), (_, other)| one.order(other));
         say
     }
 
@@ -182,6 +199,20 @@ impl Plan {
     pub fn marks(&self) -> impl Iterator<Item = &str> {
         let ahead = self.transitions.iter().filter_map(|transition| transition.ahead.as_ref());
         ahead.filter(|write| write.is_mark()).map(|write| write.change.server_id())
+    }
+}
+
+impl Extend<Transition> for Plan {
+    fn extend<T: IntoIterator<Item = Transition>>(&mut self, transitions: T) {
+        for transition in transitions {
+            let changes = &mut self.changes[transition.class()];
+            if *changes < MAX_CHANGES {
+                *changes += transition.weight;
+                self.transitions.push(transition);
+            } else {
+                self.left += 1;
+            }
+        }
     }
 }
 
@@ -277,7 +308,9 @@ mod tests {
             transition(absent("known", Offline, OnTime, Some(MINUTE)), OnTime, 300),
         ];
         let problems = problems.into_iter().filter_map(Transition::of_problems);
-        Plan::new(problems.chain(absences.into_iter().flatten()).collect())
+        let mut plan = Plan::default();
+        plan.extend(problems.chain(absences.into_iter().flatten()));
+        plan.ordered()
     }
 
     fn ids(mut ids: Vec<&str>) -> Vec<&str> {

@@ -25,8 +25,8 @@ fn simulate(offsets: &[i64], trouble: &Trouble, until: i64) -> Vec<(usize, i64)>
     let mut offline = Vec::new();
     let mut memory = stored_memory(&Memory::default());
     for now in (0..until).step_by(60).filter(|now| !trouble.sweeps.contains(now)) {
-        let mut review = Review::new(rules(600), Groups::default(), None, at(now));
-        review.add(&memory);
+        let known = Memory::from_item(&memory).unwrap();
+        let mut review = Review::new(rules(600), Groups::default(), known, None, at(now));
         for (number, offset) in offsets.iter().enumerate() {
             if offline.iter().any(|(judged, _)| *judged == number) {
                 continue;

@@ -17,7 +17,7 @@ use verdict::{Standing, Verdict, announce};
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
 /// A server as it is stored, without what no longer holds, and what follows from that now.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Server {
     pub stored: StoredServer,
     pub verdict: Verdict,
@@ -65,6 +65,11 @@ impl Server {
             verdict,
             at: now,
         }
+    }
+
+    /// The server with its verdict.
+    pub(super) const fn judged(&self) -> (&StoredServer, &Verdict) {
+        (&self.stored, &self.verdict)
     }
 
     #[must_use]

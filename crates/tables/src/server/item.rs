@@ -11,7 +11,7 @@ use crate::disk::items::DISKS;
 use crate::problem::{Problems, Stage};
 use crate::{
     Disk, Group, Item, Limits, Metrics, RECEIVED_AT, ServerId, Service, ServiceStatus, Services,
-    TIMESTAMP, text, time,
+    TIMESTAMP, read, text, time,
 };
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, S};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -93,7 +93,7 @@ impl Reading {
     /// Reads the attribute. What cannot be read is left out.
     fn from_attribute(value: &AttributeValue) -> Option<Self> {
         let map = value.as_m().ok()?;
-        let time = |name| text(map, name).and_then(|text| time::parse(&text));
+        let time = |name| read(map, name).and_then(time::parse);
         let list = |name| map.get(name).and_then(|value| value.as_m().ok());
         Some(Self {
             metrics: Metrics::from_item(map),
@@ -157,17 +157,36 @@ pub const MAX_OFFLINE_AFTER: i64 = 31_536_000;
 
 /// Reads an item, and notes whether it holds an attribute that cannot be read.
 struct Checked<'a> {
-    item: &'a Item,
+    /// A list, because comparing names is faster than hashing them, which a sweep notices.
+    item: Vec<(&'a str, &'a AttributeValue)>,
     is_malformed: bool,
 }
 
-impl Checked<'_> {
+impl<'a> Checked<'a> {
+    fn new(item: &'a Item) -> Self {
+        let item = item.iter().map(|(name, value)| (name.as_str(), value)).collect();
+        Self { item, is_malformed: false }
+    }
+
+    fn value(&self, attribute: Attribute) -> Option<&'a AttributeValue> {
+        let mut item = self.item.iter();
+        item.find(|(name, _)| *name == attribute.name()).map(|(_, value)| *value)
+    }
+
+    fn str(&self, attribute: Attribute) -> Option<&'a str> {
+        self.value(attribute)?.as_s().ok().map(String::as_str)
+    }
+
+    fn text(&self, attribute: Attribute) -> Option<String> {
+        self.str(attribute).map(str::to_owned)
+    }
+
     fn read<T>(
         &mut self,
         attribute: Attribute,
         parse: impl FnOnce(&AttributeValue) -> Option<T>,
     ) -> Option<T> {
-        let parsed = parse(attribute.of(self.item)?);
+        let parsed = parse(self.value(attribute)?);
         self.is_malformed |= parsed.is_none();
         parsed
     }
@@ -212,37 +231,37 @@ impl Server {
     /// Reads an item; `None` if its id is not that of a server.
     #[must_use]
     pub fn from_item(item: &Item) -> Option<Self> {
-        let server_id = SERVER_ID.text(item).filter(|id| ServerId::new(id).is_ok())?;
-        let mut checked = Checked { item, is_malformed: false };
-        let (problems, is_complete) = Problems::from_attribute(PROBLEMS.of(item));
+        let mut item = Checked::new(item);
+        let server_id = item.str(SERVER_ID).filter(|id| ServerId::is_one(id))?.to_owned();
+        let (problems, is_complete) = Problems::from_attribute(item.value(PROBLEMS));
         Some(Self {
             server_id,
-            hostname: HOSTNAME.text(item),
-            status: STATUS.text(item).and_then(|status| Status::parse(&status)),
-            last_seen: checked.time(LAST_SEEN),
-            left_at: checked.time(LEFT_AT),
-            offline_since: checked.time(OFFLINE_SINCE),
-            announced: ANNOUNCED.of(item).map(|_| ANNOUNCED.text(item).unwrap_or_default()),
-            returned_at: checked.time(RETURNED_AT),
-            group: checked.read(GROUP, parse_group).flatten(),
-            silenced_until: checked.time(SILENCED_UNTIL).map(|until| until.time),
+            hostname: item.text(HOSTNAME),
+            status: item.str(STATUS).and_then(Status::parse),
+            last_seen: item.time(LAST_SEEN),
+            left_at: item.time(LEFT_AT),
+            offline_since: item.time(OFFLINE_SINCE),
+            announced: item.value(ANNOUNCED).map(|_| item.text(ANNOUNCED).unwrap_or_default()),
+            returned_at: item.time(RETURNED_AT),
+            group: item.read(GROUP, parse_group).flatten(),
+            silenced_until: item.time(SILENCED_UNTIL).map(|until| until.time),
             os: Os {
-                distribution: OS_DISTRIBUTION.text(item),
-                version: OS_VERSION.text(item),
-                kernel: KERNEL_VERSION.text(item),
-                architecture: ARCHITECTURE.text(item),
+                distribution: item.text(OS_DISTRIBUTION),
+                version: item.text(OS_VERSION),
+                kernel: item.text(KERNEL_VERSION),
+                architecture: item.text(ARCHITECTURE),
             },
-            agent_version: AGENT_VERSION.text(item),
-            duplicate_at: checked.time(DUPLICATE_AT),
-            reading: READING.of(item).and_then(Reading::from_attribute),
-            registered_at: REGISTERED_AT.text(item),
-            offline_after: checked.read(OFFLINE_AFTER, parse_threshold),
-            limits: checked.read(LIMITS, |list| Limits::parse_own(list.as_s().ok()?).ok()),
+            agent_version: item.text(AGENT_VERSION),
+            duplicate_at: item.time(DUPLICATE_AT),
+            reading: item.value(READING).and_then(Reading::from_attribute),
+            registered_at: item.text(REGISTERED_AT),
+            offline_after: item.read(OFFLINE_AFTER, parse_threshold),
+            limits: item.read(LIMITS, |list| Limits::parse_own(list.as_s().ok()?).ok()),
             problems,
-            said_at: checked.read(SAID_AT, parse_said_at).unwrap_or_default(),
+            said_at: item.read(SAID_AT, parse_said_at).unwrap_or_default(),
             is_ephemeral: false,
-            full_on: checked.read(FULL_ON, read_full_on).unwrap_or_default(),
-            is_malformed: checked.is_malformed || !is_complete,
+            full_on: item.read(FULL_ON, read_full_on).unwrap_or_default(),
+            is_malformed: item.is_malformed || !is_complete,
         })
     }
 
@@ -250,6 +269,13 @@ impl Server {
     #[must_use]
     pub fn full_on(item: &Item) -> FullOn {
         FULL_ON.of(item).and_then(read_full_on).unwrap_or_default()
+    }
+
+    /// The server as it is kept to be looked at, or marked: its problems cannot be written.
+    #[must_use]
+    pub fn without_stored_problems(&self) -> Self {
+        let problems = self.problems.without_stored();
+        Self { problems, ..self.clone() }
     }
 
     /// The `last_seen` with which it was first found online again, if that is possible.
