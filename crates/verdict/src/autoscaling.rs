@@ -54,10 +54,9 @@ impl Table {
 
     /// Sweeps now, with a topic that works.
     fn sweep(&mut self) -> Decision {
-        let mut review = Review::new(Rules::default(), self.groups.clone(), None, self.now);
-        let mut own = Some(Item::from([("server_id".to_owned(), S("#watchdog".to_owned()))]));
-        self.memory.write().apply(&mut own);
-        own.iter().chain(self.items.values()).for_each(|item| review.add(item));
+        let (groups, memory) = (self.groups.clone(), self.memory.clone());
+        let mut review = Review::new(Rules::default(), groups, memory, None, self.now);
+        self.items.values().for_each(|item| review.add(item));
         let decision = review.conclude();
         self.memory = decision.memory.clone();
         let ahead = decision.plan.ahead();
@@ -151,7 +150,8 @@ fn an_instance_that_comes_back_is_not_removed() {
     }
     assert_eq!(table.said, [("offline", "web-1".to_owned())]);
     table.now += TimeDelta::hours(24);
-    let mut review = Review::new(Rules::default(), table.groups.clone(), None, table.now);
+    let (groups, memory) = (table.groups.clone(), Memory::default());
+    let mut review = Review::new(Rules::default(), groups, memory, None, table.now);
     review.add(&table.items["web-1"]);
     let plan = review.conclude().plan;
     // A heartbeat arrives after the scan.
