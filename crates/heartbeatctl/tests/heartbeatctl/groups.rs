@@ -53,7 +53,7 @@ async fn a_group_gets_rules_and_keeps_what_this_program_does_not_know() {
     assert!(run.stderr.starts_with("group web is silenced until "), "{run:?}");
     ok(place.run(&["expect", "--group", "web", "--within", "15m"]));
     let run = ok(place.run(&["limit", "--group", "web", "cpu_percent=95/30m"]));
-    assert_eq!(run.stdout, "group web: disk_percent=90,cpu_percent=95/30m\n");
+    assert_eq!(run.stdout, "group web: cpu_percent=95/30m,disk_percent=90\n");
     ok(place.run(&["expect", "--group", "web", "--ephemeral"]));
     assert!(rule(&place, "web", "silenced_until").await.is_some());
     assert_eq!(rule(&place, "web", "offline_after").await, Some(N("900".to_owned())));
@@ -62,13 +62,13 @@ async fn a_group_gets_rules_and_keeps_what_this_program_does_not_know() {
     let json = place.run(&["--json", "limit", "--group", "web", "load_5m=8"]).json();
     assert_eq!(
         (&json["group"], &json["limits"]),
-        (&json!("web"), &json!("cpu_percent=95/30m,load_5m=8"))
+        (&json!("web"), &json!("load_5m=8,cpu_percent=95/30m"))
     );
 
     put_server(&place, "web-1", "online", 0).await;
     ok(place.run(&["group", "web", "web-1"]));
     let run = ok(place.run(&["limit", "web-1", "load_5m=off"]));
-    assert_eq!(run.stdout, "web-1: disk_percent=90,cpu_percent=95/30m,load_5m=off\n");
+    assert_eq!(run.stdout, "web-1: load_5m=off,cpu_percent=95/30m,disk_percent=90\n");
 
     for arguments in [
         &["silence", "--group", "web", "off"][..],
