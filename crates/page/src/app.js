@@ -41,8 +41,8 @@ function repeat(seconds, refresh) {
 function startFleet(fleet) {
   const search = byId("search");
   const address = (path) => {
-    const query = new URLSearchParams([...new FormData(search.form)].filter(([, value]) => value));
-    return query.size ? `${path}?${query}` : path;
+    const fields = [...new FormData(search.form)].filter(([, value]) => value);
+    return fields.length ? `${path}?${new URLSearchParams(fields)}` : path;
   };
   /** Hides what does not match until the server has answered. */
   const filter = () => {

@@ -62,13 +62,13 @@ async fn a_group_gets_rules_and_keeps_what_this_program_does_not_know() {
     let json = place.run(&["--json", "limit", "--group", "web", "load_5m=8"]).json();
     assert_eq!(
         (&json["group"], &json["limits"]),
-        (&json!("web"), &json!("load_5m=8,cpu_percent=95/30m"))
+        (&json!("web"), &json!("cpu_percent=95/30m,load_5m=8"))
     );
 
     put_server(&place, "web-1", "online", 0).await;
     ok(place.run(&["group", "web", "web-1"]));
     let run = ok(place.run(&["limit", "web-1", "load_5m=off"]));
-    assert_eq!(run.stdout, "web-1: load_5m=off,cpu_percent=95/30m,disk_percent=90\n");
+    assert_eq!(run.stdout, "web-1: cpu_percent=95/30m,disk_percent=90,load_5m=off\n");
 
     for arguments in [
         &["silence", "--group", "web", "off"][..],
