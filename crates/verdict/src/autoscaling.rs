@@ -143,7 +143,7 @@ fn an_instance_that_comes_back_is_not_removed() {
     table.now += TimeDelta::seconds(60);
     ["web-2", "web-3", "web-4"].iter().for_each(|id| table.hear(id, false));
     table.sweep();
-    for _ in 0..3 {
+    for _ in 0..4 {
         table.now += TimeDelta::seconds(60);
         ["web-2", "web-3", "web-4"].iter().for_each(|id| table.hear(id, false));
         table.sweep();
