@@ -230,7 +230,8 @@ static ROWS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
         let row = |minute: &i32| {
             let time = format!("2026-01-16T{:02}:{:02}:00.000000Z", minute / 60, minute % 60);
             let mut row = READING["M"].clone();
-            row["recorded_at"] = json!({ "S": format!("{time}#1f0c9a52-9f6e-4b8c-8d53-6a3f7f0e2d11") });
+            row["recorded_at"] =
+                json!({ "S": format!("{time}#1f0c9a52-9f6e-4b8c-8d53-6a3f7f0e2d11") });
             row["received_at"] = json!({ "S": time });
             row["disks"] = json!({ "M": { "/": { "N": "82.1" }, "/data": { "N": "40.5" }, "/var": { "N": "20" } } });
             row
