@@ -116,7 +116,8 @@ impl Outcome {
 #[must_use]
 pub fn order(one: (&Server, &Verdict), other: (&Server, &Verdict)) -> Ordering {
     let seen = |(server, verdict): (&Server, &Verdict)| {
-        let is_absent = matches!(verdict.standing, Standing::Offline | Standing::Late | Standing::Gone);
+        let is_absent =
+            matches!(verdict.standing, Standing::Offline | Standing::Late | Standing::Gone);
         server.last_seen.as_ref().filter(|_| is_absent).map(|seen| Reverse(seen.time))
     };
     (one.1.standing.cmp(&other.1.standing))
