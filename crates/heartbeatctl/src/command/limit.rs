@@ -96,7 +96,9 @@ impl Command {
             limits: (!limits.is_empty()).then(|| limits.to_string()),
             applies: applies.to_string(),
         };
-        Ok(if json { print_json(&told)? } else { print(&format!("group {group}: {applies}"))? })
+        let printed =
+            if json { print_json(&told) } else { print(&format!("group {group}: {applies}")) };
+        Ok(printed?)
     }
 
     async fn of_server(&self, item: &ServerItem<'_>, json: bool) -> anyhow::Result<()> {
@@ -117,7 +119,9 @@ impl Command {
             limits: (!own.is_empty()).then(|| own.to_string()),
             applies: applies.to_string(),
         };
-        Ok(if json { print_json(&told)? } else { print(&format!("{}: {applies}", item.id))? })
+        let printed =
+            if json { print_json(&told) } else { print(&format!("{}: {applies}", item.id)) };
+        Ok(printed?)
     }
 
     fn changed(&self, known: &Limits, given: Option<&Limits>) -> Limits {
