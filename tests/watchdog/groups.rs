@@ -3,6 +3,7 @@
 use crate::support::topic::Behavior;
 use crate::support::{TestWatchdog, lines, state, stored};
 use aws_sdk_dynamodb::types::AttributeValue::{self, M, N, S};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 fn rules(entries: &[(&str, AttributeValue)]) -> AttributeValue {
@@ -138,7 +139,12 @@ async fn without_the_rules_of_groups_nobody_is_judged() {
     ])
     .await;
     watchdog.heartbeat("a", 0).await;
-    proxy.rule(|call| (call == Call::Key).then_some(Fault::Reject(400, "AccessDeniedException")));
+    // The watchdog's own item is read first.
+    let reads = AtomicUsize::new(0);
+    proxy.rule(move |call| {
+        let is_second = call == Call::Key && reads.fetch_add(1, Ordering::Relaxed) == 1;
+        is_second.then_some(Fault::Reject(400, "AccessDeniedException"))
+    });
     let failed = watchdog.sweep_within(181, Duration::from_secs(20)).await.unwrap_err();
     assert!(failed.to_string().contains("#groups cannot be read"), "{failed}");
     assert_eq!(watchdog.topic.take(), []);
