@@ -181,6 +181,13 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path, fresh_aws):
+    # Its template has no tables.
+    fresh_aws("dynamodb").create_table(
+        TableName="servers",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "server_id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "server_id", "KeyType": "HASH"}],
+    )
     return Project(tmp_path, fresh_aws("sts").meta.endpoint_url)
 
 
@@ -752,12 +759,6 @@ def test_webhooks_get_a_test_whenever_they_change_wherever_they_are_set(project,
 
 def test_what_is_known_of_webhooks_goes_with_them(project, fresh_aws):
     project.make("deploy", "SET=WebhookUrls", stdin="json:https://x")
-    fresh_aws("dynamodb").create_table(
-        TableName="servers",
-        BillingMode="PAY_PER_REQUEST",
-        AttributeDefinitions=[{"AttributeName": "server_id", "AttributeType": "S"}],
-        KeySchema=[{"AttributeName": "server_id", "KeyType": "HASH"}],
-    )
     for name in ("#notify", "#watchdog"):
         fresh_aws("dynamodb").put_item(TableName="servers", Item={"server_id": {"S": name}})
     project.make("deploy")

@@ -98,8 +98,13 @@ def test_the_function_calls_exactly_what_its_policy_allows(settings, deployed):
 def test_the_watchdog_calls_exactly_what_its_policy_allows(watchdog_settings, deployed):
     calls = set()
     seen = {"S": "2026-01-18T10:00:00.000000Z"}
-    late = {"server_id": {"S": "web-1"}, "status": {"S": "online"}, "last_seen": seen}
+    # The slot in which its days are written is 10:29's.
+    late = {"server_id": {"S": "web-2153"}, "status": {"S": "online"}, "last_seen": seen}
+    gone = {"server_id": {"S": "web-1"}, "status": {"S": "offline"}, "last_seen": {"S": "2026-01-16T10:00:00.000000Z"}}
     own = {"server_id": {"S": "#watchdog"}, "swept_at": {"S": "2026-01-18T10:29:00.000000Z"}}
+    own["rolled_until"] = {"S": "2026-01-18T10:28:00.000000Z"}
+    groups = {"server_id": {"S": "#groups"}, "web": {"M": {"ephemeral": {"BOOL": True}}}}
+    gone["group"] = {"S": "web"}
 
     class DynamoDb(Handler):
         def do_GET(self):
@@ -107,8 +112,12 @@ def test_the_watchdog_calls_exactly_what_its_policy_allows(watchdog_settings, de
 
         def do_POST(self):
             action = self.headers["X-Amz-Target"].partition(".")[2]
-            calls.add((f"dynamodb:{action}", self.body()["TableName"]))
-            self.answer(200, {"Items": [late, own], "Count": 2} if action == "Scan" else {})
+            request = self.body()
+            for table in request.get("RequestItems") or [request["TableName"]]:
+                calls.add((f"dynamodb:{action}", table))
+            found = [item for item in (own, groups) if item["server_id"] == request.get("Key", {}).get("server_id")]
+            items = {"Items": [late, gone, own], "Count": 3} if action == "Scan" else {"Items": [], "Count": 0}
+            self.answer(200, {"Item": found[0]} if found and action == "GetItem" else items)
 
     with serving(DynamoDb) as address, dev("topic") as (sns, published):
         endpoints = {"AWS_ENDPOINT_URL_SNS": sns}

@@ -68,11 +68,11 @@ def with_words(*words):
 
 
 def test_the_fleet_and_a_history_are_shown(server):
-    assert server(with_words("heartbeatctl fleet"))["status"] == {"S": "online"}
+    assert server(with_words("heartbeatctl fleet", "heartbeatctl history"))["status"] == {"S": "online"}
 
 
 def test_a_server_is_silenced_and_unsilenced(server):
-    silence, unsilence = with_words("heartbeatctl silence").splitlines()
+    silence, unsilence = with_words("heartbeatctl silence web-1").splitlines()
     until = datetime.fromisoformat(server(silence)["silenced_until"]["S"].replace("Z", "+00:00"))
     assert timedelta(hours=1.9) < until - datetime.now(timezone.utc) <= timedelta(hours=2)
     assert "silenced_until" not in server(unsilence)
