@@ -32,6 +32,8 @@ pub fn subscriber(
     let levels = Targets::new()
         .with_default(Level::WARN)
         .with_target("heartbeat", level)
+        // Who signed in, and who tried to, is written at any level (C13.4).
+        .with_target("heartbeat::page::session", level.max(Level::INFO))
         .with_target("aws_smithy_http_client", LevelFilter::OFF)
         .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer()

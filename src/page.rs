@@ -8,14 +8,15 @@
 mod config;
 mod session;
 
-pub use self::config::{Config, PasswordDigest};
+pub use self::config::{Config, May, PasswordDigest};
 pub use self::session::LIFETIME;
 
 use crate::aws;
 use crate::event::Event;
 use crate::settings::InvalidSetting;
 use http_body_util::{BodyExt, Collected, Full};
-use lambda_http::http::{Response, Uri, header};
+use lambda_http::http::uri::Authority;
+use lambda_http::http::{HeaderValue, Response, Uri, header};
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Adapter, LambdaEvent, Request, Service, service_fn};
 use page::{Options, Tables};
@@ -47,8 +48,9 @@ pub fn function(
 > {
     let client = aws::dynamodb(&config.aws)?;
     let tables = Tables::new(&client, config.servers_table, config.metrics_table);
-    let options = Options { refresh: REFRESH, max_body: Some(MAX_BODY) };
-    let router = session::guarded(page::router(tables, options), config.password);
+    let silence = (config.may == May::Silence).then_some(config.retention);
+    let options = Options { refresh: REFRESH, max_body: Some(MAX_BODY), silence };
+    let router = session::guarded(page::router(tables, options), config.password, config.may);
     let router = page::protected(router);
     let http = Adapter::from(service_fn(move |request: Request| {
         let response = router.clone().call(request);
@@ -69,7 +71,12 @@ pub fn function(
 /// Removes what no URL can contain: `lambda_http` builds one, and panics if it cannot.
 fn prepare(mut event: LambdaRequest) -> LambdaRequest {
     if let LambdaRequest::ApiGatewayV2(event) = &mut event {
-        event.headers.remove(header::HOST);
+        // By its name, the page tells its own forms from those of other sites.
+        let is_authority =
+            |host: &HeaderValue| host.to_str().is_ok_and(|host| host.parse::<Authority>().is_ok());
+        if !event.headers.get(header::HOST).is_some_and(is_authority) {
+            event.headers.remove(header::HOST);
+        }
         event.headers.remove("x-forwarded-proto");
         event.request_context.domain_name = None;
         let is_valid = |query: &String| format!("/?{query}").parse::<Uri>().is_ok();

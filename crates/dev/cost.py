@@ -96,10 +96,10 @@ def api(requests):
 
 @functools.cache
 def alarm_metrics():
-    """The metrics of the template's alarms that exist without webhooks."""
+    """The metrics of the template's alarms that exist without webhooks and the page."""
     resources = yaml_parse((ROOT / "template.yaml").read_text())["Resources"]
     alarms = {name: each["Properties"] for name, each in resources.items() if each["Type"] == "AWS::CloudWatch::Alarm"}
-    del alarms["NotifyAlarm"]
+    del alarms["NotifyAlarm"], alarms["SignInAlarm"]
     metrics = sum(
         len([part for part in alarm.get("Metrics", [{"MetricStat": 1}]) if "MetricStat" in part])
         for alarm in alarms.values()

@@ -55,7 +55,7 @@ def photograph():
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
-        page = browser.new_page(viewport={"width": 1040, "height": 620}, locale="en-GB")
+        page = browser.new_page(viewport={"width": 1200, "height": 780}, locale="en-GB")
         page.goto(url)
         page.screenshot(path=ROOT / "docs/fleet.png")
         page.goto(f"{url}/servers/db-2#7d")

@@ -2,6 +2,7 @@
 
 use crate::aws::AwsConfig;
 use crate::settings::{InvalidSetting, Settings};
+use chrono::TimeDelta;
 use std::fmt;
 
 /// The settings of the function `page`.
@@ -13,8 +14,21 @@ pub struct Config {
     pub servers_table: String,
     /// `METRICS_TABLE`: the table of metrics.
     pub metrics_table: String,
+    /// `PAGE_MAY` (default `look`): what whoever has signed in with the form may do.
+    pub may: May,
+    /// `METRICS_RETENTION_DAYS` (default 30): how long it is recorded that a server was silenced.
+    pub retention: TimeDelta,
     /// How to reach DynamoDB.
     pub aws: AwsConfig,
+}
+
+/// What whoever has signed in with the form may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum May {
+    /// See everything.
+    Look,
+    /// Silence servers, too.
+    Silence,
 }
 
 /// The SHA-256 digest of the password. It also signs sessions, so whoever has it can make one.
@@ -45,6 +59,14 @@ impl Config {
             password: PasswordDigest(password),
             servers_table: settings.required("SERVERS_TABLE")?,
             metrics_table: settings.required("METRICS_TABLE")?,
+            may: match settings.optional("PAGE_MAY").as_deref() {
+                None | Some("look") => May::Look,
+                Some("silence") => May::Silence,
+                Some(_) => {
+                    return Err(InvalidSetting::new("PAGE_MAY", "it is not look or silence"));
+                }
+            },
+            retention: TimeDelta::days(settings.positive("METRICS_RETENTION_DAYS", 30)?.into()),
             aws: AwsConfig::from_variables(&variable)?,
         })
     }

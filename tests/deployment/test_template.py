@@ -51,6 +51,7 @@ OPTIONS = {
     "KmsKeyArn": (CUSTOMER_KEY, "alias/aws/dynamodb", "none"),
     "Monitoring": ("alarms", "none"),
     "OfflineAfterSeconds": ("180", "0"),
+    "PageMay": ("silence", "look"),
     "PagePasswordSha256": ("ab" * 32, "none"),
     "PageReservedConcurrency": ("2", "none"),
     "PermissionsBoundary": ("arn:aws:iam::123456789012:policy/team/boundary", "none"),
@@ -169,8 +170,9 @@ def test_every_function_has_a_role_of_its_own_that_names_what_it_may_do_and_to_w
 
 
 # C13.2
-def test_the_page_may_read_two_tables_write_its_log_and_nothing_else(whole):
-    actions = {action for action, _ in granted(whole, "PageRole")}
+def test_the_page_may_read_two_tables_write_its_log_and_nothing_else(stack):
+    looking = resolved(stack, **EVERYTHING | {"PageMay": "look"})
+    actions = {action for action, _ in granted(looking, "PageRole")}
     assert actions == {"dynamodb:GetItem", "dynamodb:Scan", "dynamodb:Query", "logs:CreateLogStream", "logs:PutLogEvents"}
 
 
@@ -187,6 +189,41 @@ def test_notify_may_write_one_item_and_only_the_watchdog_and_heartbeats_any_othe
     assert to_servers("NotifyRole") == [("dynamodb:UpdateItem", own)]
     assert to_servers("FunctionRole") == [("dynamodb:UpdateItem", None)]
     assert {"Ref": "NotifyRole"} in of_type(whole, "AWS::IAM::Policy")["KmsKeyPolicy"]["Roles"]
+
+
+# C13.14
+def test_a_page_that_may_silence_writes_silences_and_that_they_happened(whole):
+    changes = [
+        (statement["Action"], statement["Resource"]["Fn::GetAtt"][0], statement["Condition"])
+        for name, statement in statements(whole)
+        if name == "PageRole" and "Condition" in statement
+    ]
+    silenced = {
+        "ForAllValues:StringEquals": {"dynamodb:Attributes": ["server_id", "silenced_until"]},
+        "ForAllValues:StringNotLike": {"dynamodb:LeadingKeys": ["#*"]},
+        "StringEqualsIfExists": {"dynamodb:ReturnValues": "NONE"},
+    }
+    happened = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["#events", "#events:*"]}}
+    assert changes == [
+        ("dynamodb:UpdateItem", "ServersTable", silenced),
+        ("dynamodb:PutItem", "MetricsTable", happened),
+    ]
+
+
+# C13.4
+@pytest.mark.parametrize("level", ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"])
+def test_sign_ins_are_kept_at_any_log_level_and_counted(stack, level):
+    part = resolved(stack, **EVERYTHING | {"LogLevel": level})
+    kept = function(part, "PageFunction")["LoggingConfig"]["ApplicationLogLevel"]
+    assert kept == ("INFO" if level in ("WARN", "ERROR", "FATAL") else {"Ref": "LogLevel"})
+    counted, alarm = part["Resources"]["PageSignInFilter"]["Properties"], part["Resources"]["SignInAlarm"]["Properties"]
+    (transformation,) = counted["MetricTransformations"]
+    assert counted["LogGroupName"] == {"Ref": "PageLog"}
+    assert (alarm["Namespace"], alarm["MetricName"]) == (transformation["MetricNamespace"], transformation["MetricName"])
+    assert (alarm["Threshold"], alarm["Period"], alarm["EvaluationPeriods"]) == (20, 300, 1)
+    # What the function says of a wrong password.
+    words = re.fullmatch(r'{ \$\.message = "(.*)" }', counted["FilterPattern"])[1]
+    assert f'"{words}"' in (ROOT / "src/page/session.rs").read_text()
 
 
 # C13.2 C1.2
@@ -438,6 +475,9 @@ def metrics_of(alarm):
 def test_each_alarm_watches_a_metric_that_exists(whole):
     for name, alarm in of_type(whole, "AWS::CloudWatch::Alarm").items():
         for metric in metrics_of(alarm):
+            if metric["Namespace"] == {"Ref": "AWS::StackName"}:
+                # The stack's own, from a log.
+                continue
             dimensions = {dimension["Name"]: dimension["Value"] for dimension in metric["Dimensions"]}
             assert (metric["Namespace"], metric["MetricName"], *dimensions) in PUBLISHED, name
             for dimension in dimensions.keys() & MEASURED_BY.keys():

@@ -1,9 +1,11 @@
 """A DynamoDB with the template's tables, both ways of serving the page on it, and a browser."""
 
+import base64
 import hashlib
 import json
 import re
 import shutil
+import ssl
 import subprocess
 import threading
 import time
@@ -210,9 +212,9 @@ def certificate(tmp_path_factory):
 def serve_function(environment, certificate):
     """Starts the function behind an API; returns its URL."""
 
-    def start(password=PASSWORD):
+    def start(password=PASSWORD, **settings):
         digest = hashlib.sha256(password.encode()).hexdigest()
-        return deployed(DEBUG / "page", environment | {"PAGE_PASSWORD_SHA256": digest}, certificate)
+        return deployed(DEBUG / "page", environment | {"PAGE_PASSWORD_SHA256": digest} | settings, certificate)
 
     return start
 
@@ -232,6 +234,21 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def request_text(web):
+    """Asks for what is at a path below the page."""
+
+    def ask(path):
+        headers = {"Authorization": "Basic " + base64.b64encode(f":{PASSWORD}".encode()).decode()}
+        asked = urllib.request.Request(f"{web}/{path}", headers=headers)
+        with urllib.request.urlopen(asked, context=ssl._create_unverified_context()) as response:
+            if path:
+                assert "immutable" in response.headers["cache-control"]
+            return response.read().decode()
+
+    return ask
 
 
 @pytest.fixture
@@ -259,6 +276,9 @@ def open_page(chromium, web):
             if urlsplit(path).fragment:
                 page.goto(web + path)
         return page
+
+    # Where the page is.
+    opened.url = web
 
     def is_own(url):
         return url.startswith(f"{web}/") or url.startswith("data:")

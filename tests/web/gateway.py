@@ -93,8 +93,8 @@ def make_certificate(folder):
 
 
 @contextmanager
-def deployed(program, environment, certificate):
+def deployed(program, environment, certificate, level="WARN", output=subprocess.DEVNULL):
     """The function behind its API; the URL of the page."""
-    with started(program, environment | {"AWS_LAMBDA_LOG_LEVEL": "WARN"}) as (_, invoke):
+    with started(program, environment | {"AWS_LAMBDA_LOG_LEVEL": level}, output) as (_, invoke):
         with serving(gateway(invoke), certificate) as port:
             yield f"https://localhost:{port}"

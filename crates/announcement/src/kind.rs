@@ -30,6 +30,8 @@ pub enum Announcement {
     Solved(Solved),
     /// It is not watched any more.
     Removed(Removal),
+    /// An operator has silenced it, or has ended that. It is recorded, and not announced.
+    Silenced(Silence),
 }
 
 /// What is the same for all announcements of a kind.
@@ -118,6 +120,18 @@ pub struct Solved {
     pub end: String,
 }
 
+/// A silence, or its end.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Silence {
+    pub server_id: String,
+    pub hostname: Option<String>,
+    /// Null for an end.
+    pub until: Option<String>,
+    /// What it was done with: `the page`.
+    pub by: String,
+}
+
 /// An announcement in words.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wording {
@@ -159,6 +173,7 @@ impl Kind {
             Self::Problem => Row { key: "problems", noun: "problem", state: "", tone: Tone::Bad },
             Self::Solved => Row { key: "solved", noun: "problem", state: " solved", tone: Tone::Good },
             Self::Removed => Row { key: "removed", noun: "server", state: " removed", tone: Tone::Neutral },
+            Self::Silenced => Row { key: "silenced", noun: "silence", state: "", tone: Tone::Neutral },
         }
     }
 
@@ -195,6 +210,7 @@ impl Announcement {
             Self::Problem(problem) => &problem.server_id,
             Self::Solved(solved) => &solved.problem.server_id,
             Self::Removed(server) => &server.server_id,
+            Self::Silenced(silence) => &silence.server_id,
         }
     }
 
@@ -238,6 +254,16 @@ impl Announcement {
             Self::Solved(Solved { problem, end }) => {
                 let since = format!("; it began at {}", time(&problem.since, now));
                 problem.say(problem.end(end), Vec::new(), since)
+            }
+            Self::Silenced(silence) => {
+                let by = escape(&silence.by);
+                let (state, detail) = match &silence.until {
+                    Some(_) => {
+                        ("is silenced", format!("until {}, by {by}", time(&silence.until, now)))
+                    }
+                    None => ("is no longer silenced", format!("by {by}")),
+                };
+                Wording::of_server(&silence.server_id, &silence.hostname, state, " ", detail)
             }
         }
     }
@@ -299,6 +325,18 @@ impl From<ProblemKind> for String {
 }
 
 impl Problem {
+    /// What it is about: `disk /data`.
+    #[must_use]
+    pub fn about(&self) -> String {
+        self.thing().iter().map(Part::text).collect()
+    }
+
+    /// What it is, without when it began: `disk /data 93.1 %, limit 90 %`.
+    #[must_use]
+    pub fn what(&self) -> String {
+        self.state().iter().chain(&self.reason()).map(Part::text).collect()
+    }
+
     /// A wording that says this of it.
     fn say(&self, what: Vec<Part>, reason: Vec<Part>, since: String) -> Wording {
         let plain = |parts: &[Part]| parts.iter().map(Part::text).collect::<String>();

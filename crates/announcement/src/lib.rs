@@ -7,8 +7,8 @@ mod turn;
 pub mod words;
 
 pub use self::kind::{
-    Absence, Announcement, Kind, Part, Problem, ProblemKind, Removal, Return, SHUT_DOWN, Solved,
-    Tone, Wording,
+    Absence, Announcement, Kind, Part, Problem, ProblemKind, Removal, Return, SHUT_DOWN, Silence,
+    Solved, Tone, Wording,
 };
 pub use self::message::{Fleet, Message, Occasion};
 pub use self::turn::turns;

@@ -1,7 +1,8 @@
 //! A message, as it is written and read.
 
-use crate::kind::{Absence, Announcement, Kind, Problem, Removal, Return, Solved, Tone};
+use crate::kind::{Absence, Announcement, Kind, Problem, Removal, Return, Silence, Solved, Tone};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 use tables::ServerId;
 
@@ -64,6 +65,9 @@ struct Wire {
     solved: Option<Vec<Solved>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     removed: Option<Vec<Removal>>,
+    /// Only in events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silenced: Option<Vec<Silence>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     omitted: Option<usize>,
 }
@@ -78,6 +82,13 @@ impl Message {
     #[must_use]
     pub const fn test(text: String) -> Self {
         Self { occasion: Occasion::Test(text), time: None, announcements: Vec::new(), omitted: 0 }
+    }
+
+    /// The JSON of an event that says this silence, or its end (C13.14).
+    #[must_use]
+    pub fn silenced(time: String, silence: Silence) -> String {
+        let (time, silenced) = (Some(Some(time)), Some(vec![silence]));
+        json!(Wire { time, silenced, ..Wire::default() }).to_string()
     }
 
     /// What it is about, with the numbers of announcements.
@@ -171,7 +182,7 @@ impl From<Message> for Wire {
         };
         let (mut offline, mut back) = (Vec::new(), Vec::new());
         let (mut problems, mut solved) = (Vec::new(), Vec::new());
-        let mut removed = Vec::new();
+        let (mut removed, mut silenced) = (Vec::new(), Vec::new());
         for announcement in message.announcements {
             match announcement {
                 Announcement::Offline(absence) => offline.push(absence),
@@ -179,6 +190,7 @@ impl From<Message> for Wire {
                 Announcement::Problem(problem) => problems.push(problem),
                 Announcement::Solved(end) => solved.push(end),
                 Announcement::Removed(removal) => removed.push(removal),
+                Announcement::Silenced(silence) => silenced.push(silence),
             }
         }
         Self {
@@ -191,6 +203,7 @@ impl From<Message> for Wire {
             problems: Some(problems),
             solved: (!is_digest).then_some(solved),
             removed: (!is_digest).then_some(removed),
+            silenced: (!silenced.is_empty()).then_some(silenced),
             omitted: Some(message.omitted),
         }
     }
@@ -200,14 +213,25 @@ impl TryFrom<Wire> for Message {
     type Error = Foreign;
 
     fn try_from(wire: Wire) -> Result<Self, Foreign> {
-        let Wire { test, digest, fleet, time, offline, back, problems, solved, removed, omitted } =
-            wire;
+        let Wire {
+            test,
+            digest,
+            fleet,
+            time,
+            offline,
+            back,
+            problems,
+            solved,
+            removed,
+            silenced,
+            omitted,
+        } = wire;
         if let Some(text) = test {
             return Ok(Self::test(text));
         }
         let is_foreign =
             offline.is_none() && back.is_none() && problems.is_none() && solved.is_none();
-        if is_foreign && removed.is_none() {
+        if is_foreign && removed.is_none() && silenced.is_none() {
             return Err(Foreign);
         }
         let offline = offline.into_iter().flatten().map(Announcement::Offline);
@@ -215,6 +239,7 @@ impl TryFrom<Wire> for Message {
         let problems = problems.into_iter().flatten().map(Announcement::Problem);
         let solved = solved.into_iter().flatten().map(Announcement::Solved);
         let removed = removed.into_iter().flatten().map(Announcement::Removed);
+        let silenced = silenced.into_iter().flatten().map(Announcement::Silenced);
         Ok(Self {
             occasion: match digest {
                 Some(true) => Occasion::Digest(fleet),
@@ -226,6 +251,7 @@ impl TryFrom<Wire> for Message {
                 .chain(problems)
                 .chain(solved)
                 .chain(removed)
+                .chain(silenced)
                 .collect(),
             omitted: omitted.unwrap_or_default(),
         })

@@ -4,7 +4,7 @@
 
 use announcement::{
     Absence, Announcement, Fleet, Kind, Message, Occasion, Part, Problem, ProblemKind, Removal,
-    Return, Solved, Tone,
+    Return, Silence, Solved, Tone,
 };
 use insta::assert_snapshot;
 use serde_json::json;
@@ -13,7 +13,7 @@ use tables::problem;
 const SINCE: &str = "2026-01-18T10:00:00.000000Z";
 
 /// An announcement of each kind.
-fn examples() -> [Announcement; 5] {
+fn examples() -> [Announcement; 6] {
     let problem = Problem {
         server_id: "db-1".to_owned(),
         hostname: Some("db".to_owned()),
@@ -45,6 +45,12 @@ fn examples() -> [Announcement; 5] {
             hostname: None,
             last_seen: Some(SINCE.to_owned()),
         }),
+        Announcement::Silenced(Silence {
+            server_id: "web-1".to_owned(),
+            hostname: None,
+            until: Some("2026-01-18T18:30:00.000000Z".to_owned()),
+            by: "the page".to_owned(),
+        }),
     ]
 }
 
@@ -52,7 +58,8 @@ fn message(occasion: Occasion) -> Message {
     Message {
         occasion,
         time: Some(SINCE.to_owned()),
-        announcements: examples().to_vec(),
+        // A silence is no news of a sweep.
+        announcements: examples()[..5].to_vec(),
         omitted: 2,
     }
 }
@@ -82,6 +89,26 @@ fn a_message_is_read_as_it_was_written() {
     assert_eq!(read.tone(), Tone::Bad);
     let title = "1 server offline, 1 server back, 1 problem, 1 problem solved, 1 server removed";
     assert_eq!(read.title(), title);
+}
+
+// C13.14
+#[test]
+fn a_silence_is_an_event_of_its_own() {
+    let silence = |until: Option<&str>| Silence {
+        server_id: "web-1".to_owned(),
+        hostname: Some("web".to_owned()),
+        until: until.map(str::to_owned),
+        by: "the page".to_owned(),
+    };
+    for until in [Some(SINCE), None] {
+        let said = Message::silenced(SINCE.to_owned(), silence(until));
+        let entry =
+            json!({ "server_id": "web-1", "hostname": "web", "until": until, "by": "the page" });
+        let written: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(written, json!({ "time": SINCE, "silenced": [entry] }));
+        let read: Message = serde_json::from_str(&said).unwrap();
+        assert_eq!(read.announcements, [Announcement::Silenced(silence(until))]);
+    }
 }
 
 // C8.6 C10.1: other programs have seen these bytes.

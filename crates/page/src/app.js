@@ -1,53 +1,160 @@
-// The page: refreshes the fleet, searches it, and draws a server's charts.
+// Refreshes the page, searches the fleet, and draws charts.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
+const element = (kind, properties) => Object.assign(document.createElement(kind), properties);
+const main = byId("fleet") ?? byId("server");
+const MINUTE = 60_000;
 
-/** Fetches all of these, and says above the page if that fails. Returns null then. */
-async function load(...paths) {
-  const stale = byId("stale");
+// Times
+
+/** The zone of a time: CET, CEST, GMT+5:30. */
+const zone = (time) =>
+  new Intl.DateTimeFormat([], { timeZoneName: "short" }).formatToParts(time).find(({ type }) => type === "timeZoneName").value;
+const withZone = (time, style) => `${new Date(time).toLocaleString([], style)} ${zone(time)}`;
+const SHORT = { dateStyle: "short", timeStyle: "short" };
+
+/** The server's time, by a clock that nobody sets: this machine's may be wrong. */
+let read = { at: Date.now(), by: performance.now() };
+const now = () => read.at + performance.now() - read.by;
+
+/** Notes when what is shown was read. */
+const noteTime = () => { read = { at: Date.parse(byId("at").dateTime), by: performance.now() }; };
+
+// Requests
+
+/** Milliseconds after which a request counts as failed. */
+const PATIENCE = 10_000;
+/** When the requests began that have not been answered. */
+const waiting = new Set();
+/** Whether there is nothing to ask for without signing in again. */
+let isOver = false;
+
+/** Fetches a text; says above the page if that fails, and returns null. */
+async function load(path) {
+  const began = performance.now();
+  waiting.add(began);
+  const signal = AbortSignal.timeout(PATIENCE);
   try {
-    const texts = await Promise.all(paths.map(fetchText));
-    stale.hidden = true;
-    return texts;
+    for (let pause = 500; ; pause *= 2) {
+      const response = await fetch(path, { signal });
+      const text = await response.text();
+      if (response.ok) {
+        byId("stale").hidden = true;
+        // One that began earlier may still hang.
+        waiting.clear();
+        return text;
+      }
+      if (response.status === 401) return endSession();
+      if (response.status !== 429) throw new Error(text.slice(0, 300));
+      // There were too many: not all come back at the same time.
+      await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random())));
+    }
   } catch (error) {
-    stale.textContent = `Not refreshed at ${new Date().toLocaleTimeString()}: ${error.message}. It is tried again.`;
-    stale.hidden = false;
+    if (!isOver) sayStale(error.name === "TimeoutError" ? "no response" : error.message);
     return null;
+  } finally {
+    waiting.delete(began);
   }
 }
 
-async function fetchText(path) {
-  const response = await fetch(path);
-  const text = await response.text();
-  if (!response.ok) throw new Error(text.slice(0, 300));
-  return text;
+function sayStale(reason) {
+  const stale = byId("stale");
+  const words = `Not refreshed since ${withZone(read.at, { timeStyle: "short" })}: ${reason}. It is tried again.`;
+  // A screen reader says it once.
+  if (stale.textContent !== words) stale.textContent = words;
+  stale.hidden = false;
 }
 
-/** Calls a function at an interval while the page is visible. */
+function endSession() {
+  isOver = true;
+  const link = element("a", { href: "", textContent: "Sign in" });
+  byId("stale").replaceChildren("You are signed out, and this is no longer refreshed. ", link);
+  byId("stale").hidden = false;
+  return null;
+}
+
+/** Calls it at an interval while the page is visible. */
 function repeat(seconds, refresh) {
-  let last = Date.now();
+  let last = performance.now();
   const run = () => {
-    if (document.hidden || Date.now() - last < seconds * 1000) return;
-    last = Date.now();
+    if (document.hidden || isOver) return;
+    if ([...waiting].some((began) => performance.now() - began >= PATIENCE)) sayStale("no response");
+    if (performance.now() - last < seconds * 1000) return;
+    last = performance.now();
     refresh();
   };
   setInterval(run, 1000);
   document.addEventListener("visibilitychange", run);
 }
 
+const keyOf = (node) => node.dataset?.key ?? (node.id || null);
+
+/** Makes an element what another one is. */
+function update(old, next) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.nodeValue !== next.nodeValue) old.nodeValue = next.nodeValue;
+    return;
+  }
+  for (const { name } of [...old.attributes]) if (!next.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of next.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  if (!next.hasAttribute("data-keep")) updateChildren(old, next);
+}
+
+/** The same for what is in it: only what has changed is touched, so that focus and selection stay. */
+function updateChildren(old, next) {
+  const known = new Map();
+  const others = [];
+  for (const node of old.childNodes) keyOf(node) === null ? others.push(node) : known.set(keyOf(node), node);
+  const pairs = [...next.childNodes].map((node) => {
+    const key = keyOf(node);
+    const place = others.findIndex((other) => other.nodeName === node.nodeName);
+    const match = key === null ? others.splice(0, place + 1).at(-1) : known.get(key);
+    known.delete(key);
+    return [match ?? null, node];
+  });
+  const kept = new Set(pairs.map(([match]) => match));
+  for (const node of [...old.childNodes]) if (!kept.has(node)) node.remove();
+  let place = old.firstChild;
+  for (const [match, node] of pairs) {
+    if (match === null) {
+      old.insertBefore(node, place);
+      continue;
+    }
+    if (match === place) place = place.nextSibling;
+    // One that goes further down is moved, and not all that it passes.
+    else if (place !== null && match === place.nextSibling) place = match.nextSibling;
+    else (old.moveBefore ?? old.insertBefore).call(old, match, place);
+    update(match, node);
+  }
+}
+
+/** Shows what a refresh has brought. */
+function show(html) {
+  // Escaped by the server.
+  const { content } = element("template", { innerHTML: html });
+  const focused = document.activeElement;
+  keepOpen(content);
+  updateChildren(main, content);
+  if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
+  const { pageTitle, icon } = main.querySelector("[data-page-title]").dataset;
+  document.title = pageTitle;
+  document.querySelector("link[rel=icon]").href = icon;
+  noteTime();
+}
+
 // The fleet
 
-function startFleet(fleet) {
+function startFleet() {
   const search = byId("search");
   const address = (path) => {
     const fields = [...new FormData(search.form)].filter(([, value]) => value);
     return fields.length ? `${path}?${new URLSearchParams(fields)}` : path;
   };
-  /** Hides what does not match until the server has answered. */
+  /** Hides what does not match until the server has answered, which knows more than a row shows. */
   const filter = () => {
     const words = search.value.toLowerCase().split(/\s+/);
-    for (const row of fleet.querySelectorAll("tbody tr")) {
+    for (const row of main.querySelectorAll("tbody tr")) {
       const text = row.textContent.toLowerCase();
       row.hidden = !words.every((word) => text.includes(word));
     }
@@ -55,18 +162,15 @@ function startFleet(fleet) {
   let newest = 0;
   const refresh = async () => {
     const number = ++newest;
-    const loaded = await load(address("fleet"));
+    const html = await load(address("fleet"));
     // A slow answer does not replace a newer one.
-    if (loaded === null || number !== newest) return;
-    const focused = document.activeElement?.getAttribute("href");
-    // Escaped by the server.
-    fleet.innerHTML = loaded[0];
-    filter();
-    document.title = fleet.querySelector("[data-page-title]").dataset.pageTitle;
-    if (focused) fleet.querySelector(`tbody a[href="${CSS.escape(focused)}"]`)?.focus();
+    if (html === null || number !== newest) return;
+    show(html);
+    main.querySelectorAll("tr.detail").forEach(drawHour);
   };
   let pause;
   search.addEventListener("input", () => {
+    newest++;
     filter();
     history.replaceState(null, "", address("./"));
     clearTimeout(pause);
@@ -76,93 +180,148 @@ function startFleet(fleet) {
     event.preventDefault();
     refresh();
   });
-  filter();
-  repeat(Number(fleet.dataset.refresh), refresh);
+  main.addEventListener("click", ({ target }) => {
+    if (target.matches("button.open")) toggle(target);
+  });
+  repeat(Number(main.dataset.refresh), refresh);
+}
+
+/** Opens a row, or closes it. */
+function toggle(button) {
+  const row = button.closest("tr");
+  if (button.ariaExpanded === "true") {
+    button.ariaExpanded = "false";
+    return row.nextElementSibling.remove();
+  }
+  const detail = open(row);
+  const cell = Object.assign(detail.insertCell(), { colSpan: row.cells.length });
+  detail.charts = JSON.parse(main.dataset.charts).map((chart) => new Chart(chart, cell, () => {}));
+  drawHour(detail);
+}
+
+/** Puts a row below that of a server, which a refresh leaves alone. */
+function open(row) {
+  row.querySelector("button.open").ariaExpanded = "true";
+  const detail = element("tr", { className: "detail" });
+  Object.assign(detail.dataset, { key: `${row.dataset.key} detail`, keep: "", server: row.dataset.key });
+  row.after(detail);
+  return detail;
+}
+
+/** Sees to it that a refresh does not close rows. */
+function keepOpen(next) {
+  const isOpen = new Set([...main.querySelectorAll("tr.detail")].map(({ dataset }) => dataset.server));
+  for (const row of next.querySelectorAll("tbody tr")) if (isOpen.has(row.dataset.key)) open(row);
+}
+
+async function drawHour(detail) {
+  const [since, until] = [now() - 60 * MINUTE, now()];
+  const text = await load(`api/servers/${detail.dataset.server}/history?since=${iso(since)}&every=1m`);
+  if (text !== null) draw(detail.charts, JSON.parse(text), [], [since, until], MINUTE);
 }
 
 // The charts of a server
 
-const MINUTE = 60_000;
 const RANGES = { "1h": 60, "6h": 360, "24h": 1440, "7d": 10_080, "30d": 43_200, "1y": 525_600 };
+const DEFAULT_RANGE = "24h";
 /** Lengths of buckets, in minutes. */
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 240, 720, 1440];
 const POINTS = 400;
 const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [150, 46, 8, 8, 20];
 
-function startCharts(place) {
-  const charts = JSON.parse(place.dataset.charts).map((chart) => new Chart(chart, place, zoom));
-  // By the server's clock: this machine's may be wrong.
-  const ahead = Date.parse(place.dataset.now) - Date.now();
-  const now = () => (Math.abs(ahead) > MINUTE ? Date.now() + ahead : Date.now());
+const iso = (time) => encodeURIComponent(new Date(time).toISOString());
+
+function startServer() {
+  const place = byId("charts");
+  let charts = [];
+  let drawn = "";
   let newest = 0;
+  let lastRange = DEFAULT_RANGE;
+  let lastDraw = 0;
   let redraw = () => {};
 
-  /** The time that the address names: #24h, or #<from>-<to> in milliseconds. */
+  /** What the address names: #24h, or #<from>-<to> in milliseconds. */
   function shownTime() {
     const name = location.hash.slice(1);
     const [since, until] = name.split("-").map(Number);
     if (until > since) return { since, until, name: null };
-    const range = name in RANGES ? name : "24h";
-    return { since: now() - RANGES[range] * MINUTE, until: now(), name: range };
+    lastRange = name in RANGES ? name : DEFAULT_RANGE;
+    return { since: now() - RANGES[lastRange] * MINUTE, until: now(), name: lastRange };
   }
   function zoom(period) {
     if (period) location.hash = `${Math.round(period[0])}-${Math.round(period[1])}`;
-    else if (shownTime().name === null) history.back();
+    else if (shownTime().name === null) location.hash = lastRange;
   }
-  async function draw() {
+  /** Asks for all that the page shows, with its charts or without. */
+  async function refresh(hasCharts) {
     const number = ++newest;
     const { since, until, name } = shownTime();
-    for (const link of document.querySelectorAll("a.range")) {
-      if (link.hash === `#${name}`) link.setAttribute("aria-current", "true");
-      else link.removeAttribute("aria-current");
-    }
     const minutes = (until - since) / MINUTE;
     const step = (STEPS.find((step) => minutes / step <= POINTS) ?? 1440) * MINUTE;
-    const iso = (time) => encodeURIComponent(new Date(time).toISOString());
     const to = name === null ? `&until=${iso(until)}` : "";
-    const server = place.dataset.server;
-    const period = `since=${iso(since)}${to}`;
-    const loaded = await load(
-      `../api/servers/${server}/history?${period}&every=${step / MINUTE}m`,
-      `../api/events?${period}&server=${server}`,
-    );
+    const query = hasCharts ? `?since=${iso(since)}${to}&every=${step / MINUTE}m` : "";
+    if (hasCharts) lastDraw = performance.now();
+    const text = await load(`../fleet/${main.dataset.server}${query}`);
     // A slow answer does not replace a newer one.
-    if (loaded === null || number !== newest) return;
-    const [buckets, events] = loaded.map((text) => JSON.parse(text));
-    for (const bucket of buckets) {
-      bucket.at = Date.parse(bucket.time);
-      for (const [mount, disk] of Object.entries(bucket.disks ?? {})) bucket[`disk_percent:${mount}`] = disk;
+    if (text === null || number !== newest) return;
+    const { html, history: buckets, events } = JSON.parse(text);
+    show(html);
+    if (drawn !== place.dataset.charts) {
+      drawn = place.dataset.charts;
+      place.replaceChildren();
+      charts = JSON.parse(drawn).map((chart) => new Chart(chart, place, zoom));
     }
-    const steps = buckets.slice(1).map((bucket, index) => bucket.at - buckets[index].at).sort((a, b) => a - b);
-    const usual = steps[Math.floor(steps.length / 2)] ?? step;
-    // A bucket without heartbeats is an absence; one that a heartbeat has just missed is none.
-    const gap = Math.max(2 * step, 3 * usual, 3 * MINUTE);
-    const known = buckets.map((bucket) => bucket.at);
-    const bounds = [since - step, ...known, until];
-    const absences = [];
-    for (let index = 1; index < bounds.length; index++) {
-      if (bounds[index] - bounds[index - 1] > gap) absences.push([bounds[index - 1] + step, bounds[index]]);
+    if (buckets) {
+      const registered = Date.parse(place.dataset.registered);
+      redraw = () => draw(charts, buckets, events, [since, until], step, registered);
+      const [from, end] = [since, until].map((time) => new Date(time).toLocaleString([], { ...SHORT, dateStyle: "medium" }));
+      const period = `${from} to ${end} ${zones(since, until)}`;
+      byId("shown").textContent = buckets.length > 0 ? `${period}, ${step / MINUTE} min per point` : `No readings from ${period}`;
     }
-    // The uptime starts anew.
-    const restarts = buckets.filter((bucket, index) =>
-      buckets[index - 1]?.uptime_seconds && bucket.uptime_seconds?.min < buckets[index - 1].uptime_seconds.max);
-    const marks = restarts.map((bucket) => ({ at: bucket.at, label: "restart", kind: "restart" }));
-    marks.push(...events.map(({ time, words, kind }) => ({ at: Date.parse(time), label: words, kind })));
-    redraw = () => charts.forEach((chart) => chart.draw(buckets, [since, until], absences, marks, gap, step));
     redraw();
-    const day = { dateStyle: "medium", timeStyle: "short" };
-    const [from, end] = [since, until].map((time) => new Date(time).toLocaleString([], day));
-    byId("shown").textContent = buckets.length > 0
-      ? `${from} to ${end}, ${step / MINUTE} min per point`
-      : `No readings from ${from} to ${end}`;
   }
-  addEventListener("hashchange", draw);
+  function change() {
+    const { name } = shownTime();
+    for (const link of document.querySelectorAll("a.range")) link.ariaCurrent = link.hash === `#${name}` ? "true" : null;
+    refresh(true);
+  }
+  addEventListener("hashchange", change);
   addEventListener("resize", () => redraw());
-  repeat(Math.max(30, Number(place.dataset.refresh)), () => shownTime().name !== null && draw());
-  draw();
+  // A chart reads more than the rest.
+  const isDue = () => shownTime().name !== null && performance.now() - lastDraw > 29_000;
+  repeat(Number(main.dataset.refresh), () => refresh(isDue()));
+  change();
 }
 
-/** Creates an SVG element with attributes. */
+/** The zone of a period, or two if the clocks change in it. */
+const zones = (since, until) => [...new Set([zone(since), zone(until)])].join("/");
+
+function draw(charts, buckets, events, [since, until], step, registered = 0) {
+  for (const bucket of buckets) {
+    bucket.at = Date.parse(bucket.time);
+    for (const mount in bucket.disks) bucket[`disk_percent:${mount}`] = bucket.disks[mount];
+  }
+  const known = buckets.map((bucket) => bucket.at);
+  const steps = known.slice(1).map((at, index) => at - known[index]).sort((a, b) => a - b);
+  const usual = steps[Math.floor(steps.length / 2)] ?? step;
+  // A bucket without heartbeats is an absence; one that a heartbeat has just missed is none.
+  const gap = Math.max(2 * step, 3 * usual, 3 * MINUTE);
+  // What was forgotten and came back has older rows.
+  const start = registered > since ? Math.min(registered, known[0] ?? registered, until) : since;
+  const spans = start > since ? [{ from: since, to: start, kind: "unregistered", label: "not registered yet" }] : [];
+  const bounds = [start - step, ...known, until];
+  bounds.slice(1).forEach((to, index) => {
+    const from = bounds[index];
+    if (to - from > gap) spans.push({ from: from + step, to, kind: "absent", label: "absent" });
+  });
+  // The uptime starts anew.
+  const restarts = buckets.filter((bucket, index) =>
+    bucket.uptime_seconds?.min < buckets[index - 1]?.uptime_seconds?.max);
+  const marks = restarts.map((bucket) => ({ at: bucket.at, label: "restart", kind: "restart" }));
+  marks.push(...events.map(({ time, words, kind }) => ({ at: Date.parse(time), label: words, kind })));
+  for (const chart of charts) chart.draw(buckets, [since, until], spans, marks, gap, step);
+}
+
 function svg(name, attributes = {}, text = "") {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -176,7 +335,7 @@ function format(exact, unit) {
   const crosses = exact < 100 && Number(exact.toPrecision(3)) >= 100;
   const value = crosses ? Math.trunc(exact * 10) / 10 : Number(exact.toPrecision(3));
   const isBytes = unit === "B" || unit === "B/s";
-  const sizes = isBytes ? [[1e18, "E"], [1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]] : unit === "s" ? [[86_400, "d"], [3600, "h"]] : [];
+  const sizes = isBytes ? [..."EPTGMk"].map((symbol, index) => [1000 ** (6 - index), symbol]) : unit === "s" ? [[86_400, "d"], [3600, "h"]] : [];
   const [size, symbol] = sizes.find(([size]) => value >= size) ?? [1, ""];
   const scaled = value / size;
   const options = { maximumSignificantDigits: 3, notation: scaled >= 10_000 ? "compact" : "standard" };
@@ -184,59 +343,63 @@ function format(exact, unit) {
   return `${number} ${symbol}${unit === "s" && symbol ? "" : unit}`.trim();
 }
 
+let charted = 0;
+
 class Chart {
   constructor(chart, place, zoom) {
-    this.chart = chart;
-    this.zoom = zoom;
-    const name = chart.series[0].name;
-    const element = (kind, text = "", classes = "") => Object.assign(document.createElement(kind), { textContent: text, className: classes });
-    const figure = element("figure");
-    const caption = element("figcaption");
-    const title = element("span", chart.unit ? `${chart.label}, ${chart.unit}` : chart.label);
-    title.id = `label-${name}`;
-    this.output = element("output");
+    Object.assign(this, { chart, zoom });
+    const [figure, caption] = ["figure", "figcaption"].map(element);
+    const title = element("span", { id: `label-${++charted}`, textContent: chart.unit ? `${chart.label}, ${chart.unit}` : chart.label });
+    // Only who moves the pointer with the keyboard listens.
+    this.output = element("output", { ariaLive: "off" });
     caption.append(title, this.output);
-    this.svg = svg("svg", { class: "chart", role: "img", tabindex: 0, "aria-labelledby": title.id, "data-metric": name });
+    this.svg = svg("svg", { class: "chart", role: "img", tabindex: 0, "aria-labelledby": title.id, "data-metric": chart.series[0].name });
     figure.append(caption, this.svg);
     if (chart.series.length > 1) {
-      const legend = element("p", "", "legend");
-      legend.append(...chart.series.map((series, index) => element("span", series.label, `line-${index}`)));
+      const legend = element("p", { className: "legend" });
+      legend.append(...chart.series.map(({ label }, index) => element("span", { className: `line-${index}`, textContent: label })));
       figure.append(legend);
     }
-    if (chart.words) figure.append(element("p", chart.words, "words"));
+    if (chart.words) figure.append(element("p", { textContent: chart.words }));
     place.append(figure);
     this.listen();
   }
 
-  draw(buckets, period, absences, marks, gap, step) {
+  draw(buckets, period, spans, marks, gap, step) {
     this.period = period;
     this.step = step;
     this.width = this.svg.clientWidth;
+    // Of a counter, a day has the mean only.
+    const point = (at, { mean, min = mean, max = mean }) => ({ at: at + step / 2, min, mean, max });
     this.lines = this.chart.series.map(({ name }) =>
-      buckets.filter((bucket) => name in bucket).map((bucket) => {
-        // Of a counter, a day has the mean only.
-        const { mean, min = mean, max = mean } = bucket[name];
-        return { at: bucket.at + step / 2, min, mean, max };
-      }));
+      buckets.filter((bucket) => name in bucket).map((bucket) => point(bucket.at, bucket[name])));
+    const all = this.lines.flat();
     // The pointer moves over the times that any line has.
-    this.times = [...new Set(this.lines.flat().map((point) => point.at))].sort((a, b) => a - b);
-    const limits = this.chart.series.map((series) => series.limit).filter((limit) => limit !== null);
-    const highest = Math.max(0, ...limits, ...this.lines.flat().map((point) => point.max));
-    this.top = this.chart.isPercent ? 100 : roundUp(highest);
-    const lowest = Math.min(0, ...this.lines.flat().map((point) => point.min));
+    this.times = [...new Set(all.map(({ at }) => at))].sort((a, b) => a - b);
+    const limits = this.chart.series.flatMap(({ limit }) => limit ?? []);
+    this.top = this.chart.isPercent ? 100 : roundUp(Math.max(0, ...limits, ...all.map(({ max }) => max)));
+    const lowest = Math.min(0, ...all.map(({ min }) => min));
     this.bottom = lowest < 0 ? -roundUp(-lowest) : 0;
     const elements = [svg("title", {}, this.summary())];
-    for (const [from, to] of absences) {
+    const level = (kind, y) => elements.push(svg("line", { class: kind, x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y }));
+    for (const { from, to, kind, label } of spans) {
       const [x, end] = [this.x(Math.max(from, period[0])), this.x(Math.min(to, period[1]))];
-      elements.push(svg("rect", { class: "absent", x, y: TOP, width: Math.max(end - x, 1), height: HEIGHT - TOP - BOTTOM }));
+      const area = svg("rect", { class: kind, x, y: TOP, width: Math.max(end - x, 1), height: HEIGHT - TOP - BOTTOM });
+      area.append(svg("title", {}, label));
+      elements.push(area);
+      if (end - x > 110 && kind !== "absent") elements.push(svg("text", { class: "label", x: (x + end) / 2, y: 45 }, label));
     }
     for (const part of [0, 0.5, 1]) {
       const value = this.bottom + part * (this.top - this.bottom);
       const y = this.y(value);
-      elements.push(svg("line", { class: "grid", x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y }));
+      level("grid", y);
       elements.push(svg("text", { x: LEFT - 4, y: y + 4, "text-anchor": "end" }, format(value, this.chart.unit.replace(/%|MB|GB|\/s/, ""))));
     }
+    const axis = zones(...period);
+    elements.push(svg("text", { x: 0, y: HEIGHT - 5 }, axis));
     for (const { at, label } of ticks(period)) {
+      // The zone stands there.
+      if (this.x(at) - 3.5 * label.length < 7 * axis.length) continue;
       elements.push(svg("text", { x: this.x(at), y: HEIGHT - 5, "text-anchor": "middle" }, label));
     }
     for (const [index, points] of this.lines.entries()) {
@@ -250,19 +413,17 @@ class Chart {
         elements.push(svg("polyline", { class: `mean line-${index}`, points: line("mean").join(" ") }));
       }
     }
-    for (const limit of limits) {
-      const y = this.y(limit);
-      elements.push(svg("line", { class: "limit", x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y }));
-    }
+    for (const limit of limits) level("limit", this.y(limit));
     for (const { at, label, kind } of marks) {
       const mark = svg("line", { class: `mark ${kind}`, x1: this.x(at), x2: this.x(at), y1: TOP, y2: HEIGHT - BOTTOM });
-      mark.append(svg("title", {}, `${label}, ${new Date(at).toLocaleString([], { dateStyle: "short", timeStyle: "short" })}`));
+      mark.append(svg("title", {}, `${label}, ${withZone(at, SHORT)}`));
       elements.push(mark);
     }
     this.cursor = svg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
     this.selection = svg("rect", { class: "selection", y: TOP, height: HEIGHT - TOP - BOTTOM, width: 0 });
     this.svg.replaceChildren(...elements, this.selection, this.cursor);
-    this.output.textContent = this.summary();
+    if (this.pointed === undefined) this.output.textContent = this.summary();
+    else this.point(this.pointed);
   }
 
   /** Runs of points without an absence in between. */
@@ -278,9 +439,9 @@ class Chart {
   summary() {
     const points = this.lines.flat();
     if (points.length === 0) return "no values";
-    const min = Math.min(...points.map((point) => point.min));
-    const max = Math.max(...points.map((point) => point.max));
-    const [low, high] = [min, max].map((value) => format(value, this.chart.unit));
+    const least = Math.min(...points.map(({ min }) => min));
+    const greatest = Math.max(...points.map(({ max }) => max));
+    const [low, high] = [least, greatest].map((value) => format(value, this.chart.unit));
     return low === high ? low : `${low} to ${high}`;
   }
 
@@ -293,8 +454,7 @@ class Chart {
     return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
   }
   time(event) {
-    const box = this.svg.getBoundingClientRect();
-    const x = event.clientX - box.left;
+    const x = event.clientX - this.svg.getBoundingClientRect().left;
     const share = Math.min(Math.max((x - LEFT) / (this.width - LEFT - RIGHT), 0), 1);
     return this.period[0] + share * (this.period[1] - this.period[0]);
   }
@@ -311,15 +471,19 @@ class Chart {
       this.point(this.time(event));
       if (start !== null) this.select(start, this.time(event));
     });
-    on("pointerup", (event) => {
-      const from = start;
+    const finish = (end) => {
+      const span = [Math.min(start, end), Math.max(start, end)];
+      const least = Math.max((this.period[1] - this.period[0]) / 100, 2 * MINUTE);
+      if (start !== null && span[1] - span[0] >= least) this.zoom(span);
+      this.select(0, 0);
       start = null;
-      if (from !== null) this.take(from, this.time(event));
-    });
+    };
+    on("pointerup", (event) => finish(this.time(event)));
     on("pointercancel", () => { start = null; this.select(0, 0); });
     on("pointerleave", () => this.leave());
     on("dblclick", () => this.zoom(null));
-    on("blur", () => { start = null; this.leave(); });
+    on("focus", () => { this.output.ariaLive = "polite"; });
+    on("blur", () => { start = null; this.output.ariaLive = "off"; this.leave(); });
     on("keydown", (event) => {
       const moves = { ArrowLeft: -1, ArrowRight: 1 };
       if (event.key in moves && this.times.length > 0) {
@@ -329,9 +493,7 @@ class Chart {
         this.point(this.times[index]);
         if (start !== null) this.select(start, this.times[index]);
       } else if (event.key === "Enter" && start !== null) {
-        const from = start;
-        start = null;
-        this.take(from, this.times[this.index]);
+        finish(this.times[this.index]);
       } else if (event.key === "Escape") {
         start = null;
         this.zoom(null);
@@ -340,39 +502,32 @@ class Chart {
     });
   }
 
-  /** Shows the values nearest to a time. */
   point(time) {
     if (this.times.length === 0) return;
+    this.pointed = time;
     this.index = this.times.reduce((best, at, index) => (Math.abs(at - time) < Math.abs(this.times[best] - time) ? index : best), 0);
     const at = this.times[this.index];
     for (const end of ["x1", "x2"]) this.cursor.setAttribute(end, this.x(at));
     this.cursor.setAttribute("visibility", "visible");
-    const values = this.lines.map((points, index) => {
+    const values = this.lines.flatMap((points, index) => {
       const point = points.find((point) => point.at === at);
-      if (!point) return null;
+      if (!point) return [];
       const [low, middle, high] = [point.min, point.mean, point.max].map((value) => format(value, this.chart.unit));
       if (this.lines.length > 1) return `${this.chart.series[index].label} ${middle}`;
       return low === high ? middle : `${middle} (${low} to ${high})`;
     });
-    const shown = values.filter((value) => value !== null).join(", ");
-    this.output.textContent = `${new Date(at - this.step / 2).toLocaleString([], { dateStyle: "short", timeStyle: "short" })}: ${shown}`;
+    this.output.textContent = `${withZone(at - this.step / 2, SHORT)}: ${values.join(", ")}`;
   }
   leave() {
-    this.index = undefined;
+    this.index = this.pointed = undefined;
     this.cursor?.setAttribute("visibility", "hidden");
     this.select(0, 0);
     if (this.lines) this.output.textContent = this.summary();
   }
   select(from, to) {
     const [x, end] = [this.x(Math.min(from, to)), this.x(Math.max(from, to))];
-    this.selection?.setAttribute("x", from === to ? 0 : x);
-    this.selection?.setAttribute("width", from === to ? 0 : end - x);
-  }
-  /** Zooms into a selection that is worth it. */
-  take(from, to) {
-    this.select(0, 0);
-    const least = Math.max((this.period[1] - this.period[0]) / 100, 2 * MINUTE);
-    if (Math.abs(to - from) >= least) this.zoom([Math.min(from, to), Math.max(from, to)]);
+    this.selection?.setAttribute("x", x);
+    this.selection?.setAttribute("width", end - x);
   }
 }
 
@@ -383,26 +538,28 @@ function roundUp(value) {
   return ([1, 2, 2.5, 5].find((step) => value <= step * power * 1.000001) ?? 10) * power;
 }
 
-/** Times for the horizontal axis, in the browser's time zone: round in hours, and at midnight in days. */
+/** Times for the horizontal axis, in the browser's zone: round in hours, at midnight in days. */
 function ticks([since, until]) {
   const hours = (until - since) / 3_600_000;
   const every = [1 / 12, 1 / 6, 0.5, 1, 3, 6, 24, 48, 168].find((step) => hours / step <= 7) ?? 720;
   const labels = every >= 24 ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" };
   const result = [];
-  const time = new Date(since);
-  time.setHours(0, 0, 0, 0);
+  const time = new Date(new Date(since).setHours(0, 0, 0, 0));
   const day = Math.max(Math.round(every / 24), 1);
   for (; time <= until; time.setDate(time.getDate() + day), time.setHours(0, 0, 0, 0)) {
-    const next = new Date(time);
-    next.setDate(next.getDate() + day);
-    for (let at = +time; at < +next && at <= until; at += every >= 24 ? Infinity : every * 3_600_000) {
+    const next = new Date(time).setDate(time.getDate() + day);
+    for (let at = +time; at < next && at <= until; at += every >= 24 ? Infinity : every * 3_600_000) {
       if (at >= since) result.push({ at, label: new Date(at).toLocaleString([], labels) });
     }
   }
+  // The hour that the clocks repeat.
+  const twice = result.filter(({ label }) => result.filter((tick) => tick.label === label).length > 1);
+  for (const tick of twice) tick.label += ` ${zone(tick.at)}`;
   return result;
 }
 
-const fleet = byId("fleet");
-if (fleet) startFleet(fleet);
-const charts = byId("charts");
-if (charts) startCharts(charts);
+if (main) {
+  document.documentElement.classList.add("script");
+  noteTime();
+  main.id === "fleet" ? startFleet() : startServer();
+}

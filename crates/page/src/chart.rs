@@ -2,7 +2,6 @@
 
 use crate::fleet::{DISK, MEMORY, Server};
 use crate::history::series;
-use announcement::words::percent;
 use serde::Serialize;
 use tables::metric::{self, METRICS, Metric, Rule, View};
 use tables::{Disk, printable};
@@ -36,33 +35,38 @@ struct Series {
 
 /// The charts of a server. A metric that has no place gets one of its own if the server sends it.
 pub fn of(server: &Server) -> Vec<Chart> {
-    let usual = metric::Chart::ALL.map(|usual| {
-        let metrics: Vec<_> = usual.metrics().collect();
-        chart(server, usual.label().to_owned(), &metrics)
-    });
     let others = METRICS
         .iter()
         .filter(|metric| metric.view == View::Own && server.value(metric).is_some())
-        .map(|metric| chart(server, capitalized(&metric.label()), &[metric]));
-    usual.into_iter().chain(others).collect()
+        .map(|metric| chart(Some(server), capitalized(&metric.label()), &[metric]));
+    usual(Some(server)).chain(others).collect()
 }
 
-fn chart(server: &Server, label: String, metrics: &[&'static Metric]) -> Chart {
+/// The charts that every server has, also without a server's limits and words.
+pub fn usual(server: Option<&Server>) -> impl Iterator<Item = Chart> {
+    metric::Chart::ALL.into_iter().map(move |usual| {
+        let metrics: Vec<_> = usual.metrics().collect();
+        chart(server, usual.label().to_owned(), &metrics)
+    })
+}
+
+fn chart(server: Option<&Server>, label: String, metrics: &[&'static Metric]) -> Chart {
     let series = metrics.iter().map(|metric| Series {
         name: metric.name.to_owned(),
         label: metric.label(),
-        limit: server.limit(metric).filter(|_| !metric.is_counter),
+        limit: server.and_then(|server| server.limit(metric)).filter(|_| !metric.is_counter),
     });
-    let reading = server.stored.reading.as_ref().filter(|_| metrics == [DISK]);
-    let disks = reading.and_then(|reading| reading.disks.as_ref()).into_iter().flatten();
-    let disks = disks.map(|disk| Series {
-        name: Disk::name(&disk.mount),
-        label: printable(&disk.mount),
-        limit: server.disk_limit(&disk.mount),
+    let disks = server.filter(|_| metrics == [DISK]);
+    let disks = disks.into_iter().flat_map(|server| {
+        server.disks().iter().map(|disk| Series {
+            name: Disk::name(&disk.mount),
+            label: printable(&disk.mount),
+            limit: server.disk_limit(&disk.mount),
+        })
     });
-    let words = match metrics {
-        [metric] if *metric == MEMORY => memory(server),
-        [metric] if *metric == DISK => disk(server),
+    let words = match (metrics, server) {
+        ([metric], Some(server)) if *metric == MEMORY => memory(server),
+        ([metric], Some(server)) if *metric == DISK => disk(server),
         _ => String::new(),
     };
     Chart {
@@ -90,27 +94,15 @@ fn memory(server: &Server) -> String {
     }
 }
 
-/// Each file system's share, the free space of the one that `disk_total_gb` describes, and when one is full at this pace.
+/// The free space of the file system that `disk_total_gb` describes, and when one is full at this pace.
 fn disk(server: &Server) -> String {
-    let reading = server.stored.reading.as_ref();
-    let shares = reading.and_then(|reading| reading.disks.as_ref()).into_iter().flatten();
-    let shares = shares.map(|disk| {
-        let share = percent(disk.percent, server.disk_limit(&disk.mount));
-        format!("{} {share} %", disk.mount)
-    });
     let free = server.free_gb().map(|free| format!("{} free", gigabytes(free)));
-    let words: Vec<_> = free.into_iter().chain(shares).collect();
     let today = server.at.date_naive();
     let full = server.stored.full_on.iter();
     let full = full.map(|(mount, day)| (mount, (*day - today).num_days()));
     let full = full.filter(|(_, days)| *days >= 0);
     let full = full.map(|(mount, days)| forecast::say(mount, None, days));
-    [words.join(", ")]
-        .into_iter()
-        .filter(|words| !words.is_empty())
-        .chain(full)
-        .collect::<Vec<_>>()
-        .join("; ")
+    free.into_iter().chain(full).collect::<Vec<_>>().join("; ")
 }
 
 /// A size in a few characters.
@@ -163,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_file_systems_are_words() {
+    fn sizes_are_words() {
         let value = |metric: &Metric| match metric.name {
             "memory_total_mb" => Some(Number::Whole(16_384)),
             "memory_used_mb" => Some(Number::Whole(1_536)),
@@ -174,11 +166,11 @@ mod tests {
         let disk = |mount: &str, percent| Disk { mount: mount.to_owned(), percent };
         let charts = charts(Reading {
             metrics: Metrics::from_fn(value),
-            disks: Some(vec![disk("/data", 91.4), disk("/", 82.1)]),
+            disks: Some(vec![disk("/data", 91.0), disk("/", 82.0)]),
             ..Reading::default()
         });
         assert_eq!(charts[2].words, "1.5 GB of 16 GB used");
-        assert_eq!(charts[3].words, "90 GB free, /data 91 %, / 82 %");
+        assert_eq!(charts[3].words, "90 GB free");
         let lines: Vec<_> = charts[3].series.iter().map(|series| &*series.name).collect();
         assert_eq!(lines, ["disk_percent", "disk_percent:/data", "disk_percent:/"]);
     }

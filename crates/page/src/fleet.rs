@@ -28,8 +28,10 @@ pub struct Fleet {
     pub servers: Vec<Server>,
     /// What was looked for, if not all of them are kept.
     found: Option<Found>,
-    /// How many problems those have that are not kept.
-    unlisted_problems: usize,
+    /// How many of those that are not kept have something that is wrong.
+    unlisted_unwell: usize,
+    /// Whether it has every server: neither a group alone, nor the worst of too many.
+    is_whole: bool,
     pub at: DateTime<Utc>,
     /// How well they are, in one sentence.
     pub summary: Summary,
@@ -39,6 +41,8 @@ pub struct Fleet {
     version: u32,
     /// How far this machine's clock is ahead, if that has to be said.
     clock_error: Option<TimeDelta>,
+    /// When its scan began. DynamoDB's clock has whole seconds, and does not tell which of two scans is the later one.
+    pub(crate) began: Instant,
 }
 
 /// What a search has found in a fleet that is not kept.
@@ -137,6 +141,7 @@ impl Fleet {
         };
         fleet.summary.doubt_undelivered(&deliveries.unwrap_or_default());
         fleet.clock_error = clock.error();
+        fleet.began = started;
         Ok(fleet)
     }
 
@@ -210,19 +215,15 @@ impl Fleet {
         serde_json::to_writer_pretty(Printable(writer), &self.find(search).0)
     }
 
-    /// Everything that is wrong, what is worse first: each as words that follow the server's id.
-    pub fn problems(&self) -> impl Iterator<Item = (&Server, String)> {
-        let each = self.servers.iter();
-        each.flat_map(|server| {
-            let problems = server.problems().into_iter();
-            problems.map(move |problem| (server, problem))
-        })
+    /// How many more servers have something that is wrong.
+    #[must_use]
+    pub const fn unlisted_unwell(&self) -> usize {
+        self.unlisted_unwell
     }
 
-    /// How many more problems there are.
-    #[must_use]
-    pub const fn unlisted_problems(&self) -> usize {
-        self.unlisted_problems
+    /// Whether a server has a page, as far as that can be told from a part of the fleet.
+    pub(crate) fn may_have(&self, id: &str) -> bool {
+        !self.is_whole || self.server(id).is_some()
     }
 
     /// What has to be known besides: that the stack is newer than this program, that this machine's clock is wrong.

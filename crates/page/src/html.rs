@@ -1,14 +1,18 @@
 //! The pages. Every value is escaped by the template, and what is not printable is replaced.
 
+use crate::asset::{SCRIPT_FILE, STYLE_FILE};
 use crate::chart;
 use crate::events::Events;
 use crate::fleet::{CPU, DISK, Fleet, MAX_ROWS, MEMORY, Server, Standing, UPTIME};
+use crate::session::Session;
 use announcement::words::{at, escape, percent};
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::json;
 use syntax::duration::rounded;
-use tables::Metric;
+use tables::problem::Key;
+use tables::{Metric, ServiceStatus};
+use verdict::{Remark, announce};
 
 /// The style of every page.
 pub const STYLE: &str = include_str!("style.css");
@@ -32,18 +36,91 @@ impl Root {
     }
 }
 
+/// What a page depends on besides what it shows.
+#[derive(Clone, Copy, Default)]
+pub struct Visit<'a> {
+    /// Seconds after which an open page asks anew.
+    pub refresh: u64,
+    pub session: Option<&'a Session>,
+    /// Whether whoever has a session may silence servers.
+    pub may_silence: bool,
+}
+
 /// The most events that a page lists.
 pub const MAX_EVENTS: usize = 50;
 
-fn page(title: &str, root: Root, retried_after: Option<u64>, body: &Markup) -> Markup {
+/// The most servers that are said in words to be unwell; the table has them all.
+const MAX_UNWELL: usize = 20;
+
+/// The least seconds between two reloads of a page that has no script.
+const RELOADED: u64 = 60;
+
+/// How good the news is, for the icon of the tab and for colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Well,
+    /// Not known, silenced, or not for long enough.
+    Mixed,
+    Bad,
+}
+
+impl Mood {
+    fn of_fleet(fleet: &Fleet) -> Self {
+        let count = |standing| fleet.summary.count(standing);
+        let bad = [Standing::Offline, Standing::Late, Standing::Problem];
+        match bad.into_iter().any(|standing| count(standing) > 0) {
+            _ if fleet.summary.is_well() => Self::Well,
+            false if fleet.summary.doubts.is_empty() => Self::Mixed,
+            _ => Self::Bad,
+        }
+    }
+
+    const fn of(standing: Standing) -> Self {
+        match standing {
+            Standing::Offline | Standing::Late | Standing::Problem => Self::Bad,
+            Standing::Returning | Standing::Unknown | Standing::Silenced | Standing::Gone => {
+                Self::Mixed
+            }
+            Standing::Well => Self::Well,
+        }
+    }
+
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Well => "well",
+            Self::Mixed => "mixed",
+            Self::Bad => "bad",
+        }
+    }
+
+    /// A tick, a ring, or an exclamation mark, so that the shape says it, too.
+    fn icon(self) -> String {
+        let shapes = match self {
+            Self::Well => {
+                "<circle cx='8' cy='8' r='8' fill='%2312713a'/><path d='M4 8.5l3 3 5-6' fill='none' stroke='white' stroke-width='2'/>"
+            }
+            Self::Mixed => {
+                "<circle cx='8' cy='8' r='6' fill='none' stroke='%23808890' stroke-width='4'/>"
+            }
+            Self::Bad => {
+                "<rect width='16' height='16' rx='3' fill='%23b3261e'/><path d='M8 3v6m0 2v2' stroke='white' stroke-width='2.5'/>"
+            }
+        };
+        format!(
+            "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>{shapes}</svg>"
+        )
+    }
+}
+
+fn page(title: &str, mood: Mood, root: Root, reload: Markup, body: &Markup) -> Markup {
     printable(&html! {
         (DOCTYPE)
         html lang="en" {
             head {
-                (head(title))
-                @if let Some(seconds) = retried_after { meta http-equiv="refresh" content=(seconds); }
-                link rel="stylesheet" href=(root.to("style.css"));
-                script src=(root.to("app.js")) defer {}
+                (head(title, mood))
+                (reload)
+                link rel="stylesheet" href=(root.to(&STYLE_FILE.name));
+                script src=(root.to(&SCRIPT_FILE.name)) defer {}
             }
             body { (body) }
         }
@@ -55,14 +132,19 @@ fn printable(markup: &Markup) -> Markup {
     PreEscaped(tables::printable(&markup.0))
 }
 
-fn head(title: &str) -> Markup {
+fn head(title: &str, mood: Mood) -> Markup {
     html! {
         meta charset="utf-8";
         meta name="viewport" content="width=device-width, initial-scale=1";
         meta name="color-scheme" content="light dark";
         title { (title) }
-        link rel="icon" href="data:,";
+        link rel="icon" href=(mood.icon());
     }
+}
+
+/// Without a script, a page is loaded anew.
+fn reloaded_without_script(seconds: u64) -> Markup {
+    html! { noscript { meta http-equiv="refresh" content=(seconds.max(RELOADED)); } }
 }
 
 /// The form that asks for the password, for whoever serves the page to many. Its style is within it, so that it needs nothing
@@ -74,18 +156,19 @@ pub fn sign_in(path: &str, server: Option<&str>, is_wrong: bool) -> Markup {
         (DOCTYPE)
         html lang="en" {
             head {
-                (head("Sign in – heartbeat"))
+                (head("Sign in – heartbeat", Mood::Mixed))
                 style { (PreEscaped(STYLE)) }
             }
             body {
-                header { h1 { "heartbeat" } }
-                main {
+                main.sign-in {
+                    h1 { "heartbeat" }
                     @if is_wrong { p.failure role="alert" { "That is not the password." } }
-                    form.sign-in method="post" action=(root.to("login")) {
+                    form method="post" action=(root.to("login")) {
                         // For password managers.
                         input type="text" name="username" value="heartbeat" autocomplete="username" hidden;
                         @if let Some(server) = server { input type="hidden" name="server" value=(server); }
-                        label { "Password " input name="password" type="password" autocomplete="current-password" required autofocus; }
+                        label for="password" { "Password" }
+                        input #password name="password" type="password" autocomplete="current-password" required autofocus;
                         button { "Sign in" }
                     }
                 }
@@ -98,8 +181,9 @@ pub fn sign_in(path: &str, server: Option<&str>, is_wrong: bool) -> Markup {
 pub fn failure(reason: &str, root: Root, retried_after: Option<u64>) -> Markup {
     page(
         "heartbeat",
+        Mood::Bad,
         root,
-        retried_after,
+        html! { @if let Some(seconds) = retried_after { meta http-equiv="refresh" content=(seconds); } },
         &html! {
             header { h1 { a href=(root.to("")) { "Fleet" } } }
             main {
@@ -108,6 +192,20 @@ pub fn failure(reason: &str, root: Root, retried_after: Option<u64>) -> Markup {
             }
         },
     )
+}
+
+/// What stands above every page: its name, what belongs beside it, and how to leave.
+fn header(name: &Markup, beside: &Markup, root: Root, visit: Visit) -> Markup {
+    html! {
+        header {
+            (name)
+            (beside)
+            @if visit.session.is_some() {
+                form method="post" action=(root.to("logout")) { button.quiet { "Sign out" } }
+            }
+        }
+        p #stale .failure role="status" hidden {}
+    }
 }
 
 fn fleet_title(fleet: &Fleet) -> String {
@@ -120,38 +218,41 @@ pub fn fleet(
     events: &anyhow::Result<Events>,
     search: &str,
     group: &str,
-    refresh: u64,
+    visit: Visit,
 ) -> Markup {
+    let charts = json!(chart::usual(None).collect::<Vec<_>>()).to_string();
+    let name = html! { p.brand { "heartbeat" @if !group.is_empty() { " – group " (group) } } };
+    let find = html! {
+        form role="search" {
+            @if !group.is_empty() { input name="group" type="hidden" value=(group); }
+            label for="search" { "Search" }
+            input #search name="search" type="search" value=(search) autocomplete="off";
+        }
+    };
     page(
         &fleet_title(fleet),
+        Mood::of_fleet(fleet),
         Root(0),
-        None,
+        reloaded_without_script(visit.refresh),
         &html! {
-            header {
-                h1 { "Fleet" @if !group.is_empty() { " – group " (group) } }
-                form role="search" {
-                    @if !group.is_empty() { input name="group" type="hidden" value=(group); }
-                    label { "Search " input #search name="search" type="search" value=(search) autocomplete="off"; }
-                }
-            }
-            p #stale role="status" hidden {}
-            main #fleet data-refresh=(refresh) { (fleet_part(fleet, events, search)) }
+            (header(&name, &find, Root(0), visit))
+            main #fleet data-refresh=(visit.refresh) data-charts=(charts) { (fleet_part(fleet, events, search)) }
         },
     )
 }
 
-/// What a refresh replaces.
+/// What a refresh brings.
 pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) -> Markup {
     let (found, count) = fleet.find(search);
     let shown = &found[..found.len().min(MAX_ROWS)];
+    let mood = Mood::of_fleet(fleet);
     printable(&html! {
-        p.summary.well[fleet.summary.is_well()] data-page-title=(fleet_title(fleet)) {
-            (fleet.summary) " · "
-            time datetime=(fleet.at.to_rfc3339()) { (fleet.at.format("%H:%M:%S UTC")) }
+        div.summary.(mood.class()) data-page-title=(fleet_title(fleet)) data-icon=(mood.icon()) {
+            h1 { span role="status" { (fleet.summary) } } " " (as_of(fleet.at))
         }
         @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
         @if !fleet.servers.is_empty() {
-            (problems(fleet))
+            (unwell(fleet))
             @if shown.len() < count {
                 p { "The first " (shown.len()) " of " (count) " servers, what is worse first. A search finds the others." }
             }
@@ -159,19 +260,90 @@ pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) 
             table role="table" {
                 caption { "Servers, what is worse first" }
                 thead role="rowgroup" { tr role="row" {
-                    @for title in ["Server", "Status", "Last seen", "CPU", "Memory", "Disk", "Free", "Remarks"] {
+                    @for title in ["Server", "Standing", "Last seen", "CPU", "Memory", "Disk", "Remarks"] {
                         th scope="col" role="columnheader" { (title) }
                     }
                 } }
                 tbody role="rowgroup" { @for server in shown { (row(server, fleet.at)) } }
             }
-            (happened(events, Root(0)))
+            (happened(events, fleet, Root(0)))
         }
     })
 }
 
+/// When the fleet was read.
+fn as_of(time: DateTime<Utc>) -> Markup {
+    html! { time #at datetime=(time.to_rfc3339()) { "as of " (time.format("%H:%M:%S UTC")) } }
+}
+
+/// Everything that is wrong, by server, each with a link.
+fn unwell(fleet: &Fleet) -> Markup {
+    let unwell: Vec<_> = fleet
+        .servers
+        .iter()
+        .map(|server| (server, server.wrong()))
+        .filter(|(_, wrong)| !wrong.is_empty())
+        .collect();
+    let shown = &unwell[..unwell.len().min(MAX_UNWELL)];
+    let more = unwell.len() - shown.len() + fleet.unlisted_unwell();
+    html! {
+        @if !unwell.is_empty() {
+            ul.problems aria-label="Problems" {
+                @for (server, wrong) in shown {
+                    li.(Mood::of(server.standing()).class()) data-key=(server.id()) {
+                        a href={ "servers/" (server.id()) } { (server.id()) } span.unseen { ": " }
+                        span { (said(wrong, fleet.at)) }
+                    }
+                }
+                @if more > 0 { li { "and " (more) " more servers" } }
+            }
+        }
+    }
+}
+
+/// Remarks with when they began, one after another.
+fn said(remarks: &[Remark], now: DateTime<Utc>) -> Markup {
+    html! {
+        @for (place, remark) in remarks.iter().enumerate() {
+            @if place > 0 { span.unseen { "; " } }
+            span.what data-key=(remark.key) {
+                (remark.words)
+                @if let Some(at) = remark.at { (related(remark.relation, at, now)) }
+            }
+        }
+    }
+}
+
+/// A time after what it is about. What is said since when is clear without the word, if one sees it.
+fn related(relation: &str, time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+    html! {
+        @match relation {
+            "" => " ",
+            "since" => { span.unseen { " since" } " " },
+            "last seen" => ", last seen ",
+            _ => { " " (relation) " " },
+        }
+        (when(time, now))
+    }
+}
+
+/// A time in words, and exactly for whoever points at it or listens.
+fn when(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+    let exact = time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    html! {
+        @if time > now && time - now > TimeDelta::minutes(1) {
+            time datetime=(time.to_rfc3339()) title=(exact) { (at(time, Some(now))) }
+        } @else {
+            time datetime=(time.to_rfc3339()) title=(exact) {
+                (rounded((now - time).max(TimeDelta::zero()))) " ago"
+                span.unseen { " (" (exact) ")" }
+            }
+        }
+    }
+}
+
 /// What was announced in seven days.
-fn happened(events: &anyhow::Result<Events>, root: Root) -> Markup {
+fn happened(events: &anyhow::Result<Events>, fleet: &Fleet, root: Root) -> Markup {
     html! {
         h2 #happened { "What happened in seven days" }
         @if let Ok(Events { uptime: Some(uptime), .. }) = events { p { (uptime) } }
@@ -182,9 +354,14 @@ fn happened(events: &anyhow::Result<Events>, root: Root) -> Markup {
                 ul.events aria-labelledby="happened" {
                     @for said in &events.newest {
                         @let id = said.announcement.server_id();
-                        li.(said.announcement.kind().key()) {
+                        @let kind = said.announcement.kind().key();
+                        li.(kind) data-key={ (said.at.timestamp_micros()) " " (id) " " (kind) } {
                             time datetime=(said.at.to_rfc3339()) { (at(said.at, None)) } " "
-                            a href=(root.to(&format!("servers/{id}"))) { (id) } (said.words())
+                            // One that was forgotten has no page.
+                            @if fleet.may_have(id) {
+                                a href=(root.to(&format!("servers/{id}"))) { (id) }
+                            } @else { (id) }
+                            (said.words())
                         }
                     }
                 }
@@ -194,79 +371,100 @@ fn happened(events: &anyhow::Result<Events>, root: Root) -> Markup {
     }
 }
 
-/// Everything that is wrong, in words, each a link.
-fn problems(fleet: &Fleet) -> Markup {
-    let problems: Vec<_> = fleet.problems().collect();
-    let shown = &problems[..problems.len().min(MAX_PROBLEMS)];
-    let more = problems.len() - shown.len() + fleet.unlisted_problems();
-    html! {
-        @if !problems.is_empty() {
-            ul.problems aria-label="Problems" {
-                @for (server, problem) in shown {
-                    li { a href={ "servers/" (server.id()) } { (server.id()) } ": " (problem) }
-                }
-                @if more > 0 { li { "and " (more) " more" } }
-            }
-        }
-    }
-}
-
-/// The most problems that are said in words; the table has them all.
-const MAX_PROBLEMS: usize = 20;
-
+/// A line of the table. What its problems say stands above; here, what they are about is marked.
 fn row(server: &Server, now: DateTime<Utc>) -> Markup {
     html! {
-        tr.old[server.verdict.is_old] role="row" {
+        tr.old[server.verdict.is_old] role="row" data-key=(server.id()) {
             th scope="row" role="rowheader" {
+                button.open aria-expanded="false" aria-label={ "The last hour of " (server.id()) } {}
                 a href={ "servers/" (server.id()) } { (server.id()) }
                 @if let Some(hostname) = &server.stored.hostname { " " small { (hostname) } }
             }
             td role="cell" { (status(server)) }
             td role="cell" data-title="Last seen" { (seen(server, now)) }
-            td role="cell" data-title="CPU" { (bar(server, CPU)) }
-            td role="cell" data-title="Memory" { (bar(server, MEMORY)) }
-            td role="cell" data-title="Disk" { (bar(server, DISK)) }
-            td role="cell" data-title="Free" {
-                @if let Some(free) = server.free_gb() { (chart::gigabytes(free)) } @else { "–" }
-            }
-            td role="cell" { (remarks(server)) }
+            td role="cell" data-title="CPU" { (metric(server, CPU)) }
+            td role="cell" data-title="Memory" { (metric(server, MEMORY)) }
+            td role="cell" data-title="Disk" { (disk(server)) }
+            td role="cell" { (remarkable(server, now)) }
         }
     }
 }
 
 fn status(server: &Server) -> Markup {
-    let sign = match server.standing() {
-        Standing::Offline | Standing::Late | Standing::Gone => "○",
-        _ => "●",
+    let sign = match Mood::of(server.standing()) {
+        Mood::Well => "●",
+        Mood::Mixed => "◐",
+        Mood::Bad => "○",
     };
     let word = server.standing().as_str();
     html! { span.status.(word) { span aria-hidden="true" { (sign) } " " (word) } }
 }
 
 fn seen(server: &Server, now: DateTime<Utc>) -> Markup {
-    html! {
-        @if let Some(seen) = server.last_seen() {
-            time datetime=(seen.to_rfc3339()) title=(seen.format("%Y-%m-%d %H:%M:%S UTC")) {
-                (rounded((now - seen).max(TimeDelta::zero()))) " ago"
-            }
-        } @else { "never" }
-    }
+    html! { @if let Some(seen) = server.last_seen() { (when(seen, now)) } @else { "never" } }
 }
 
-/// A bar and a number. A bar above its bound is drawn as bad.
-fn bar(server: &Server, metric: &Metric) -> Markup {
-    let is_high = server.is_high(metric);
-    let bound = if is_high { 0 } else { 100 };
+fn metric(server: &Server, metric: &Metric) -> Markup {
     html! {
         @if let Some(value) = server.value(metric) {
-            meter min="0" max="100" low=(bound) high=(bound) optimum="0" value=(value) {}
-            " " span.high[is_high] { (percent(value, server.limit(metric))) " %" }
+            (bar(value, server.limit(metric), server.is_high(metric)))
         } @else { "–" }
     }
 }
 
-fn remarks(server: &Server) -> Markup {
-    html! { @for remark in server.remarks() { span.remark { (remark) } " " } }
+/// The fullest file system, by its name if it has one.
+fn disk(server: &Server) -> Markup {
+    html! {
+        @if let Some((disk, is_full)) = server.fullest_disk() {
+            (bar(disk.percent, server.disk_limit(&disk.mount), is_full)) " " span.name { (disk.mount) }
+        } @else {
+            (metric(server, DISK))
+            @if let Some(free) = server.free_gb() { " " span.name { (chart::gigabytes(free)) " free" } }
+        }
+    }
+}
+
+/// A bar and a number. A bar above its bound is drawn as bad.
+fn bar(value: f64, limit: Option<f64>, is_high: bool) -> Markup {
+    let bound = if is_high { 0 } else { 100 };
+    html! {
+        meter min="0" max="100" low=(bound) high=(bound) optimum="0" value=(value) aria-hidden="true" {}
+        " " span.high[is_high] { (percent(value, limit)) " %" }
+    }
+}
+
+/// What no other column shows.
+fn remarkable(server: &Server, now: DateTime<Utc>) -> Markup {
+    let fullest = server.fullest_disk().map(|(disk, _)| disk.mount.as_str());
+    let is_marked = |key: &Key| match key {
+        Key::Metric(metric) => {
+            [CPU, MEMORY].contains(metric) || *metric == DISK && fullest.is_none()
+        }
+        Key::Disk(mount) => fullest == Some(mount.as_str()),
+        Key::Service(_) | Key::Duplicate => false,
+    };
+    let problems = server
+        .verdict
+        .problems
+        .iter()
+        .filter(|problem| server.standing() == Standing::Problem && !is_marked(&problem.key));
+    let marks = problems.map(|problem| announce::problem(&server.stored, problem).about());
+    let marks: Vec<_> = marks.collect();
+    html! {
+        @for mark in marks { span.remark.high { (mark) } " " }
+        @for remark in besides(server) { span.remark { (said(&[remark], now)) } " " }
+        @for remark in server.remarks_of_reading() { span.remark { (remark) } " " }
+    }
+}
+
+/// What is remarkable besides, without the age of values that are as old as the last heartbeat.
+fn besides(server: &Server) -> impl Iterator<Item = Remark> {
+    let seen = server.last_seen();
+    let is_news = move |remark: &Remark| {
+        let age = remark.at.zip(seen).map(|(at, seen)| (seen - at).abs());
+        remark.relation != "of" || age.is_none_or(|age| age > TimeDelta::minutes(1))
+    };
+    server.besides().into_iter().filter(is_news)
 }
 
 /// One server, with a place for its charts.
@@ -274,10 +472,85 @@ pub fn server(
     server: &Server,
     fleet: &Fleet,
     events: &anyhow::Result<Events>,
-    refresh: u64,
+    visit: Visit,
 ) -> Markup {
     let root = Root(1);
+    let ranges = html! {
+        nav aria-label="Time" {
+            @for range in ["1h", "6h", "24h", "7d", "30d", "1y"] { a.range href={ "#" (range) } { (range) } }
+        }
+    };
+    let name = html! { h1 { a href=(root.to("")) { "Fleet" } " / " (server.id()) } };
+    page(
+        &server_title(server),
+        Mood::of(server.standing()),
+        root,
+        reloaded_without_script(visit.refresh),
+        &html! {
+            (header(&name, &ranges, root, visit))
+            main #server data-server=(server.id()) data-refresh=(visit.refresh) {
+                (server_part(server, fleet, events, visit))
+            }
+        },
+    )
+}
+
+fn server_title(server: &Server) -> String {
+    match server.standing() {
+        Standing::Well => format!("{} – heartbeat", server.id()),
+        standing => format!("{}: {} – heartbeat", server.id(), standing.as_str()),
+    }
+}
+
+/// What a refresh brings.
+pub fn server_part(
+    server: &Server,
+    fleet: &Fleet,
+    events: &anyhow::Result<Events>,
+    visit: Visit,
+) -> Markup {
+    let mood = Mood::of(server.standing());
+    let wrong = server.wrong();
+    let besides: Vec<_> = besides(server).collect();
+    let reading = server.remarks_of_reading();
     let charts = json!(chart::of(server)).to_string();
+    printable(&html! {
+        p.summary data-page-title=(server_title(server)) data-icon=(mood.icon()) {
+            span role="status" { (status(server)) } ", " (seen(server, fleet.at))
+            @if let Some(hostname) = &server.stored.hostname { " · " span { (hostname) } }
+            " · " (as_of(fleet.at))
+        }
+        @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
+        @if !wrong.is_empty() {
+            ul.problems aria-label="Problems" {
+                @for remark in &wrong {
+                    li.(mood.class()) data-key=(remark.key) { (said(std::slice::from_ref(remark), fleet.at)) }
+                }
+            }
+        }
+        @if !besides.is_empty() || !reading.is_empty() {
+            ul.remarks aria-label="Remarks" {
+                @for remark in besides { li { (said(&[remark], fleet.at)) } }
+                @for remark in reading { li { (remark) } }
+            }
+        }
+        @if let Some(session) = visit.session.filter(|_| visit.may_silence) {
+            (silence_form(server, session))
+        }
+        p #shown data-keep {}
+        div #charts data-keep data-charts=(charts) data-registered=[&server.stored.registered_at] {}
+        p.help {
+            "Drag over a chart to zoom in, double-click to zoom out. With the keyboard: arrow keys move the pointer, Shift \
+             with them selects, Enter zooms in, Escape zooms out."
+        }
+        noscript { p { "The charts need JavaScript. " code { "heartbeatctl history" } " draws them in a terminal." } }
+        (machine(server))
+        (happened(events, fleet, Root(1)))
+    })
+}
+
+/// What is known of it besides its charts.
+fn machine(server: &Server) -> Markup {
     let os = &server.stored.os;
     let parts = [&os.distribution, &os.version, &os.architecture];
     let system: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
@@ -285,47 +558,57 @@ pub fn server(
     // A number that is too large becomes the largest one.
     let uptime =
         uptime.map(|seconds| TimeDelta::try_seconds(seconds as i64).unwrap_or(TimeDelta::MAX));
-    page(
-        &format!("{} – heartbeat", server.id()),
-        root,
-        None,
-        &html! {
-            header {
-                h1 { a href=(root.to("")) { "Fleet" } " / " (server.id()) }
-                nav aria-label="Time" {
-                    @for range in ["1h", "6h", "24h", "7d", "30d", "1y"] {
-                        a.range href={ "#" (range) } { (range) }
+    let services = server.stored.reading.as_ref().and_then(|reading| reading.services.as_ref());
+    html! {
+        dl.machine.old[server.verdict.is_old] {
+            @if !server.disks().is_empty() {
+                dt { "File systems" }
+                @for disk in server.disks() {
+                    dd {
+                        (bar(disk.percent, server.disk_limit(&disk.mount), server.is_full(disk)))
+                        " " span.name { (disk.mount) }
                     }
                 }
             }
-            p #stale role="status" hidden {}
-            main {
-                p.summary {
-                    (status(server)) ", " (seen(server, fleet.at))
-                    @if let Some(hostname) = &server.stored.hostname { " · " (hostname) }
-                    @if !system.is_empty() { " · " (system.join(" ")) }
-                    @if let Some(version) = &server.stored.agent_version { " · agent " (escape(version)) }
-                    @if let Some(uptime) = uptime { " · up for " (rounded(uptime)) }
-                }
-                @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
-                @let problems = server.problems();
-                @if !problems.is_empty() {
-                    ul.problems aria-label="Problems" {
-                        @for problem in problems { li { (server.id()) ": " (problem) } }
+            @if let Some(services) = services {
+                dt { "Services" }
+                @for service in &services.not_running {
+                    dd {
+                        span.high[service.status < ServiceStatus::Unknown] { (service.status.as_str()) }
+                        " " span.name { (escape(&service.name)) }
+                        @if let Some(reason) = &service.reason { ": " (escape(reason)) }
                     }
                 }
-                p { (remarks(server)) }
-                p #shown role="status" {}
-                p.help {
-                    "Drag over a chart to zoom in, double-click to zoom out. With the keyboard: arrow keys move the pointer, Shift \
-                     with them selects, Enter zooms in, Escape zooms out."
-                }
-                div #charts data-server=(server.id()) data-charts=(charts) data-refresh=(refresh) data-now=(fleet.at.to_rfc3339()) {}
-                noscript { p { "The charts need JavaScript. " code { "heartbeatctl history" } " draws them in a terminal." } }
-                (happened(events, root))
+                @if services.is_cut { dd { "and others that do not run" } }
+                @else if services.not_running.is_empty() { dd { "all run" } }
             }
-        },
-    )
+            @if let Some(group) = &server.stored.group {
+                dt { "Group" }
+                dd { a href=(Root(1).to(&format!("?group={}", group.as_str()))) { (group.as_str()) } }
+            }
+            @if !system.is_empty() { dt { "System" } dd { (system.join(" ")) } }
+            @if let Some(kernel) = &os.kernel { dt { "Kernel" } dd { (kernel) } }
+            @if let Some(version) = &server.stored.agent_version { dt { "Agent" } dd { (escape(version)) } }
+            @if let Some(uptime) = uptime { dt { "Up for" } dd { (rounded(uptime)) } }
+        }
+    }
+}
+
+/// Silences the server for a time, or ends that.
+fn silence_form(server: &Server, session: &Session) -> Markup {
+    let choices: &[_] = match server.standing() {
+        Standing::Silenced => &[("off", "End the silence")],
+        _ => &[("1h", "1 h"), ("8h", "8 h"), ("3d", "3 days")],
+    };
+    html! {
+        form.silence method="post" action={ (server.id()) "/silence" } {
+            input type="hidden" name="token" value=(session.token);
+            @if choices.len() > 1 { span #silence { "Announce nothing for" } " " }
+            @for (time, words) in choices {
+                button.quiet name="for" value=(time) aria-describedby=[(choices.len() > 1).then_some("silence")] { (words) } " "
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -381,21 +664,24 @@ mod tests {
         )
     }
 
-    /// A line for each element.
+    const VISIT: Visit = Visit { refresh: 10, session: None, may_silence: false };
+
+    /// A line for each element, without the hashes of files.
     fn lines(page: Markup) -> String {
-        page.into_string().replace("><", ">\n<")
+        let page = page.into_string().replace(&STYLE_FILE.name, "style.css");
+        page.replace(&SCRIPT_FILE.name, "app.js").replace("><", ">\n<")
     }
 
     #[test]
     fn the_fleet_is_shown_with_its_problems_first() {
         let (fleet, events) = example();
-        assert_snapshot!(lines(super::fleet(&fleet, &events, "", "", 10)));
+        assert_snapshot!(lines(super::fleet(&fleet, &events, "", "", VISIT)));
     }
 
     #[test]
     fn a_server_is_shown_with_a_place_for_its_charts() {
         let (fleet, events) = example();
-        assert_snapshot!(lines(server(&fleet.servers[1], &fleet, &events, 10)));
+        assert_snapshot!(lines(server(&fleet.servers[1], &fleet, &events, VISIT)));
     }
 
     // C9.8 C13.7
@@ -412,11 +698,11 @@ mod tests {
         let services = Services { not_running: vec![postfix], is_cut: false };
         stored.reading.as_mut().expect("a reading").services = Some(services);
         let fleet = Fleet::new(vec![stored], None, fleet.at);
-        let shown = server(&fleet.servers[0], &fleet, &events, 10).into_string();
-        assert!(shown.contains(" · agent 0.1&lt;b&gt;\\u{202e}"), "{shown}");
-        let said = "service postfix failed: exit &lt;i&gt;1&lt;/i&gt;\\u{a}, since ";
+        let shown = server(&fleet.servers[0], &fleet, &events, VISIT).into_string();
+        assert!(shown.contains("<dd>0.1&lt;b&gt;\\u{202e}</dd>"), "{shown}");
+        let said = "service postfix failed: exit &lt;i&gt;1&lt;/i&gt;\\u{a}<span class=\"unseen\"> since</span> ";
         assert!(shown.contains(said), "{shown}");
-        assert!(super::fleet(&fleet, &events, "", "", 10).into_string().contains(said));
+        assert!(super::fleet(&fleet, &events, "", "", VISIT).into_string().contains(said));
     }
 
     // C13.13
@@ -425,9 +711,9 @@ mod tests {
         let (mut fleet, events) = example();
         fleet.servers[1].stored.hostname = Some("db\u{1b}[2J\u{9b}\u{202e}\n".to_owned());
         for page in [
-            super::fleet(&fleet, &events, "", "", 10),
+            super::fleet(&fleet, &events, "", "", VISIT),
             fleet_part(&fleet, &events, ""),
-            server(&fleet.servers[1], &fleet, &events, 10),
+            server(&fleet.servers[1], &fleet, &events, VISIT),
         ] {
             let page = page.into_string();
             assert!(page.contains("db\u{fffd}[2J\u{fffd}\u{fffd}\u{fffd}<"), "{page}");

@@ -3,6 +3,7 @@
 //!
 //! Whoever serves it brings a client, so nothing here knows credentials or a command line.
 
+mod asset;
 mod chart;
 mod clock;
 pub mod events;
@@ -14,6 +15,8 @@ mod json;
 mod openmetrics;
 mod router;
 mod scans;
+mod session;
+mod silence;
 mod tables;
 pub mod time;
 pub mod uptime;
@@ -22,5 +25,6 @@ pub use clock::Clock;
 pub use explain::{explain, explain_in};
 pub use fleet::Fleet;
 pub use html::{STYLE, sign_in};
-pub use router::{Options, protected, router};
+pub use router::{Options, is_of_this_site, protected, router};
+pub use session::Session;
 pub use tables::Tables;

@@ -1,18 +1,22 @@
 //! The routes of the page and of its programs' interfaces.
 
+use crate::asset::{Asset, SCRIPT_FILE, STYLE_FILE};
 use crate::events::Events;
 use crate::fleet::{Fleet, Server, Wanted};
 use crate::history::{Period, Request, Source, TOLERANCE, output};
-use crate::html::{self, Root};
+use crate::html::{self, Root, Visit};
 use crate::scans::Scans;
+use crate::session::Session;
+use crate::silence;
 use crate::tables::Tables;
 use crate::{openmetrics, time, uptime};
-use axum::Router;
+use axum::extract::rejection::FormRejection;
 use axum::extract::{OriginalUri, Path, Query, Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Extension, Form, Router};
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::Markup;
 use serde::Deserialize;
@@ -44,7 +48,8 @@ const HEADERS: [(HeaderName, &str); 4] = [
          form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
+    // With `no-referrer`, a browser does not say the origin of a form.
+    (header::REFERRER_POLICY, "same-origin"),
     (header::CACHE_CONTROL, "no-store"),
 ];
 
@@ -55,6 +60,8 @@ pub struct Options {
     pub refresh: Duration,
     /// The most bytes of a body for programs, as [`Size`] counts them.
     pub max_body: Option<usize>,
+    /// Whether whoever has a session may silence servers, and for how long that is recorded.
+    pub silence: Option<TimeDelta>,
 }
 
 /// What the requests share.
@@ -66,22 +73,35 @@ struct App {
 
 /// The page. Whoever serves it decides who may see it, and [protects](protected) it.
 pub fn router(tables: Tables, options: Options) -> Router {
-    let style = async || text("text/css", html::STYLE);
-    let script = async || text("text/javascript", include_str!("app.js"));
     let max_servers = options.max_body.map(|max| max / LEAST_BYTES);
     let app = App { scans: Scans::new(tables.clone(), max_servers), tables, options };
-    Router::new()
+    let changing = match options.silence {
+        Some(_) => Router::new().route("/servers/{id}/silence", post(silence)),
+        None => Router::new(),
+    };
+    changing
         .route("/", get(fleet_page))
         .route("/fleet", get(fleet_part))
+        .route("/fleet/{id}", get(server_part))
         .route("/servers/{id}", get(server_page))
         .route("/api/servers", get(servers_json))
         .route("/api/servers/{id}/history", get(history_json))
         .route("/api/events", get(events_json))
         .route("/metrics", get(metrics))
-        .route("/style.css", get(style))
-        .route("/app.js", get(script))
+        .route(&path(&STYLE_FILE), get(async || file(&STYLE_FILE)))
+        .route(&path(&SCRIPT_FILE), get(async || file(&SCRIPT_FILE)))
         .fallback(async move |uri: Uri| Failure::NotFound.page(Root::of(uri.path()), &options))
         .with_state(Arc::new(app))
+}
+
+fn path(asset: &Asset) -> String {
+    format!("/{}", asset.name)
+}
+
+/// A file that a browser never asks for again.
+fn file(asset: &Asset) -> impl IntoResponse + use<> {
+    let kept = "private, max-age=31536000, immutable";
+    ([(header::CONTENT_TYPE, asset.kind), (header::CACHE_CONTROL, kept)], asset.content)
 }
 
 /// The same, closed to the pages of other sites, and with the headers of every response, also of those that a layer of it gave.
@@ -111,10 +131,23 @@ fn is_of_another_site(headers: &HeaderMap) -> bool {
     is("sec-fetch-site", "cross-site") && !is_link
 }
 
+/// Whether a page of this site asks for a change, as a browser says it: by `Sec-Fetch-Site`, or before that by `Origin`.
+#[must_use]
+pub fn is_of_this_site(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://"));
+    origin.zip(text(header::HOST)).is_some_and(|((_, host), own)| host.eq_ignore_ascii_case(own))
+}
+
 /// Why there is no answer.
 enum Failure {
     NotFound,
     BadRequest(String),
+    /// A form that this site did not give to this session.
+    Foreign,
     /// AWS cannot be read: a later attempt may succeed.
     Aws(anyhow::Error),
     /// The answer has so many bytes.
@@ -130,6 +163,11 @@ impl Failure {
                 (StatusCode::NOT_FOUND, "There is no such page or server.".to_owned())
             }
             Self::BadRequest(reason) => (StatusCode::BAD_REQUEST, reason.clone()),
+            Self::Foreign => {
+                let reason =
+                    "This form is not from here, or not of this session. Load its page anew.";
+                (StatusCode::FORBIDDEN, reason.to_owned())
+            }
             Self::Aws(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}")),
             Self::TooMany(servers) => {
                 let reason = format!(
@@ -250,6 +288,14 @@ impl App {
         self.scans.fleet(group.as_ref(), age, wanted).await.map_err(Failure::Aws)
     }
 
+    fn visit<'a>(&self, session: &'a Option<Extension<Session>>) -> Visit<'a> {
+        Visit {
+            refresh: self.options.refresh.as_secs(),
+            session: session.as_ref().map(|Extension(session)| session),
+            may_silence: self.options.silence.is_some(),
+        }
+    }
+
     /// The fleet, and what happened in it.
     async fn look(&self, query: &Search) -> Result<(Arc<Fleet>, anyhow::Result<Events>), Failure> {
         let wanted = Wanted::search(&query.search);
@@ -305,12 +351,13 @@ impl Search {
 
 async fn fleet_page(
     State(app): State<Arc<App>>,
+    session: Option<Extension<Session>>,
     Query(query): Query<Search>,
 ) -> Result<Markup, Response> {
     let looked = app.look(&query).await;
     let (fleet, events) = looked.map_err(|failure| failure.page(Root::of("/"), &app.options))?;
     let group = query.group.as_deref().unwrap_or_default();
-    Ok(html::fleet(&fleet, &events, &query.search, group, app.options.refresh.as_secs()))
+    Ok(html::fleet(&fleet, &events, &query.search, group, app.visit(&session)))
 }
 
 async fn fleet_part(
@@ -324,6 +371,7 @@ async fn fleet_part(
 async fn server_page(
     State(app): State<Arc<App>>,
     OriginalUri(uri): OriginalUri,
+    session: Option<Extension<Session>>,
     Path(id): Path<String>,
 ) -> Result<Markup, Response> {
     let failed = |failure: Failure| failure.page(Root::of(uri.path()), &app.options);
@@ -332,7 +380,68 @@ async fn server_page(
     let found = fleet.server(&id).zip(id.parse().ok());
     let (server, id) = found.ok_or_else(|| failed(Failure::NotFound))?;
     let events = app.events_and_uptime(server, fleet.events_of(&id)).await;
-    Ok(html::server(server, &fleet, &events, app.options.refresh.as_secs()))
+    Ok(html::server(server, &fleet, &events, app.visit(&session)))
+}
+
+/// All that an open page of a server shows, and what its charts do if a period is asked for.
+async fn server_part(
+    State(app): State<Arc<App>>,
+    session: Option<Extension<Session>>,
+    Path(id): Path<String>,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Response, Response> {
+    let answer = async {
+        let server_id = id.parse().map_err(|_| Failure::NotFound)?;
+        let fleet = app.fleet(FRESH, &Wanted::Server(id.clone())).await?;
+        let server = fleet.server(&id).ok_or(Failure::NotFound)?;
+        let subject = fleet.events_of(&server_id);
+        let happened = app.events_and_uptime(server, subject).await;
+        let part = html::server_part(server, &fleet, &happened, app.visit(&session));
+        let mut json = format!("{{\"html\":{}", serde_json::json!(part.into_string())).into_bytes();
+        if query.span.since.is_some() {
+            let Period { since, until, .. } = query.span.period("24h", app.tables.clock.now())?;
+            let events = Events::query(&app.tables, [since, until], subject, usize::MAX).await;
+            let events = events.map_err(Failure::Aws)?.json();
+            json.extend_from_slice(b",\"history\":");
+            json.append(&mut app.history(&id, &query).await?);
+            json.extend_from_slice(format!(",\"events\":{events}").as_bytes());
+        }
+        json.push(b'}');
+        app.json(&json)
+    };
+    answer.await.map_err(|failure: Failure| failure.text())
+}
+
+/// Silences a server, or ends that, and leads back to its page.
+async fn silence(
+    State(app): State<Arc<App>>,
+    OriginalUri(uri): OriginalUri,
+    session: Option<Extension<Session>>,
+    Path(id): Path<String>,
+    form: Result<Form<silence::Form>, FormRejection>,
+) -> Response {
+    let changed = async {
+        let Form(form) = form.map_err(|reason| Failure::BadRequest(reason.body_text()))?;
+        let is_own = session.is_some_and(|Extension(session)| session.gave(&form.token));
+        let (true, Some(retention)) = (is_own, app.options.silence) else {
+            return Err(Failure::Foreign);
+        };
+        let server: ServerId = id.parse().map_err(|_| Failure::NotFound)?;
+        let wanted = Wanted::Server(id.clone());
+        let fleet = app.fleet(FRESH, &wanted).await?;
+        let known = fleet.server(&id).ok_or(Failure::NotFound)?;
+        let hostname = known.stored.hostname.clone();
+        form.apply(&app.tables, &server, hostname, retention).await.map_err(Failure::Aws)?;
+        // So that the page that follows shows it.
+        app.fleet(Duration::ZERO, &wanted).await
+    };
+    match changed.await {
+        Ok(_) => (StatusCode::SEE_OTHER, [(header::LOCATION, format!("../{id}"))]).into_response(),
+        Err(failure) => {
+            let (status, reason) = failure.parts();
+            (status, html::failure(&reason, Root::of(uri.path()), None)).into_response()
+        }
+    }
 }
 
 async fn servers_json(
@@ -419,11 +528,13 @@ async fn history_json(
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Response> {
-    app.history(&id, &query).await.map_err(|failure| failure.json())
+    let answer = async { app.json(&app.history(&id, &query).await?) };
+    answer.await.map_err(|failure: Failure| failure.json())
 }
 
 impl App {
-    async fn history(&self, id: &str, query: &HistoryQuery) -> Result<Response, Failure> {
+    /// The history of a server, as JSON.
+    async fn history(&self, id: &str, query: &HistoryQuery) -> Result<Vec<u8>, Failure> {
         let server: ServerId = id.parse().map_err(|_| Failure::NotFound)?;
         let every = query
             .every
@@ -455,7 +566,7 @@ impl App {
             let fleet = self.fleet(SCRAPED, &Wanted::Server(id.to_owned())).await?;
             fleet.server(id).ok_or(Failure::NotFound)?;
         }
-        self.json(&json)
+        Ok(json)
     }
 }
 
@@ -502,6 +613,37 @@ mod tests {
             let headers: HeaderMap = map.collect();
             assert_eq!(is_of_another_site(&headers), is_rejected, "{headers:?}");
         }
+    }
+
+    // C13.4
+    #[test]
+    fn only_a_page_of_this_site_asks_for_a_change() {
+        let is_own = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            is_of_this_site(&headers.collect())
+        };
+        let host = ("host", "page.example.com");
+        for (site, expected) in
+            [("same-origin", true), ("same-site", false), ("cross-site", false), ("none", false)]
+        {
+            // It counts alone.
+            let origin = ("origin", "https://page.example.com");
+            assert_eq!(is_own(&[("sec-fetch-site", site), host, origin]), expected, "{site}");
+        }
+        for (origin, expected) in [
+            ("https://page.example.com", true),
+            ("https://PAGE.example.com", true),
+            ("https://page.example.com:444", false),
+            ("https://evil.example", false),
+            ("https://evil.example/page.example.com", false),
+            ("null", false),
+            ("", false),
+        ] {
+            assert_eq!(is_own(&[("origin", origin), host]), expected, "{origin}");
+        }
+        assert!(!is_own(&[host]) && !is_own(&[]));
     }
 
     #[test]

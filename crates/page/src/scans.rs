@@ -99,7 +99,7 @@ impl Scans {
         let state = states.entry(group.cloned()).or_default();
         state.is_cut = fleet.is_cut();
         // Of two scans, the later one counts.
-        if state.last.as_ref().is_none_or(|(_, last)| last.at < fleet.at) {
+        if state.last.as_ref().is_none_or(|(_, last)| last.began < fleet.began) {
             state.last = Some((Instant::now(), fleet.clone()));
         }
     }

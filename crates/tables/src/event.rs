@@ -54,6 +54,17 @@ impl Event {
         put.set_item(Some(self.item(EVENTS.to_owned(), retention)))
     }
 
+    /// The same of what was said of one server.
+    #[must_use]
+    pub fn put_of_server(
+        self,
+        server_id: &ServerId,
+        put: PutItemFluentBuilder,
+        retention: TimeDelta,
+    ) -> PutItemFluentBuilder {
+        put.set_item(Some(self.item(events_of(server_id.as_str()), retention)))
+    }
+
     /// Writes what was said of one server, in a batch.
     ///
     /// # Errors

@@ -27,3 +27,4 @@ pub use self::fleet::{Doubt, Inspection, Outcome, Summary, order};
 pub use self::problem::{Current, End};
 pub use self::review::{Counts, Decision, Review};
 pub use self::standing::{Standing, Unknown, Verdict};
+pub use self::wording::Remark;

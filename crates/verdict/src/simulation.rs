@@ -618,6 +618,7 @@ impl World {
         let since = |times: &BTreeMap<String, DateTime<Utc>>| times.get(key).map(|at| seen - *at);
         let end = TimeDelta::minutes(15).max(lasts);
         match announcement {
+            Announcement::Silenced(_) => Some("no sweep announces a silence".to_owned()),
             Announcement::Offline(_) => {
                 (self.now - seen <= TimeDelta::minutes(3)).then(|| "it is not late".to_owned())
             }
@@ -768,6 +769,7 @@ fn about(announcement: &Announcement) -> ((usize, String), bool) {
         Announcement::Back(_) | Announcement::Removed(_) => (None, false),
         Announcement::Problem(problem) => (Some(problem), true),
         Announcement::Solved(solved) => (Some(&solved.problem), false),
+        Announcement::Silenced(_) => panic!("no sweep announces a silence"),
     };
     let key = problem.map_or_else(String::new, |problem| match problem.kind {
         ProblemKind::Known(Kind::Disk) => format!("{DISK_PERCENT}:{}", problem.name),

@@ -19,7 +19,9 @@ use std::time::Duration;
 use tables::metric::Rule;
 use tables::row::Row;
 use tables::server::{Memory, Os, Reading, Rules, Upsert};
-use tables::{HeartbeatId, Metrics, Number, ServerId, metric};
+use tables::{
+    Disk, HeartbeatId, Metrics, Number, ServerId, Service, ServiceStatus, Services, metric,
+};
 
 /// Concurrent requests, and rows per request: as many as DynamoDB takes.
 const CONCURRENCY: usize = 8;
@@ -141,7 +143,9 @@ async fn main() {
         .collect();
     // The fleet can be looked at before its history is written.
     for (machine, rows) in &fleet {
-        upsert(&client, &arguments.servers_table, machine, rows.last()).await;
+        // In a fleet that lives, services fail while one looks.
+        let is_still = arguments.live.is_none();
+        upsert(&client, &arguments.servers_table, machine, rows.last(), is_still).await;
     }
     sweep(&client, &arguments.servers_table).await;
     let _ = writeln!(io::stdout(), "The fleet has {} servers.", fleet.len());
@@ -157,6 +161,9 @@ async fn main() {
     }
 }
 
+/// Why a service of the demo fails.
+const REASON: &str = "exit code 1";
+
 /// What becomes of a server while it is watched.
 enum Fate {
     Lives,
@@ -171,6 +178,22 @@ enum Fate {
 }
 
 impl Machine {
+    /// Its file systems, of which one is that of `disk_percent`.
+    fn disks(&self, percent: f64) -> Vec<Disk> {
+        let disk = |mount: &str, percent: f64| Disk { mount: mount.to_owned(), percent };
+        let data = match self.name {
+            "db-1" | "db-2" => "/var/lib/postgresql",
+            "backup" => "/srv/backup",
+            "media" => "/srv/media",
+            _ => return vec![disk("/", percent)],
+        };
+        vec![disk(data, percent), disk("/", 20.0 + self.memory_gb / 4.0)]
+    }
+
+    fn kernel(&self) -> &'static str {
+        if self.os == UBUNTU { "6.8.0-60-generic" } else { "6.12.30-amd64" }
+    }
+
     fn fate(&self) -> Fate {
         match (self.name, self.habit) {
             (_, Habit::Offline(_)) => Fate::Stops(0),
@@ -217,7 +240,7 @@ impl Machine {
         let services = match fate {
             Fate::Fails(name, from) => {
                 let (status, reason) = match seconds >= from {
-                    true => ("failed", Some("exit code 1")),
+                    true => ("failed", Some(REASON)),
                     false => ("running", None),
                 };
                 json!([{ "name": name, "status": status, "status_reason": reason }])
@@ -228,12 +251,19 @@ impl Machine {
             Habit::Clock(minutes) => TimeDelta::minutes(minutes),
             _ => TimeDelta::zero(),
         };
+        let disks = self.disks(disk).into_iter();
+        let filesystems =
+            disks.map(|disk| json!({ "mount_point": disk.mount, "percent": disk.percent }));
         Some(json!({
             "server_id": self.name,
             "hostname": format!("{}.example.com", self.name),
             "timestamp": tables::time::format(Utc::now() + ahead),
-            "os_info": { "distribution": self.os[0], "version": self.os[1], "architecture": self.os[2] },
+            "agent_version": env!("CARGO_PKG_VERSION"),
+            "os_info": {
+                "distribution": self.os[0], "version": self.os[1], "architecture": self.os[2], "kernel": self.kernel(),
+            },
             "metrics": metrics,
+            "filesystems": filesystems.collect::<Vec<_>>(),
             "services": services,
         }))
     }
@@ -358,14 +388,29 @@ fn whole(value: f64) -> Number {
 }
 
 /// The server as its last heartbeat left it.
-async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&Row<'_>>) {
+async fn upsert(
+    client: &Client,
+    table: &str,
+    machine: &Machine,
+    last: Option<&Row<'_>>,
+    is_still: bool,
+) {
     let Some(last) = last else { return };
+    let disk = last.metrics.get("disk_percent").map_or(0.0, Number::as_f64);
+    let failed = match machine.fate() {
+        Fate::Fails(name, _) if is_still => vec![Service {
+            status: ServiceStatus::Failed,
+            name: name.to_owned(),
+            reason: Some(REASON.to_owned()),
+        }],
+        _ => Vec::new(),
+    };
     let reading = Reading {
         metrics: last.metrics,
         timestamp: Some(last.timestamp),
         received_at: Some(last.received_at),
-        disks: None,
-        services: None,
+        disks: Some(machine.disks(disk)),
+        services: Some(Services { not_running: failed, is_cut: false }),
     };
     let server_id = machine.server_id();
     let delete = client.delete_item().table_name(table);
@@ -378,12 +423,12 @@ async fn upsert(client: &Client, table: &str, machine: &Machine, last: Option<&R
         received_at: last.received_at,
         is_leaving: false,
         group: None,
-        agent_version: None,
+        agent_version: Some(env!("CARGO_PKG_VERSION")),
         fingerprint: machine.name,
         os: Some(Os {
             distribution: Some(machine.os[0].into()),
             version: Some(machine.os[1].into()),
-            kernel: None,
+            kernel: Some(machine.kernel().into()),
             architecture: Some(machine.os[2].into()),
         }),
         reading: Some(&reading),

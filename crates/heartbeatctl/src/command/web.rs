@@ -46,7 +46,7 @@ impl Command {
         let (servers, metrics) = (aws.name(&SERVERS).await?, aws.name(&METRICS).await?);
         let (client, clock) = aws.dynamodb().await?;
         let tables = Tables { client, servers, metrics, clock };
-        let options = Options { refresh: REFRESH, max_body: None };
+        let options = Options { refresh: REFRESH, max_body: None, silence: None };
         let guard = Arc::new(Guard { hosts: self.hosts });
         let router = page::router(tables, options).layer(from_fn_with_state(guard, guard::check));
         let listener = TcpListener::bind(self.listen)

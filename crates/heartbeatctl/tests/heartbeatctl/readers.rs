@@ -152,7 +152,8 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
 async fn said_by_all(place: &Place, context: &str) -> Said {
     let tables = Tables::new(&place.client, place.servers.clone(), place.metrics.clone());
     // As it is deployed: servers are judged while they are read.
-    let options = Options { refresh: Duration::from_secs(10), max_body: Some(6_000_000) };
+    let options =
+        Options { refresh: Duration::from_secs(10), max_body: Some(6_000_000), silence: None };
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let served =

@@ -2,6 +2,7 @@
 
 use super::{Fleet, Found, Server};
 use chrono::{DateTime, Utc};
+use std::time::Instant;
 use tables::problem::Problems;
 use tables::server::{Memory, Server as StoredServer};
 use verdict::{Inspection, Outcome};
@@ -25,6 +26,7 @@ pub(super) struct Gathering {
     events_since: Option<DateTime<Utc>>,
     version: u32,
     at: DateTime<Utc>,
+    is_part: bool,
     wanted: Wanted,
     /// The most servers that are kept.
     max: usize,
@@ -40,8 +42,8 @@ struct Kept {
     decided: Vec<Server>,
     undecided: Vec<Server>,
     is_cut: bool,
-    /// How many problems those have that are not kept.
-    unlisted_problems: usize,
+    /// How many of those that are not kept have something that is wrong.
+    unlisted_unwell: usize,
 }
 
 impl Wanted {
@@ -73,6 +75,7 @@ impl Gathering {
             events_since: watchdog.and_then(|memory| memory.events_since),
             version: watchdog.map_or(0, |memory| memory.version),
             at,
+            is_part,
             wanted,
             max,
             servers: Kept::default(),
@@ -119,7 +122,7 @@ impl Gathering {
     pub fn finish(self) -> Fleet {
         let outcome = self.inspection.conclude();
         let is_cut = self.servers.is_cut;
-        let (servers, unlisted_problems) = self.servers.settled(&outcome);
+        let (servers, unlisted_unwell) = self.servers.settled(&outcome);
         let found = || {
             let is_all = !self.found.is_cut;
             let (mut servers, _) = self.found.settled(&outcome);
@@ -130,12 +133,14 @@ impl Gathering {
         Fleet {
             servers,
             found: is_cut.then(found),
-            unlisted_problems,
+            unlisted_unwell,
+            is_whole: !is_cut && !self.is_part,
             at: self.at,
             summary: outcome.summary,
             events_since: self.events_since,
             version: self.version,
             clock_error: None,
+            began: Instant::now(),
         }
     }
 }
@@ -146,12 +151,12 @@ impl Kept {
         self.is_cut |= self.decided.len() + self.undecided.len() > max;
         for list in [&mut self.decided, &mut self.undecided] {
             if self.is_cut && list.len() >= 2 * MAX_ROWS {
-                self.unlisted_problems += cut(list);
+                self.unlisted_unwell += cut(list);
             }
         }
     }
 
-    /// What is left once the whole fleet is known, what is worse first, and how many problems the others have.
+    /// What is left once the whole fleet is known, what is worse first, and how many of the others have something that is wrong.
     fn settled(self, outcome: &Outcome) -> (Vec<Server>, usize) {
         let mut servers = self.decided;
         servers.extend(self.undecided);
@@ -160,7 +165,7 @@ impl Kept {
         }
         sort(&mut servers);
         let unlisted = if self.is_cut { cut(&mut servers) } else { 0 };
-        (servers, self.unlisted_problems + unlisted)
+        (servers, self.unlisted_unwell + unlisted)
     }
 }
 
@@ -168,10 +173,11 @@ fn sort(servers: &mut [Server]) {
     servers.sort_by(|one, other| verdict::order(one.judged(), other.judged()));
 }
 
-/// Keeps only the worst, and counts the problems of the others.
+/// Keeps only the worst, and counts the others of which something is wrong.
 fn cut(servers: &mut Vec<Server>) -> usize {
     sort(servers);
-    servers.drain(MAX_ROWS.min(servers.len())..).map(|server| server.problems().len()).sum()
+    let others = servers.drain(MAX_ROWS.min(servers.len())..);
+    others.filter(|server| !server.wrong().is_empty()).count()
 }
 
 #[cfg(test)]
@@ -237,7 +243,10 @@ mod tests {
     fn of_a_fleet_that_is_too_large_the_worst_are_kept_and_what_is_wanted() {
         for (late, held) in [(100, false), (2_000, true)] {
             let whole = gather(late, &Wanted::Any, usize::MAX);
-            let problems = whole.problems().count();
+            let unwell = |fleet: &Fleet| {
+                let unwell = fleet.servers.iter().filter(|server| !server.wrong().is_empty());
+                unwell.count() + fleet.unlisted_unwell()
+            };
             assert_eq!(ids(&whole.servers).iter().any(|it| it.ends_with(" late")), held);
             assert_eq!((whole.servers.len(), whole.is_cut()), (SERVERS as usize, false));
             let searches = ["", "rack3", "web-25", "late", "nothing"];
@@ -250,11 +259,7 @@ mod tests {
                 assert!(!cut.has(&Wanted::search("another")));
                 assert_eq!(cut.summary, whole.summary, "{wanted:?}");
                 assert!(ids(&cut.servers) == ids(&whole.servers[..MAX_ROWS]), "{wanted:?}");
-                assert_eq!(
-                    cut.problems().count() + cut.unlisted_problems(),
-                    problems,
-                    "{wanted:?}"
-                );
+                assert_eq!(unwell(&cut), unwell(&whole), "{wanted:?}");
                 let is_sought = wanted == Wanted::Server("web-77".to_owned());
                 assert!(!is_sought || cut.server("web-77").is_some());
                 let ((found, count), (expected, all)) = (cut.find(search), whole.find(search));

@@ -8,10 +8,11 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use syntax::duration::rounded;
+use tables::problem::Key;
 use tables::server::{Os, Reading, Rules, Server as StoredServer, Status};
 use tables::time::format;
-use tables::{Group, Limits, Metric, Number};
-use verdict::{Standing, Verdict, announce};
+use tables::{Disk, Group, Limits, Metric, Number};
+use verdict::{Remark, Standing, Verdict, announce};
 
 /// How much an agent's clock may differ from the endpoint's, and a heartbeat take, before the clock counts as wrong.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
@@ -77,17 +78,34 @@ impl Server {
         self.verdict.standing
     }
 
-    /// Everything that is wrong, as words that follow its id; nothing of one that is silenced or well.
-    pub(crate) fn problems(&self) -> Vec<String> {
+    /// Everything that is wrong; nothing of one that is silenced or well.
+    pub(crate) fn wrong(&self) -> Vec<Remark> {
         match self.standing() {
             Standing::Silenced | Standing::Well | Standing::Gone => Vec::new(),
-            _ => self.verdict.say(&self.stored, self.at),
+            _ => self.verdict.remarks(&self.stored),
         }
+    }
+
+    /// What is remarkable besides, with a time.
+    pub(crate) fn besides(&self) -> Vec<Remark> {
+        let standing = match self.standing() {
+            Standing::Silenced | Standing::Gone => self.verdict.remarks(&self.stored),
+            _ => Vec::new(),
+        };
+        standing.into_iter().chain(self.verdict.remarks_besides(&self.stored)).collect()
     }
 
     /// Everything that there is to say.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.verdict.say(&self.stored, self.at);
+        remarks.extend(self.verdict.say_besides(&self.stored, self.at));
+        remarks.extend(self.remarks_of_reading());
+        remarks
+    }
+
+    /// What the last reading says besides.
+    pub(crate) fn remarks_of_reading(&self) -> Vec<String> {
         let clock = self.clock_error_seconds().map(|seconds| {
             let direction = if seconds > 0 { "ahead" } else { "behind" };
             format!("clock {} {direction}", rounded(TimeDelta::seconds(seconds)))
@@ -99,10 +117,7 @@ impl Server {
         let reboot = positive(REBOOT).map(|_| "needs a reboot".to_owned());
         let updates =
             positive(SECURITY_UPDATES).map(|count| plural(count as usize, "security update"));
-        let mut remarks = self.verdict.say(&self.stored, self.at);
-        remarks.extend(self.verdict.say_besides(&self.stored, self.at));
-        remarks.extend(clock.into_iter().chain(reboot).chain(updates));
-        remarks
+        clock.into_iter().chain(reboot).chain(updates).collect()
     }
 
     #[must_use]
@@ -146,6 +161,26 @@ impl Server {
         let is_problem = problems.any(|problem| problem.key.metric() == Some(metric));
         let reached = self.value(metric).zip(self.limit(metric));
         is_problem || reached.is_some_and(|(value, limit)| value >= limit && !self.verdict.is_old)
+    }
+
+    /// The fullest file system that its reading names, and whether it is too full.
+    pub(crate) fn fullest_disk(&self) -> Option<(&Disk, bool)> {
+        let disks = self.disks().iter().min_by(|one, other| one.order(other));
+        disks.map(|disk| (disk, self.is_full(disk)))
+    }
+
+    /// The file systems that its reading names.
+    pub(crate) fn disks(&self) -> &[Disk] {
+        let reading = self.stored.reading.as_ref();
+        reading.and_then(|reading| reading.disks.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether a file system has reached its limit, or has been too full and has not recovered.
+    pub(crate) fn is_full(&self, disk: &Disk) -> bool {
+        let is_problem = |key: &Key| matches!(key, Key::Disk(mount) if *mount == disk.mount);
+        let reached = self.disk_limit(&disk.mount).is_some_and(|limit| disk.percent >= limit);
+        self.verdict.problems.iter().any(|problem| is_problem(&problem.key))
+            || reached && !self.verdict.is_old
     }
 
     /// How far the agent's clock is ahead of the endpoint's, if that is more than a minute; negative if it is behind.
