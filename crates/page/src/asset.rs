@@ -1,8 +1,10 @@
 //! What the pages load besides: files whose names hold a hash of what is in them, so that a browser asks for each only once.
 
-use crate::html::STYLE;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::LazyLock;
+
+/// The style of every page.
+pub const STYLE: &str = include_str!("style.css");
 
 /// A file that never changes under its name.
 pub struct Asset {

@@ -1,6 +1,6 @@
 //! The pages. Every value is escaped by the template, and what is not printable is replaced.
 
-use crate::asset::{SCRIPT_FILE, STYLE_FILE};
+use crate::asset::{SCRIPT_FILE, STYLE, STYLE_FILE};
 use crate::chart;
 use crate::events::Events;
 use crate::fleet::{CPU, DISK, Fleet, MAX_ROWS, MEMORY, Server, Standing, UPTIME};
@@ -13,9 +13,6 @@ use syntax::duration::rounded;
 use tables::problem::Key;
 use tables::{Metric, ServiceStatus};
 use verdict::{Remark, announce};
-
-/// The style of every page.
-pub const STYLE: &str = include_str!("style.css");
 
 /// Where a page stands below the root, which its relative addresses lead back to: a proxy may put a path before it.
 #[derive(Debug, Clone, Copy)]

@@ -21,10 +21,11 @@ mod tables;
 pub mod time;
 pub mod uptime;
 
+pub use asset::STYLE;
 pub use clock::Clock;
 pub use explain::{explain, explain_in};
 pub use fleet::Fleet;
-pub use html::{STYLE, sign_in};
+pub use html::sign_in;
 pub use router::{Options, is_of_this_site, protected, router};
 pub use session::Session;
 pub use tables::Tables;
