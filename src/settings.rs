@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use std::fmt;
 use std::time::Duration;
+use tables::Zone;
 
 /// The value of an environment variable: the source of all settings outside tests.
 #[must_use]
@@ -49,6 +50,18 @@ impl<F: Fn(&str) -> Option<String>> Settings<F> {
             return Err(InvalidSetting::new(NAME, reason));
         }
         Ok(url)
+    }
+
+    /// `TIME_ZONE` (default `UTC`): the zone of every time in words, by its IANA name.
+    ///
+    /// # Errors
+    /// If there is no such zone.
+    pub fn time_zone(&self) -> Result<Zone, InvalidSetting> {
+        const NAME: &str = "TIME_ZONE";
+        let zone = self.optional(NAME).map(|name| name.parse());
+        zone.transpose()
+            .map(Option::unwrap_or_default)
+            .map_err(|error| InvalidSetting::new(NAME, error))
     }
 
     /// # Errors

@@ -29,6 +29,7 @@ import sys
 import tempfile
 import textwrap
 import webbrowser
+import zoneinfo
 from pathlib import Path
 
 import boto3
@@ -144,9 +145,9 @@ class Environment:
         """The environment of a program that works on this stack."""
         return os.environ | {"AWS_REGION": self.region}
 
-    def write(self, architecture, email):
-        """Adds this environment to samconfig.toml."""
-        email = f'AlarmEmail = "{email}"\n' if email else ""
+    def write(self, known):
+        """Adds this environment to samconfig.toml, with these parameters."""
+        values = "".join(f'{name} = "{value}"\n' for name, value in known.items() if value)
         text = f"""\
 # `make deploy` wrote this, and reads it. A parameter without a line keeps the value that the stack has, or gets the
 # template's default when the stack is created.
@@ -157,10 +158,9 @@ resolve_s3 = true
 capabilities = "CAPABILITY_IAM"
 
 [{self.name}.deploy.parameters.parameter_overrides]
-Architecture = "{architecture}"
-{email}"""
+{values}"""
         for name, parameter in template()["Parameters"].items():
-            if name != "Architecture" and not (email and name == "AlarmEmail"):
+            if not known.get(name):
                 words = textwrap.wrap(parameter["Description"], 115)
                 text += "\n" + "".join(f"# {line}\n" for line in words)
                 text += f'# {name} = "{parameter["Default"]}"\n'
@@ -568,9 +568,12 @@ def deploy(environment):
     webhooks_before = webhook_urls(environment, had, of_stack)
     reserve_concurrency(environment, parameters, of_stack)
     if not environment.is_known:
-        if email:
-            parameters.setdefault("AlarmEmail", email)
-        environment.write(architecture, email)
+        zone = machine_zone() if stack is None else None
+        of_file = {"Architecture": architecture, "AlarmEmail": email, "TimeZone": zone}
+        for name, value in of_file.items():
+            if value:
+                parameters.setdefault(name, value)
+        environment.write(of_file)
     run("sam", "validate", "--lint", "--region", environment.region, is_quiet=True)
     build_functions(architecture)
     check_architecture(architecture)
@@ -590,6 +593,10 @@ def deploy(environment):
     if "NotifyLogName" in had and "NotifyLogName" not in outputs:
         forget_webhooks(environment, outputs)
     steps = who_hears(environment, outputs["AlertTopicArn"], of_stack.get("AlarmEmail"), "" if email else asked_email)
+    if stack and "TimeZone" not in of_stack and of_stack.get("DigestAt") == "none" and "DigestAt" not in parameters:
+        # A stack keeps its values, so whoever updates it has to be told once.
+        steps += ["New: what is still wrong is said at breakfast, in your time zone. This stack keeps what it has, until it is told:"]
+        steps += [f'  make deploy{env_of(environment)} SET="DigestAt=08:00 TimeZone={machine_zone() or "UTC"}"']
     print("\n".join(steps + next_steps(environment, outputs, is_new=stack is None)))
 
 
@@ -616,9 +623,21 @@ def send_test(environment):
         subprocess.run([CTL, "--stack", environment.stack, "notify", "test"], env=environment.variables())
 
 
+def machine_zone():
+    """The name of this machine's time zone; None if that is UTC, the default, or not known."""
+    place = os.environ.get("TZ", "").removeprefix(":") or os.path.realpath("/etc/localtime")
+    name = place.rpartition("zoneinfo/")[2]
+    is_zone = name in zoneinfo.available_timezones() and re.fullmatch(template()["Parameters"]["TimeZone"]["AllowedPattern"], name)
+    return name if is_zone and name not in ("UTC", "Etc/UTC") else None
+
+
+def env_of(environment):
+    """What make has to be told about it."""
+    return "" if environment.name == DEFAULT_ENVIRONMENT else f" ENV={environment.name}"
+
+
 def next_steps(environment, outputs, is_new):
-    stack = environment.stack
-    env = "" if environment.name == DEFAULT_ENVIRONMENT else f" ENV={environment.name}"
+    stack, env = environment.stack, env_of(environment)
     steps = []
     if is_new:
         where = f"--stack-name {stack} --region {environment.region}"

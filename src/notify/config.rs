@@ -6,6 +6,7 @@ use crate::settings::{InvalidSetting, Settings};
 use crate::webhook::Address;
 use std::fmt;
 use syntax::url::InvalidUrl;
+use tables::Zone;
 
 /// The settings of `notify`.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// `PAGE_URL` (optional): where the page is, to which announcements link.
     pub page_url: Option<String>,
+    /// `TIME_ZONE` (default `UTC`): the zone of every time in words.
+    pub zone: Zone,
     /// Where it is written whether messages arrive.
     pub ledger: Option<LedgerConfig>,
 }
@@ -76,7 +79,12 @@ impl Config {
             let aws = AwsConfig::from_variables(&variable)?;
             Ok(LedgerConfig { servers_table, aws })
         });
-        Ok(Self { webhooks, page_url: settings.page_url()?, ledger: ledger.transpose()? })
+        Ok(Self {
+            webhooks,
+            page_url: settings.page_url()?,
+            zone: settings.time_zone()?,
+            ledger: ledger.transpose()?,
+        })
     }
 }
 

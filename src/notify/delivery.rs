@@ -17,6 +17,7 @@ use lambda_runtime::Error;
 use serde_json::Value;
 use std::fmt;
 use std::time::Duration;
+use tables::Zone;
 use tables::server::{Outcome, Report};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -44,6 +45,7 @@ const MAX_ANSWER: usize = 200;
 pub struct Dispatcher {
     webhooks: Vec<Webhook>,
     page_url: Option<String>,
+    zone: Zone,
     http: HttpClient,
     ledger: Option<Ledger>,
 }
@@ -101,12 +103,9 @@ impl Dispatcher {
     /// # Errors
     /// If TLS cannot be set up, or `AWS_CA_BUNDLE` does not name a file that contains certificates.
     pub fn new(config: Config) -> Result<Self, Error> {
-        Ok(Self {
-            webhooks: config.webhooks,
-            page_url: config.page_url,
-            http: webhook::client()?,
-            ledger: config.ledger.map(Ledger::new).transpose()?,
-        })
+        let Config { webhooks, page_url, zone, ledger } = config;
+        let ledger = ledger.map(Ledger::new).transpose()?;
+        Ok(Self { webhooks, page_url, zone, http: webhook::client()?, ledger })
     }
 
     /// Delivers the messages of an event to every webhook, before the deadline, and records what became of them.
@@ -121,10 +120,9 @@ impl Dispatcher {
     ) -> Result<(), Undelivered> {
         let came_at = Utc::now();
         let received = event.records.iter().map(|record| &record.message);
+        let (zone, page_url) = (&self.zone, self.page_url.as_deref());
         let messages: Vec<_> = received
-            .filter_map(|received| {
-                Some((received, ChatMessage::new(received, self.page_url.as_deref())?))
-            })
+            .filter_map(|received| Some((received, ChatMessage::new(received, zone, page_url)?)))
             .collect();
         if messages.is_empty() {
             tracing::info!(request_id, "not passed on: an alarm that has not sounded is over");

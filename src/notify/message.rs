@@ -5,6 +5,7 @@ use announcement::words::{Natural, at, escape, moment};
 use announcement::{Message, Occasion, Tone, Wording, turns};
 use chrono::DateTime;
 use serde::Deserialize;
+use tables::Zone;
 
 /// What a message says to people.
 #[derive(Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct ChatMessage {
     /// A summary, in printable ASCII.
     pub title: String,
     pub tone: Tone,
+    /// Whether something begins that is urgent.
+    pub is_urgent: bool,
     /// What is announced: deaths, then server by server in natural order.
     pub announcements: Vec<Line>,
     /// Other words, a line each.
@@ -46,22 +49,23 @@ struct Alarm {
 }
 
 impl ChatMessage {
-    /// Puts a message into words, and links it to the page. One that cannot be read keeps its text. `None` if there is nothing to
-    /// say.
+    /// Puts a message into words, with times in this zone, and links it to the page. One that cannot be read keeps its text.
+    /// `None` if there is nothing to say.
     #[must_use]
-    pub fn new(received: &SnsMessage, page_url: Option<&str>) -> Option<Self> {
+    pub fn new(received: &SnsMessage, zone: &Zone, page_url: Option<&str>) -> Option<Self> {
         let text = &received.text;
         if let Ok(message) = serde_json::from_str(text) {
-            return Some(Self::of_message(message, page_url));
+            return Some(Self::of_message(message, zone, page_url));
         }
         if let Ok(alarm) = serde_json::from_str::<Alarm>(text) {
-            return alarm.is_news().then(|| Self::of_alarm(alarm));
+            return alarm.is_news().then(|| Self::of_alarm(alarm, zone));
         }
         let subject = received.subject.as_deref().unwrap_or_default();
         let lines = text.lines().filter(|line| !line.trim().is_empty());
         Some(Self {
             title: title(if subject.is_empty() { "Message" } else { subject }),
             tone: Tone::Neutral,
+            is_urgent: false,
             announcements: Vec::new(),
             texts: lines.map(escape).collect(),
             omitted: 0,
@@ -70,7 +74,7 @@ impl ChatMessage {
         })
     }
 
-    fn of_message(message: Message, page_url: Option<&str>) -> Self {
+    fn of_message(message: Message, zone: &Zone, page_url: Option<&str>) -> Self {
         let time = message.time.as_deref().and_then(tables::time::parse);
         let texts = match &message.occasion {
             Occasion::Test(text) => vec![escape(text)],
@@ -81,7 +85,7 @@ impl ChatMessage {
             .map(|(announcement, turn)| Line {
                 turn,
                 tone: announcement.kind().tone(),
-                wording: announcement.say(time),
+                wording: announcement.say(time, zone),
             })
             .collect();
         announcements.sort_by_cached_key(|line| {
@@ -90,15 +94,16 @@ impl ChatMessage {
         Self {
             title: message.title(),
             tone: message.tone(),
+            is_urgent: message.is_urgent(),
             announcements,
             texts,
             omitted: message.omitted,
-            time: time.map(|time| moment(Some(time))),
+            time: time.map(|time| moment(Some(time), zone)),
             link: page_url.map(|url| message.address(url)),
         }
     }
 
-    fn of_alarm(alarm: Alarm) -> Self {
+    fn of_alarm(alarm: Alarm, zone: &Zone) -> Self {
         let tone = match &*alarm.new_state_value {
             "ALARM" => Tone::Bad,
             "OK" => Tone::Good,
@@ -108,12 +113,13 @@ impl ChatMessage {
         let since = alarm.state_change_time.map(|time| {
             // As CloudWatch writes it: `2026-01-18T10:34:00.000+0000`.
             let changed = DateTime::parse_from_str(&time, "%Y-%m-%dT%H:%M:%S%.f%z");
-            format!("since {}", changed.map_or(time, |changed| at(changed.to_utc(), None)))
+            format!("since {}", changed.map_or(time, |changed| at(changed.to_utc(), None, zone)))
         });
         let lines = [description, alarm.new_state_reason, since];
         Self {
             title: title(&format!("{}: {}", alarm.new_state_value, alarm.alarm_name)),
             tone,
+            is_urgent: false,
             announcements: Vec::new(),
             texts: lines.iter().flatten().map(|text| escape(text)).collect(),
             omitted: 0,

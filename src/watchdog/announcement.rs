@@ -5,7 +5,7 @@ use announcement::{Announcement, Kind, Message, Occasion, Part, turns};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::fmt::Write;
-use tables::time;
+use tables::{Zone, time};
 use verdict::digest::Digest;
 
 /// The maximum size of a message, below SNS's limit of 256 KiB, bytes.
@@ -43,24 +43,31 @@ struct Fitted {
 }
 
 impl SnsMessage {
-    /// Builds the message of a sweep at this time, with a link to the page; `None` if there is nothing to announce.
+    /// Builds the message of a sweep at this time, said in this zone, with a link to the page; `None` if there is nothing to
+    /// announce.
     #[must_use]
     pub fn new(
         announcements: Vec<Announcement>,
         time: DateTime<Utc>,
+        zone: &Zone,
         page_url: Option<&str>,
     ) -> Option<Self> {
         let is_needed = !announcements.is_empty();
-        is_needed.then(|| Self::of(Occasion::Change, announcements, None, time, page_url))
+        is_needed.then(|| Self::of(Occasion::Change, announcements, None, time, zone, page_url))
     }
 
     /// Builds the message of the day; `None` if there is nothing to say.
     #[must_use]
-    pub fn digest(digest: &Digest, time: DateTime<Utc>, page_url: Option<&str>) -> Option<Self> {
+    pub fn digest(
+        digest: &Digest,
+        time: DateTime<Utc>,
+        zone: &Zone,
+        page_url: Option<&str>,
+    ) -> Option<Self> {
         digest.is_needed().then(|| {
             let occasion = Occasion::Digest(Some(digest.fleet()));
             let (first, counts) = digest.announcements();
-            Self::of(occasion, first.to_vec(), Some(counts), time, page_url)
+            Self::of(occasion, first.to_vec(), Some(counts), time, zone, page_url)
         })
     }
 
@@ -70,6 +77,7 @@ impl SnsMessage {
         announcements: Vec<Announcement>,
         counts: Option<Vec<(Kind, usize)>>,
         time: DateTime<Utc>,
+        zone: &Zone,
         page_url: Option<&str>,
     ) -> Self {
         let time_stored = Some(time::format(time));
@@ -77,8 +85,9 @@ impl SnsMessage {
         let counts = counts.unwrap_or_else(|| whole.counts());
         let all: usize = counts.iter().map(|(_, count)| count).sum();
         whole.omitted = all - whole.announcements.len();
-        let subject = subject(&whole, &counts, time);
-        let Fitted { message, lines, named } = fit(whole, time);
+        let subject = subject(&whole, &counts, time, zone);
+        let whole_is_urgent = whole.is_urgent();
+        let Fitted { message, lines, named } = fit(whole, time, zone);
         Self {
             subject,
             default: json!(message).to_string(),
@@ -86,7 +95,8 @@ impl SnsMessage {
             kinds: match message.occasion {
                 Occasion::Digest(_) => vec!["digest"],
                 Occasion::Change | Occasion::Test(_) => {
-                    counts.iter().map(|(kind, _)| kind.key()).collect()
+                    let urgent = whole_is_urgent.then_some("urgent");
+                    counts.iter().map(|(kind, _)| kind.key()).chain(urgent).collect()
                 }
             },
             named,
@@ -121,10 +131,19 @@ impl SnsMessage {
 }
 
 /// A message of one announcement is named after it, if SNS accepts that. Any other is cut from the end to what it accepts.
-fn subject(message: &Message, counts: &[(Kind, usize)], time: DateTime<Utc>) -> String {
+fn subject(
+    message: &Message,
+    counts: &[(Kind, usize)],
+    time: DateTime<Utc>,
+    zone: &Zone,
+) -> String {
     let is_printable = |char: char| char == ' ' || char.is_ascii_graphic();
     let alone = match (&message.occasion, &message.announcements[..]) {
-        (Occasion::Change, [announcement]) => Some(announcement.say(Some(time)).subjects),
+        (Occasion::Change, [announcement]) => {
+            let urgent = if announcement.is_urgent() { "Urgent: " } else { "" };
+            let subjects = announcement.say(Some(time), zone).subjects;
+            Some(subjects.map(|subject| format!("{urgent}{subject}")))
+        }
         _ => None,
     };
     let accepted = alone
@@ -143,7 +162,7 @@ fn subject(message: &Message, counts: &[(Kind, usize)], time: DateTime<Utc>) -> 
 
 /// Keeps as many announcements as there is room for: deaths, then one of each server, then another. Those of a kind are in
 /// natural order.
-fn fit(whole: Message, time: DateTime<Utc>) -> Fitted {
+fn fit(whole: Message, time: DateTime<Utc>, zone: &Zone) -> Fitted {
     let fleet: usize = whole.fleet().map(escaped_bytes).sum();
     let mut bytes_left = (MAX_BYTES - FRAME_BYTES).saturating_sub(2 * fleet);
     let mut kept = Vec::new();
@@ -155,7 +174,7 @@ fn fit(whole: Message, time: DateTime<Utc>) -> Fitted {
         turns[*place].cmp(&turns[*other_place]).then_with(servers)
     });
     for (place, announcement) in ordered {
-        let wording = announcement.say(Some(time));
+        let wording = announcement.say(Some(time), zone);
         let detail: String = wording.detail.iter().map(plain).collect();
         let said = format!("{}\n  {detail}\n", unlinked(&wording.name()));
         // The JSON for programs is escaped, because it is itself a string in the message.
@@ -235,7 +254,8 @@ mod tests {
             let fleet = Fleet { summary: summary.clone(), ..Fleet::default() };
             let time = DateTime::UNIX_EPOCH;
             let occasion = Occasion::Digest(Some(fleet));
-            let message = SnsMessage::of(occasion, Vec::new(), None, time, None);
+            let zone = Zone::default();
+            let message = SnsMessage::of(occasion, Vec::new(), None, time, &zone, None);
             assert_eq!(message.subject.len(), expected, "{}", message.subject);
             assert!(message.subject.starts_with(doubt));
             assert_eq!(message.subject == summary, length == 99);
@@ -251,7 +271,8 @@ mod tests {
         let counts = vec![(Kind::Offline, 5_000)];
         let occasion = Occasion::Digest(Some(Fleet::default()));
         let time = DateTime::UNIX_EPOCH;
-        let message = SnsMessage::of(occasion, announcements, Some(counts), time, None);
+        let zone = Zone::default();
+        let message = SnsMessage::of(occasion, announcements, Some(counts), time, &zone, None);
         assert_eq!(message.subject, "Still wrong: 5000 servers offline");
         let program: serde_json::Value = serde_json::from_str(&message.default).expect("JSON");
         assert_eq!(program["omitted"], 4_999);

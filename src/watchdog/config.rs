@@ -3,7 +3,7 @@
 use crate::aws::AwsConfig;
 use crate::settings::{InvalidSetting, Settings};
 use crate::webhook::Address;
-use chrono::{NaiveTime, TimeDelta};
+use chrono::TimeDelta;
 use tables::Limits;
 use tables::server::Rules;
 use verdict::digest::Schedule;
@@ -16,10 +16,10 @@ pub struct Config {
     /// `ALERT_TOPIC_ARN` (optional): the SNS topic for announcements.
     pub topic_arn: Option<String>,
     /// `OFFLINE_AFTER_SECONDS` (default 180), `HOLD_SECONDS` (default: the larger of 600 and twice
-    /// `OFFLINE_AFTER_SECONDS`), `BACK_AFTER_SECONDS` (default 300), `LIMITS` (default `disk_percent=90`).
+    /// `OFFLINE_AFTER_SECONDS`), `BACK_AFTER_SECONDS` (default 300), `LIMITS` (default `disk_percent=90`), `TIME_ZONE` (default `UTC`).
     pub rules: Rules,
-    /// `DIGEST_AT` (default none), `HH:MM` in UTC: when a message a day says what is still wrong; `HH:MM/always`: on good
-    /// days, too.
+    /// `DIGEST_AT` (default none), `HH:MM`, or several separated by commas: when a message says what is still wrong; with
+    /// `/always` at the end: on good days, too.
     pub digest: Option<Schedule>,
     /// `METRICS_TABLE` (optional): the table of metrics, which also holds what has been announced.
     pub events: Option<EventsConfig>,
@@ -89,8 +89,12 @@ impl Config {
                 limits: limits
                     .unwrap_or_else(|| Ok(Limits::standard()))
                     .map_err(|error| InvalidSetting::new("LIMITS", error))?,
+                zone: settings.time_zone()?,
             },
-            digest: digest_at.map(|at| read_schedule(&at)).transpose()?,
+            digest: digest_at
+                .map(|at| at.parse())
+                .transpose()
+                .map_err(|error| InvalidSetting::new("DIGEST_AT", error))?,
             days: metrics_table.clone().filter(|_| !keep.is_zero()).map(|table| DaysConfig {
                 table,
                 retention,
@@ -110,18 +114,6 @@ impl Config {
             aws: AwsConfig::from_variables(&variable)?,
         })
     }
-}
-
-/// `HH:MM`, or `HH:MM/always`
-fn read_schedule(text: &str) -> Result<Schedule, InvalidSetting> {
-    let always = text.strip_suffix("/always");
-    let time = always.unwrap_or(text);
-    let at = NaiveTime::parse_from_str(time, "%H:%M");
-    let schedule = at.ok().filter(|_| time.len() == "HH:MM".len());
-    schedule.map(|at| Schedule { at, is_always: always.is_some() }).ok_or_else(|| {
-        let reason = "it is not a time HH:MM, nor one followed by /always, nor none";
-        InvalidSetting::new("DIGEST_AT", reason)
-    })
 }
 
 /// `arn:<partition>:sns:<region>:<account>:<name>`

@@ -157,7 +157,7 @@ impl Sweep<'_> {
     async fn run(&self, memory: Memory, due: Option<&mut Due>) -> Result<(), SweepError> {
         let decision = self.scan(memory, due).await?;
         let judge_until = self.part_of_time_left(JUDGING_SHARE);
-        let memory_written = self.remember(&decision.memory, judge_until).await;
+        let memory_written = self.remember(&decision, judge_until).await;
 
         let plan = &decision.plan;
         let ahead = self.write(plan.ahead(), judge_until).await;
@@ -165,8 +165,8 @@ impl Sweep<'_> {
         let written = ahead.done.iter().map(|(place, _)| *place).collect();
         let say = plan.say(&written);
         let announcements = say.iter().map(|(_, announcement)| (*announcement).clone()).collect();
-        let page_url = self.watchdog.page_url.as_deref();
-        let message = SnsMessage::new(announcements, self.time, page_url);
+        let (zone, page_url) = (&self.watchdog.rules.zone, self.watchdog.page_url.as_deref());
+        let message = SnsMessage::new(announcements, self.time, zone, page_url);
         let published = self.publish(message.as_ref()).await;
         let said = message.as_ref().filter(|_| published.is_ok());
         let places = say.iter().map(|(place, _)| *place);
@@ -198,8 +198,8 @@ impl Sweep<'_> {
         let watchdog = self.watchdog;
         let scan_until = self.part_of_time_left(SCAN_SHARE);
         let groups = self.read_groups(scan_until).await?;
-        let rules = watchdog.rules.clone();
-        let mut review = Review::new(rules, groups, memory, watchdog.digest, self.time);
+        let (rules, schedule) = (watchdog.rules.clone(), watchdog.digest.as_ref());
+        let mut review = Review::new(rules, groups, memory, schedule, self.time);
         let scan = watchdog.patient.scan().table_name(&watchdog.servers_table);
         let scan = server::scan_for_watchdog(scan, review.is_digest_due());
         let mut pages = scan.into_paginator().send();
@@ -254,9 +254,9 @@ impl Sweep<'_> {
     }
 
     /// Writes the watchdog's own item. If that fails, the sweep goes on, and fails in the end.
-    async fn remember(&self, memory: &Memory, until: Instant) -> Result<(), SweepError> {
+    async fn remember(&self, decision: &Decision, until: Instant) -> Result<(), SweepError> {
         let request_id = self.request_id;
-        let update = memory.write().request(self.update());
+        let update = decision.memory.write(decision.is_rescheduled).request(self.update());
         let written = match timeout_at(until, update.send()).await {
             Ok(Ok(_)) => return Ok(()),
             Ok(Err(error)) => DisplayErrorContext(error).to_string(),
@@ -437,7 +437,8 @@ impl Sweep<'_> {
         let Some(digest) = digest else {
             return Ok(());
         };
-        let message = SnsMessage::digest(digest, self.time, self.watchdog.page_url.as_deref());
+        let (zone, page_url) = (&self.watchdog.rules.zone, self.watchdog.page_url.as_deref());
+        let message = SnsMessage::digest(digest, self.time, zone, page_url);
         self.publish(message.as_ref()).await?;
         self.note(Memory::note_digest(self.time), "the digest").await
     }

@@ -151,11 +151,12 @@ async fn a_backlog_needs_a_key_for_its_server() {
 }
 
 /// What operators add to an item.
-pub fn by_operators() -> [(&'static str, AttributeValue); 4] {
+pub fn by_operators() -> [(&'static str, AttributeValue); 5] {
     let until = "2026-01-18T10:30:00.000000Z";
     let limits = "disk_percent=97,memory_percent=95,load_15m=12";
     [
         ("silenced_until", AttributeValue::S(until.into())),
+        ("quiet", AttributeValue::S("Sun 02:00-04:00".into())),
         ("offline_after", AttributeValue::N("86400".into())),
         ("limits", AttributeValue::S(limits.into())),
         ("group", AttributeValue::S("g".repeat(16))),
@@ -254,7 +255,7 @@ async fn a_server_with_everything_wrong_costs_two_units() {
     body["services"] = (0..9)
         .map(|number| {
             let reason = "r".repeat(90);
-            json!({ "name": format!("{number:040}"), "status": "stopped", "status_reason": reason })
+            json!({ "name": format!("{number:036}"), "status": "stopped", "status_reason": reason })
         })
         .collect();
     body["leaving"] = true.into();

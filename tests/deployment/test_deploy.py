@@ -64,21 +64,22 @@ if command == "deploy" and os.environ.get("BEFORE") != "expired":
     pathlib.Path("deployed.json").write_text(json.dumps(sys.argv[2:start] + shown))
     option = lambda name: sys.argv[sys.argv.index(name) + 1]
     client = boto3.client("cloudformation", region_name=option("--region"))
-    stacks = [stack["StackName"] for stack in client.describe_stacks()["Stacks"]]
+    stacks = {{stack["StackName"]: stack["Parameters"] for stack in client.describe_stacks()["Stacks"]}}
     known = json.loads(pathlib.Path("tiny.json").read_text())["Parameters"]
-    previous = [{{"ParameterKey": name, "UsePreviousValue": True}} for name in known if name not in given]
+    had = {{each["ParameterKey"] for each in stacks.get(option("--stack-name"), [])}}
+    previous = [{{"ParameterKey": name, "UsePreviousValue": True}} for name in known.keys() & had - given.keys()]
     parameters = [{{"ParameterKey": name, "ParameterValue": value}} for name, value in given.items()]
+    # CloudFormation remembers defaults; moto does not.
+    rest = {{name: str(each["Default"]) for name, each in known.items() if name not in given.keys() | had}}
+    defaults = [{{"ParameterKey": name, "ParameterValue": value}} for name, value in rest.items()]
     arguments = dict(StackName=option("--stack-name"), TemplateBody=pathlib.Path("tiny.json").read_text())
     if option("--stack-name") in stacks:
         try:
-            client.update_stack(Parameters=parameters + previous, **arguments)
+            client.update_stack(Parameters=parameters + previous + defaults, **arguments)
         except client.exceptions.ClientError as error:
             if "No updates" not in str(error):
                 raise
     else:
-        # CloudFormation remembers defaults; moto does not.
-        rest = {{name: str(each["Default"]) for name, each in known.items() if name not in given}}
-        defaults = [{{"ParameterKey": name, "ParameterValue": value}} for name, value in rest.items()]
         client.create_stack(Parameters=parameters + defaults, **arguments)
 if command == "deploy" and os.environ.get("AFTER") == "interrupted":
     os.kill(os.getppid(), 2)
@@ -145,6 +146,7 @@ class Project:
             "AWS_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
             "HOME": str(self.folder),
+            "TZ": "UTC",
         }
         given = {name: value for name, value in (inherited | here | environment).items() if value is not None}
         command = ["make", *arguments]
@@ -220,6 +222,32 @@ def test_the_first_deployment_asks_nothing_and_says_what_is_next(project):
     output, deployed = project.make("deploy")
     assert "termination-protection" not in output and overrides(deployed) == {"Architecture": HOST}
     assert len(project.of_tool()) == 1
+
+
+def test_the_first_deployment_takes_the_zone_of_this_machine(project, fresh_aws):
+    for environment, zone in [("utc", "Etc/UTC"), ("odd", "CET-1CEST"), ("odd-too", "/etc/passwd")]:
+        assert "TimeZone" not in overrides(project.make("deploy", f"ENV={environment}", TZ=zone)[1])
+    assert overrides(project.make("deploy", TZ=":Europe/Berlin")[1])["TimeZone"] == "Europe/Berlin"
+    assert project.parameters()[1]["TimeZone"] == "Europe/Berlin"
+    # Whoever deploys later may be elsewhere, also without the file.
+    project.make("deploy", TZ="America/New_York")
+    (project.folder / "samconfig.toml").unlink()
+    project.make("deploy", TZ="America/New_York")
+    assert of_stack(fresh_aws)["TimeZone"] == "Europe/Berlin"
+
+
+def test_a_stack_from_before_breakfast_is_told_once(project):
+    file = project.folder / "tiny.json"
+    template = file.read_text()
+    old = json.loads(template)
+    del old["Parameters"]["TimeZone"]
+    old["Parameters"]["DigestAt"]["Default"] = "none"
+    file.write_text(json.dumps(old))
+    project.make("deploy")
+    file.write_text(template)
+    line = 'make deploy SET="DigestAt=08:00 TimeZone=Europe/Berlin"'
+    assert line in project.make("deploy", TZ="Europe/Berlin")[0]
+    assert line not in project.make("deploy", TZ="Europe/Berlin")[0]
 
 
 def test_the_file_has_every_parameter_with_its_default_as_a_comment(project):

@@ -536,7 +536,10 @@ PATTERNS = {
     ),
     "BackAfterSeconds": (["0", "300"], ["1.5", "-1", "", "none"]),
     "CaBundle": (["none", "/opt/roots.pem"], ["", "roots.pem", "/"]),
-    "DigestAt": (["none", "00:00", "23:59", "07:30/always"], ["", "24:00", "7:00", "07:60", "07:30/", "none/always"]),
+    "DigestAt": (
+        ["none", "00:00", "23:59", "07:30/always", "08:00", "08:00,20:00", "08:00,12:30,20:00/always"],
+        ["", "24:00", "7:00", "07:60", "07:30/", "none/always", "08:00,", "08:00/always,20:00", "08:00 20:00"],
+    ),
     "HoldSeconds": (["auto", "0", "600"], ["1.5", "-1", "", "none"]),
     "KmsKeyArn": (["none", "alias/aws/dynamodb", CUSTOMER_KEY], ["", "alias/mine"]),
     "Limits": (
@@ -546,10 +549,11 @@ PATTERNS = {
             "disk_percent=90,load_5m=1.5",
             "cpu_percent=90/10m,load_5m=8/2h",
             "disk_percent:/backup=97,disk_percent:/iso=off,disk_percent:/var/lib=95/1h",
+            "disk_percent=90,disk_percent!=97,disk_percent!:/data=99/10m,disk_percent!:/iso=off,load_5m!=16",
             "service=off",
             "service:fwupd-refresh=off,duplicate=off",
         ],
-        ["", "disk_percent", "disk_percent=off", "service=on", "duplicate=on", "cpu_percent=90/10", "service=off,"],
+        ["", "disk_percent", "disk_percent=off", "service=on", "duplicate=on", "cpu_percent=90/10", "service=off,", "disk_percent!!=97", "service!=off"],
     ),
     "HistoryDays": (["0", "1", "400", "3650"], ["1.5", "-1", "ten", "", "030"]),
     "MetricsRetentionDays": (["1", "30", "3650"], ["0", "1.5", "-1", "ten", "", "030"]),
@@ -557,6 +561,10 @@ PATTERNS = {
     "PermissionsBoundary": (
         ["none", "arn:aws:iam::123456789012:policy/team/boundary", "arn:aws-cn:iam::aws:policy/AdministratorAccess"],
         ["", "boundary", "arn:aws:iam::123456789012:role/r"],
+    ),
+    "TimeZone": (
+        ["UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "America/Port-au-Prince"],
+        ["", "/", "Europe/", "Europe Berlin", "+02:00"],
     ),
     "PingUrl": (["none", "https://hc-ping.com/x"], ["http://hc-ping.com/x", ""]),
     "ReservedConcurrency": (["none", "1", "500"], ["0", "1.5", "-1", ""]),

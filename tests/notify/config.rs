@@ -10,6 +10,18 @@ fn config(urls: &str) -> Result<Config, String> {
     Config::from_variables(variable).map_err(|error| error.to_string())
 }
 
+// C11.2
+#[test]
+fn a_zone_that_does_not_exist_stops_the_start() {
+    let variable = |name: &str| match name {
+        "WEBHOOK_URLS" => Some("json:https://example.com".to_owned()),
+        "TIME_ZONE" => Some("Europe/Nowhere".to_owned()),
+        _ => None,
+    };
+    let error = Config::from_variables(variable).map_err(|error| error.to_string()).unwrap_err();
+    assert!(error.starts_with("TIME_ZONE: it is not the name of a time zone"), "{error}");
+}
+
 /// The names of all services.
 fn names(separator: &str) -> String {
     SERVICES.map(|service| service.name).join(separator)

@@ -4,6 +4,7 @@ use crate::service::{Received, Service};
 use crate::support::{Format, Notify, entries, message, offline};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 /// Sends one message to a service of each format; returns what each received.
 async fn sent(subject: Option<&str>, text: &str) -> Vec<(&'static str, Received)> {
@@ -113,6 +114,44 @@ async fn a_message_links_to_the_page_of_the_server_or_of_the_fleet() {
         assert!(!received.body.contains("page.example"), "{format}");
         assert!(!received.headers.contains_key("click"), "{format}");
     }
+}
+
+// C11.2
+#[tokio::test]
+async fn what_begins_and_is_urgent_has_the_highest_priority() {
+    let disk = json!({
+        "server_id": "db-1", "hostname": null, "kind": "disk", "name": "/data", "value": 98, "limit": 97, "urgent": true,
+    });
+    for (lists, priority, words) in [
+        (json!({ "problems": [disk] }), "urgent", "db-1: urgent: disk /data 98 %, limit 97 %"),
+        (
+            json!({ "solved": [disk] }),
+            "default",
+            "db-1: no longer urgent: disk /data 98 %, limit 97 %",
+        ),
+        (json!({ "problems": [disk], "digest": true }), "high", "urgent: disk /data"),
+    ] {
+        let service = Service::start("ntfy").await;
+        let notify = Notify::start(&[&service]);
+        assert!(notify.send(&message(&lists)).await);
+        let received = service.take().remove(0);
+        assert_eq!(received.headers["priority"], priority, "{lists}");
+        assert!(received.text().contains(words), "{}", received.text());
+        let title = received.headers["title"].to_str().unwrap().to_owned();
+        assert_eq!(title.starts_with("Urgent: "), priority == "urgent", "{title}");
+    }
+}
+
+// C8.16 C11.2
+#[tokio::test]
+async fn times_are_said_in_the_zone() {
+    let service = Service::start("ntfy").await;
+    let settings = HashMap::from([("TIME_ZONE", "America/New_York".to_owned())]);
+    let notify = Notify::start_with(&entries(&[&service]), &settings);
+    assert!(notify.send(&message(&json!({ "offline": [offline("web-1", "a")] }))).await);
+    let said = service.take()[0].text();
+    assert!(said.contains("since 05:30 EST (60 min)"), "{said}");
+    assert!(said.ends_with("2026-01-18 06:30:00 EST"), "{said}");
 }
 
 #[tokio::test]

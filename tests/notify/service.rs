@@ -271,7 +271,7 @@ fn check(uri: &Uri, received: &Received) -> Result<&'static str, String> {
         // https://docs.ntfy.sh/publish/: a longer message becomes an attachment.
         "ntfy" => {
             demand(header("title").is_some_and(|title| !title.is_empty()), "title")?;
-            let priorities = ["min", "low", "default", "high", "max"];
+            let priorities = ["min", "low", "default", "high", "max", "urgent"];
             demand(header("priority").is_some_and(|is| priorities.contains(&is)), "priority")?;
             demand(header("tags").is_some(), "tags")?;
             Ok(r#"{"event":"message"}"#)

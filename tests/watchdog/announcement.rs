@@ -5,6 +5,7 @@ use crate::support::{TOPIC_ARN, TestWatchdog, at, lines, pending, state, stored,
 use announcement::{Announcement, Kind, Problem, Solved};
 use heartbeat::watchdog::SnsMessage;
 use serde_json::{Value, json};
+use tables::Zone;
 use tables::server::Server;
 use tables::time::Stored;
 use verdict::announce;
@@ -22,7 +23,12 @@ fn server(server_id: &str, hostname: Option<&str>) -> Server {
 /// The message about servers that went offline and came back.
 fn announce(offline: &[Server], back: &[Server]) -> Option<SnsMessage> {
     let back = back.iter().map(went_back);
-    SnsMessage::new(offline.iter().map(went_offline).chain(back).collect(), at(0), None)
+    SnsMessage::new(
+        offline.iter().map(went_offline).chain(back).collect(),
+        at(0),
+        &Zone::default(),
+        None,
+    )
 }
 
 fn went_offline(server: &Server) -> Announcement {
@@ -86,11 +92,26 @@ fn the_email_ends_with_a_link_to_the_page() {
         (&about_one, "https://x.example", "https://x.example/servers/web-1"),
         (&about_both, "https://x.example/hb", "https://x.example/hb/"),
     ] {
-        let email = SnsMessage::new(subjects.to_vec(), at(0), Some(page_url)).unwrap().email;
+        let email = SnsMessage::new(subjects.to_vec(), at(0), &Zone::default(), Some(page_url))
+            .unwrap()
+            .email;
         assert_eq!(email.lines().last(), Some(last), "{email}");
     }
-    let without = SnsMessage::new(about_one.to_vec(), at(0), None).unwrap().email;
+    let without = SnsMessage::new(about_one.to_vec(), at(0), &Zone::default(), None).unwrap().email;
     assert!(!without.contains("://"), "{without}");
+}
+
+// C8.16: in words, times have a zone; in JSON, they stay in UTC.
+#[tokio::test]
+async fn an_email_says_times_in_the_zone() {
+    let watchdog = TestWatchdog::start_with(&[("TIME_ZONE", "Europe/Berlin")]).await;
+    watchdog.heartbeat("web-1", 0).await;
+    watchdog.sweep(0).await.unwrap();
+    watchdog.sweep(181).await.unwrap();
+    let message = watchdog.topic.take().remove(0);
+    assert!(message.email.contains("since 11:30 CET (3 min)"), "{}", message.email);
+    assert_eq!(message.default["time"], stored(181));
+    assert_eq!(message.default["offline"][0]["last_seen"], stored(0));
 }
 
 // C8.6: there is a subject for any number of servers. It has at most 99 ASCII characters.
@@ -171,7 +192,8 @@ fn what_fits_is_chosen_in_rounds() {
     let liar = (0..2_000).map(|number| problem("a", format!("service-{number}")));
     let others = ["db-1", "db-2"].map(|server_id| problem(server_id, "nginx".to_owned()));
     let others = others.into_iter().chain([solved, went_offline(&server("web-1", None))]);
-    let announcement = SnsMessage::new(liar.chain(others).collect(), at(0), None).unwrap();
+    let announcement =
+        SnsMessage::new(liar.chain(others).collect(), at(0), &Zone::default(), None).unwrap();
     let default: Value = serde_json::from_str(&announcement.default).unwrap();
     let named = |list: &str| {
         let entries = default[list].as_array().unwrap().iter();

@@ -45,8 +45,9 @@ fn item(random: &mut Rng) -> Option<Item> {
 }
 
 /// Everything that a sweep may write about a server, and into its own item.
-fn changes(server: &Server, problems: &Server) -> [Change; 10] {
-    let memory = Memory { rules: Some(Rules::default()), ..Memory::default() };
+fn changes(server: &Server, problems: &Server) -> [Change; 11] {
+    let digest_at = Some(at(0));
+    let memory = Memory { digest_at, rules: Some(Rules::default()), ..Memory::default() };
     [
         server.marked_offline(at(0)).mark_offline(),
         server.write_ahead(),
@@ -57,7 +58,8 @@ fn changes(server: &Server, problems: &Server) -> [Change; 10] {
         server.write_problems(&server.problems.with(Vec::new())),
         server.record_announced().record_said(&[at(0), at(60), at(120)]),
         server.write_problems(&server.problems).remove_said(&server.said_at),
-        memory.write(),
+        memory.write(false),
+        memory.write(true),
     ]
 }
 

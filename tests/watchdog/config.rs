@@ -58,7 +58,12 @@ fn unusable_settings_are_named() {
         (
             "DIGEST_AT",
             Some("07:30/never"),
-            "it is not a time HH:MM, nor one followed by /always, nor none",
+            "it is not times HH:MM, separated by commas and optionally followed by /always, nor none",
+        ),
+        (
+            "TIME_ZONE",
+            Some("CEST"),
+            "it is not the name of a time zone, such as Europe/Berlin or UTC",
         ),
         ("METRICS_RETENTION_DAYS", Some("0"), "it is not a whole number above 0"),
         ("HISTORY_DAYS", Some("-1"), "it is not a whole number"),
@@ -119,18 +124,20 @@ fn what_is_optional_is_off_unless_it_is_set() {
 // C8.12
 #[tokio::test]
 async fn the_watchdogs_own_item_holds_the_rules_that_it_applies() {
-    for (set, [offline_after, hold, back_after], limits) in [
-        (&[][..], ["180", "600", "0"], "disk_percent=90"),
+    for (set, [offline_after, hold, back_after], limits, zone) in [
+        (&[][..], ["180", "600", "0"], "disk_percent=90", "UTC"),
         (
             &[
                 ("OFFLINE_AFTER_SECONDS", "900"),
                 ("BACK_AFTER_SECONDS", "60"),
                 ("LIMITS", "load_5m=0.5,cpu_percent=99"),
+                ("TIME_ZONE", "Europe/Berlin"),
             ],
             ["900", "1800", "60"],
             "load_5m=0.5,cpu_percent=99",
+            "Europe/Berlin",
         ),
-        (&[("LIMITS", ""), ("HOLD_SECONDS", "0")], ["180", "0", "0"], "none"),
+        (&[("LIMITS", ""), ("HOLD_SECONDS", "0")], ["180", "0", "0"], "none", "UTC"),
     ] {
         let watchdog = TestWatchdog::start_with(set).await;
         watchdog.sweep(0).await.unwrap();
@@ -140,6 +147,7 @@ async fn the_watchdogs_own_item_holds_the_rules_that_it_applies() {
         assert_eq!(item["hold"], number(hold), "{set:?}");
         assert_eq!(item["back_after"], number(back_after), "{set:?}");
         assert_eq!(item["limits"], text(limits), "{set:?}");
+        assert_eq!(item["time_zone"], text(zone), "{set:?}");
         assert_eq!(item["version"], number("2"), "{set:?}");
 
         let scan = watchdog.tables.client.scan();
@@ -153,5 +161,6 @@ async fn the_watchdogs_own_item_holds_the_rules_that_it_applies() {
         assert_eq!(rules.hold, seconds(hold), "{set:?}");
         assert_eq!(rules.back_after, seconds(back_after), "{set:?}");
         assert_eq!(rules.limits.to_string(), limits);
+        assert_eq!(rules.zone.to_string(), zone);
     }
 }

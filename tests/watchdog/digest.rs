@@ -36,6 +36,14 @@ fn full() -> Vec<(&'static str, AttributeValue)> {
     vec![("disk_percent", number("95"))]
 }
 
+/// A watchdog with these settings that knew the time of its digest before.
+async fn scheduled(settings: &[(&str, &str)]) -> TestWatchdog {
+    let watchdog = TestWatchdog::start_with(settings).await;
+    let digest_at = settings.iter().find(|(name, _)| *name == "DIGEST_AT");
+    watchdog.set("#watchdog", "digest_times", digest_at.map(|(_, at)| *at)).await;
+    watchdog
+}
+
 /// The digest that was sent since the last call, if one was.
 fn digest(watchdog: &TestWatchdog) -> Option<Published> {
     let mut published = watchdog.topic.take();
@@ -46,7 +54,7 @@ fn digest(watchdog: &TestWatchdog) -> Option<Published> {
 // C10.1
 #[tokio::test]
 async fn a_digest_says_once_a_day_what_is_still_wrong() {
-    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45"), ("HOLD_SECONDS", "0")]).await;
+    let watchdog = scheduled(&[("DIGEST_AT", "10:45"), ("HOLD_SECONDS", "0")]).await;
     for name in ["away", "silenced"] {
         heartbeat(&watchdog, name, 0, &full()).await;
     }
@@ -91,7 +99,7 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
 // C8.14 C10.1 C11.5
 #[tokio::test]
 async fn a_digest_says_where_nothing_arrives() {
-    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45/always")]).await;
+    let watchdog = scheduled(&[("DIGEST_AT", "10:45/always")]).await;
     heartbeat(&watchdog, "web-1", 890, &[]).await;
     let webhook = [
         ("format_16", text("ntfy")),
@@ -111,7 +119,7 @@ async fn a_digest_says_where_nothing_arrives() {
 // C10.1 C10.2
 #[tokio::test]
 async fn nothing_is_sent_when_all_is_well_and_that_is_noted() {
-    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45")]).await;
+    let watchdog = scheduled(&[("DIGEST_AT", "10:45")]).await;
     heartbeat(&watchdog, "web-1", 890, &[]).await;
     watchdog.sweep(900).await.unwrap();
     assert_eq!(watchdog.topic.take(), []);
@@ -134,7 +142,7 @@ async fn a_digest_is_due_for_six_hours() {
         (1000, Some(9000), true),
     ] {
         let settings = [("DIGEST_AT", "10:45/always"), ("OFFLINE_AFTER_SECONDS", "90000")];
-        let watchdog = TestWatchdog::start_with(&settings).await;
+        let watchdog = scheduled(&settings).await;
         heartbeat(&watchdog, "web-1", seconds, &[]).await;
         if let Some(noted) = noted {
             watchdog.set_own("digest_at", noted).await;
@@ -147,11 +155,63 @@ async fn a_digest_is_due_for_six_hours() {
     }
 }
 
+// C10.2: a digest that is set at noon for 08:00 comes tomorrow.
+#[tokio::test]
+async fn what_is_set_anew_is_not_made_up_for() {
+    const DAY: i64 = 86_400;
+    let noon = 5_400;
+    let eight = DAY - 9_000;
+    for (name, known, expected) in [
+        ("a new stack", vec![], [false, true]),
+        ("an older stack, which had it", vec![("digest_at", stored(-9_000))], [false, true]),
+        ("an older stack, in which it is due", vec![("digest_at", stored(-90_000))], [true, true]),
+        (
+            "the same times",
+            vec![("digest_times", "08:00/always".to_owned()), ("digest_at", stored(-90_000))],
+            [true, true],
+        ),
+        (
+            "other times",
+            vec![("digest_times", "09:00/always".to_owned()), ("digest_at", stored(-90_000))],
+            [false, true],
+        ),
+        ("none before", vec![("digest_times", "none".to_owned())], [false, true]),
+        (
+            "another zone",
+            vec![
+                ("digest_times", "08:00/always".to_owned()),
+                ("digest_at", stored(-90_000)),
+                ("limits", "none".to_owned()),
+                ("time_zone", "Europe/Berlin".to_owned()),
+            ],
+            [false, true],
+        ),
+    ] {
+        let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "08:00/always")]).await;
+        for (attribute, value) in known {
+            watchdog.set("#watchdog", attribute, Some(&value)).await;
+        }
+        let mut sent = Vec::new();
+        for seconds in [noon, noon + 60, eight - 60, eight, eight + 60] {
+            watchdog.sweep(seconds).await.unwrap();
+            sent.extend(digest(&watchdog).map(|_| seconds));
+        }
+        let times = [noon, eight].into_iter().zip(expected);
+        let times: Vec<_> = times.filter(|(_, is_sent)| *is_sent).map(|(at, _)| at).collect();
+        assert_eq!(sent, times, "{name}");
+        assert_eq!(watchdog.own("digest_times").await.as_deref(), Some("08:00/always"), "{name}");
+        assert_eq!(watchdog.own("time_zone").await.as_deref(), Some("UTC"), "{name}");
+    }
+    let off = TestWatchdog::start().await;
+    off.sweep(0).await.unwrap();
+    assert_eq!(off.own("digest_times").await.as_deref(), Some("none"));
+}
+
 // C10.1: proof that all is well.
 #[tokio::test]
 async fn with_always_it_says_that_all_are_well_only_if_they_are() {
     let settings = [("DIGEST_AT", "10:45/always"), ("HOLD_SECONDS", "0")];
-    let watchdog = TestWatchdog::start_with(&settings).await;
+    let watchdog = scheduled(&settings).await;
     watchdog.sweep(900).await.unwrap();
     let message = digest(&watchdog).unwrap();
     assert_eq!(message.parameters["Subject"], "No server has sent a heartbeat yet");
@@ -236,7 +296,7 @@ async fn servers_are_new_that_were_registered_since_the_last_digest() {
         (Some(900 - day), vec![800; 100], false, Some("100 new servers")),
     ] {
         let at = if always { "10:45/always" } else { "10:45" };
-        let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", at)]).await;
+        let watchdog = scheduled(&[("DIGEST_AT", at)]).await;
         if let Some(last) = last {
             watchdog.set_own("digest_at", last).await;
         }
@@ -262,7 +322,7 @@ async fn servers_are_new_that_were_registered_since_the_last_digest() {
 // C10.1: at most five names in a line.
 #[tokio::test]
 async fn remarks_count_beyond_five() {
-    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45/always")]).await;
+    let watchdog = scheduled(&[("DIGEST_AT", "10:45/always")]).await;
     for server in 1..=7 {
         let reading = [("reboot_required", number("1"))];
         heartbeat(&watchdog, &format!("web-{server}"), 890, &reading).await;
@@ -313,7 +373,7 @@ async fn disks_that_are_full_within_30_days_are_named() {
 // C10.1: what some agents do not say, if others do; and those that are older than this program.
 #[tokio::test]
 async fn updates_that_are_unknown_and_old_agents_are_counted() {
-    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45/always")]).await;
+    let watchdog = scheduled(&[("DIGEST_AT", "10:45/always")]).await;
     let stack: Vec<u32> =
         env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse().unwrap()).collect();
     let newer = format!("{}.{}.{}", stack[0], stack[1], stack[2] + 1);

@@ -32,6 +32,7 @@ async fn each_message_is_an_item_that_expires() {
         ("DIGEST_AT", "10:30/always"),
     ];
     let watchdog = TestWatchdog::start_with(&settings).await;
+    watchdog.set("#watchdog", "digest_times", Some("10:30/always")).await;
     watchdog.heartbeat("web-1", 0).await;
     watchdog.sweep(10).await.unwrap();
     assert_eq!(watchdog.topic.take()[0].kinds, ["digest"]);

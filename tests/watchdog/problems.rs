@@ -561,3 +561,48 @@ async fn unreadable_limits_and_thresholds_are_ignored() {
     };
     assert_eq!(line["items"], 9);
 }
+
+// C9.1 C9.8: two limits of one value, of which one message says what there is to know.
+#[tokio::test]
+async fn an_urgent_limit_is_a_problem_beside_the_other() {
+    let limits = "disk_percent=90,disk_percent!=97";
+    let watchdog = TestWatchdog::start_with(&[("LIMITS", limits)]).await;
+    let told = || {
+        let messages = watchdog.topic.take().into_iter();
+        let messages = messages.map(|message| {
+            let words: Vec<_> =
+                message.email.lines().filter(|line| line.starts_with("  ")).collect();
+            let words: Vec<_> =
+                words.iter().map(|line| line.split("since").next().unwrap()).collect();
+            let words: Vec<_> = words.iter().map(|line| line.split(';').next().unwrap()).collect();
+            (message.parameters["Subject"].clone(), message.kinds.join(" "), words.concat())
+        });
+        messages.collect::<Vec<_>>()
+    };
+    let tell = |subject: &str, kinds: &str, words: &str| {
+        vec![(subject.to_owned(), kinds.to_owned(), format!("  {words}"))]
+    };
+    let both = [("disk_percent", "90", false), ("disk_percent!", "97", false)]
+        .map(|(key, limit, is_pending)| (key.to_owned(), limit.to_owned(), is_pending));
+
+    // Both begin.
+    minutes(&watchdog, 0, 1, "98", "").await;
+    let words = "urgent: disk 98 %, limit 97 %, ";
+    assert_eq!(told(), tell("Urgent: web-1: disk 98 %, limit 97 %", "problems urgent", words));
+    assert_eq!(problems(&watchdog, "web-1").await, both);
+
+    // The urgent one ends.
+    minutes(&watchdog, 60, 16, "91", "").await;
+    let words = "no longer urgent: disk 91 %, limit 90 %";
+    assert_eq!(told(), tell(&format!("web-1: {words}"), "solved", words));
+    assert_eq!(problems(&watchdog, "web-1").await, both[..1]);
+
+    // It begins again, and both end.
+    minutes(&watchdog, 4_000, 1, "99", "").await;
+    let words = "urgent: disk 99 %, limit 97 %, ";
+    assert_eq!(told(), tell("Urgent: web-1: disk 99 %, limit 97 %", "problems urgent", words));
+    minutes(&watchdog, 8_000, 16, "10", "").await;
+    let words = "disk 10 %, limit 90 %, solved";
+    assert_eq!(told(), tell(&format!("web-1: {words}"), "solved", words));
+    assert_eq!(problems(&watchdog, "web-1").await, []);
+}

@@ -1,6 +1,6 @@
 //! C8.7: silenced servers.
 
-use crate::support::{TestWatchdog, lines, state, stored};
+use crate::support::{TestWatchdog, lines, state, stored, text};
 
 // C8.7: a silenced server is judged but not announced. When the silence ends, what is still true is announced.
 #[tokio::test]
@@ -91,4 +91,65 @@ async fn an_unreadable_silence_is_ignored() {
     let warnings = lines(&log, "items hold a value that cannot be read");
     assert_eq!(warnings.len(), 1, "{log:?}");
     assert_eq!(warnings[0]["items"], 2);
+}
+
+// C8.7: a backup each night stops a service, and nobody is told; what is still true afterwards is.
+#[tokio::test]
+async fn nothing_is_announced_in_quiet_times() {
+    // 10:30 in UTC is 11:30 there.
+    for (whose, quiet, is_quiet) in [
+        ("web-1", "11:30-12:00", true),
+        ("web-1", "Sun 11:30-12:00", true),
+        ("web-1", "Mon-Sat 11:30-12:00", false),
+        ("web-1", "10:30-11:00", false),
+        ("#watchdog", "Sat 23:00-11:59;Sun 11:59-12:00", true),
+        ("#watchdog", "11:00-11:30", false),
+        ("web-2", "00:00-24:00", false),
+    ] {
+        let watchdog = TestWatchdog::start_with(&[("TIME_ZONE", "Europe/Berlin")]).await;
+        watchdog.heartbeat("web-1", -200).await;
+        watchdog.heartbeat("web-2", 0).await;
+        watchdog.set(whose, "quiet", Some(quiet)).await;
+        watchdog.sweep(0).await.unwrap();
+        assert_eq!(watchdog.topic.take().is_empty(), is_quiet, "{whose} {quiet}");
+        assert_eq!(watchdog.state("web-1").await[0].as_deref(), Some("offline"), "{whose} {quiet}");
+        // 12:00 there.
+        watchdog.heartbeat("web-2", 1790).await;
+        watchdog.sweep(1800).await.unwrap();
+        assert_eq!(watchdog.topic.take().is_empty(), !is_quiet, "{whose} {quiet}");
+        assert_eq!(watchdog.item(whose).await.unwrap()["quiet"], text(quiet), "it is kept");
+    }
+}
+
+// C8.7: all are silenced at once.
+#[tokio::test]
+async fn all_servers_are_silenced_by_the_watchdogs_own_item() {
+    let watchdog = TestWatchdog::start_with(&[("HOLD_SECONDS", "0")]).await;
+    for number in 0..30 {
+        watchdog.heartbeat(&format!("web-{number}"), 0).await;
+    }
+    watchdog.set_own("silenced_until", 1000).await;
+    watchdog.sweep(181).await.unwrap();
+    assert_eq!(watchdog.topic.take(), []);
+    watchdog.sweep(1000).await.unwrap();
+    let published = watchdog.topic.take();
+    assert_eq!(published[0].default["offline"].as_array().unwrap().len(), 30);
+    assert_eq!(watchdog.own("silenced_until").await, Some(stored(1000)), "it is kept");
+}
+
+// C8.1 C8.7
+#[tokio::test]
+async fn a_silence_that_cannot_be_read_is_none_and_is_counted() {
+    for (whose, attribute) in
+        [("web-1", "quiet"), ("#watchdog", "quiet"), ("#watchdog", "silenced_until")]
+    {
+        let watchdog = TestWatchdog::start().await;
+        watchdog.heartbeat("web-1", 0).await;
+        watchdog.set(whose, attribute, Some("always")).await;
+        watchdog.sweep(181).await.unwrap();
+        assert_eq!(watchdog.topic.take().len(), 1, "{whose} {attribute}");
+        let log = watchdog.log();
+        let malformed = lines(&log, "items hold a value that cannot be read");
+        assert_eq!(malformed[0]["items"], 1, "{whose} {attribute}");
+    }
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use syntax::duration;
 use tables::time::parse;
-use tables::{Metric, metric, problem};
+use tables::{Metric, Zone, metric, problem};
 
 /// Something about a server. Each variant is a kind, and a list of the message's JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, strum::EnumDiscriminants)]
@@ -99,6 +99,15 @@ pub struct Problem {
     pub since: Option<String>,
     /// Why a service does not run, in its agent's words.
     pub reason: Option<String>,
+    /// Whether it is about the limit from which it is urgent.
+    #[serde(skip_serializing_if = "is_false")]
+    pub urgent: bool,
+}
+
+/// Whatever is not urgent does not say so.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The kind of a problem. In the message's JSON, it is its name.
@@ -201,6 +210,12 @@ impl Announcement {
         self.into()
     }
 
+    /// Whether something begins that is urgent.
+    #[must_use]
+    pub const fn is_urgent(&self) -> bool {
+        matches!(self, Self::Problem(problem) if problem.urgent)
+    }
+
     /// The id of the server that it is about.
     #[must_use]
     pub fn server_id(&self) -> &str {
@@ -221,46 +236,47 @@ impl Announcement {
         self.kind().cmp(&other.kind()).then_with(servers)
     }
 
-    /// Says it, with a length of time that lasts until `now`, if that is known.
+    /// Says it in this zone, with a length of time that lasts until `now`, if that is known.
     #[must_use]
-    pub fn say(&self, now: Option<DateTime<Utc>>) -> Wording {
+    pub fn say(&self, now: Option<DateTime<Utc>>, zone: &Zone) -> Wording {
         match self {
             Self::Offline(Absence { server_id, hostname, left_at: Some(left_at), .. }) => {
-                let left_at = parse(left_at).map_or_else(unknown, |at| at_and_age(at, now));
+                let left_at = parse(left_at).map_or_else(unknown, |at| at_and_age(at, now, zone));
                 let detail = format!("at {left_at}");
                 let wording =
                     Wording::of_server(server_id, hostname, SHUT_DOWN, " ", detail.clone());
                 Wording { detail: vec![Part::Words(format!("{SHUT_DOWN} {detail}"))], ..wording }
             }
             Self::Offline(server) => {
-                let detail = since(&server.last_seen, now);
+                let detail = since(&server.last_seen, now, zone);
                 Wording::of_server(&server.server_id, &server.hostname, "is offline", " ", detail)
             }
             Self::Back(server) => {
                 let returned_at = server.returned_at.as_deref().and_then(parse);
                 let away = away(&server.offline_since, returned_at);
                 let detail =
-                    format!("was offline since {}{away}", time(&server.offline_since, now));
+                    format!("was offline since {}{away}", time(&server.offline_since, now, zone));
                 Wording::of_server(&server.server_id, &server.hostname, "is back", ": ", detail)
             }
             Self::Problem(problem) => {
-                let since = format!(", {}", since(&problem.since, now));
-                problem.say(problem.state(), problem.reason(), since)
+                let since = format!(", {}", since(&problem.since, now, zone));
+                problem.say(problem.state(), problem.reason(), since, false)
             }
             Self::Removed(server) => {
-                let detail = format!("last seen {}", time(&server.last_seen, now));
+                let detail = format!("last seen {}", time(&server.last_seen, now, zone));
                 Wording::of_server(&server.server_id, &server.hostname, "was removed", ": ", detail)
             }
             Self::Solved(Solved { problem, end }) => {
-                let since = format!("; it began at {}", time(&problem.since, now));
-                problem.say(problem.end(end), Vec::new(), since)
+                let since = format!("; it began at {}", time(&problem.since, now, zone));
+                problem.say(problem.end(end), Vec::new(), since, true)
             }
             Self::Silenced(silence) => {
                 let by = escape(&silence.by);
                 let (state, detail) = match &silence.until {
-                    Some(_) => {
-                        ("is silenced", format!("until {}, by {by}", time(&silence.until, now)))
-                    }
+                    Some(_) => (
+                        "is silenced",
+                        format!("until {}, by {by}", time(&silence.until, now, zone)),
+                    ),
                     None => ("is no longer silenced", format!("by {by}")),
                 };
                 Wording::of_server(&silence.server_id, &silence.hostname, state, " ", detail)
@@ -338,11 +354,18 @@ impl Problem {
     }
 
     /// A wording that says this of it.
-    fn say(&self, what: Vec<Part>, reason: Vec<Part>, since: String) -> Wording {
+    fn say(&self, what: Vec<Part>, reason: Vec<Part>, since: String, is_end: bool) -> Wording {
         let plain = |parts: &[Part]| parts.iter().map(Part::text).collect::<String>();
-        let brief = format!("{}: {}", self.server_id, plain(&what));
+        let urgent = self.urgent_mark(is_end);
+        // The subject of what begins has a mark of its own.
+        let ended = urgent
+            .as_ref()
+            .filter(|_| is_end)
+            .map_or_else(String::new, |mark| mark.text().into_owned());
+        let brief = format!("{}: {ended}{}", self.server_id, plain(&what));
         let subjects = [format!("{brief}{}", plain(&reason)), brief];
-        let detail: Vec<_> = what.into_iter().chain(reason).chain([Part::Words(since)]).collect();
+        let what = urgent.into_iter().chain(what);
+        let detail: Vec<_> = what.chain(reason).chain([Part::Words(since)]).collect();
         Wording {
             server_id: self.server_id.clone(),
             hostname: self.hostname.clone(),
@@ -350,6 +373,12 @@ impl Problem {
             detail,
             subjects,
         }
+    }
+
+    /// That it is urgent, or no longer so.
+    fn urgent_mark(&self, is_end: bool) -> Option<Part> {
+        let words = if is_end { "no longer urgent: " } else { "urgent: " };
+        self.urgent.then(|| Part::Words(words.to_owned()))
     }
 
     /// `: exit code 1`
@@ -417,7 +446,7 @@ impl Problem {
             }
             (_, Known(problem::Kind::Metric | problem::Kind::Disk) | Unknown(_)) => {
                 let mut solved = self.state();
-                solved.push(words(", solved"));
+                solved.extend((!self.urgent).then(|| words(", solved")));
                 solved
             }
         }
@@ -490,13 +519,13 @@ fn away(since: &Option<String>, until: Option<DateTime<Utc>>) -> String {
     })
 }
 
-fn since(stored: &Option<String>, now: Option<DateTime<Utc>>) -> String {
+fn since(stored: &Option<String>, now: Option<DateTime<Utc>>, zone: &Zone) -> String {
     let time = stored.as_deref().and_then(parse);
-    format!("since {}", time.map_or_else(unknown, |time| at_and_age(time, now)))
+    format!("since {}", time.map_or_else(unknown, |time| at_and_age(time, now, zone)))
 }
 
-fn time(stored: &Option<String>, now: Option<DateTime<Utc>>) -> String {
-    stored.as_deref().and_then(parse).map_or_else(unknown, |time| at(time, now))
+fn time(stored: &Option<String>, now: Option<DateTime<Utc>>, zone: &Zone) -> String {
+    stored.as_deref().and_then(parse).map_or_else(unknown, |time| at(time, now, zone))
 }
 
 fn unknown() -> String {

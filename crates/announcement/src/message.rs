@@ -129,11 +129,18 @@ impl Message {
         let counts: Vec<_> = counts.iter().map(|(kind, count)| kind.count(*count)).collect();
         let counts = counts.join(", ");
         match &self.occasion {
+            Occasion::Change if self.is_urgent() => format!("Urgent: {counts}"),
             Occasion::Change => counts,
             Occasion::Digest(Some(fleet)) if self.announcements.is_empty() => fleet.summary.clone(),
             Occasion::Digest(_) => format!("Still wrong: {counts}"),
             Occasion::Test(_) => "Test".to_owned(),
         }
+    }
+
+    /// Whether something begins that is urgent: a reminder does not.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        self.occasion == Occasion::Change && self.announcements.iter().any(Announcement::is_urgent)
     }
 
     /// Bad if any announcement is.

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::iter;
 use syntax::duration::rounded;
 use tables::metric::{Metric, Rule};
-use tables::{Number, is_printable};
+use tables::{Number, Zone, is_printable};
 
 /// A number of things: `1 server`, `2 servers`, `3 entries`.
 #[must_use]
@@ -57,27 +57,24 @@ pub fn quantity(metric: &Metric, value: f64, limit: Option<f64>) -> String {
     format!("{shown} {}", metric.unit.symbol()).trim_end().to_owned()
 }
 
-/// A time to the minute: `10:30 UTC`, and with its date if that is not today's.
+/// A time to the minute in a zone: `10:30 UTC`, and with its date if that is not today's there.
 #[must_use]
-pub fn at(time: DateTime<Utc>, now: Option<DateTime<Utc>>) -> String {
-    let is_today = now.is_some_and(|now| now.date_naive() == time.date_naive());
-    time.format(if is_today { "%H:%M UTC" } else { "%Y-%m-%d %H:%M UTC" }).to_string()
+pub fn at(time: DateTime<Utc>, now: Option<DateTime<Utc>>, zone: &Zone) -> String {
+    let is_today = now.is_some_and(|now| zone.local(now).date() == zone.local(time).date());
+    zone.say(time, if is_today { "%H:%M" } else { "%Y-%m-%d %H:%M" })
 }
 
 /// A time and how long ago it is, if that is known: `10:30 UTC (8 min)`.
 #[must_use]
-pub fn at_and_age(time: DateTime<Utc>, now: Option<DateTime<Utc>>) -> String {
+pub fn at_and_age(time: DateTime<Utc>, now: Option<DateTime<Utc>>, zone: &Zone) -> String {
     let age = now.map(|now| (now - time).max(TimeDelta::zero()));
-    at(time, now) + &age.map_or_else(String::new, |age| format!(" ({})", rounded(age)))
+    at(time, now, zone) + &age.map_or_else(String::new, |age| format!(" ({})", rounded(age)))
 }
 
-/// A time, in UTC.
+/// A time to the second, in a zone.
 #[must_use]
-pub fn moment(time: Option<DateTime<Utc>>) -> String {
-    time.map_or_else(
-        || "an unknown time".to_owned(),
-        |time| time.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
+pub fn moment(time: Option<DateTime<Utc>>, zone: &Zone) -> String {
+    time.map_or_else(|| "an unknown time".to_owned(), |time| zone.say(time, "%Y-%m-%d %H:%M:%S"))
 }
 
 /// Escapes characters that could start a new line, hide, or change the direction of the text.
@@ -244,8 +241,27 @@ mod tests {
             ("2026-01-18T00:08:01Z", "00:08 UTC (0 s)"),
         ] {
             let time = time.parse().expect("a time");
-            assert_eq!(at_and_age(time, now), expected);
-            assert_eq!(at_and_age(time, None), format!("{}", time.format("%Y-%m-%d %H:%M UTC")));
+            let utc = Zone::default();
+            assert_eq!(at_and_age(time, now, &utc), expected);
+            let whole = format!("{}", time.format("%Y-%m-%d %H:%M UTC"));
+            assert_eq!(at_and_age(time, None, &utc), whole);
+        }
+    }
+
+    // C8.16: also the date is that of the zone.
+    #[test]
+    fn a_time_is_said_in_its_zone() {
+        let now: Option<DateTime<Utc>> = "2026-07-01T22:30:00Z".parse().ok();
+        for (zone, time, expected) in [
+            ("Europe/Berlin", "2026-07-01T22:08:00Z", "00:08 CEST (22 min)"),
+            ("Europe/Berlin", "2026-07-01T21:59:00Z", "2026-07-01 23:59 CEST (31 min)"),
+            ("Europe/Berlin", "2026-01-01T22:08:00Z", "2026-01-01 23:08 CET (181 d)"),
+            ("America/New_York", "2026-07-01T04:00:00Z", "00:00 EDT (19 h)"),
+            ("Asia/Kathmandu", "2026-07-01T22:30:00Z", "04:15 +0545 (0 s)"),
+            ("UTC", "2026-07-01T22:30:00Z", "22:30 UTC (0 s)"),
+        ] {
+            let zone: Zone = zone.parse().expect("a zone");
+            assert_eq!(at_and_age(time.parse().expect("a time"), now, &zone), expected);
         }
     }
 }

@@ -8,7 +8,7 @@ use announcement::{
 };
 use insta::assert_snapshot;
 use serde_json::json;
-use tables::problem;
+use tables::{Zone, problem};
 
 const SINCE: &str = "2026-01-18T10:00:00.000000Z";
 
@@ -23,6 +23,7 @@ fn examples() -> [Announcement; 6] {
         limit: Some(json!(90.0)),
         since: Some(SINCE.to_owned()),
         reason: None,
+        urgent: false,
     };
     [
         Announcement::Offline(Absence {
@@ -188,7 +189,7 @@ fn a_name_that_could_be_a_link_is_a_part_of_its_own() {
         ("@all", "<@all> failed"),
         ("a\n", "<a\\u{a}> failed"),
     ] {
-        let parts = problem(name).say(None).rest;
+        let parts = problem(name).say(None, &Zone::default()).rest;
         let parts = parts.iter().map(|part| part.short(str::to_owned, |name| format!("<{name}>")));
         let said: String = parts.collect();
         assert_eq!(said, format!(": service {shown}, since an unknown time"));
@@ -211,17 +212,17 @@ fn a_service_is_said_with_its_reason_and_its_end_without() {
     assert_eq!(json!(known)["reason"], "exit code 1");
     let begun = Announcement::Problem(known.clone());
     assert_eq!(say(&begun), "mail: service postfix failed: exit code 1, since 10:00 UTC (3 min)");
-    let detail: String = begun.say(None).detail.iter().map(Part::text).collect();
+    let detail: String = begun.say(None, &Zone::default()).detail.iter().map(Part::text).collect();
     assert!(detail.starts_with("service postfix failed: exit code 1, since "), "{detail}");
     let subjects = ["mail: service postfix failed: exit code 1", "mail: service postfix failed"];
-    assert_eq!(begun.say(None).subjects, subjects);
+    assert_eq!(begun.say(None, &Zone::default()).subjects, subjects);
     for end in ["solved", "gone", "unwatched"] {
         let ended = Announcement::Solved(Solved { problem: known.clone(), end: end.to_owned() });
         assert!(!say(&ended).contains("exit"), "{end}");
     }
     // It is an agent's text, which each format has to make harmless, and starts no line.
     let hostile = with("www.example.com\n\u{202e}<b>");
-    let parts = Announcement::Problem(hostile).say(None).rest;
+    let parts = Announcement::Problem(hostile).say(None, &Zone::default()).rest;
     let parts = parts.iter().map(|part| part.short(str::to_owned, |name| format!("<{name}>")));
     let said: String = parts.collect();
     assert!(said.contains("failed: <www.example.com\\u{a}\\u{202e}<b>>, since"), "{said}");
@@ -263,7 +264,7 @@ fn a_message_of_another_version_can_be_read() {
 
 fn say(announcement: &Announcement) -> String {
     let now = "2026-01-18T10:03:01Z".parse().unwrap();
-    let wording = announcement.say(Some(now));
+    let wording = announcement.say(Some(now), &Zone::default());
     let rest: String = wording.rest.iter().map(Part::text).collect();
     wording.name() + &rest
 }
@@ -275,7 +276,7 @@ fn what_was_shut_down_is_said_so() {
     let absence = Absence { server_id: "web-1".to_owned(), left_at, ..Absence::default() };
     let offline = Announcement::Offline(absence);
     assert_eq!(say(&offline), "web-1 was shut down at 10:00 UTC (3 min)");
-    let wording = offline.say(None);
+    let wording = offline.say(None, &Zone::default());
     assert_eq!(wording.subjects[0], "web-1 was shut down");
     let detail: String = wording.detail.iter().map(Part::text).collect();
     assert!(detail.starts_with("was shut down at "), "{detail}");

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckF
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use chrono::{DateTime, Utc};
 use page::{Clock, explain_in};
-use tables::server::{self, GroupRules, Groups, Memory};
+use tables::server::{self, GroupRules, Groups, ItemOf, Memory};
 use tables::{Group, Item, ServerId};
 
 /// The version of the contract from which on a watchdog heeds groups.
@@ -111,6 +111,28 @@ impl Servers {
         Ok(())
     }
 
+    /// Sends an update, whose condition is that the item exists. A watchdog heeds it from this version of the contract on; 0
+    /// is every watchdog, which is not asked.
+    pub async fn update(
+        &self,
+        item: ItemOf<'_>,
+        heeded_since: u32,
+        change: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
+    ) -> anyhow::Result<()> {
+        if heeded_since > 0 {
+            check_version(self.memory().await?.as_ref(), heeded_since)?;
+        }
+        let update = self.client.update_item().table_name(&self.table);
+        change(update).send().await.map_err(|error| match error.as_service_error() {
+            Some(NotUpdated(_)) => match item {
+                ItemOf::Server(id) => missing(id),
+                ItemOf::Watchdog => anyhow!("no watchdog has swept yet"),
+            },
+            _ => explain_in(&self.table)(error),
+        })?;
+        Ok(())
+    }
+
     /// Deletes a server.
     pub async fn forget(&self, id: &ServerId) -> anyhow::Result<()> {
         let delete = self.client.delete_item().table_name(&self.table);
@@ -155,22 +177,13 @@ impl<'a> ServerItem<'a> {
         self.servers.find(self.id).await?.ok_or_else(|| missing(self.id))
     }
 
-    /// Sends an update, whose condition is that the item exists. A watchdog heeds it from this version of the contract on; 0
-    /// is every watchdog, which is not asked.
+    /// [`Servers::update`] of it.
     pub async fn update(
         &self,
         heeded_since: u32,
         change: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
     ) -> anyhow::Result<()> {
-        if heeded_since > 0 {
-            check_version(self.servers.memory().await?.as_ref(), heeded_since)?;
-        }
-        let update = self.servers.client.update_item().table_name(&self.servers.table);
-        change(update).send().await.map_err(|error| match error.as_service_error() {
-            Some(NotUpdated(_)) => missing(self.id),
-            _ => explain_in(&self.servers.table)(error),
-        })?;
-        Ok(())
+        self.servers.update(ItemOf::Server(self.id), heeded_since, change).await
     }
 
     /// Deletes it.

@@ -6,7 +6,7 @@ use announcement::{Announcement, Message, Part};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tables::event::{Event, Subject};
-use tables::printable_json;
+use tables::{Zone, printable_json};
 
 /// An announcement of an announcement.
 pub struct Announced {
@@ -83,9 +83,9 @@ fn announcements(event: &Event, subject: Subject<'_>) -> Vec<Announced> {
 }
 
 impl Announced {
-    /// What follows the server's id in words.
-    pub fn words(&self) -> String {
-        self.announcement.say(Some(self.at)).rest.iter().map(Part::text).collect()
+    /// What follows the server's id in words, with times in this zone.
+    pub fn words(&self, zone: &Zone) -> String {
+        self.announcement.say(Some(self.at), zone).rest.iter().map(Part::text).collect()
     }
 
     fn json(&self) -> Value {
@@ -93,7 +93,7 @@ impl Announced {
             "time": tables::time::format(self.at),
             "server_id": self.announcement.server_id(),
             "kind": self.announcement.kind().key(),
-            "words": format!("{}{}", self.announcement.server_id(), self.words()),
+            "words": format!("{}{}", self.announcement.server_id(), self.words(&Zone::default())),
         })
     }
 }

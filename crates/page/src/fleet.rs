@@ -5,6 +5,7 @@ mod server;
 
 use crate::explain::explain_in;
 use crate::tables::Tables;
+use announcement::words::at;
 use chrono::{DateTime, TimeDelta, Utc};
 use gathering::Gathering;
 pub(crate) use gathering::{MAX_ROWS, Wanted};
@@ -14,7 +15,7 @@ use std::time::Instant;
 use syntax::duration::rounded;
 use tables::event::Subject;
 use tables::server::{Delivery, Groups, Memory, Server as StoredServer, VERSION, scan, scan_group};
-use tables::{Group, ServerId, printable_json};
+use tables::{Group, Quiet, ServerId, Zone, printable_json};
 pub use verdict::{Doubt, Standing, Summary};
 
 /// What is said if the watchdog keeps a newer version of the contract than this reader knows.
@@ -35,8 +36,13 @@ pub struct Fleet {
     pub at: DateTime<Utc>,
     /// How well they are, in one sentence.
     pub summary: Summary,
+    /// The zone of every time in words.
+    pub zone: Zone,
     /// From when on the events of a server are kept by themselves.
     events_since: Option<DateTime<Utc>>,
+    /// What silences all of them: until when, and at which times.
+    silenced_until: Option<DateTime<Utc>>,
+    quiet: Option<Quiet>,
     /// The version of the contract that the watchdog keeps.
     version: u32,
     /// How far this machine's clock is ahead, if that has to be said.
@@ -224,6 +230,17 @@ impl Fleet {
     /// Whether a server has a page, as far as that can be told from a part of the fleet.
     pub(crate) fn may_have(&self, id: &str) -> bool {
         !self.is_whole || self.server(id).is_some()
+    }
+
+    /// What is set that silences all servers, now or at times of the week.
+    #[must_use]
+    pub fn silence(&self) -> Option<String> {
+        let until = self.silenced_until.filter(|until| *until > self.at);
+        let until =
+            until.map(|until| format!("silenced until {}", at(until, Some(self.at), &self.zone)));
+        let quiet = self.quiet.as_ref().map(|quiet| format!("quiet each week: {quiet}"));
+        let set: Vec<_> = until.into_iter().chain(quiet).collect();
+        (!set.is_empty()).then(|| format!("All servers: {}", set.join("; ")))
     }
 
     /// What has to be known besides: that the stack is newer than this program, that this machine's clock is wrong.

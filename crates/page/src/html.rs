@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::json;
 use syntax::duration::rounded;
 use tables::problem::Key;
-use tables::{Metric, ServiceStatus};
+use tables::{Metric, ServiceStatus, Zone};
 use verdict::{Remark, announce};
 
 /// Where a page stands below the root, which its relative addresses lead back to: a proxy may put a path before it.
@@ -248,6 +248,7 @@ pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) 
             h1 { span role="status" { (fleet.summary) } } " " (as_of(fleet.at))
         }
         @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
+        @if let Some(silence) = fleet.silence() { p { (silence) } }
         @if !fleet.servers.is_empty() {
             (unwell(fleet))
             @if shown.len() < count {
@@ -329,7 +330,7 @@ fn when(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
     let exact = time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
     html! {
         @if time > now && time - now > TimeDelta::minutes(1) {
-            time datetime=(time.to_rfc3339()) title=(exact) { (at(time, Some(now))) }
+            time datetime=(time.to_rfc3339()) title=(exact) { (at(time, Some(now), &Zone::default())) }
         } @else {
             time datetime=(time.to_rfc3339()) title=(exact) {
                 (rounded((now - time).max(TimeDelta::zero()))) " ago"
@@ -353,12 +354,12 @@ fn happened(events: &anyhow::Result<Events>, fleet: &Fleet, root: Root) -> Marku
                         @let id = said.announcement.server_id();
                         @let kind = said.announcement.kind().key();
                         li.(kind) data-key={ (said.at.timestamp_micros()) " " (id) " " (kind) } {
-                            time datetime=(said.at.to_rfc3339()) { (at(said.at, None)) } " "
+                            time datetime=(said.at.to_rfc3339()) { (at(said.at, None, &fleet.zone)) } " "
                             // One that was forgotten has no page.
                             @if fleet.may_have(id) {
                                 a href=(root.to(&format!("servers/{id}"))) { (id) }
                             } @else { (id) }
-                            (said.words())
+                            (said.words(&fleet.zone))
                         }
                     }
                 }
@@ -434,10 +435,10 @@ fn bar(value: f64, limit: Option<f64>, is_high: bool) -> Markup {
 fn remarkable(server: &Server, now: DateTime<Utc>) -> Markup {
     let fullest = server.fullest_disk().map(|(disk, _)| disk.mount.as_str());
     let is_marked = |key: &Key| match key {
-        Key::Metric(metric) => {
+        Key::Metric(metric, _) => {
             [CPU, MEMORY].contains(metric) || *metric == DISK && fullest.is_none()
         }
-        Key::Disk(mount) => fullest == Some(mount.as_str()),
+        Key::Disk(mount, _) => fullest == Some(mount.as_str()),
         Key::Service(_) | Key::Duplicate => false,
     };
     let problems = server
@@ -613,6 +614,7 @@ mod tests {
     use super::*;
     use crate::events::Announced;
     use announcement::{Absence, Announcement};
+    use chrono::DateTime;
     use insta::assert_snapshot;
     use tables::server::{Reading, Server as Stored, Status};
     use tables::{Metrics, Number, Service, ServiceStatus, Services, time::Stored as StoredTime};

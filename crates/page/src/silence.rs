@@ -58,7 +58,7 @@ impl Form {
         let now = tables.clock.now();
         let until = self.time.length().map(|length| now + length);
         let update = tables.client.update_item().table_name(&tables.servers);
-        let update = server::silence(update, server, until);
+        let update = server::silence(update, server::ItemOf::Server(server), until);
         update.send().await.map_err(explain_in(&tables.servers))?;
         let silence = Silence {
             server_id: server.to_string(),

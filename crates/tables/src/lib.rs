@@ -19,6 +19,8 @@ pub mod metric;
 mod number;
 mod printable;
 pub mod problem;
+#[cfg(feature = "zone")]
+mod quiet;
 #[cfg(feature = "items")]
 pub mod restore;
 #[cfg(feature = "items")]
@@ -27,6 +29,8 @@ pub mod row;
 pub mod server;
 mod service;
 pub mod time;
+#[cfg(feature = "zone")]
+mod zone;
 
 pub use disk::Disk;
 #[cfg(feature = "items")]
@@ -37,7 +41,11 @@ pub use limit::{InvalidLimit, Limit, Limits};
 pub use metric::{METRICS, Metric, Metrics};
 pub use number::Number;
 pub use printable::{is_printable, printable, printable_json};
+#[cfg(feature = "zone")]
+pub use quiet::{InvalidQuiet, Quiet};
 pub use service::{Service, ServiceStatus, Services};
+#[cfg(feature = "zone")]
+pub use zone::{InvalidZone, Zone};
 
 /// An item of a table: its attributes by name.
 #[cfg(feature = "items")]

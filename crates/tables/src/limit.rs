@@ -3,7 +3,7 @@
 
 use crate::metric;
 use crate::metric::{MAX_AMOUNT, Metric, Rule};
-use crate::problem::{Key, Kind};
+use crate::problem::{Key, Kind, Urgency};
 use chrono::TimeDelta;
 use std::cmp::Ordering;
 use std::fmt;
@@ -102,7 +102,7 @@ impl Limits {
     #[must_use]
     pub fn standard() -> Self {
         let disk = Entry {
-            scope: Scope::One(Key::Metric(metric!("disk_percent"))),
+            scope: Scope::One(Key::Metric(metric!("disk_percent"), Urgency::Usual)),
             limit: Some(Limit { value: 90.0, lasts: TimeDelta::zero() }),
         };
         Self { entries: vec![disk], is_off: false }
@@ -116,7 +116,7 @@ impl Limits {
         if list.is_empty() || list == "none" {
             return Ok(Self { entries: Vec::new(), is_off: true });
         }
-        Self::parse_entries(list, |scope| !matches!(scope, Scope::One(Key::Metric(_))))
+        Self::parse_entries(list, |scope| !matches!(scope, Scope::One(Key::Metric(..))))
     }
 
     /// Parses a server's list, in which the limit of a metric may be `off`; empty and `none` are lists without an entry.
@@ -166,22 +166,62 @@ impl Limits {
     /// The limit of a metric of a server: its own, or else this one.
     #[must_use]
     pub fn metric(&self, metric: &Metric, own: Option<&Self>) -> Option<Limit> {
-        let is_it = |scope: &Scope| match scope {
-            Scope::One(Key::Metric(known)) => known.name == metric.name,
-            _ => false,
-        };
-        self.entry(own, is_it).flatten()
+        self.entry(own, is_metric(metric, Urgency::Usual)).flatten()
     }
 
     /// The limit of a file system of a server. What is said of one precedes what is said of all.
     #[must_use]
     pub fn disk(&self, mount: &str, own: Option<&Self>) -> Option<Limit> {
-        let is_it = |scope: &Scope| match scope {
-            Scope::One(Key::Disk(known)) => known == mount,
-            _ => false,
-        };
         let all = || self.metric(metric!("disk_percent"), own);
-        self.entry(own, is_it).unwrap_or_else(all)
+        self.entry(own, is_disk(mount, Urgency::Usual)).unwrap_or_else(all)
+    }
+
+    /// The limit from which a metric of a server is urgent. One that is inherited has to be above the other limit.
+    #[must_use]
+    pub fn urgent_metric(&self, metric: &Metric, own: Option<&Self>) -> Option<Limit> {
+        let lesser = self.entry(own, is_metric(metric, Urgency::Usual));
+        let is_it = is_metric(metric, Urgency::Urgent);
+        if lesser == Some(None) {
+            return None;
+        }
+        own.and_then(|own| own.entry(None, &is_it)).unwrap_or_else(|| {
+            let inherited = self.entry(None, &is_it).flatten();
+            inherited.filter(|limit| limit.is_above(lesser.flatten()))
+        })
+    }
+
+    /// The limit from which a file system of a server is urgent, likewise.
+    #[must_use]
+    pub fn urgent_disk(&self, mount: &str, own: Option<&Self>) -> Option<Limit> {
+        let lesser = self.disk(mount, own);
+        if lesser.is_none() && self.entry(own, is_disk(mount, Urgency::Usual)).is_some() {
+            return None;
+        }
+        let is_it = is_disk(mount, Urgency::Urgent);
+        own.and_then(|own| own.entry(None, &is_it)).unwrap_or_else(|| {
+            let all = || self.urgent_metric(metric!("disk_percent"), own);
+            let inherited = self.entry(None, &is_it).unwrap_or_else(all);
+            inherited.filter(|limit| limit.is_above(lesser))
+        })
+    }
+
+    /// The limit of a metric or a file system of a server that a problem is about.
+    #[must_use]
+    pub fn of_key(&self, key: &Key, own: Option<&Self>) -> Option<Limit> {
+        match key {
+            Key::Metric(metric, Urgency::Usual) => self.metric(metric, own),
+            Key::Metric(metric, Urgency::Urgent) => self.urgent_metric(metric, own),
+            Key::Disk(mount, Urgency::Usual) => self.disk(mount, own),
+            Key::Disk(mount, Urgency::Urgent) => self.urgent_disk(mount, own),
+            Key::Service(_) | Key::Duplicate => None,
+        }
+    }
+
+    /// Whether there is an urgent limit for anything.
+    #[must_use]
+    pub fn has_urgent(&self) -> bool {
+        let mut entries = self.entries.iter();
+        entries.any(|entry| matches!(&entry.scope, Scope::One(key) if key.is_urgent()))
     }
 
     /// Whether a problem of a server that has no limit is watched.
@@ -212,14 +252,40 @@ impl Limits {
             let mut named = other.entries.iter();
             named.any(|named| named.scope == entry.scope)
         };
-        let rest = self.entries.iter().filter(|entry| !is_named(entry));
+        // What is urgent is inherited only as long as it is above the other limit.
+        let is_above = |entry: &&Entry| match &entry.scope {
+            Scope::One(key) if key.is_urgent() => {
+                let lesser = key.lesser().and_then(|lesser| other.of_key(&lesser, None));
+                entry.limit.is_none_or(|limit| limit.is_above(lesser))
+            }
+            Scope::One(_) | Scope::Services => true,
+        };
+        let rest = self.entries.iter().filter(|entry| !is_named(entry) && is_above(entry));
         let mut entries: Vec<_> = rest.chain(&other.entries).cloned().collect();
         entries.sort_by(|one, other| one.scope.order(&other.scope));
         Self { entries, is_off: self.is_off }
     }
 }
 
+fn is_metric(metric: &Metric, urgency: Urgency) -> impl Fn(&Scope) -> bool {
+    move |scope| match scope {
+        Scope::One(Key::Metric(known, of)) => known.name == metric.name && *of == urgency,
+        _ => false,
+    }
+}
+
+fn is_disk(mount: &str, urgency: Urgency) -> impl Fn(&Scope) -> bool {
+    move |scope| match scope {
+        Scope::One(Key::Disk(known, of)) => known == mount && *of == urgency,
+        _ => false,
+    }
+}
+
 impl Limit {
+    fn is_above(&self, lesser: Option<Self>) -> bool {
+        lesser.is_none_or(|lesser| self.value > lesser.value)
+    }
+
     /// `<value>`, or `<value>/<how long>`.
     fn parse(text: &str, rule: Rule) -> Result<Self, &'static str> {
         let (value, lasts) = match text.split_once('/') {
@@ -286,6 +352,7 @@ mod tests {
             "memory_total_mb=1e3",
             "cpu_percent=90/10m,load_5m=8/60s,load_1m=9/24h",
             "disk_percent:/backup=97,disk_percent:/a=b=95/1h,disk_percent:/iso=off",
+            "disk_percent=90,disk_percent!=97,disk_percent!:/data=99/10m,disk_percent!:/iso=off",
             "service=off,duplicate=off",
             "service:fwupd-refresh=off",
             "none",
@@ -373,6 +440,46 @@ mod tests {
             assert_eq!(watched(&limits, Some(&own)), expected, "{all} {own}");
             let applies = limits.with(&own);
             assert_eq!(watched(&applies, None), expected, "{applies}");
+        }
+    }
+
+    // C9.6
+    #[test]
+    fn an_urgent_limit_stands_beside_the_other() {
+        for (all, own, mount, expected) in [
+            ("disk_percent=90,disk_percent!=97", "none", "/", Some("97")),
+            ("disk_percent!=97", "none", "/", Some("97")),
+            ("disk_percent=90,disk_percent!=97", "disk_percent!=95/10m", "/", Some("95/10m")),
+            ("disk_percent=90,disk_percent!=97", "disk_percent!:/=80", "/", Some("80")),
+            ("disk_percent=90,disk_percent!=97", "disk_percent!:/=off", "/", None),
+            // Off for the one is off for both.
+            ("disk_percent=90,disk_percent!=97", "disk_percent:/=off", "/", None),
+            ("disk_percent=90,disk_percent!=97", "disk_percent=off", "/", None),
+            ("disk_percent=90,disk_percent!=97,disk_percent:/snap=off", "none", "/snap", None),
+            ("disk_percent=90,disk_percent!=97,disk_percent:/snap=off", "none", "/", Some("97")),
+            // What is inherited has to be above.
+            ("disk_percent=90,disk_percent!=97", "disk_percent=97", "/", None),
+            ("disk_percent=90,disk_percent!=97", "disk_percent:/=98", "/", None),
+            ("disk_percent=90,disk_percent!=97,disk_percent:/=97", "none", "/", None),
+            ("disk_percent=90,disk_percent!=97,disk_percent:/=96", "none", "/", Some("97")),
+            ("none", "none", "/", None),
+        ] {
+            let all = Limits::parse(all).expect("limits");
+            let own = Limits::parse_own(own).expect("limits");
+            let limit =
+                |all: &Limits, own| all.urgent_disk(mount, own).map(|limit| limit.to_string());
+            assert_eq!(limit(&all, Some(&own)).as_deref(), expected, "{all} {own} {mount}");
+        }
+    }
+
+    // C9.6: so is what a group says, once it has become a server's own.
+    #[test]
+    fn an_urgent_limit_of_a_group_is_inherited() {
+        let of_group = Limits::parse_own("disk_percent!=96").expect("limits");
+        for (own, expected) in [("disk_percent=95", Some(96.0)), ("disk_percent=96", None)] {
+            let own = of_group.with(&Limits::parse_own(own).expect("limits"));
+            let limit = Limits::standard().urgent_disk("/", Some(&own));
+            assert_eq!(limit.map(|limit| limit.value), expected, "{own}");
         }
     }
 

@@ -22,13 +22,38 @@ const DUPLICATE: &str = "duplicate";
 pub enum Key {
     /// A metric is at its limit.
     #[strum_discriminants(strum(serialize = "limit"))]
-    Metric(&'static Metric),
+    Metric(&'static Metric, Urgency),
     /// A file system is, by its mount.
-    Disk(String),
+    Disk(String, Urgency),
     /// A service failed or was stopped.
     Service(String),
     /// Two senders use the server's name.
     Duplicate,
+}
+
+/// Which of its two limits a value is at: each is a problem of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    Urgent,
+    Usual,
+}
+
+impl Urgency {
+    pub const ALL: [Self; 2] = [Self::Urgent, Self::Usual];
+
+    /// What follows the metric in a key.
+    const fn mark(self) -> &'static str {
+        match self {
+            Self::Urgent => "!",
+            Self::Usual => "",
+        }
+    }
+
+    /// The urgency in the name of a metric, and the rest of it.
+    fn split(name: &str) -> (&str, Self) {
+        let urgent = name.strip_suffix('!').map(|name| (name, Self::Urgent));
+        urgent.unwrap_or((name, Self::Usual))
+    }
 }
 
 impl Key {
@@ -37,11 +62,40 @@ impl Key {
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once(':') {
             Some((_, "")) => None,
-            Some((DISK_PERCENT, mount)) => Some(Self::Disk(mount.to_owned())),
             Some((SERVICE, name)) => Some(Self::Service(name.to_owned())),
-            Some(_) => None,
+            Some((metric, mount)) => {
+                let (metric, urgency) = Urgency::split(metric);
+                (metric == DISK_PERCENT).then(|| Self::Disk(mount.to_owned(), urgency))
+            }
             None if text == DUPLICATE => Some(Self::Duplicate),
-            None => Metric::find(text).map(Self::Metric),
+            None => {
+                let (name, urgency) = Urgency::split(text);
+                Metric::find(name).map(|metric| Self::Metric(metric, urgency))
+            }
+        }
+    }
+
+    /// Which of its limits it is about.
+    #[must_use]
+    pub const fn urgency(&self) -> Urgency {
+        match self {
+            Self::Metric(_, urgency) | Self::Disk(_, urgency) => *urgency,
+            Self::Service(_) | Self::Duplicate => Urgency::Usual,
+        }
+    }
+
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        self.urgency() == Urgency::Urgent
+    }
+
+    /// The same by its other limit, if it is about an urgent one.
+    #[must_use]
+    pub fn lesser(&self) -> Option<Self> {
+        match self {
+            Self::Metric(metric, Urgency::Urgent) => Some(Self::Metric(metric, Urgency::Usual)),
+            Self::Disk(mount, Urgency::Urgent) => Some(Self::Disk(mount.clone(), Urgency::Usual)),
+            _ => None,
         }
     }
 
@@ -54,8 +108,8 @@ impl Key {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Metric(metric) => Some(metric.name),
-            Self::Disk(name) | Self::Service(name) => Some(name),
+            Self::Metric(metric, _) => Some(metric.name),
+            Self::Disk(name, _) | Self::Service(name) => Some(name),
             Self::Duplicate => None,
         }
     }
@@ -64,30 +118,31 @@ impl Key {
     #[must_use]
     pub fn metric(&self) -> Option<&'static Metric> {
         match self {
-            Self::Metric(metric) => Some(metric),
-            Self::Disk(_) => Some(metric!("disk_percent")),
+            Self::Metric(metric, _) => Some(metric),
+            Self::Disk(..) => Some(metric!("disk_percent")),
             Self::Service(_) | Self::Duplicate => None,
         }
     }
 
-    /// By kind, metrics as in [`METRICS`], the others by name.
+    /// By kind, metrics as in [`METRICS`], the others by name; the urgent limit before the other.
     #[must_use]
     pub fn order(&self, other: &Self) -> Ordering {
         let position = |key: &Self| match key {
-            Self::Metric(metric) => METRICS.iter().position(|known| known.name == metric.name),
+            Self::Metric(metric, _) => METRICS.iter().position(|known| known.name == metric.name),
             _ => None,
         };
         (self.kind().cmp(&other.kind()))
             .then_with(|| position(self).cmp(&position(other)))
             .then_with(|| self.name().cmp(&other.name()))
+            .then_with(|| self.urgency().cmp(&other.urgency()))
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Metric(metric) => f.write_str(metric.name),
-            Self::Disk(mount) => write!(f, "{DISK_PERCENT}:{mount}"),
+            Self::Metric(metric, urgency) => write!(f, "{}{}", metric.name, urgency.mark()),
+            Self::Disk(mount, urgency) => write!(f, "{DISK_PERCENT}{}:{mount}", urgency.mark()),
             Self::Service(name) => write!(f, "{SERVICE}:{name}"),
             Self::Duplicate => f.write_str(DUPLICATE),
         }

@@ -24,7 +24,7 @@ pub use heartbeat::{Upsert, is_registration, is_unnoted_return, last_sender, not
 pub use item::{FullOn, MAX_OFFLINE_AFTER, Os, Reading, Server};
 pub use memory::{Gap, Memory, Rules, VERSION};
 pub use notify::{Delivery, Outcome, Report, Undelivered};
-pub use operator::{expect, find, forget, forget_unheard, group, limit, silence};
+pub use operator::{ItemOf, expect, find, forget, forget_unheard, group, limit, quiet, silence};
 pub use update::Update;
 pub use watchdog::write_full_on;
 

@@ -35,7 +35,8 @@ fn the_contract_names_every_kind_of_problem_and_a_key_of_it() {
     let rows = table.lines().skip(1).map_while(|row| row.trim().strip_prefix("| `"));
     let key = |row: &str| row.split_once('`').and_then(|(key, _)| Key::parse(key));
     let keys: Vec<_> = rows.map(|row| key(row).expect(row)).collect();
-    let kinds: Vec<_> = keys.iter().map(Key::kind).collect();
+    // Urgent limits have a row of their own.
+    let kinds: Vec<_> = keys.iter().filter(|key| !key.is_urgent()).map(Key::kind).collect();
     assert_eq!(kinds, Kind::ALL);
     for key in keys.iter().filter(|key| key.name().is_none()) {
         assert!(

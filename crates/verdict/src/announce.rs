@@ -58,6 +58,7 @@ pub fn problem(server: &Server, current: &Current) -> Problem {
         limit: current.limit.map(|limit| json!(limit)),
         since: Some(time::format(current.since)),
         reason: reason.map(str::to_owned),
+        urgent: current.key.is_urgent(),
     }
 }
 

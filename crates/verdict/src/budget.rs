@@ -68,7 +68,7 @@ mod tests {
             let mut review = Review::new(Rules::default(), Groups::default(), memory, None, now);
             server.iter().for_each(|item| review.add(item));
             let decision = review.conclude();
-            decision.memory.write().apply(&mut watchdog);
+            decision.memory.write(false).apply(&mut watchdog);
             let plan = decision.plan;
             let ahead = plan.ahead().filter(|(_, write)| write.change.apply(&mut server));
             let written: HashSet<_> = ahead.map(|(place, _)| place).collect();

@@ -95,8 +95,8 @@ pub fn high(facts: &Facts<'_>) -> Vec<Key> {
 pub fn find(facts: &Facts<'_>, key: &Key, entry: Option<&Problem>) -> Option<Finding> {
     let reached = entry.and_then(|entry| entry.limit);
     match key {
-        Key::Metric(metric) => limit::find(facts, metric, reached),
-        Key::Disk(mount) => disk::find(facts, mount, reached),
+        Key::Metric(metric, _) => limit::find(facts, key, metric, reached),
+        Key::Disk(mount, _) => disk::find(facts, key, mount, reached),
         Key::Service(name) => service::find(facts, name),
         Key::Duplicate => Some(duplicate::find(facts)),
     }
@@ -105,8 +105,8 @@ pub fn find(facts: &Facts<'_>, key: &Key, entry: Option<&Problem>) -> Option<Fin
 /// What a reading says of a problem, for people.
 pub fn value(reading: &Reading<'_>, key: &Key) -> Option<Value> {
     match key {
-        Key::Metric(metric) => reading.metrics.value(metric).map(Value::Number),
-        Key::Disk(mount) => disk::percent(reading, mount).map(Number::Float).map(Value::Number),
+        Key::Metric(metric, _) => reading.metrics.value(metric).map(Value::Number),
+        Key::Disk(mount, _) => disk::percent(reading, mount).map(Number::Float).map(Value::Number),
         Key::Service(name) => {
             service::find_in(reading, name).map(|service| Value::Status(service.status))
         }
@@ -118,7 +118,7 @@ pub fn value(reading: &Reading<'_>, key: &Key) -> Option<Value> {
 pub fn reason<'a>(reading: &Reading<'a>, key: &Key) -> Option<&'a str> {
     match key {
         Key::Service(name) => service::find_in(reading, name)?.reason.as_deref(),
-        Key::Metric(_) | Key::Disk(_) | Key::Duplicate => None,
+        Key::Metric(..) | Key::Disk(..) | Key::Duplicate => None,
     }
 }
 

@@ -10,8 +10,11 @@ use announcement::{Announcement, Fleet, Kind};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 use tables::server::{Delivery, Server};
-use tables::{Metric, Number, metric, time};
+use tables::{Metric, Number, Zone, metric, time};
+use thiserror::Error;
 
 /// How long after its time a digest is sent, if it could not be sent then.
 const DUE: TimeDelta = TimeDelta::hours(6);
@@ -29,13 +32,20 @@ const MANY_NEW: usize = 100;
 const NEW: TimeDelta = TimeDelta::days(1);
 
 /// When a digest is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
-    /// Time of the day, UTC.
-    pub at: NaiveTime,
+    /// Times of the day, in the zone of the rules.
+    at: Vec<NaiveTime>,
     /// Whether it is sent on good days, too.
     pub is_always: bool,
+    /// As it was set.
+    text: String,
 }
+
+/// What is no schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("it is not times HH:MM, separated by commas and optionally followed by /always, nor none")]
+pub struct InvalidSchedule;
 
 /// What the message of the day says.
 #[derive(Debug, PartialEq)]
@@ -81,25 +91,51 @@ struct Named {
     count: usize,
 }
 
+impl FromStr for Schedule {
+    type Err = InvalidSchedule;
+
+    /// `HH:MM`, or `HH:MM,HH:MM/always`
+    fn from_str(text: &str) -> Result<Self, InvalidSchedule> {
+        let always = text.strip_suffix("/always");
+        let time = |time: &str| {
+            let at = NaiveTime::parse_from_str(time, "%H:%M").ok();
+            at.filter(|_| time.len() == "HH:MM".len()).ok_or(InvalidSchedule)
+        };
+        Ok(Self {
+            at: always.unwrap_or(text).split(',').map(time).collect::<Result<_, _>>()?,
+            is_always: always.is_some(),
+            text: text.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 impl Schedule {
     /// The last time before this one at which a digest was to be sent, if it is still due.
     #[must_use]
-    pub fn due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let today = now.date_naive().and_time(self.at).and_utc();
-        let last = if today <= now { today } else { today - TimeDelta::days(1) };
-        (now - last < DUE).then_some(last)
+    pub fn due(&self, now: DateTime<Utc>, zone: &Zone) -> Option<DateTime<Utc>> {
+        let today = zone.local(now).date();
+        let days = [Some(today), today.pred_opt()].into_iter().flatten();
+        let times =
+            days.flat_map(|day| self.at.iter().map(move |at| zone.moment(day.and_time(*at))));
+        times.filter(|time| *time <= now && now - *time < DUE).max()
     }
 }
 
 impl Digest {
     /// Of no server. The sweep that sends it counts as just made, and its rules are known.
     #[must_use]
-    pub fn new(is_always: bool, now: DateTime<Utc>) -> Self {
+    pub fn new(schedule: &Schedule, now: DateTime<Utc>, zone: Zone) -> Self {
         Self {
-            is_always,
+            is_always: schedule.is_always,
             announcements: Vec::new(),
             counts: BTreeMap::new(),
-            summary: Summary::new(now),
+            summary: Summary::new(now, zone),
             registered: Vec::new(),
             remarks: BTreeMap::new(),
             today: now.date_naive(),
@@ -293,5 +329,71 @@ impl Named {
             more => format!(" and {more} more"),
         };
         format!("{}: {}{more}", remark.as_str(), names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // C10.1 C10.2 C8.16
+    #[test]
+    fn a_digest_is_due_at_each_of_its_times_in_the_zone() {
+        for (times, zone, now, expected) in [
+            ("08:00", "UTC", "2026-01-18T08:00:00Z", Some("2026-01-18T08:00:00Z")),
+            ("08:00", "UTC", "2026-01-18T13:59:00Z", Some("2026-01-18T08:00:00Z")),
+            ("08:00", "UTC", "2026-01-18T14:00:00Z", None),
+            ("08:00", "UTC", "2026-01-18T07:59:00Z", None),
+            ("23:00", "UTC", "2026-01-18T04:59:00Z", Some("2026-01-17T23:00:00Z")),
+            ("08:00,20:00", "UTC", "2026-01-18T12:00:00Z", Some("2026-01-18T08:00:00Z")),
+            ("20:00,08:00/always", "UTC", "2026-01-18T21:00:00Z", Some("2026-01-18T20:00:00Z")),
+            ("08:00,08:05", "UTC", "2026-01-18T08:04:00Z", Some("2026-01-18T08:00:00Z")),
+            ("08:00,08:05", "UTC", "2026-01-18T08:05:00Z", Some("2026-01-18T08:05:00Z")),
+            ("08:00", "Europe/Berlin", "2026-01-18T07:00:00Z", Some("2026-01-18T07:00:00Z")),
+            ("08:00", "Europe/Berlin", "2026-07-18T06:00:00Z", Some("2026-07-18T06:00:00Z")),
+            ("00:00", "Europe/Berlin", "2026-07-18T22:00:00Z", Some("2026-07-18T22:00:00Z")),
+            // There is no 02:30: the first moment after the gap.
+            ("02:30", "Europe/Berlin", "2026-03-29T00:59:00Z", None),
+            ("02:30", "Europe/Berlin", "2026-03-29T01:00:00Z", Some("2026-03-29T01:00:00Z")),
+            ("02:30", "America/New_York", "2026-03-08T06:59:00Z", None),
+            ("02:30", "America/New_York", "2026-03-08T07:00:00Z", Some("2026-03-08T07:00:00Z")),
+            // There are two: the first.
+            ("02:30", "Europe/Berlin", "2026-10-25T00:30:00Z", Some("2026-10-25T00:30:00Z")),
+            ("02:30", "Europe/Berlin", "2026-10-25T01:30:00Z", Some("2026-10-25T00:30:00Z")),
+            ("01:30", "America/New_York", "2026-11-01T06:30:00Z", Some("2026-11-01T05:30:00Z")),
+            // On the other side of the date line.
+            ("08:00", "Pacific/Kiritimati", "2026-01-17T18:00:00Z", Some("2026-01-17T18:00:00Z")),
+            ("23:30", "Pacific/Pago_Pago", "2026-01-18T10:30:00Z", Some("2026-01-18T10:30:00Z")),
+        ] {
+            let schedule: Schedule = times.parse().expect("a schedule");
+            let zone = zone.parse().expect("a zone");
+            let due = schedule.due(now.parse().expect("a time"), &zone);
+            let expected = expected.map(|at| at.parse().expect("a time"));
+            assert_eq!(due, expected, "{times} {zone} {now}");
+        }
+    }
+
+    // C10.1
+    #[test]
+    fn a_schedule_is_times_of_the_day() {
+        for text in ["00:00", "23:59/always", "08:00,20:00", "08:00,12:30,20:00/always"] {
+            let schedule: Schedule = text.parse().expect("a schedule");
+            assert_eq!(schedule.to_string(), text);
+            assert_eq!(schedule.is_always, text.ends_with("/always"));
+        }
+        for text in [
+            "",
+            "8:00",
+            "24:00",
+            "08:60",
+            "08:00,",
+            "08:00 20:00",
+            "08:00/always,20:00",
+            "08:00/",
+            "/always",
+            "none",
+        ] {
+            assert_eq!(text.parse::<Schedule>(), Err(InvalidSchedule), "{text}");
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! How the fleet is, in one sentence: the same for whoever shows it (C8.14).
 
 use crate::lateness::{Census, Circumstances, Lateness, MISSING_FOR_A_READER, usable};
+use crate::silence::Silence;
 use crate::standing::{Standing, Verdict};
 use announcement::words::{self, natural};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::cmp::{Ordering, Reverse};
 use std::fmt;
+use tables::Zone;
 use tables::server::{Delivery, Memory, Rules, Server, Undelivered};
 
 /// How long the last complete sweep may be ago.
@@ -16,6 +18,7 @@ pub struct Inspection {
     rules: Rules,
     now: DateTime<Utc>,
     census: Census,
+    silence: Silence,
     is_part: bool,
     summary: Summary,
     /// How many are held in a mass absence, and else lost.
@@ -34,6 +37,8 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
     now: DateTime<Utc>,
+    /// That of its times.
+    zone: Zone,
     /// By standing.
     counts: [usize; Standing::ALL.len()],
     pub doubts: Vec<Doubt>,
@@ -58,8 +63,10 @@ impl Inspection {
         let nothing = Memory::default();
         let known = memory.unwrap_or(&nothing);
         let census = Census::new(rules.clone(), known, MISSING_FOR_A_READER, now);
-        let summary = Summary { doubts: Doubt::of(memory, now), ..Summary::new(now) };
-        Self { rules, now, census, is_part, summary, undecided: 0 }
+        let silence = Silence::new(known, now, rules.zone.clone());
+        let doubts = Doubt::of(memory, now);
+        let summary = Summary { doubts, ..Summary::new(now, rules.zone.clone()) };
+        Self { rules, now, census, silence, is_part, summary, undecided: 0 }
     }
 
     #[must_use]
@@ -67,9 +74,10 @@ impl Inspection {
         &self.rules
     }
 
-    /// Judges a server. Returns whether that is decided: whether one is held may depend on the whole fleet, and until that is
-    /// known, it counts as lost.
-    pub fn judge(&mut self, server: &Server) -> (Verdict, bool) {
+    /// Judges a server, and notes until when it is silenced. Returns whether that is decided: whether one is held may depend on
+    /// the whole fleet, and until that is known, it counts as lost.
+    pub fn judge(&mut self, server: &mut Server) -> (Verdict, bool) {
+        self.silence.note(server);
         let lateness = match self.is_part {
             true => Some(self.census.judge(server)),
             false => self.census.add(server),
@@ -128,8 +136,8 @@ pub fn order(one: (&Server, &Verdict), other: (&Server, &Verdict)) -> Ordering {
 impl Summary {
     /// Of no server, as of a time, without a doubt.
     #[must_use]
-    pub const fn new(now: DateTime<Utc>) -> Self {
-        Self { now, counts: [0; Standing::ALL.len()], doubts: Vec::new() }
+    pub const fn new(now: DateTime<Utc>, zone: Zone) -> Self {
+        Self { now, zone, counts: [0; Standing::ALL.len()], doubts: Vec::new() }
     }
 
     /// Adds a server.
@@ -175,7 +183,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for doubt in &self.doubts {
-            write!(f, "{}. ", doubt.say(self.now))?;
+            write!(f, "{}. ", doubt.say(self.now, &self.zone))?;
         }
         let (servers, well) = (self.servers(), self.count(Standing::Well));
         match servers {
@@ -205,17 +213,17 @@ impl Doubt {
 
     /// In words: `No sweep since 10:31 UTC: nobody watches`.
     #[must_use]
-    pub fn say(&self, now: DateTime<Utc>) -> String {
+    pub fn say(&self, now: DateTime<Utc>, zone: &Zone) -> String {
         match self {
             Self::NoSweep(Some(at)) => {
-                format!("No sweep since {}: nobody watches", words::at(*at, Some(now)))
+                format!("No sweep since {}: nobody watches", words::at(*at, Some(now), zone))
             }
             Self::NoSweep(None) => "No sweep is known: nobody watches".to_owned(),
             Self::NoRules => "The watchdog's rules are unknown: the defaults apply".to_owned(),
             Self::Undelivered(webhook, Undelivered { since, reason }) => {
                 let reason: Vec<_> = reason.split_whitespace().collect();
                 let reason = words::escape(&reason.join(" "));
-                let since = words::at(*since, Some(now));
+                let since = words::at(*since, Some(now), zone);
                 format!("Nothing has reached {} since {since}: {reason}", words::escape(webhook))
             }
         }
@@ -246,8 +254,8 @@ mod tests {
         }
 
         fn by(mut inspection: Inspection, servers: Vec<Server>) -> Self {
-            let judged = servers.into_iter().map(|server| {
-                let (verdict, _) = inspection.judge(&server);
+            let judged = servers.into_iter().map(|mut server| {
+                let (verdict, _) = inspection.judge(&mut server);
                 (server, verdict)
             });
             let mut servers: Vec<_> = judged.collect();
@@ -366,6 +374,44 @@ mod tests {
         expected(&gone, (Standing::Gone, Some(181)), "gone");
         let earlier = Server { left_at: ago(182), ..gone };
         expected(&earlier, (Standing::Silenced, Some(-7)), "it has been heard since");
+    }
+
+    // C8.7 C8.13: until the last of what silences it now.
+    #[test]
+    fn a_server_is_silenced_until_the_end_of_what_silences_it() {
+        let at = |seconds: i64| Some(now() + TimeDelta::seconds(seconds));
+        let quiet = |text: &str| Some(text.parse().expect("quiet times"));
+        for (own_until, own_quiet, all_until, all_quiet, expected) in [
+            (None, None, None, None, None),
+            // It is 11:40 there.
+            (None, quiet("11:30-12:00"), None, None, Some(Some(1200))),
+            (at(60), quiet("11:30-12:00"), None, None, Some(Some(1200))),
+            (at(6000), quiet("11:30-12:00"), None, None, Some(Some(6000))),
+            (at(-60), quiet("10:30-11:00"), at(-60), quiet("Sat 11:30-12:00"), None),
+            (None, None, at(60), None, Some(Some(60))),
+            (None, None, None, quiet("Sun 11:30-12:00;Sun 12:00-12:30"), Some(Some(3000))),
+            (at(60), quiet("11:30-11:50"), at(70), quiet("11:30-11:45"), Some(Some(600))),
+            (None, quiet("00:00-24:00"), None, None, Some(None)),
+        ] {
+            let rules =
+                Rules { zone: "Europe/Berlin".parse().expect("a zone"), ..Rules::default() };
+            let memory = Memory {
+                rules: Some(rules),
+                silenced_until: all_until,
+                quiet: all_quiet.clone(),
+                ..swept(60)
+            };
+            let server = Server {
+                silenced_until: own_until,
+                quiet: own_quiet.clone(),
+                ..server("web-1", 10)
+            };
+            let fleet = Fleet::judge(vec![server], Some(&memory), now());
+            let verdict = &fleet.servers[0].1;
+            let is_silenced = verdict.standing == Standing::Silenced;
+            let until = verdict.at.map(|at| (at - now()).num_seconds());
+            assert_eq!(is_silenced.then_some(until), expected, "{own_quiet:?} {all_quiet:?}");
+        }
     }
 
     // C8.13

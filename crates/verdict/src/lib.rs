@@ -14,6 +14,7 @@ pub mod forecast;
 mod lateness;
 mod problem;
 mod review;
+mod silence;
 #[cfg(test)]
 mod simulation;
 mod standing;

@@ -41,6 +41,8 @@ struct Step {
     key: Key,
     outcome: Outcome,
     announcement: Option<ProblemAnnouncement>,
+    /// The problem whose announcement stands for this one's.
+    said_with: Option<Key>,
 }
 
 /// A cell of C9.3's table.
@@ -181,7 +183,30 @@ fn steps(known: &Problems, facts: &Facts<'_>, has_turn: bool) -> (Vec<Step>, Vec
     let mut new = new.into_iter().map(|key| step((key, None)));
     steps.extend(new.by_ref().take(MAX_PROBLEMS.saturating_sub(kept)));
     steps.sort_by(|one, other| one.key.order(&other.key));
+    say_once(&mut steps);
     (steps, new.collect())
+}
+
+/// Where both limits of a value are reached in one sweep, the urgent one alone is said; where both end, the other. Where the
+/// urgent one ends alone, the value is said with the limit at which it still is.
+fn say_once(steps: &mut [Step]) {
+    for urgent in 0..steps.len() {
+        let lesser = steps[urgent].key.lesser();
+        let lesser = lesser.and_then(|key| steps.iter().position(|step| step.key == key));
+        let Some(lesser) = lesser else { continue };
+        let is_end = |step: &Step| step.announcement.as_ref().map(|said| said.end.is_some());
+        match (is_end(&steps[urgent]), is_end(&steps[lesser])) {
+            (Some(false), Some(false)) => steps[lesser].said_with = Some(steps[urgent].key.clone()),
+            (Some(true), Some(true)) => steps[urgent].said_with = Some(steps[lesser].key.clone()),
+            (Some(true), None) => {
+                let limit = steps[lesser].ahead().and_then(|entry| entry.limit);
+                if let Some(announcement) = &mut steps[urgent].announcement {
+                    announcement.problem.limit = limit.or(announcement.problem.limit);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Judgement {
@@ -222,14 +247,17 @@ impl Judgement {
 
     /// What there is to announce.
     pub fn announcements(&self) -> impl Iterator<Item = &ProblemAnnouncement> {
-        self.steps.iter().filter_map(|step| step.announcement.as_ref())
+        let said = self.steps.iter().filter(|step| step.said_with.is_none());
+        said.filter_map(|step| step.announcement.as_ref())
     }
 
     /// What the item has to hold after these announcements have been published.
     #[must_use]
     pub fn after(&self, is_said: impl Fn(&ProblemAnnouncement) -> bool) -> Problems {
         let entries = self.steps.iter().filter_map(|step| {
-            let is_said = step.announcement.as_ref().is_some_and(&is_said);
+            let with = step.said_with.as_ref();
+            let with = with.and_then(|key| self.steps.iter().find(|other| other.key == *key));
+            let is_said = with.unwrap_or(step).announcement.as_ref().is_some_and(&is_said);
             let problem = match step.outcome {
                 Outcome::Publish(problem) if is_said => Problem { stage: Stage::Firing, ..problem },
                 Outcome::End(..) if is_said => return None,
@@ -265,7 +293,7 @@ impl Step {
             let problem = Current { key: key.clone(), value: value(&key), limit, since };
             ProblemAnnouncement { problem, end, is_new }
         });
-        Self { key, outcome, announcement }
+        Self { key, outcome, announcement, said_with: None }
     }
 
     fn unjudged(key: Key, entry: Problem) -> Self {
@@ -273,7 +301,7 @@ impl Step {
             Stage::NotLasted => Outcome::Remove,
             Stage::Publishing | Stage::Firing => Outcome::Keep(entry),
         };
-        Self { key, outcome, announcement: None }
+        Self { key, outcome, announcement: None, said_with: None }
     }
 
     /// The entry before anything is published.

@@ -4,6 +4,7 @@ use crate::absence;
 use crate::digest::{Digest, Schedule};
 use crate::lateness::{Census, Lateness, MISSING_FOR_A_SWEEP, usable};
 use crate::problem::ProblemUpdate;
+use crate::silence::Silence;
 use crate::standing::{Standing, Verdict, is_judged};
 use crate::transition::{Plan, Transition};
 use chrono::{DateTime, Utc};
@@ -20,6 +21,7 @@ pub struct Review {
     groups: Groups,
     time: DateTime<Utc>,
     memory: Memory,
+    silence: Silence,
     census: Census,
     /// Late servers that are held in a mass absence, and else lost. Their problems have been judged.
     undecided: Vec<Server>,
@@ -27,6 +29,7 @@ pub struct Review {
     not_kept: [usize; 2],
     plan: Plan,
     counts: Counts,
+    is_rescheduled: bool,
     /// The digest, if it is the time of the day for one.
     digest: Option<Digest>,
 }
@@ -60,6 +63,8 @@ pub struct Decision {
     pub new_gap: Option<Gap>,
     /// What the next sweep has to know.
     pub memory: Memory,
+    /// Whether the digest's times are new, so that those which have passed are not made up for.
+    pub is_rescheduled: bool,
     pub plan: Plan,
     /// What the message of the day says, if it is due.
     pub digest: Option<Digest>,
@@ -72,25 +77,36 @@ impl Review {
         rules: Rules,
         groups: Groups,
         memory: Memory,
-        schedule: Option<Schedule>,
+        schedule: Option<&Schedule>,
         time: DateTime<Utc>,
     ) -> Self {
-        let digest_at = usable(memory.digest_at, time);
+        let digest_times = schedule.map_or_else(|| "none".to_owned(), Schedule::to_string);
+        let known_digest = usable(memory.digest_at, time);
+        let is_rescheduled = match &memory.digest_times {
+            None => known_digest.is_none(),
+            Some(times) => {
+                let zone = memory.rules.as_ref().map(|rules| &rules.zone);
+                *times != digest_times || zone.is_some_and(|zone| *zone != rules.zone)
+            }
+        };
+        let digest_at = if is_rescheduled { Some(time) } else { known_digest };
         let digest = schedule.and_then(|schedule| {
-            let due = schedule.due(time)?;
-            let is_due = digest_at.is_none_or(|at| at < due);
-            is_due.then(|| Digest::new(schedule.is_always, time))
+            let due = schedule.due(time, &rules.zone)?;
+            let is_due = !is_rescheduled && digest_at.is_none_or(|at| at < due);
+            is_due.then(|| Digest::new(schedule, time, rules.zone.clone()))
         });
         Self {
             census: Census::new(rules.clone(), &memory, MISSING_FOR_A_SWEEP, time),
+            silence: Silence::new(&memory, time, rules.zone.clone()),
             rules,
             groups,
             time,
-            memory: Memory { digest_at, ..memory },
+            counts: Counts { malformed: memory.is_malformed.into(), ..Counts::default() },
+            memory: Memory { digest_at, digest_times: Some(digest_times), ..memory },
             undecided: Vec::new(),
             not_kept: [0; 2],
             plan: Plan::default(),
-            counts: Counts::default(),
+            is_rescheduled,
             digest,
         }
     }
@@ -111,7 +127,9 @@ impl Review {
         let Some(server) = Server::from_item(item) else {
             return;
         };
-        let server = server.in_group(&self.groups);
+        let mut server = server.in_group(&self.groups);
+        // Until when does not matter here.
+        server.quiet_until = self.silence.has(&server).then_some(DateTime::<Utc>::MAX_UTC);
         self.counts.servers += 1;
         self.counts.away += usize::from(server.status == Some(Status::Offline));
         let is_malformed = server.status.is_some() && server.is_malformed;
@@ -175,6 +193,7 @@ impl Review {
             digest.count(standing, others);
             digest.count(Standing::Silenced, silenced);
         }
+        let digest_at = self.memory.digest_at;
         Decision {
             counts: self.counts,
             is_mass_absence: circumstances.is_mass_absence,
@@ -184,14 +203,14 @@ impl Review {
                 swept_at: Some(circumstances.swept_at.map_or(self.time, |at| at.max(self.time))),
                 gap: circumstances.gap,
                 mass_absence_at: circumstances.mass_absence_at,
-                digest_at: self.memory.digest_at,
                 events_since: usable(self.memory.events_since, self.time),
-                rolled_until: self.memory.rolled_until,
                 rules: Some(self.rules),
                 version: VERSION,
+                ..self.memory
             },
+            is_rescheduled: self.is_rescheduled,
             plan: self.plan.ordered(),
-            digest: self.digest.map(|digest| digest.after(self.memory.digest_at, self.time)),
+            digest: self.digest.map(|digest| digest.after(digest_at, self.time)),
         }
     }
 }
@@ -200,7 +219,7 @@ impl Review {
 mod tests {
     use super::*;
     use aws_sdk_dynamodb::types::AttributeValue::S;
-    use chrono::{NaiveTime, TimeDelta};
+    use chrono::TimeDelta;
     use tables::time::format;
 
     const NOW: &str = "2026-01-18T10:30:00.000000Z";
@@ -213,11 +232,11 @@ mod tests {
     fn decide(late: usize, heard: usize, hold: i64) -> Decision {
         let now = now();
         let swept_at = Some(now - TimeDelta::seconds(60));
-        let memory = Memory { swept_at, ..Memory::default() };
-        let at = NaiveTime::from_hms_opt(10, 0, 0).expect("a time");
-        let schedule = Schedule { at, is_always: true };
+        let times = "10:00/always";
+        let schedule: Schedule = times.parse().expect("a schedule");
+        let memory = Memory { swept_at, digest_times: Some(times.to_owned()), ..Memory::default() };
         let rules = Rules { hold: TimeDelta::seconds(hold), ..Rules::default() };
-        let mut review = Review::new(rules, Groups::default(), memory, Some(schedule), now);
+        let mut review = Review::new(rules, Groups::default(), memory, Some(&schedule), now);
         for number in 0..late + heard {
             let silent = TimeDelta::seconds(if number < late { 200 } else { 20 });
             review.add(&Item::from([

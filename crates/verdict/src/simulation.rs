@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use tables::problem::{DISK_PERCENT, Key, Kind, Problem, Problems, Stage};
+use tables::problem::{DISK_PERCENT, Key, Kind, Problem, Problems, Stage, Urgency};
 use tables::server::{Change, Groups, Memory, Rules, Server, Status};
 use tables::time::{self, format};
 use tables::{Item, Limits, METRICS, Number};
@@ -30,6 +30,16 @@ const LIMITS: [&str; 4] = [
     "disk_percent=90/20m,disk_percent:/backup=97,load_5m=8,service:a=off",
     "cpu_percent=90,duplicate=off,service=off",
     "none",
+];
+/// Some of them are in the night in which clocks are put forward or back.
+const QUIET: [&str; 4] =
+    ["01:00-03:00", "Sun 02:30-04:00;22:00-23:30", "Sat-Sun 00:30-02:15", "always"];
+const STARTS: [(&str, &str); 5] = [
+    ("UTC", "2026-01-18T10:00:00Z"),
+    ("Europe/Berlin", "2026-03-28T19:00:00Z"),
+    ("Europe/Berlin", "2026-10-24T19:00:00Z"),
+    ("America/New_York", "2026-03-08T01:00:00Z"),
+    ("America/New_York", "2026-11-01T00:00:00Z"),
 ];
 const OWN: [&str; 3] = ["none", "disk_percent=80,service:b=off", "load_5m=off,disk_percent:/=97"];
 
@@ -195,8 +205,10 @@ impl Truth {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
-        let now: DateTime<Utc> = "2026-01-18T10:00:00Z".parse().expect("a time");
-        let rules = Rules { hold: TimeDelta::zero(), ..Rules::default() };
+        let (zone, start) = STARTS[random.usize(..STARTS.len())];
+        let now: DateTime<Utc> = start.parse().expect("a time");
+        let zone = zone.parse().expect("a zone");
+        let rules = Rules { hold: TimeDelta::zero(), zone, ..Rules::default() };
         Self {
             truths: SERVERS.iter().map(|_| Truth::new(&mut random, now)).collect(),
             evidence: SERVERS.iter().map(|_| Evidence::default()).collect(),
@@ -223,7 +235,11 @@ impl World {
     }
 
     fn set(&mut self, number: usize, name: &str, value: Option<String>) {
-        let item = self.items.get_mut(SERVERS[number]).and_then(Option::as_mut);
+        self.set_of(SERVERS[number], name, value);
+    }
+
+    fn set_of(&mut self, id: &str, name: &str, value: Option<String>) {
+        let item = self.items.get_mut(id).and_then(Option::as_mut);
         if let Some(item) = item {
             match value {
                 Some(value) => drop(item.insert(name.to_owned(), S(value))),
@@ -233,8 +249,33 @@ impl World {
     }
 
     fn server(&self, number: usize) -> Option<Server> {
-        let server = Server::from_item(self.items[SERVERS[number]].as_ref()?)?;
+        let mut server = Server::from_item(self.items[SERVERS[number]].as_ref()?)?;
+        if self.is_quiet(SERVERS[number]) || self.is_quiet(WATCHDOG) {
+            server.quiet_until = Some(DateTime::<Utc>::MAX_UTC);
+        }
         Some(server.in_group(&self.groups))
+    }
+
+    /// Whether an item silences its servers at this time by what its clocks show, or until a time.
+    fn is_quiet(&self, id: &str) -> bool {
+        let Some(item) = &self.items[id] else { return false };
+        let value = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
+        let until = value("silenced_until").and_then(|until| time::parse(until));
+        let is_silenced = until.is_some_and(|until| until > self.now);
+        let Some(quiet) = value("quiet") else { return is_silenced };
+        let local = self.rules.zone.local(self.now);
+        let (day, minute) = (local.format("%a").to_string(), local.format("%H:%M").to_string());
+        let is_within = |from: &str, to: &str| from <= &*minute && &*minute < to;
+        let is_sunday = day == "Sun";
+        let is_quiet = match quiet.as_str() {
+            "01:00-03:00" => is_within("01:00", "03:00"),
+            "Sun 02:30-04:00;22:00-23:30" => {
+                is_sunday && is_within("02:30", "04:00") || is_within("22:00", "23:30")
+            }
+            "Sat-Sun 00:30-02:15" => (is_sunday || day == "Sat") && is_within("00:30", "02:15"),
+            _ => false,
+        };
+        is_quiet || is_silenced
     }
 
     fn happen(&mut self) {
@@ -251,6 +292,11 @@ impl World {
                 let until = self.now + TimeDelta::minutes(self.random.i64(0..30));
                 self.set(number, "silenced_until", Some(format(until)));
             }
+            if self.chance(60) {
+                let quiet = self.random.choice(QUIET).map(str::to_owned);
+                let quiet = quiet.filter(|_| self.random.bool());
+                self.set(number, "quiet", quiet);
+            }
             if self.chance(120) {
                 let own = OWN[self.random.usize(..OWN.len())];
                 self.set(number, "limits", Some(own.to_owned()));
@@ -261,6 +307,15 @@ impl World {
         }
         if self.chance(40) {
             self.change_group();
+        }
+        if self.chance(120) {
+            let quiet = self.random.choice(QUIET).map(str::to_owned);
+            let quiet = quiet.filter(|_| self.random.bool());
+            self.set_of(WATCHDOG, "quiet", quiet);
+        }
+        if self.chance(120) {
+            let until = self.now + TimeDelta::minutes(self.random.i64(0..30));
+            self.set_of(WATCHDOG, "silenced_until", Some(format(until)));
         }
         if self.chance(120) {
             self.rules.limits = Self::limits(LIMITS[self.random.usize(..LIMITS.len())]);
@@ -354,7 +409,7 @@ impl World {
             // What `disk_percent` becomes is what it has been.
             let entries = condition::hand_over(&reading, &server.problems);
             let target = condition::of_disk_percent(&reading)
-                .map(|mount| Key::Disk(mount.to_owned()).to_string());
+                .map(|mount| Key::Disk(mount.to_owned(), Urgency::Usual).to_string());
             if let Some(target) = target {
                 for times in
                     [&mut evidence.last_high, &mut evidence.last_known, &mut evidence.high_since]
@@ -367,8 +422,9 @@ impl World {
                     }
                 }
             }
-            let mut keys: Vec<_> = METRICS.iter().map(Key::Metric).collect();
-            keys.extend(MOUNTS.map(|mount| Key::Disk(mount.to_owned())));
+            let mut keys: Vec<_> =
+                METRICS.iter().map(|metric| Key::Metric(metric, Urgency::Usual)).collect();
+            keys.extend(MOUNTS.map(|mount| Key::Disk(mount.to_owned(), Urgency::Usual)));
             keys.extend(SERVICES.map(|name| Key::Service(name.to_owned())));
             for key in keys {
                 let entry = entries.iter().find(|(known, _)| *known == key).map(|(_, entry)| entry);
@@ -410,7 +466,10 @@ impl World {
         if writes_left == 0 {
             return;
         }
-        decision.memory.write().apply(self.items.entry(WATCHDOG).or_default());
+        decision
+            .memory
+            .write(decision.is_rescheduled)
+            .apply(self.items.entry(WATCHDOG).or_default());
         let plan = decision.plan;
         // What is being published already is published without a write: there, two sweeps at once may contradict each other.
         if self.may_overlap && is_bad && plan.say(&HashSet::new()).is_empty() && self.chance(6) {
@@ -512,8 +571,8 @@ impl World {
     fn lasts(&self, server: &Server, key: &str) -> TimeDelta {
         let (all, own) = (&self.rules.limits, server.limits.as_ref());
         let limit = match Key::parse(key) {
-            Some(Key::Metric(metric)) => all.metric(metric, own),
-            Some(Key::Disk(mount)) => all.disk(&mount, own),
+            Some(Key::Metric(metric, _)) => all.metric(metric, own),
+            Some(Key::Disk(mount, _)) => all.disk(&mount, own),
             Some(Key::Service(_) | Key::Duplicate) | None => None,
         };
         limit.map(|limit| limit.lasts).unwrap_or_default()
@@ -573,7 +632,7 @@ impl World {
         let Some(mount) = target.filter(|_| has_had && !has_now) else {
             return;
         };
-        let target = Key::Disk(mount.to_owned()).to_string();
+        let target = Key::Disk(mount.to_owned(), Urgency::Usual).to_string();
         for keys in [&mut self.subscriber.open, &mut self.subscriber.possible] {
             if keys.remove(&(number, DISK_PERCENT.to_owned())) {
                 keys.insert((number, target.clone()));
@@ -683,7 +742,10 @@ impl World {
         for number in 0..SERVERS.len() {
             self.truths[number].settle();
             self.set(number, "silenced_until", None);
+            self.set(number, "quiet", None);
         }
+        self.set_of(WATCHDOG, "silenced_until", None);
+        self.set_of(WATCHDOG, "quiet", None);
         for (steps, minutes) in [(40, 1), (160, 10)] {
             for _ in 0..steps {
                 self.now += TimeDelta::minutes(minutes);

@@ -136,7 +136,10 @@ impl Verdict {
         let unknown = Unknown::of(server, rules);
         let (standing, at) = match back {
             _ if server.is_gone() => (Standing::Gone, seen),
-            _ if is_silenced => (Standing::Silenced, server.silenced_until),
+            _ if is_silenced => (
+                Standing::Silenced,
+                server.silence_ends().filter(|until| *until < DateTime::<Utc>::MAX_UTC),
+            ),
             _ if is_offline => {
                 let since = server.offline_since.as_ref().map(|since| since.time);
                 (Standing::Offline, since.or(seen))

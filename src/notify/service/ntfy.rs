@@ -13,6 +13,7 @@ pub const SERVICE: Service = Service {
     },
     request: |message, _| {
         let (priority, tag) = match message.tone {
+            Tone::Bad if message.is_urgent => ("urgent", "rotating_light"),
             Tone::Bad => ("high", "rotating_light"),
             Tone::Good => ("default", "white_check_mark"),
             Tone::Neutral => ("default", "information_source"),

@@ -445,7 +445,7 @@ async fn sweep(client: &Client, table: &str) {
         ..Memory::default()
     };
     let update = client.update_item().table_name(table);
-    memory.write().request(update).send().await.expect("the watchdog's item");
+    memory.write(false).request(update).send().await.expect("the watchdog's item");
 }
 
 async fn append(client: &Client, table: &str, machine: &Machine, rows: &[Row<'_>]) {

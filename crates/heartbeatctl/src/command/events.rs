@@ -2,22 +2,24 @@
 
 use crate::aws::Aws;
 use crate::server::Servers;
-use crate::target::{METRICS, Target};
+use crate::target::{METRICS, SERVERS, Target};
 use crate::terminal::{print, print_json};
 use announcement::words::{moment, plural};
 use announcement::{Message, Part};
+use aws_sdk_dynamodb::Client;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use page::history::TOLERANCE;
 use page::{events, explain_in, time};
-use tables::ServerId;
 use tables::event::{Event, Subject};
+use tables::server::Memory;
+use tables::{ServerId, Zone};
 
 /// Show what the watchdog has announced, newest last.
 ///
-/// It says who went offline or came back, and which problems began or ended, at the time of the sweep, in UTC. With --json,
-/// it prints the messages as they were published. Digests are not among them, nor is what was announced before the
-/// watchdog kept it.
+/// It says who went offline or came back, and which problems began or ended, at the time of the sweep, in the watchdog's
+/// zone. With --json, it prints the messages as they were published, in UTC. Digests are not among them, nor is what was
+/// announced before the watchdog kept it.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -62,17 +64,27 @@ impl Command {
             eprintln!("Nothing has been announced in this time.");
             return Ok(());
         }
-        let lines: Vec<_> = messages.iter().flat_map(lines).collect();
+        let zone = zone(&aws, &client).await;
+        let lines: Vec<_> = messages.iter().flat_map(|message| lines(message, &zone)).collect();
         Ok(print(&lines.join("\n"))?)
     }
 }
 
+/// The watchdog's zone. Times say their zone, so whoever may not read the servers table gets them in UTC.
+async fn zone(aws: &Aws<'_>, client: &Client) -> Zone {
+    let rules = async {
+        let get = client.get_item().table_name(aws.name(&SERVERS).await.ok()?);
+        Memory::from_item(&Memory::find(get).send().await.ok()?.item?)?.rules
+    };
+    rules.await.unwrap_or_default().zone
+}
+
 /// A message in words, a line for each announcement.
-fn lines(message: &Message) -> Vec<String> {
+fn lines(message: &Message, zone: &Zone) -> Vec<String> {
     let time: Option<DateTime<Utc>> = message.time.as_deref().and_then(tables::time::parse);
-    let at = moment(time);
+    let at = moment(time, zone);
     let announcements = message.announcements.iter().map(|announcement| {
-        let wording = announcement.say(time);
+        let wording = announcement.say(time, zone);
         let rest: String = wording.rest.iter().map(Part::text).collect();
         format!("{at}  {}{rest}", wording.name())
     });

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use syntax::duration::exact;
 use tables::server::GroupRules;
 use tables::time::format;
-use tables::{Group, Limits, printable};
+use tables::{Group, Limits, Quiet, printable};
 
 /// List all groups with the number of their servers and their rules.
 ///
@@ -30,6 +30,7 @@ struct Listed {
     servers: usize,
     well: usize,
     silenced_until: Option<String>,
+    quiet: Option<String>,
     /// Seconds; 0 is never.
     offline_after: Option<i64>,
     limits: Option<String>,
@@ -83,6 +84,7 @@ impl Listed {
     fn of(rules: GroupRules) -> Self {
         Self {
             silenced_until: rules.silenced_until.map(format),
+            quiet: rules.quiet.as_ref().map(Quiet::to_string),
             offline_after: rules.offline_after.map(|after| after.num_seconds()),
             limits: rules.limits.as_ref().map(Limits::to_string),
             ephemeral: rules.is_ephemeral,
@@ -98,8 +100,9 @@ impl Listed {
             false => format!("late after {}", exact(after)),
         });
         let silenced = self.silenced_until.as_ref().map(|until| format!("silenced until {until}"));
+        let quiet = self.quiet.as_ref().map(|quiet| format!("quiet each week: {quiet}"));
         let ephemeral = self.ephemeral.then(|| "ephemeral".to_owned());
-        let rules = [ephemeral, late, self.limits.clone(), silenced];
+        let rules = [ephemeral, late, self.limits.clone(), silenced, quiet];
         let rules: Vec<_> = rules.into_iter().flatten().collect();
         if rules.is_empty() { "–".to_owned() } else { rules.join("; ") }
     }

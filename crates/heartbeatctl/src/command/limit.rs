@@ -11,7 +11,7 @@ use page::fleet::{Doubt, NEWER};
 use serde::Serialize;
 use std::fmt::Display;
 use tables::server::{self, VERSION};
-use tables::{Group, Limits, ServerId};
+use tables::{Group, Limits, ServerId, Zone};
 
 /// Set limits of a server's own or of a group, from which the watchdog announces a problem, and show those that apply.
 ///
@@ -107,7 +107,9 @@ impl Command {
         let own = self.changed(&known, self.limits.as_ref());
         if self.default || self.limits.is_some() {
             let stored = (!own.is_empty()).then_some(&own);
-            item.update(0, |update| server::limit(update, item.id, stored)).await?;
+            // A watchdog before version 2 would ignore the whole list.
+            let heeded_since = if own.has_urgent() { 2 } else { 0 };
+            item.update(heeded_since, |update| server::limit(update, item.id, stored)).await?;
         }
         let groups = item.servers.groups().await?;
         let rules = server.group.as_ref().and_then(|group| groups.of(group));
@@ -141,7 +143,7 @@ async fn watchdogs(servers: &Servers) -> anyhow::Result<Limits> {
     }
     let rules = memory.and_then(|memory| memory.rules);
     if rules.is_none() {
-        eprintln!("{}.", Doubt::NoRules.say(servers.now().await?));
+        eprintln!("{}.", Doubt::NoRules.say(servers.now().await?, &Zone::default()));
     }
     Ok(rules.unwrap_or_default().limits)
 }

@@ -4,6 +4,7 @@ mod webhook;
 
 use self::webhook::{Webhook, Webhooks};
 use crate::aws::Aws;
+use crate::server::Servers;
 use crate::target::{TOPIC, Target};
 use crate::terminal::{print, print_json, printable};
 use announcement::{Message, words};
@@ -86,7 +87,9 @@ impl Command {
         if target.json {
             print_json(&subscriptions)?;
         } else {
-            webhooks().try_for_each(|webhook| print(&printable(&webhook.to_string())))?;
+            let memory = Servers::new(&aws).await?.memory().await.ok().flatten();
+            let zone = memory.and_then(|memory| memory.rules).unwrap_or_default().zone;
+            webhooks().try_for_each(|webhook| print(&printable(&webhook.say(&zone))))?;
         }
         let confirmed =
             subscriptions.iter().filter(|subscription| subscription.state == "confirmed").count();

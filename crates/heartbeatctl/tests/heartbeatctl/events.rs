@@ -47,6 +47,16 @@ async fn events_are_said_in_words_newest_last() {
     assert_snapshot!(place.run(&["events"]).stdout);
     assert_eq!(place.run(&["events", "--since", "9d"]).stdout.lines().count(), 7);
 
+    // C8.16
+    place.put_server("#watchdog", [("time_zone", text("Asia/Kolkata"))]).await;
+    let nowhere = place.run(&["events"]);
+    assert!(nowhere.stdout.starts_with("2026-01-18 10:03:01 UTC"), "no rules: {nowhere:?}");
+    let rules = [("time_zone", text("Asia/Kolkata")), ("limits", text("none"))];
+    place.put_server("#watchdog", rules).await;
+    let said = "2026-01-18 15:33:01 IST  web-1 is offline since 15:30 IST (3 min)";
+    let events = place.run(&["events"]);
+    assert!(events.stdout.contains(said), "{events:?}");
+
     let of_one = place.run(&["events", "web-1", "--json"]).json();
     assert_eq!(of_one.as_array().unwrap().len(), 2);
     assert_eq!(of_one[0]["problems"], json!([]));

@@ -36,6 +36,15 @@ async fn the_fleet_shows_what_the_watchdog_knows() {
     }
     assert!(run.stdout.contains("late: silenced until "), "{run:?}");
 
+    // C8.16
+    let zone =
+        [("offline_after", AttributeValue::N("180".into())), ("time_zone", text("Asia/Tokyo"))];
+    place.put_server("#watchdog", zone).await;
+    let run = place.run(&["fleet"]);
+    let silenced =
+        run.stdout.lines().find(|line| line.starts_with("late: silenced until ")).unwrap();
+    assert!(silenced.ends_with(" JST"), "{run:?}");
+
     let fleet = place.run(&["fleet", "--json"]).json();
     assert_eq!(fleet[0]["server_id"], "marked");
     assert_eq!(fleet[0]["offline_since"], fleet[0]["last_seen"]);

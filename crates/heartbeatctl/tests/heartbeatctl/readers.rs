@@ -230,6 +230,13 @@ async fn digest(place: &Place, limits: &str) -> String {
     let config = Config::from_variables(|name| settings.get(name).cloned()).unwrap();
     let client = aws::dynamodb(&config.aws).unwrap();
     let sns = aws::sns(&config.aws, config.sns_endpoint_url.as_deref()).unwrap();
+    // What it has set for long, not just now.
+    let known = client.update_item().table_name(&config.servers_table);
+    let known = known
+        .key("server_id", text("#watchdog"))
+        .update_expression("SET digest_times = :times REMOVE digest_at")
+        .expression_attribute_values(":times", text(&digest_at));
+    known.send().await.unwrap();
     let deadline = tokio::time::Instant::now() + Duration::from_secs(100);
     let watchdog = Watchdog::new(config, client, sns).unwrap();
     watchdog.sweep(now, deadline, "request-1").await.unwrap();

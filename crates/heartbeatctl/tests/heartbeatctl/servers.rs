@@ -28,6 +28,76 @@ async fn a_server_is_silenced_for_a_time() {
     assert_eq!(place.run(&["silence", "web-1", "soon"]).code, 2);
 }
 
+// C8.7
+#[tokio::test]
+async fn a_server_or_all_are_silenced_each_week() {
+    let place = Place::new().await;
+    put_server(&place, "web-1", "online", 0).await;
+    let own = async |id: &str, name: &str| {
+        let found = place.server(id).await.unwrap().get(name).cloned();
+        found.map(|value| value.as_s().unwrap().clone())
+    };
+    let quiet = "Sun 02:00-04:00;22:00-06:00";
+    let run = place.run(&["silence", "web-1", "--every", quiet]);
+    assert_eq!((run.code, run.stderr.contains(quiet)), (0, true), "{run:?}");
+    assert_eq!(own("web-1", "quiet").await.as_deref(), Some(quiet));
+    let shown = place.run(&["fleet"]);
+    assert!(shown.stdout.contains(&format!("web-1: quiet each week: {quiet}")), "{shown:?}");
+    assert_eq!(place.run(&["fleet", "--json"]).json()[0]["quiet"], quiet);
+    assert_eq!(
+        place.run(&["--json", "silence", "web-1", "--every", "none"]).json()["quiet"],
+        json!(null)
+    );
+    assert_eq!(own("web-1", "quiet").await, None);
+
+    let none = place.run(&["silence", "--all", "2h"]);
+    assert_eq!((none.code, &*none.stderr), (1, "error: no watchdog has swept yet\n"), "{none:?}");
+    let version = |version: &str| AttributeValue::N(version.to_owned());
+    place.put_server("#watchdog", [("version", version("1"))]).await;
+    for arguments in
+        [&["--all", "2h"][..], &["--all", "--every", quiet], &["web-1", "--every", quiet]]
+    {
+        let run = place.run(&[&["silence"], arguments].concat());
+        assert_eq!(
+            (run.code, &*run.stderr),
+            (1, "error: the stack is older: make deploy\n"),
+            "{run:?}"
+        );
+    }
+    let rules =
+        [("version", version("2")), ("limits", text("none")), ("time_zone", text("Asia/Tokyo"))];
+    place.put_server("#watchdog", rules).await;
+    let run = place.run(&["silence", "--all", "2h", "--every", quiet]);
+    assert!(
+        run.stderr.starts_with("Every server is silenced until ") && run.stderr.contains(" JST"),
+        "{run:?}"
+    );
+    assert_eq!(own("#watchdog", "quiet").await.as_deref(), Some(quiet));
+    assert!(own("#watchdog", "silenced_until").await.is_some());
+    let shown = place.run(&["fleet"]);
+    assert!(shown.stdout.contains("All servers: silenced until "), "{shown:?}");
+    assert!(shown.stdout.contains(&format!(" JST; quiet each week: {quiet}\n")), "{shown:?}");
+    assert!(shown.stdout.contains("web-1: silenced until "), "{shown:?}");
+    place.run(&["silence", "--all", "off", "--every", "none"]);
+    assert_eq!(
+        (own("#watchdog", "quiet").await, own("#watchdog", "silenced_until").await),
+        (None, None)
+    );
+
+    for wrong in [
+        &["web-1"][..],
+        &["--all"],
+        &[],
+        &["--all", "web-1", "2h"],
+        &["web-1", "--every", "02:00-02:00"],
+        &["web-1", "--every", "24:00-02:00"],
+        &["web-1", "--every", "off"],
+        &["WEB", "2h"],
+    ] {
+        assert_eq!(place.run(&[&["silence"], wrong].concat()).code, 2, "{wrong:?}");
+    }
+}
+
 /// An attribute of the only server.
 async fn attribute(place: &Place, name: &str) -> Option<AttributeValue> {
     place.items(&place.servers).await[0].get(name).cloned()

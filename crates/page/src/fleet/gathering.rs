@@ -3,6 +3,7 @@
 use super::{Fleet, Found, Server};
 use chrono::{DateTime, Utc};
 use std::time::Instant;
+use tables::Quiet;
 use tables::problem::Problems;
 use tables::server::{Memory, Server as StoredServer};
 use verdict::{Inspection, Outcome};
@@ -24,6 +25,9 @@ pub(crate) enum Wanted {
 pub(super) struct Gathering {
     inspection: Inspection,
     events_since: Option<DateTime<Utc>>,
+    /// What silences all servers.
+    silenced_until: Option<DateTime<Utc>>,
+    quiet: Option<Quiet>,
     version: u32,
     at: DateTime<Utc>,
     is_part: bool,
@@ -73,6 +77,8 @@ impl Gathering {
         Self {
             inspection: Inspection::new(watchdog, at, is_part),
             events_since: watchdog.and_then(|memory| memory.events_since),
+            silenced_until: watchdog.and_then(|memory| memory.silenced_until),
+            quiet: watchdog.and_then(|memory| memory.quiet.clone()),
             version: watchdog.map_or(0, |memory| memory.version),
             at,
             is_part,
@@ -85,7 +91,7 @@ impl Gathering {
     }
 
     pub fn add(&mut self, mut stored: StoredServer) {
-        let (verdict, is_decided) = self.inspection.judge(&stored);
+        let (verdict, is_decided) = self.inspection.judge(&mut stored);
         // The verdict has them.
         stored.problems = Problems::default();
         let server = Server::new(stored, verdict, self.inspection.rules(), self.at);
@@ -120,6 +126,7 @@ impl Gathering {
 
     /// The fleet, once every server has been added.
     pub fn finish(self) -> Fleet {
+        let zone = self.inspection.rules().zone.clone();
         let outcome = self.inspection.conclude();
         let is_cut = self.servers.is_cut;
         let (servers, unlisted_unwell) = self.servers.settled(&outcome);
@@ -137,7 +144,10 @@ impl Gathering {
             is_whole: !is_cut && !self.is_part,
             at: self.at,
             summary: outcome.summary,
+            zone,
             events_since: self.events_since,
+            silenced_until: self.silenced_until,
+            quiet: self.quiet,
             version: self.version,
             clock_error: None,
             began: Instant::now(),

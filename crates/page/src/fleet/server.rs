@@ -11,7 +11,7 @@ use syntax::duration::rounded;
 use tables::problem::Key;
 use tables::server::{Os, Reading, Rules, Server as StoredServer, Status};
 use tables::time::format;
-use tables::{Disk, Group, Limits, Metric, Number};
+use tables::{Disk, Group, Limits, Metric, Number, Zone};
 use verdict::{Remark, Standing, Verdict, announce};
 
 /// How much an agent's clock may differ from the endpoint's, and a heartbeat take, before the clock counts as wrong.
@@ -27,6 +27,7 @@ pub struct Server {
     pub(crate) at: DateTime<Utc>,
     /// Those of its own, and else the watchdog's.
     limits: Limits,
+    zone: Zone,
 }
 
 /// The metrics that a line about a server shows.
@@ -55,7 +56,7 @@ impl Server {
         if !is_marked {
             stored.offline_since = None;
         }
-        if !stored.is_silenced(now) {
+        if stored.silenced_until.is_some_and(|until| until <= now) {
             stored.silenced_until = None;
         }
         let own = stored.limits.as_ref();
@@ -65,6 +66,7 @@ impl Server {
             stored,
             verdict,
             at: now,
+            zone: rules.zone.clone(),
         }
     }
 
@@ -98,8 +100,8 @@ impl Server {
     /// Everything that there is to say.
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
-        let mut remarks = self.verdict.say(&self.stored, self.at);
-        remarks.extend(self.verdict.say_besides(&self.stored, self.at));
+        let mut remarks = self.verdict.say(&self.stored, self.at, &self.zone);
+        remarks.extend(self.verdict.say_besides(&self.stored, self.at, &self.zone));
         remarks.extend(self.remarks_of_reading());
         remarks
     }
@@ -117,7 +119,8 @@ impl Server {
         let reboot = positive(REBOOT).map(|_| "needs a reboot".to_owned());
         let updates =
             positive(SECURITY_UPDATES).map(|count| plural(count as usize, "security update"));
-        clock.into_iter().chain(reboot).chain(updates).collect()
+        let quiet = self.stored.quiet.as_ref().map(|quiet| format!("quiet each week: {quiet}"));
+        clock.into_iter().chain(reboot).chain(updates).chain(quiet).collect()
     }
 
     #[must_use]
@@ -177,7 +180,7 @@ impl Server {
 
     /// Whether a file system has reached its limit, or has been too full and has not recovered.
     pub(crate) fn is_full(&self, disk: &Disk) -> bool {
-        let is_problem = |key: &Key| matches!(key, Key::Disk(mount) if *mount == disk.mount);
+        let is_problem = |key: &Key| matches!(key, Key::Disk(mount, _) if *mount == disk.mount);
         let reached = self.disk_limit(&disk.mount).is_some_and(|limit| disk.percent >= limit);
         self.verdict.problems.iter().any(|problem| is_problem(&problem.key))
             || reached && !self.verdict.is_old
@@ -254,6 +257,8 @@ impl Serialize for Server {
         });
         map.serialize_entry("problems", &problems.collect::<Vec<_>>())?;
         map.serialize_entry("silenced_until", &stored.silenced_until.map(rfc3339))?;
+        let quiet = stored.quiet.as_ref().map(ToString::to_string);
+        map.serialize_entry("quiet", &quiet)?;
         map.serialize_entry("os_distribution", &stored.os.distribution)?;
         map.serialize_entry("os_version", &stored.os.version)?;
         map.serialize_entry("kernel_version", &stored.os.kernel)?;

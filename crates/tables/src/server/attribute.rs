@@ -78,8 +78,9 @@ attributes! {
     PROBLEMS = "problems", never_restored;
     SAID_AT = "said_at", never_restored;
     FULL_ON = "full_on", never_restored;
-    // What operators write. In the watchdog's item, the last two are what applies to all others.
+    // What operators write. In the watchdog's item, these are what applies to all others; the last two, it writes itself.
     SILENCED_UNTIL = "silenced_until";
+    QUIET = "quiet";
     OFFLINE_AFTER = "offline_after";
     LIMITS = "limits";
     // What the watchdog's own item holds besides.
@@ -92,6 +93,8 @@ attributes! {
     ROLLED_UNTIL = "rolled_until", of_the_watchdog;
     HOLD = "hold", reserved, of_the_watchdog;
     BACK_AFTER = "back_after", of_the_watchdog;
+    TIME_ZONE = "time_zone", of_the_watchdog;
+    DIGEST_TIMES = "digest_times", of_the_watchdog;
     VERSION = "version", of_the_watchdog;
 }
 
@@ -253,6 +256,8 @@ mod tests {
             | DUPLICATE_AT => S("2026-01-18T10:30:00.000000Z".to_owned()),
             OFFLINE_AFTER | HOLD | BACK_AFTER | VERSION => N("901".to_owned()),
             LIMITS => S("disk_percent=97".to_owned()),
+            TIME_ZONE => S("Europe/Berlin".to_owned()),
+            QUIET => S("Sun 02:00-04:00".to_owned()),
             READING => M(Item::new()),
             SAID_AT => L(vec![N("1768732200".to_owned())]),
             FULL_ON => M(Item::from([("/data".to_owned(), S("2026-02-01".to_owned()))])),

@@ -1,9 +1,9 @@
 //! The rules of groups, in an item of their own: an attribute for each group, named after it, whose value is a map.
 
 use super::Server;
-use super::attribute::{LIMITS, OFFLINE_AFTER, SERVER_ID, SILENCED_UNTIL};
-use super::item::parse_threshold;
-use crate::{Group, Item, Limits, time};
+use super::attribute::{LIMITS, OFFLINE_AFTER, QUIET, SERVER_ID, SILENCED_UNTIL};
+use super::item::{parse_quiet, parse_threshold};
+use crate::{Group, Item, Limits, Quiet, time};
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
@@ -18,6 +18,7 @@ const EPHEMERAL: &str = "ephemeral";
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GroupRules {
     pub silenced_until: Option<DateTime<Utc>>,
+    pub quiet: Option<Quiet>,
     pub offline_after: Option<TimeDelta>,
     pub limits: Option<Limits>,
     /// Whether its servers end on purpose.
@@ -40,15 +41,18 @@ impl GroupRules {
         };
         let text = |name| map.get(name).map(|value: &AttributeValue| value.as_s().ok());
         let silenced = text(SILENCED_UNTIL.name()).map(|text| time::parse(text?));
+        let quiet = map.get(QUIET.name()).map(parse_quiet);
         let threshold = map.get(OFFLINE_AFTER.name()).map(parse_threshold);
         let limits = text(LIMITS.name()).map(|list| Limits::parse_own(list?).ok());
         let ephemeral = map.get(EPHEMERAL).map(|value| value.as_bool().ok().copied());
         let is_complete = !(matches!(silenced, Some(None))
+            || matches!(quiet, Some(None))
             || matches!(threshold, Some(None))
             || matches!(limits, Some(None))
             || matches!(ephemeral, Some(None)));
         let rules = Self {
             silenced_until: silenced.flatten(),
+            quiet: quiet.flatten(),
             offline_after: threshold.flatten(),
             limits: limits.flatten(),
             is_ephemeral: ephemeral.flatten().unwrap_or_default(),
@@ -62,6 +66,7 @@ impl GroupRules {
         let seconds = |after: TimeDelta| N(after.num_seconds().to_string());
         for (name, value) in [
             (SILENCED_UNTIL.name(), self.silenced_until.map(|until| S(time::format(until)))),
+            (QUIET.name(), self.quiet.as_ref().map(|quiet| S(quiet.to_string()))),
             (OFFLINE_AFTER.name(), self.offline_after.map(seconds)),
             (LIMITS.name(), self.limits.as_ref().map(|limits| S(limits.to_string()))),
             (EPHEMERAL, self.is_ephemeral.then_some(Bool(true))),
@@ -151,6 +156,10 @@ impl Server {
             return self;
         };
         self.silenced_until = self.silenced_until.max(rules.silenced_until);
+        self.quiet = match (&rules.quiet, self.quiet) {
+            (Some(of_group), Some(own)) => Some(own.with(of_group)),
+            (of_group, own) => own.or_else(|| of_group.clone()),
+        };
         self.offline_after = self.offline_after.or(rules.offline_after);
         self.limits = match (&rules.limits, self.limits) {
             (Some(of_group), Some(own)) => Some(of_group.with(&own)),
@@ -185,13 +194,15 @@ mod tests {
         let until = "2026-01-18T10:30:00.000000Z";
         let complete = [
             ("silenced_until", text(until)),
+            ("quiet", text("Sun 02:00-04:00")),
             ("offline_after", N("0".to_owned())),
             ("limits", text("disk_percent=97")),
             ("ephemeral", Bool(true)),
-            ("quiet", text("something else")),
+            ("other", text("something else")),
         ];
         let rules = GroupRules {
             silenced_until: time::parse(until),
+            quiet: "Sun 02:00-04:00".parse().ok(),
             offline_after: Some(TimeDelta::zero()),
             limits: Limits::parse_own("disk_percent=97").ok(),
             is_ephemeral: true,
@@ -201,6 +212,7 @@ mod tests {
         assert_eq!(groups.malformed, [""; 0]);
         for (name, wrong) in [
             ("silenced_until", text("soon")),
+            ("quiet", text("Sunday")),
             ("offline_after", N("-1".to_owned())),
             ("offline_after", text("900")),
             ("limits", text("disk_percent=?")),
@@ -213,6 +225,7 @@ mod tests {
             let read = groups.of(&group("web")).expect("the others");
             let lost = |is_absent, attribute| assert_eq!(is_absent, attribute == name, "{name}");
             lost(read.silenced_until.is_none(), "silenced_until");
+            lost(read.quiet.is_none(), "quiet");
             lost(read.offline_after.is_none(), "offline_after");
             lost(read.limits.is_none(), "limits");
             lost(!read.is_ephemeral, "ephemeral");
@@ -230,22 +243,27 @@ mod tests {
         let at = |hour: u32| format!("2026-01-18T{hour:02}:00:00.000000Z");
         let rules = map(&[
             ("silenced_until", S(at(12))),
+            ("quiet", S("Sat 02:00-04:00".to_owned())),
             ("offline_after", N("600".to_owned())),
             ("limits", S("disk_percent=95,load_5m=8".to_owned())),
         ]);
         let groups = Groups::from_item(Some(&item([("web", rules)])));
         let own = Server {
             silenced_until: time::parse(&at(10)),
+            quiet: "22:00-06:00".parse().ok(),
             offline_after: Some(TimeDelta::zero()),
             limits: Limits::parse_own("load_5m=off,cpu_percent=90").ok(),
             ..Server::default()
         };
         let of_web = |server: Server| Server { group: Some(group("web")), ..server };
         let limits = |server: &Server| server.limits.as_ref().map(Limits::to_string);
+        let quiet = |server: &Server| server.quiet.as_ref().map(Quiet::to_string);
         let bare = of_web(Server::default()).in_group(&groups);
+        assert_eq!(quiet(&bare).as_deref(), Some("Sat 02:00-04:00"));
         assert_eq!(bare.silenced_until, time::parse(&at(12)));
         assert_eq!(bare.offline_after, Some(TimeDelta::seconds(600)));
         let both = of_web(own.clone()).in_group(&groups);
+        assert_eq!(quiet(&both).as_deref(), Some("22:00-06:00;Sat 02:00-04:00"));
         assert_eq!(both.silenced_until, time::parse(&at(12)));
         assert_eq!(both.offline_after, Some(TimeDelta::zero()));
         let default = Limits::standard();

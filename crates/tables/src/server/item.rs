@@ -4,14 +4,14 @@ use super::Status;
 use super::attribute::{
     AGENT_VERSION, ANNOUNCED, ARCHITECTURE, Attribute, DUPLICATE_AT, FULL_ON, GROUP, HOSTNAME,
     KERNEL_VERSION, LAST_SEEN, LEFT_AT, LIMITS, OFFLINE_AFTER, OFFLINE_SINCE, OS_DISTRIBUTION,
-    OS_VERSION, PROBLEMS, READING, REGISTERED_AT, RETURNED_AT, SAID_AT, SERVER_ID, SILENCED_UNTIL,
-    STATUS,
+    OS_VERSION, PROBLEMS, QUIET, READING, REGISTERED_AT, RETURNED_AT, SAID_AT, SERVER_ID,
+    SILENCED_UNTIL, STATUS,
 };
 use crate::disk::items::DISKS;
 use crate::problem::{Problems, Stage};
 use crate::{
-    Disk, Group, Item, Limits, Metrics, RECEIVED_AT, ServerId, Service, ServiceStatus, Services,
-    TIMESTAMP, read, text, time,
+    Disk, Group, Item, Limits, Metrics, Quiet, RECEIVED_AT, ServerId, Service, ServiceStatus,
+    Services, TIMESTAMP, read, text, time,
 };
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, S};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -38,6 +38,10 @@ pub struct Server {
     pub group: Option<Group>,
     /// The watchdog does not announce the server until then.
     pub silenced_until: Option<DateTime<Utc>>,
+    /// Nor in these times.
+    pub quiet: Option<Quiet>,
+    /// The end of a silence that follows from quiet times, or holds for all servers. The item does not say it.
+    pub quiet_until: Option<DateTime<Utc>>,
     pub os: Os,
     pub agent_version: Option<String>,
     /// When it was last noted that two senders use this name.
@@ -208,6 +212,10 @@ pub(super) fn parse_threshold(value: &AttributeValue) -> Option<TimeDelta> {
     (0..=MAX_OFFLINE_AFTER).contains(&seconds).then(|| TimeDelta::seconds(seconds))
 }
 
+pub(super) fn parse_quiet(value: &AttributeValue) -> Option<Quiet> {
+    value.as_s().ok()?.parse().ok()
+}
+
 fn parse_said_at(value: &AttributeValue) -> Option<Vec<DateTime<Utc>>> {
     let seconds = |value: &AttributeValue| value.as_n().ok()?.parse().ok();
     let time = |value| DateTime::from_timestamp(seconds(value)?, 0);
@@ -245,6 +253,8 @@ impl Server {
             returned_at: item.time(RETURNED_AT),
             group: item.read(GROUP, parse_group).flatten(),
             silenced_until: item.time(SILENCED_UNTIL).map(|until| until.time),
+            quiet: item.read(QUIET, parse_quiet),
+            quiet_until: None,
             os: Os {
                 distribution: item.text(OS_DISTRIBUTION),
                 version: item.text(OS_VERSION),
@@ -315,8 +325,14 @@ impl Server {
         self.is_ephemeral && self.departure().is_some()
     }
 
+    /// When it is no longer silenced, by whatever silences it.
+    #[must_use]
+    pub fn silence_ends(&self) -> Option<DateTime<Utc>> {
+        self.silenced_until.max(self.quiet_until)
+    }
+
     #[must_use]
     pub fn is_silenced(&self, now: DateTime<Utc>) -> bool {
-        self.silenced_until.is_some_and(|until| until > now)
+        self.silence_ends().is_some_and(|until| until > now)
     }
 }

@@ -2,11 +2,11 @@
 
 use super::Change;
 use super::attribute::{
-    Attribute, BACK_AFTER, DIGEST_AT, EVENTS_SINCE, GAP_SINCE, GAP_UNTIL, HOLD, LIMITS,
-    MASS_SILENCE_AT, OFFLINE_AFTER, ROLLED_UNTIL, SERVER_ID, SWEPT_AT,
-    VERSION as VERSION_ATTRIBUTE,
+    Attribute, BACK_AFTER, DIGEST_AT, DIGEST_TIMES, EVENTS_SINCE, GAP_SINCE, GAP_UNTIL, HOLD,
+    LIMITS, MASS_SILENCE_AT, OFFLINE_AFTER, QUIET, ROLLED_UNTIL, SERVER_ID, SILENCED_UNTIL,
+    SWEPT_AT, TIME_ZONE, VERSION as VERSION_ATTRIBUTE,
 };
-use crate::{Item, Limits, time};
+use crate::{Item, Limits, Quiet, Zone, time};
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -26,6 +26,8 @@ pub struct Memory {
     pub mass_absence_at: Option<DateTime<Utc>>,
     /// The time of the sweep that sent the last digest, or had nothing to send.
     pub digest_at: Option<DateTime<Utc>>,
+    /// When it sends digests, as `DIGEST_AT` sets it.
+    pub digest_times: Option<String>,
     /// The time of the first sweep that wrote what it said of each server by itself.
     pub events_since: Option<DateTime<Utc>>,
     /// The last minute whose slot was taken to write days.
@@ -33,11 +35,16 @@ pub struct Memory {
     /// The rules that it applies, so that every reader of the fleet judges as it does. `None` if the item holds none, as
     /// before the first sweep: then [`Rules::default`] is the best guess.
     pub rules: Option<Rules>,
+    /// All servers are silenced until then, and in these times. Operators write that.
+    pub silenced_until: Option<DateTime<Utc>>,
+    pub quiet: Option<Quiet>,
+    /// Whether what operators wrote cannot be read.
+    pub is_malformed: bool,
     /// The version of the contract that it keeps; 0 if it is older than versions. A watchdog writes its own, [`VERSION`].
     pub version: u32,
 }
 
-/// When a server counts as offline or back, and what is a problem.
+/// When a server counts as offline or back, what is a problem, and in which zone that is said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rules {
     /// A server is late if its last heartbeat is older than this, and overdue after half of it, unless it has a
@@ -49,6 +56,8 @@ pub struct Rules {
     pub back_after: TimeDelta,
     /// What is a problem, unless a server has limits of its own.
     pub limits: Limits,
+    /// The zone of every time in words.
+    pub zone: Zone,
 }
 
 impl Rules {
@@ -79,6 +88,7 @@ impl Rules {
             hold: TimeDelta::seconds(hold.into()),
             back_after: TimeDelta::seconds(back_after.unwrap_or(Self::BACK_AFTER).into()),
             limits: limits.unwrap_or_else(Limits::standard),
+            zone: TIME_ZONE.text(item).and_then(|name| name.parse().ok()).unwrap_or_default(),
         })
     }
 }
@@ -91,6 +101,7 @@ impl Default for Rules {
             hold: TimeDelta::seconds(Self::hold_for(Self::OFFLINE_AFTER).into()),
             back_after: TimeDelta::seconds(Self::BACK_AFTER.into()),
             limits: Limits::standard(),
+            zone: Zone::default(),
         }
     }
 }
@@ -103,7 +114,7 @@ pub struct Gap {
 }
 
 /// The id of the watchdog's item. No agent can send it.
-const WATCHDOG: &str = "#watchdog";
+pub(super) const WATCHDOG: &str = "#watchdog";
 
 impl Memory {
     /// Reads the item.
@@ -120,28 +131,42 @@ impl Memory {
         }
         let time = |attribute: Attribute| time::parse(&attribute.text(item)?);
         let version = VERSION_ATTRIBUTE.of(item).and_then(|value| value.as_n().ok()?.parse().ok());
+        let quiet = QUIET.text(item).and_then(|quiet| quiet.parse().ok());
+        let silenced_until = time(SILENCED_UNTIL);
+        let is_read = |attribute: Attribute, is_read| is_read || attribute.of(item).is_none();
         let gap = time(GAP_SINCE).zip(time(GAP_UNTIL));
         Some(Self {
             swept_at: time(SWEPT_AT),
             gap: gap.map(|(since, until)| Gap { since, until }),
             mass_absence_at: time(MASS_SILENCE_AT),
             digest_at: time(DIGEST_AT),
+            digest_times: DIGEST_TIMES.text(item),
             events_since: time(EVENTS_SINCE),
             rolled_until: time(ROLLED_UNTIL),
             rules: Rules::from_item(item),
+            is_malformed: !is_read(QUIET, quiet.is_some())
+                || !is_read(SILENCED_UNTIL, silenced_until.is_some()),
+            silenced_until,
+            quiet,
             version: version.unwrap_or_default(),
         })
     }
 
-    /// Replaces the watchdog's item, except for `digest_at`, `events_since` and `rolled_until`.
+    /// Replaces what the watchdog writes to its item at each sweep, without `events_since` and `rolled_until`; `digest_at` only
+    /// if that is new.
     #[must_use]
-    pub fn write(&self) -> Change {
+    pub fn write(&self, is_rescheduled: bool) -> Change {
         let time = |at: Option<DateTime<Utc>>| at.map(|at| S(time::format(at)));
         let rules = self.rules.as_ref();
         let seconds = |rule: fn(&Rules) -> TimeDelta| {
             rules.map(|rules| N(rule(rules).num_seconds().to_string()))
         };
-        Change::of(WATCHDOG)
+        let digest_at = self.digest_at.filter(|_| is_rescheduled);
+        let change = match digest_at {
+            None => Change::of(WATCHDOG),
+            Some(at) => Self::note_digest(at),
+        };
+        change
             .put(SWEPT_AT, time(self.swept_at))
             .put(GAP_SINCE, time(self.gap.map(|gap| gap.since)))
             .put(GAP_UNTIL, time(self.gap.map(|gap| gap.until)))
@@ -151,6 +176,8 @@ impl Memory {
             .put(BACK_AFTER, seconds(|rules| rules.back_after))
             .put(VERSION_ATTRIBUTE, Some(N(VERSION.to_string())))
             .put(LIMITS, rules.map(|rules| S(rules.limits.to_string())))
+            .put(DIGEST_TIMES, self.digest_times.clone().map(S))
+            .put(TIME_ZONE, rules.map(|rules| S(rules.zone.to_string())))
     }
 
     /// Notes that the digest of the day is done.
@@ -202,6 +229,7 @@ mod tests {
             ("hold", S("600".to_owned())),
             ("back_after", number("-1")),
             ("limits", S("none".to_owned())),
+            ("time_zone", S("Europe/Nowhere".to_owned())),
         ];
         let no_limits = Rules { limits: Limits::parse("none").expect("limits"), ..default };
         assert_eq!(rules(&attributes), Some(no_limits));

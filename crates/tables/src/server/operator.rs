@@ -1,11 +1,12 @@
-//! What operators read and write with `heartbeatctl`, one server at a time.
+//! What operators read and write with `heartbeatctl`.
 
 use super::Server;
 use super::attribute::{
-    Attribute, GROUP, LAST_SEEN, LIMITS, OFFLINE_AFTER, SERVER_ID, SILENCED_UNTIL,
+    Attribute, GROUP, LAST_SEEN, LIMITS, OFFLINE_AFTER, QUIET, SERVER_ID, SILENCED_UNTIL,
 };
+use super::memory::WATCHDOG;
 use super::update::Update;
-use crate::{Group, Limits, ServerId, time};
+use crate::{Group, Limits, Quiet, ServerId, time};
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
@@ -36,14 +37,41 @@ pub fn forget_unheard(delete: DeleteItemFluentBuilder, server: &Server) -> Delet
         .set_expression_attribute_values(last_seen.map(|seen| [(":seen".to_owned(), seen)].into()))
 }
 
-/// Silences a server until a time, or ends its silence, on condition that it exists.
+/// Whose item is changed.
+#[derive(Debug, Clone, Copy)]
+pub enum ItemOf<'a> {
+    Server(&'a ServerId),
+    /// What it says holds for all servers.
+    Watchdog,
+}
+
+impl ItemOf<'_> {
+    fn id(&self) -> &str {
+        match self {
+            Self::Server(server_id) => server_id.as_str(),
+            Self::Watchdog => WATCHDOG,
+        }
+    }
+}
+
+/// Silences a server or all until a time, or ends that, on condition that the item exists.
 #[must_use]
 pub fn silence(
     update: UpdateItemFluentBuilder,
-    server_id: &ServerId,
+    item: ItemOf<'_>,
     until: Option<DateTime<Utc>>,
 ) -> UpdateItemFluentBuilder {
-    put(update, server_id, SILENCED_UNTIL, until.map(|until| S(time::format(until))))
+    put(update, item.id(), SILENCED_UNTIL, until.map(|until| S(time::format(until))))
+}
+
+/// Sets the quiet times of a server or all, or ends that, on condition that the item exists.
+#[must_use]
+pub fn quiet(
+    update: UpdateItemFluentBuilder,
+    item: ItemOf<'_>,
+    quiet: Option<&Quiet>,
+) -> UpdateItemFluentBuilder {
+    put(update, item.id(), QUIET, quiet.map(|quiet| S(quiet.to_string())))
 }
 
 /// Sets the threshold after which a server is late (zero means never), or returns to the watchdog's setting, on condition
@@ -55,7 +83,7 @@ pub fn expect(
     offline_after: Option<TimeDelta>,
 ) -> UpdateItemFluentBuilder {
     let value = offline_after.map(|within| N(within.num_seconds().to_string()));
-    put(update, server_id, OFFLINE_AFTER, value)
+    put(update, server_id.as_str(), OFFLINE_AFTER, value)
 }
 
 /// Sets the limits of a server's own, or returns to those of the watchdog, on condition that the server exists.
@@ -65,7 +93,7 @@ pub fn limit(
     server_id: &ServerId,
     limits: Option<&Limits>,
 ) -> UpdateItemFluentBuilder {
-    put(update, server_id, LIMITS, limits.map(|limits| S(limits.to_string())))
+    put(update, server_id.as_str(), LIMITS, limits.map(|limits| S(limits.to_string())))
 }
 
 /// Puts a server into a group, or into none for good, on condition that it exists.
@@ -76,14 +104,14 @@ pub fn group(
     group: Option<&Group>,
 ) -> UpdateItemFluentBuilder {
     let name = group.map_or(Group::NONE, Group::as_str);
-    put(update, server_id, GROUP, Some(S(name.to_owned())))
+    put(update, server_id.as_str(), GROUP, Some(S(name.to_owned())))
 }
 
 fn put(
     update: UpdateItemFluentBuilder,
-    server_id: &ServerId,
+    item_id: &str,
     attribute: Attribute,
     value: Option<AttributeValue>,
 ) -> UpdateItemFluentBuilder {
-    Update::of(server_id.as_str()).put(attribute, value).if_exists().apply(update)
+    Update::of(item_id).put(attribute, value).if_exists().apply(update)
 }

@@ -1,7 +1,8 @@
 //! A file system is at its limit.
 
 use super::{Facts, Finding, Level, Reading, level_of};
-use tables::problem::{DISK_PERCENT, Key, Problem, Problems, Stage};
+use tables::metric;
+use tables::problem::{DISK_PERCENT, Key, Problem, Problems, Stage, Urgency};
 use tables::{Disk, Number};
 
 /// How many file systems a reading lists: the fullest.
@@ -12,16 +13,19 @@ const SAME: f64 = 0.1 + 1e-9;
 
 pub fn high(facts: &Facts<'_>) -> Vec<Key> {
     let disks = facts.reading.and_then(|reading| reading.disks).unwrap_or_default().iter();
-    let high = disks.filter(|disk| {
-        let limit = facts.limits.disk(&disk.mount, facts.own);
-        limit.is_some_and(|limit| disk.percent >= limit.value)
+    let keys = disks.flat_map(|disk| {
+        Urgency::ALL.map(|urgency| (Key::Disk(disk.mount.clone(), urgency), disk.percent))
     });
-    high.map(|disk| Key::Disk(disk.mount.clone())).collect()
+    let high = keys.filter(|(key, percent)| {
+        let limit = facts.limits.of_key(key, facts.own);
+        limit.is_some_and(|limit| *percent >= limit.value)
+    });
+    high.map(|(key, _)| key).collect()
 }
 
-pub fn find(facts: &Facts<'_>, mount: &str, reached: Option<f64>) -> Option<Finding> {
+pub fn find(facts: &Facts<'_>, key: &Key, mount: &str, reached: Option<f64>) -> Option<Finding> {
     let reading = facts.reading?;
-    let limit = facts.limits.disk(mount, facts.own);
+    let limit = facts.limits.of_key(key, facts.own);
     Some(reading.against(limit, |limit| level(&reading, mount, limit, reached)))
 }
 
@@ -62,19 +66,21 @@ pub fn of_disk_percent<'a>(reading: &Reading<'a>) -> Option<&'a str> {
 /// may have been.
 pub fn hand_over(reading: &Reading<'_>, known: &Problems) -> Vec<(Key, Problem)> {
     let mut entries = known.entries.clone();
-    let is_whole = |key: &Key| matches!(key, Key::Metric(metric) if metric.name == DISK_PERCENT);
     let Some(mount) = of_disk_percent(reading) else {
         return entries;
     };
-    let whole = entries.iter().position(|(key, _)| is_whole(key));
-    let Some((_, problem)) = whole.map(|whole| entries.remove(whole)) else {
-        return entries;
-    };
-    let target = Key::Disk(mount.to_owned());
-    match entries.iter_mut().find(|(key, _)| *key == target) {
-        None => entries.push((target, problem)),
-        Some((_, entry)) if entry.stage == Stage::NotLasted => *entry = problem,
-        Some(_) => {}
+    for urgency in Urgency::ALL {
+        let whole = Key::Metric(metric!("disk_percent"), urgency);
+        let whole = entries.iter().position(|(key, _)| *key == whole);
+        let Some((_, problem)) = whole.map(|whole| entries.remove(whole)) else {
+            continue;
+        };
+        let target = Key::Disk(mount.to_owned(), urgency);
+        match entries.iter_mut().find(|(key, _)| *key == target) {
+            None => entries.push((target, problem)),
+            Some((_, entry)) if entry.stage == Stage::NotLasted => *entry = problem,
+            Some(_) => {}
+        }
     }
     entries
 }

@@ -60,8 +60,8 @@ pub fn paint(
     }
     let warning = fleet.warning().unwrap_or_default();
     let head = [fleet.summary.to_string(), warning].map(|line| cut(&line, columns));
-    let notes: Vec<_> =
-        fleet.servers.iter().flat_map(notes).map(|note| cut(&note, columns)).collect();
+    let notes = fleet.silence().into_iter().chain(fleet.servers.iter().flat_map(notes));
+    let notes: Vec<_> = notes.map(|note| cut(&note, columns)).collect();
     let space = (!notes.is_empty()).then(String::new);
     let lines: Vec<_> =
         (head.into_iter().chain([table.trim_fmt()])).chain(space).chain(notes).collect();

@@ -6,8 +6,8 @@ use announcement::words;
 use aws_sdk_dynamodb::Client;
 use page::explain_in;
 use serde::Serialize;
-use std::fmt;
 use std::time::Duration;
+use tables::Zone;
 use tables::server::{Delivery, Undelivered};
 use tokio::time::{Instant, sleep};
 
@@ -89,18 +89,18 @@ impl Webhooks {
     }
 }
 
-/// `webhook 2, slack: failed: 404, no_service`
-impl fmt::Display for Webhook {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "webhook {}, {}: {}", self.position, self.format, self.state)?;
-        match (self.state, &self.since) {
-            ("failed", Some(Undelivered { reason, .. })) => write!(f, ": {reason}"),
+impl Webhook {
+    /// In words, with times in this zone: `webhook 2, slack: failed: 404, no_service`
+    pub fn say(&self, zone: &Zone) -> String {
+        let why = match (self.state, &self.since) {
+            ("failed", Some(Undelivered { reason, .. })) => format!(": {reason}"),
             ("unknown", Some(Undelivered { since, reason })) => {
-                let since = words::at(*since, None);
-                write!(f, "; nothing has reached it since {since}: {reason}")
+                let since = words::at(*since, None, zone);
+                format!("; nothing has reached it since {since}: {reason}")
             }
-            _ => Ok(()),
-        }
+            _ => String::new(),
+        };
+        format!("webhook {}, {}: {}{why}", self.position, self.format, self.state)
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
         tables.put_server("#notify", known).await;
         let before = webhooks(Vec::new()).read().await.expect("a table");
         let heard = webhooks(before).wait(patience).await.expect("a table");
-        let said: Vec<_> = heard.iter().map(ToString::to_string).collect();
+        let said: Vec<_> = heard.iter().map(|webhook| webhook.say(&Zone::default())).collect();
         let since = "nothing has reached it since 2026-01-18 10:30 UTC: 429, quota";
         let expected =
             ["webhook 1, slack: unknown".to_owned(), format!("webhook 2, ntfy: unknown; {since}")];
