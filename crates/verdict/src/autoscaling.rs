@@ -168,3 +168,36 @@ fn an_instance_that_comes_back_is_not_removed() {
     assert!(!table.write(&plan.after(&[(0, 0)])[0].change), "nor after it was said");
     assert!(table.items.contains_key("web-1"));
 }
+
+// C8.4: a machine that reboots leaves without a word, and 40 of 60 that do so at once are no news.
+#[test]
+fn when_40_of_60_servers_reboot_nothing_is_announced() {
+    let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("SEED={seed}");
+    let mut random = Rng::with_seed(seed);
+    let mut table = Table::new();
+    let start = table.now;
+    // When each begins to send, every minute, and when it reboots: within ten seconds of the others.
+    let servers: Vec<_> = (0..60)
+        .map(|number| {
+            let reboots = 600 + random.i64(0..10);
+            let until = if number < 40 { reboots + random.i64(240..400) } else { reboots };
+            (format!("web-{number}"), random.i64(0..60), reboots..until)
+        })
+        .collect();
+    for second in 0..1_800 {
+        table.now = start + TimeDelta::seconds(second);
+        for (id, first, reboots) in &servers {
+            // An agent sends when it starts.
+            let since = if second < reboots.end { *first } else { reboots.end };
+            if !reboots.contains(&second) && second >= since && (second - since) % 60 == 0 {
+                table.hear(id, false);
+            }
+        }
+        if second % 60 == 0 {
+            table.sweep();
+        }
+    }
+    assert_eq!(table.said, []);
+}
