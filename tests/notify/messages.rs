@@ -152,6 +152,9 @@ async fn times_are_said_in_the_zone() {
     let said = service.take()[0].text();
     assert!(said.contains("since 05:30 EST (60 min)"), "{said}");
     assert!(said.ends_with("2026-01-18 06:30:00 EST"), "{said}");
+    assert!(notify.send(&alarm("OK", "ALARM")).await);
+    let said = service.take()[0].text();
+    assert!(said.contains("since 2026-01-18 05:34 EST"), "{said}");
 }
 
 #[tokio::test]
