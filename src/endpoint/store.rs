@@ -6,13 +6,12 @@
 use super::heartbeat::{Heartbeat, OsInfo, Text};
 use crate::aws::Clients;
 use crate::fault::Fault;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use chrono::{DateTime, TimeDelta, Utc};
 use tables::row::Row;
 use tables::server::{Reading, Upsert, is_registration, is_unnoted_return, note_duplicate};
-use tables::{Group, HeartbeatId, ServerId};
+use tables::{Group, HeartbeatId, ServerId, condition_failed};
 
 /// The tables that hold heartbeats.
 pub struct Store {
@@ -138,14 +137,7 @@ impl Store {
     ) -> Result<(), Fault> {
         let update = self.clients.servers.update_item().table_name(&self.servers_table);
         match note_duplicate(update, server_id, received_at).send().await {
-            Err(error)
-                if !matches!(
-                    error.as_service_error(),
-                    Some(UpdateItemError::ConditionalCheckFailedException(_))
-                ) =>
-            {
-                Err(Fault::of(error))
-            }
+            Err(error) if !condition_failed(&error) => Err(Fault::of(error)),
             // Whoever is forgotten in between is not noted.
             _ => Ok(()),
         }
@@ -169,14 +161,7 @@ impl Store {
         };
         let put = self.clients.metrics.put_item().table_name(&self.metrics_table);
         match row.append(put, &heartbeat.server_id, id, self.retention).send().await {
-            Err(error)
-                if !matches!(
-                    error.as_service_error(),
-                    Some(PutItemError::ConditionalCheckFailedException(_))
-                ) =>
-            {
-                Err(Fault::of(error))
-            }
+            Err(error) if !condition_failed(&error) => Err(Fault::of(error)),
             _ => Ok(()),
         }
     }

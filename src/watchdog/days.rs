@@ -4,15 +4,13 @@ use super::config::DaysConfig;
 use crate::aws;
 use crate::fault::Fault;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use chrono::{DateTime, NaiveDate};
 use futures_util::{StreamExt, stream};
 use std::collections::HashSet;
 use tables::day::{Day, Fold};
 use tables::row::Row;
 use tables::server::{self, FullOn};
-use tables::{METRICS, ServerId};
+use tables::{METRICS, ServerId, condition_failed};
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 use verdict::forecast::{DAYS, forecast};
@@ -155,10 +153,8 @@ impl Days {
         let put = self.dynamodb.put_item().table_name(&self.config.table);
         match day.put(put, server, self.config.keep).send().await {
             Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(Fault::of(error)),
-            },
+            Err(error) if condition_failed(&error) => Ok(false),
+            Err(error) => Err(Fault::of(error)),
         }
     }
 
@@ -166,14 +162,7 @@ impl Days {
     async fn write_full_on(&self, server: &ServerId, full_on: &FullOn) -> Result<(), Fault> {
         let update = self.dynamodb.update_item().table_name(&self.servers_table);
         match server::write_full_on(server, full_on).request(update).send().await {
-            Err(error)
-                if !matches!(
-                    error.as_service_error(),
-                    Some(UpdateItemError::ConditionalCheckFailedException(_))
-                ) =>
-            {
-                Err(Fault::of(error))
-            }
+            Err(error) if !condition_failed(&error) => Err(Fault::of(error)),
             // Whoever is forgotten in between has no file systems.
             _ => Ok(()),
         }

@@ -5,14 +5,13 @@ use crate::target::KEYS;
 use crate::terminal::printable;
 use announcement::words::Natural;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use chrono::{DateTime, Utc};
 use page::{Clock, explain_in};
 use serde::{Serialize, Serializer};
 use std::ops::{Deref, Not};
 use syntax::duration::rounded;
 use tables::key::{Scope, StoredKey};
-use tables::{Group, ServerId};
+use tables::{Group, ServerId, condition_failed};
 
 /// The keys table.
 pub struct KeysTable {
@@ -120,14 +119,7 @@ impl KeysTable {
     pub async fn expire(&self, key: &StoredKey, at: DateTime<Utc>) -> anyhow::Result<()> {
         let update = self.client.update_item().table_name(&self.name);
         match key.expire(update, at).send().await {
-            Err(error)
-                if !matches!(
-                    error.as_service_error(),
-                    Some(UpdateItemError::ConditionalCheckFailedException(_))
-                ) =>
-            {
-                Err(explain_in(&self.name)(error))
-            }
+            Err(error) if !condition_failed(&error) => Err(explain_in(&self.name)(error)),
             _ => Ok(()),
         }
     }

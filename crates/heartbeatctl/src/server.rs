@@ -4,13 +4,11 @@ use crate::aws::Aws;
 use crate::target::{SERVERS, Target};
 use anyhow::{anyhow, ensure};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError::ConditionalCheckFailedException as NotDeleted;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError::ConditionalCheckFailedException as NotUpdated;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use chrono::{DateTime, Utc};
 use page::{Clock, explain_in};
 use tables::server::{self, GroupRules, Groups, ItemOf, Memory};
-use tables::{Group, Item, ServerId};
+use tables::{Group, Item, ServerId, condition_failed};
 
 /// The version of the contract from which on a watchdog heeds groups.
 pub const GROUPS_SINCE: u32 = 2;
@@ -100,13 +98,13 @@ impl Servers {
         change(&mut rules);
         let update = self.client.update_item().table_name(&self.table);
         let sent = Groups::replace(update, item.as_ref(), group, &rules).send().await;
-        sent.map_err(|error| match error.as_service_error() {
-            Some(NotUpdated(_)) => {
+        sent.map_err(|error| match condition_failed(&error) {
+            true => {
                 anyhow!(
                     "the rules of the group {group} were changed at the same time: run it again"
                 )
             }
-            _ => explain_in(&self.table)(error),
+            false => explain_in(&self.table)(error),
         })?;
         Ok(())
     }
@@ -123,12 +121,10 @@ impl Servers {
             check_version(self.memory().await?.as_ref(), heeded_since)?;
         }
         let update = self.client.update_item().table_name(&self.table);
-        change(update).send().await.map_err(|error| match error.as_service_error() {
-            Some(NotUpdated(_)) => match item {
-                ItemOf::Server(id) => missing(id),
-                ItemOf::Watchdog => anyhow!("no watchdog has swept yet"),
-            },
-            _ => explain_in(&self.table)(error),
+        change(update).send().await.map_err(|error| match item {
+            _ if !condition_failed(&error) => explain_in(&self.table)(error),
+            ItemOf::Server(id) => missing(id),
+            ItemOf::Watchdog => anyhow!("no watchdog has swept yet"),
         })?;
         Ok(())
     }
@@ -137,9 +133,9 @@ impl Servers {
     pub async fn forget(&self, id: &ServerId) -> anyhow::Result<()> {
         let delete = self.client.delete_item().table_name(&self.table);
         let sent = server::forget(delete, id).send().await;
-        sent.map_err(|error| match error.as_service_error() {
-            Some(NotDeleted(_)) => missing(id),
-            _ => explain_in(&self.table)(error),
+        sent.map_err(|error| match condition_failed(&error) {
+            true => missing(id),
+            false => explain_in(&self.table)(error),
         })?;
         Ok(())
     }
@@ -149,10 +145,8 @@ impl Servers {
         let delete = self.client.delete_item().table_name(&self.table);
         match server::forget_unheard(delete, server).send().await {
             Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(NotDeleted(_)) => Ok(false),
-                _ => Err(explain_in(&self.table)(error)),
-            },
+            Err(error) if condition_failed(&error) => Ok(false),
+            Err(error) => Err(explain_in(&self.table)(error)),
         }
     }
 }

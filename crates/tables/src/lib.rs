@@ -47,6 +47,13 @@ pub use service::{Service, ServiceStatus, Services};
 #[cfg(feature = "zone")]
 pub use zone::{InvalidZone, Zone};
 
+/// Whether a write was rejected because its condition does not hold.
+#[cfg(feature = "items")]
+#[must_use]
+pub fn condition_failed(error: &impl aws_sdk_dynamodb::error::ProvideErrorMetadata) -> bool {
+    error.code() == Some("ConditionalCheckFailedException")
+}
+
 /// An item of a table: its attributes by name.
 #[cfg(feature = "items")]
 pub type Item = std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>;

@@ -3,15 +3,14 @@
 use crate::key::KeysTable;
 use crate::terminal::print_json;
 use anyhow::{Context, bail};
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use page::explain_in;
 use serde::Serialize;
 use std::io::{self, BufRead};
-use tables::ServerId;
 use tables::key::{Scope, StoredKey};
 use tables::time::format;
+use tables::{ServerId, condition_failed};
 
 /// Import keys from another system by their SHA-256 digests. Lines on standard input: `digest[,server[,label]]`
 ///
@@ -102,14 +101,7 @@ async fn add(table: &KeysTable, key: &StoredKey) -> anyhow::Result<bool> {
     let put = table.client.put_item().table_name(&table.name);
     match key.add(put).send().await {
         Ok(_) => Ok(true),
-        Err(error)
-            if matches!(
-                error.as_service_error(),
-                Some(PutItemError::ConditionalCheckFailedException(_))
-            ) =>
-        {
-            Ok(false)
-        }
+        Err(error) if condition_failed(&error) => Ok(false),
         Err(error) => Err(explain_in(&table.name)(error)),
     }
 }
