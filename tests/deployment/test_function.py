@@ -147,7 +147,7 @@ def test_the_deployed_watchdog_marks_a_late_server(aws, watchdog_settings, dynam
 
 def test_the_deployed_notify_passes_an_announcement_on(aws, deployed, dynamodb):
     given = environment(aws, deployed["NotifyFunction"])
-    assert given == {"WEBHOOK_URLS": PARAMETERS["WebhookUrls"], "SERVERS_TABLE": deployed["ServersTable"]}
+    assert given == {"WEBHOOK_URLS": PARAMETERS["WebhookUrls"], "SERVERS_TABLE": deployed["ServersTable"], "TIME_ZONE": "UTC"}
     received = []
 
     class Webhook(Handler):

@@ -72,10 +72,12 @@ def test_the_fleet_and_a_history_are_shown(server):
 
 
 def test_a_server_is_silenced_and_unsilenced(server):
-    silence, unsilence = with_words("heartbeatctl silence web-1").splitlines()
+    silence, unsilence, every, none, *_ = with_words("heartbeatctl silence web-1").splitlines()
     until = datetime.fromisoformat(server(silence)["silenced_until"]["S"].replace("Z", "+00:00"))
     assert timedelta(hours=1.9) < until - datetime.now(timezone.utc) <= timedelta(hours=2)
     assert "silenced_until" not in server(unsilence)
+    assert server(every)["quiet"]["S"] == "Sun 02:00-04:00;Mon-Fri 22:00-06:00"
+    assert "quiet" not in server(none)
 
 
 def test_a_server_is_retired(server):

@@ -605,10 +605,11 @@ def test_the_longest_environment_fits_into_lambda(stack):
         "WEBHOOK_URLS": stack["Parameters"]["WebhookUrls"]["MaxLength"],
         # As CloudFormation makes it: the name of a stack, the logical id, and a part of its own.
         "SERVERS_TABLE": 128 + len("-ServersTable-") + 13,
+        "TIME_ZONE": stack["Parameters"]["TimeZone"]["MaxLength"],
         "PAGE_URL": len("https://abcdefghij.execute-api.ap-southeast-1.amazonaws.com.cn/"),
         "AWS_CA_BUNDLE": stack["Parameters"]["CaBundle"]["MaxLength"],
     }
     assert settings(stack, "NotifyFunction").keys() == of_notify.keys()
     assert sum(len(name) + length for name, length in of_notify.items()) <= 4096
     # Names of tables, an ARN, numbers and a path: less than 1,500.
-    assert sum(stack["Parameters"][name]["MaxLength"] for name in ("Limits", "PingUrl")) <= 4096 - 1500
+    assert sum(stack["Parameters"][name]["MaxLength"] for name in ("Limits", "PingUrl", "DigestAt", "TimeZone")) <= 4096 - 1500

@@ -3,6 +3,7 @@
 import platform
 import subprocess
 import tarfile
+import tempfile
 
 import boto3
 import pytest
@@ -46,10 +47,8 @@ def instance(box, release):
 
 def user_data(release, *arguments):
     """User data, and the keys table after it was printed."""
-    with dev("dynamodb", "--port", "0") as (url, _):
+    with tempfile.TemporaryDirectory() as folder, dev("dynamodb", "--port", "0", "--file", f"{folder}/data.sqlite") as (url, _):
         keys = boto3.resource("dynamodb", endpoint_url=url).Table(TABLES["KEYS_TABLE"])
-        for item in keys.scan()["Items"]:
-            keys.delete_item(Key={"key_sha256": item["key_sha256"]})
         environment = TABLES | {"AWS_ENDPOINT_URL_DYNAMODB": url, "AWS_REGION": "us-east-1"}
         environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         options = ["--print", "cloud-init", "--group", "web", "--prefix", "web-", "--url", URL, "--agent", release]

@@ -86,8 +86,9 @@ impl Command {
         let webhooks = || subscriptions.iter().flat_map(|subscription| &subscription.webhooks);
         if target.json {
             print_json(&subscriptions)?;
-        } else {
-            let memory = Servers::new(&aws).await?.memory().await.ok().flatten();
+        } else if let Ok(servers) = Servers::new(&aws).await {
+            // Without a servers table, nothing is known of webhooks.
+            let memory = servers.memory().await.ok().flatten();
             let zone = memory.and_then(|memory| memory.rules).unwrap_or_default().zone;
             webhooks().try_for_each(|webhook| print(&printable(&webhook.say(&zone))))?;
         }

@@ -6,6 +6,7 @@ trap 'rm -rf "$folder"' EXIT
 instance=$(cat /var/lib/cloud/data/instance-id)
 server=$prefix$(printf '%s' "$instance" | tr 'A-Z' 'a-z' | tr -c 'a-z0-9-' '-' | cut -c 1-40)
 host=$server
+program=
 
 download() {
     [ -n "$from" ] || fail 'this image has no heartbeat-agent: put its package into it, or pass --from'
@@ -32,20 +33,7 @@ mkdir -p -m 755 "$etc" "$units"
 if [ -z "$(installed_program)" ]; then
     download
     copy_program
-    mv -f "$program.new" "$program"
-    write_units
-    tick "installed $program, and its units in $units"
 fi
 write_settings
 make_user
-mv -f "$settings.new" "$settings"
-tick "wrote $settings"
-printf '%s' "$secret" > "$key.new"
-chown root:$agent_user "$key.new"
-chmod 640 "$key.new"
-mv -f "$key.new" "$key"
-tick "wrote $key"
-systemctl daemon-reload
-systemctl --quiet enable heartbeat-agent
-systemctl restart heartbeat-agent
-tick 'started heartbeat-agent'
+printf '%s' "$secret" | put_in_place

@@ -154,23 +154,8 @@ await key 120
 [ -s "$folder/key" ] || fail 'no key has arrived'
 remember
 is_changed=yes
-if [ -n "$program" ]; then
-    mv -f "$program.new" "$program"
-    write_units
-    tick "installed $program, and its units in $units"
-fi
-mv -f "$settings.new" "$settings"
-tick "wrote $settings"
-cat "$folder/key" > "$key.new"
+put_in_place < "$folder/key"
 rm -f "$folder/key"
-chown root:$agent_user "$key.new"
-chmod 640 "$key.new"
-mv -f "$key.new" "$key"
-tick "wrote $key"
-systemctl daemon-reload
-systemctl --quiet enable heartbeat-agent
-systemctl restart heartbeat-agent
-tick 'started heartbeat-agent'
 echo @started
 
 await verdict $((wait + 60))

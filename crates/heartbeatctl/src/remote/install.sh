@@ -51,3 +51,24 @@ make_user() {
     fi
     has_user || fail "the user $agent_user cannot be made: neither systemd-sysusers nor useradd does it"
 }
+
+# Puts everything where it belongs: the program that was copied, if one was, with its units, the settings, and the key from
+# standard input. Starts the agent with them.
+put_in_place() {
+    if [ -n "$program" ]; then
+        mv -f "$program.new" "$program"
+        write_units
+        tick "installed $program, and its units in $units"
+    fi
+    mv -f "$settings.new" "$settings"
+    tick "wrote $settings"
+    cat > "$key.new"
+    chown root:$agent_user "$key.new"
+    chmod 640 "$key.new"
+    mv -f "$key.new" "$key"
+    tick "wrote $key"
+    systemctl daemon-reload
+    systemctl --quiet enable heartbeat-agent
+    systemctl restart heartbeat-agent
+    tick 'started heartbeat-agent'
+}
