@@ -3,7 +3,6 @@
 import platform
 import subprocess
 import tarfile
-import tempfile
 
 import boto3
 import pytest
@@ -21,7 +20,7 @@ def release(tmp_path):
     folder = tmp_path / "release"
     folder.mkdir()
     version = subprocess.run([DEBUG / AGENT, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    with tarfile.open(folder / f"{AGENT}-{version}-linux-{PROCESSOR}.tar.gz", "w:gz") as archive:
+    with tarfile.open(folder / f"{AGENT}-{version}-linux-{PROCESSOR}.tar.gz", "w:gz", compresslevel=1) as archive:
         archive.add(DEBUG / AGENT, AGENT)
     return folder
 
@@ -47,7 +46,7 @@ def instance(box, release):
 
 def user_data(release, *arguments):
     """User data, and the keys table after it was printed."""
-    with tempfile.TemporaryDirectory() as folder, dev("dynamodb", "--port", "0", "--file", f"{folder}/data.sqlite") as (url, _):
+    with dev("dynamodb", "--port", "0", "--file", ":memory:") as (url, _):
         keys = boto3.resource("dynamodb", endpoint_url=url).Table(TABLES["KEYS_TABLE"])
         environment = TABLES | {"AWS_ENDPOINT_URL_DYNAMODB": url, "AWS_REGION": "us-east-1"}
         environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}

@@ -29,8 +29,8 @@ TABLES = {"SERVERS_TABLE": "heartbeat-servers", "METRICS_TABLE": "heartbeat-metr
 
 
 @pytest.fixture(scope="module")
-def dynamodb(tmp_path_factory):
-    with dev("dynamodb", "--port", "0", "--file", tmp_path_factory.mktemp("dynamodb") / "data.sqlite") as (url, _):
+def dynamodb():
+    with dev("dynamodb", "--port", "0", "--file", ":memory:") as (url, _):
         yield url
 
 

@@ -138,9 +138,8 @@ class Database:
 
 
 @pytest.fixture(scope="session")
-def dynamodb(tmp_path_factory):
-    file = tmp_path_factory.mktemp("dynamodb") / "data.sqlite"
-    with dev("dynamodb", "--port", "0", "--file", file) as (url, _):
+def dynamodb():
+    with dev("dynamodb", "--port", "0", "--file", ":memory:") as (url, _):
         yield Database(int(url.rpartition(":")[2]))
 
 

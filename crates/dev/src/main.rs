@@ -23,7 +23,7 @@ struct Dynamodb {
     /// The port to listen on, on the loopback address.
     #[arg(long, default_value_t = 8000)]
     port: u16,
-    /// The file that holds the data.
+    /// The file that holds the data. With `:memory:`, it is kept nowhere, and nothing waits for a disk.
     #[arg(long, default_value = "target/local-dynamodb.sqlite")]
     file: String,
     /// The name of the servers table.
