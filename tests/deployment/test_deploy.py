@@ -529,7 +529,7 @@ def test_the_example_needs_credentials_and_a_stack(project, environment):
 
 
 def test_an_interruption_is_no_traceback(project):
-    (project.folder / "target/tools/bin/cargo").write_text('#!/bin/sh\nkill -INT $PPID\nexec sleep 60\n')
+    (project.folder / "target/tools/bin/cargo").write_text('#!/bin/sh\nkill -INT $PPID\nexec sleep 60 >&- 2>&-\n')
     output, deployed = project.make("deploy")
     assert deployed is None and "Interrupted." in output and "Traceback" not in output, output
 

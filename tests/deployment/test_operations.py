@@ -296,8 +296,9 @@ def test_every_parameter_and_every_alarm_is_explained():
 
 def test_every_default_in_the_table_matches_the_template():
     section = OPERATIONS.split("## Keys")[0].split("## Parameters")[1]
+    parameters = read()["Parameters"]
     for names, defaults in re.findall(r"^\| (`[A-Z].*?) \| (.*?) \|", section, re.MULTILINE):
-        expected = [str(read()["Parameters"][name]["Default"]) or "empty" for name in re.findall(r"`(\w+)`", names)]
+        expected = [str(parameters[name]["Default"]) or "empty" for name in re.findall(r"`(\w+)`", names)]
         assert re.findall(r"[^`, ]+", defaults) == expected, names
 
 
