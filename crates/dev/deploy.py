@@ -44,6 +44,8 @@ BUILD = Path(".aws-sam/build")
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
 CTL = TARGET / "tools-release/heartbeatctl"
 CONFIG = Path("samconfig.toml")
+# The options of SAM in each environment that `Environment.write` adds to it.
+WRITTEN = {"stack_name", "region", "resolve_s3", "capabilities", "parameter_overrides"}
 MACHINES = {62: "x86_64", 183: "arm64"}
 RUST_TARGETS = {"arm64": "aarch64-unknown-linux-gnu", "x86_64": "x86_64-unknown-linux-gnu"}
 HERE = "arm64" if platform.machine() in ("arm64", "aarch64") else "x86_64"
@@ -92,7 +94,8 @@ class Environment:
 
     def check_options(self, values):
         """Stops if the section has a name that `sam deploy` would ignore."""
-        if not values:
+        # To ask SAM takes more than a second.
+        if values.keys() <= WRITTEN:
             return
         from samcli.commands.deploy.command import cli
 
