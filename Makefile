@@ -33,14 +33,14 @@ PROGRAM = cargo build --quiet --locked --workspace --bin $(1) && $(LOCAL) $(or $
 run-parts = .ci/install --look $(1) && python3 crates/dev/test.py $(1)
 # Those of `make test`, of `make lint`, and what `.ci/run` runs besides.
 TEST := test-code test-dynamodb-local test-openapi test-web test-stack test-smoke soak-short
-LINT := format clippy doc baselines deny validate
+LINT := format clippy doc locks deny validate
 DEPLOYED := test-deployment instructions test-systemd
 
 comma := ,
 space := $() $()
 
 .PHONY: help run agent ctl fleet web try picture cost parameters openapi snapshots tools programs $(TEST) test $(LINT) lint check gate parts \
-	$(DEPLOYED) test-release test-files test-all test-debian soak package test-package release fuzz bench budgets build deploy enroll open example key \
+	$(DEPLOYED) baselines test-release test-files test-all test-debian soak package test-package release fuzz bench budgets build deploy enroll open example key \
 	FORCE
 
 help: ## Print the targets.
@@ -83,7 +83,7 @@ test-release: ## Test what gets deployed and the files of a release, for whoever
 	@$(call run-parts,tools programs $(DEPLOYED) test-package test-files)
 
 test-all: ## Run everything, also what takes long and rarely changes.
-	@$(call run-parts,tools programs $(TEST) $(LINT) $(DEPLOYED) test-package test-files test-debian soak)
+	@$(call run-parts,tools programs $(TEST) $(LINT) $(DEPLOYED) baselines test-package test-files test-debian soak)
 
 # `make test` installs them while it compiles.
 tools: $(TOOLS)/tests-ready $(OPENAPI_TOOLS)/ready $(WEB_TOOLS)/ready ## Install the tools that test.
@@ -131,7 +131,10 @@ clippy: ## Lint the code.
 doc: ## Build the documentation of the code, and check its links.
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
 
-baselines: ## Check that what the functions are measured against compiles.
+locks: ## Check that the lock file of what the functions are measured against is in step.
+	cargo update --quiet --workspace --locked --manifest-path $(BASELINES)
+
+baselines: ## Check that what the functions are measured against compiles; `make bench` builds it.
 	cargo check --locked --manifest-path $(BASELINES)
 
 deny: ## Check licences, sources and advisories of the dependencies (needs cargo-deny).

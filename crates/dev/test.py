@@ -39,7 +39,7 @@ LONGEST_FIRST = [
     ["soak", "soak-short"],
 ]
 # These need none of the tools.
-WITHOUT_TOOLS = {FIRST, "format", "clippy", "doc", "baselines", "deny", "test-code", "test-dynamodb-local", "soak-short"}
+WITHOUT_TOOLS = {FIRST, "format", "clippy", "doc", "locks", "baselines", "deny", "test-code", "test-dynamodb-local", "soak-short"}
 # What a failed part printed last is shown at once.
 SHOWN_LINES = 60
 IS_CI = os.environ.get("CI") == "true"
