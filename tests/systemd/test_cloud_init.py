@@ -6,7 +6,7 @@ import tarfile
 
 import boto3
 import pytest
-from conftest import DEBIAN, URL, Recorder
+from conftest import DEBIAN, URL, Recorder, wait_until
 from local import DEBUG, dev
 
 AGENT = "heartbeat-agent"
@@ -73,8 +73,9 @@ def test_an_instance_becomes_a_server_named_after_prefix_and_instance(instance, 
     script, keys = user_data(release, "--from", URL.rpartition("/")[0])
     done = run(box, script)
     assert done.returncode == 0, done
-    heartbeat = endpoint.next()
-    assert heartbeat["server_id"] == "web-i-0abc"
+    # The next one comes after a minute.
+    wait_until("a heartbeat", lambda: endpoint.heartbeats)
+    assert endpoint.heartbeats[0]["server_id"] == "web-i-0abc"
     (key,) = keys
     assert (key["server_id"], key["group"]) == ("web-*", "web")
     secret = endpoint.keys[-1]
