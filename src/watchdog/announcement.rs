@@ -4,6 +4,7 @@ use announcement::words::{natural, plural, unlinked};
 use announcement::{Announcement, Kind, Message, Occasion, Part, turns};
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use std::collections::HashSet;
 use std::fmt::Write;
 use tables::{Zone, time};
 use verdict::digest::Digest;
@@ -29,6 +30,8 @@ pub struct SnsMessage {
     pub email: String,
     /// What it is about, by which a subscription can filter.
     kinds: Vec<&'static str>,
+    /// The groups in it, likewise; none in a digest.
+    groups: Vec<String>,
     /// For each announcement, whether there was room for it.
     named: Vec<bool>,
 }
@@ -88,17 +91,20 @@ impl SnsMessage {
         let subject = subject(&whole, &counts, time, zone);
         let whole_is_urgent = whole.is_urgent();
         let Fitted { message, lines, named } = fit(whole, time, zone);
+        let (kinds, groups) = match message.occasion {
+            Occasion::Digest(_) => (vec!["digest"], Vec::new()),
+            Occasion::Change | Occasion::Test(_) => {
+                let urgent = whole_is_urgent.then_some("urgent");
+                let kinds = counts.iter().map(|(kind, _)| kind.key()).chain(urgent).collect();
+                (kinds, message.groups().into_iter().map(str::to_owned).collect())
+            }
+        };
         Self {
             subject,
             default: json!(message).to_string(),
             email: email(&message, &counts, &lines, page_url),
-            kinds: match message.occasion {
-                Occasion::Digest(_) => vec!["digest"],
-                Occasion::Change | Occasion::Test(_) => {
-                    let urgent = whole_is_urgent.then_some("urgent");
-                    counts.iter().map(|(kind, _)| kind.key()).chain(urgent).collect()
-                }
-            },
+            kinds,
+            groups,
             named,
             message,
         }
@@ -123,10 +129,10 @@ impl SnsMessage {
         json!({ "default": self.default, "email": self.email, "sms": self.subject }).to_string()
     }
 
-    /// The value of the message attribute `kinds`.
-    #[must_use]
-    pub fn kinds(&self) -> String {
-        json!(self.kinds).to_string()
+    /// The message attributes, each an array of strings, as JSON. None is empty: SNS is not known to accept that.
+    pub fn attributes(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let groups = (!self.groups.is_empty()).then(|| ("groups", json!(self.groups).to_string()));
+        [("kinds", json!(self.kinds).to_string())].into_iter().chain(groups)
     }
 }
 
@@ -166,6 +172,7 @@ fn fit(whole: Message, time: DateTime<Utc>, zone: &Zone) -> Fitted {
     let fleet: usize = whole.fleet().map(escaped_bytes).sum();
     let mut bytes_left = (MAX_BYTES - FRAME_BYTES).saturating_sub(2 * fleet);
     let mut kept = Vec::new();
+    let mut groups = HashSet::new();
     let mut named = vec![false; whole.announcements.len()];
     let turns = turns(&whole.announcements);
     let mut ordered: Vec<_> = whole.announcements.into_iter().enumerate().collect();
@@ -179,10 +186,14 @@ fn fit(whole: Message, time: DateTime<Utc>, zone: &Zone) -> Fitted {
         let said = format!("{}\n  {detail}\n", unlinked(&wording.name()));
         // The JSON for programs is escaped, because it is itself a string in the message.
         let bytes = escaped_bytes(&json!(announcement).to_string()) + escaped_bytes(&said);
+        // The attributes count, too.
+        let new_group = announcement.group().filter(|group| !groups.contains(*group));
+        let bytes = bytes + new_group.map_or(0, |group| escaped_bytes(group) + ",".len());
         let rest = bytes_left.checked_sub(bytes);
         named[place] = rest.is_some();
         if let Some(rest) = rest {
             bytes_left = rest;
+            groups.extend(new_group.map(str::to_owned));
             kept.push((announcement, said));
         }
     }

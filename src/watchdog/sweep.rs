@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::WriteRequest;
+use aws_sdk_sns::error::BuildError;
 use aws_sdk_sns::types::MessageAttributeValue;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -339,11 +340,11 @@ impl Sweep<'_> {
             );
             return Ok(());
         };
-        let kinds = MessageAttributeValue::builder()
-            .data_type("String.Array")
-            .string_value(message.kinds())
-            .build()
-            .map_err(|error| SweepError(error.to_string()))?;
+        let attributes = message.attributes().map(|(name, strings)| {
+            let value = MessageAttributeValue::builder().data_type("String.Array");
+            Ok((name.to_owned(), value.string_value(strings).build()?))
+        });
+        let attributes: Result<_, BuildError> = attributes.collect();
         let publish = topic
             .sns
             .publish()
@@ -351,7 +352,9 @@ impl Sweep<'_> {
             .message_structure("json")
             .message(message.json())
             .subject(&message.subject)
-            .message_attributes("kinds", kinds);
+            .set_message_attributes(Some(
+                attributes.map_err(|error| SweepError(error.to_string()))?,
+            ));
         match timeout_at(self.deadline, publish.send()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => {

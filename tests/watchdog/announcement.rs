@@ -5,9 +5,9 @@ use crate::support::{TOPIC_ARN, TestWatchdog, at, lines, pending, state, stored,
 use announcement::{Announcement, Kind, Problem, Solved};
 use heartbeat::watchdog::SnsMessage;
 use serde_json::{Value, json};
-use tables::Zone;
 use tables::server::Server;
 use tables::time::Stored;
+use tables::{Group, Zone};
 use verdict::announce;
 
 fn server(server_id: &str, hostname: Option<&str>) -> Server {
@@ -65,10 +65,9 @@ async fn a_message_lists_servers_that_went_offline_and_came_back() {
     for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Silenced) {
         default[kind.key()] = json!([]);
     }
-    default["offline"] =
-        json!([{ "server_id": "nameless", "hostname": null, "last_seen": stored(200) }]);
+    default["offline"] = json!([{ "server_id": "nameless", "hostname": null, "group": null, "last_seen": stored(200) }]);
     default["back"] = json!([{
-        "server_id": "back", "hostname": "back.lan", "offline_since": stored(0), "returned_at": stored(420),
+        "server_id": "back", "hostname": "back.lan", "group": null, "offline_since": stored(0), "returned_at": stored(420),
         "last_seen": stored(420),
     }]);
     assert_eq!(message.default, default);
@@ -171,6 +170,29 @@ fn a_message_never_exceeds_the_limit_of_sns() {
             assert!(announcement.email.contains(&rest));
         }
     }
+}
+
+// C14.4: the attribute for groups is complete, and counts.
+#[test]
+fn any_number_of_groups_fits_into_the_limit_of_sns() {
+    let in_group = |number: usize| Server {
+        group: Group::new(&format!("group-{number:010}")),
+        ..server(&format!("web-{number}"), None)
+    };
+    let many: Vec<_> = (0..3_000).map(in_group).collect();
+    let announcement = announce(&many, &[]).unwrap();
+    let attributes: Vec<_> = announcement.attributes().collect();
+    let [(kinds, _), (groups, value)] = &attributes[..] else { panic!("{attributes:?}") };
+    assert_eq!((*kinds, *groups), ("kinds", "groups"));
+    let size = announcement.json().len() + announcement.subject.len();
+    let size = attributes.iter().fold(size, |size, (name, value)| size + name.len() + value.len());
+    assert!((200 * 1024..=256 * 1024).contains(&size), "{size} bytes");
+    let groups: Vec<String> = serde_json::from_str(value).unwrap();
+    let default: Value = serde_json::from_str(&announcement.default).unwrap();
+    let entries = default["offline"].as_array().unwrap();
+    let of_entries: Vec<_> = entries.iter().map(|entry| entry["group"].as_str().unwrap()).collect();
+    assert_eq!(groups, of_entries);
+    assert!(groups.len() > 500 && default["omitted"].as_u64().unwrap() > 0, "{}", groups.len());
 }
 
 // C8.6: no server crowds out another.

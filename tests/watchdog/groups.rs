@@ -1,8 +1,9 @@
 //! C14: the rules of groups.
 
 use crate::support::topic::Behavior;
-use crate::support::{TestWatchdog, lines, state, stored};
+use crate::support::{OWN_METRICS, TestWatchdog, lines, state, stored};
 use aws_sdk_dynamodb::types::AttributeValue::{self, M, N, S};
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -187,8 +188,8 @@ async fn what_is_shut_down_in_an_ephemeral_group_is_never_announced() {
     assert_eq!(watchdog.state("web-1").await, state("offline", Some(0), None));
     let published = watchdog.topic.take();
     let said = published[0].default["offline"].as_array().unwrap();
-    let entry = serde_json::json!({
-        "server_id": "nas", "hostname": "nas.lan", "last_seen": stored(0), "left_at": stored(0),
+    let entry = json!({
+        "server_id": "nas", "hostname": "nas.lan", "group": null, "last_seen": stored(0), "left_at": stored(0),
     });
     assert_eq!(*said, [entry]);
     assert_eq!(published[0].parameters["Subject"], "nas was shut down");
@@ -234,8 +235,8 @@ async fn what_crashes_in_an_ephemeral_group_is_announced_and_then_removed() {
     hear(&watchdog, &["nas"], DAY + 120).await;
     watchdog.sweep(DAY + 120).await.unwrap();
     let published = watchdog.topic.take();
-    let removed = serde_json::json!([
-        { "server_id": "web-1", "hostname": "web-1.lan", "last_seen": stored(0) }
+    let removed = json!([
+        { "server_id": "web-1", "hostname": "web-1.lan", "group": "web", "last_seen": stored(0) }
     ]);
     assert_eq!(published[0].default["removed"], removed);
     assert_eq!(published[0].parameters["Subject"], "web-1 was removed");
@@ -257,4 +258,94 @@ async fn those_that_leave_count_neither_as_overdue_nor_as_heard() {
     let said = published[0].default["offline"].as_array().unwrap();
     assert_eq!((said.len(), &said[0]["server_id"]), (1, &"web-1".into()), "the crash among them");
     assert_eq!(lines(&watchdog.log(), "sweep")[0]["gone"], 20);
+}
+
+// C14.4 C8.6 C12: each entry has its group, and the message names them, so that subscriptions can filter.
+#[tokio::test]
+async fn a_message_names_the_groups_of_its_entries() {
+    let settings = [("METRICS_TABLE", OWN_METRICS), ("LIMITS", "disk_percent=90")];
+    let watchdog = TestWatchdog::start_with(&settings).await;
+    for (server, group) in
+        [("db-1", Some("db")), ("mail", None), ("nas", Some("none")), ("web-1", Some("web"))]
+    {
+        let group = group.map(|group| ("group", text(group)));
+        watchdog.put(server, &group.into_iter().collect::<Vec<_>>()).await;
+    }
+    let disk = |percent: &str, seconds| {
+        let received = ("received_at", text(&stored(seconds)));
+        rules(&[("disk_percent", number(percent)), received])
+    };
+    hear(&watchdog, &["db-1", "mail", "nas", "web-1"], 0).await;
+    watchdog.put("full", &[("group", text("cache")), ("reading", disk("95", 181))]).await;
+    hear(&watchdog, &["full"], 181).await;
+    watchdog.sweep(181).await.unwrap();
+    let groups = |entries: &Value| -> Vec<(Value, Value)> {
+        let entries = entries.as_array().unwrap().iter();
+        entries.map(|it| (it["server_id"].clone(), it["group"].clone())).collect()
+    };
+    let begun = watchdog.topic.take().remove(0);
+    assert_eq!(begun.groups, ["cache", "db", "web"]);
+    let expected = [
+        ("db-1", json!("db")),
+        ("mail", Value::Null),
+        ("nas", Value::Null),
+        ("web-1", json!("web")),
+    ];
+    let expected = expected.map(|(id, group)| (json!(id), group));
+    assert_eq!(groups(&begun.default["offline"]), expected);
+    assert_eq!(groups(&begun.default["problems"]), [(json!("full"), json!("cache"))]);
+    // So it is known what happened.
+    let events = watchdog.tables.client.scan().table_name(&watchdog.tables.metrics).send().await;
+    let events = events.unwrap().items.unwrap();
+    let said = |id: &str| -> Value {
+        let event = events.iter().find(|item| item["server_id"] == text(id)).unwrap();
+        serde_json::from_str(event["said"].as_s().unwrap()).unwrap()
+    };
+    assert_eq!(said("#events"), begun.default);
+    assert_eq!(said("#events:db-1")["offline"][0]["group"], "db");
+
+    // Both ends have it, and a group of nobody in it is not named.
+    hear(&watchdog, &["db-1", "mail"], 200).await;
+    watchdog.set_value("full", "reading", disk("10", 200)).await;
+    hear(&watchdog, &["full"], 200).await;
+    watchdog.sweep(241).await.unwrap();
+    let back = watchdog.topic.take().remove(0);
+    assert_eq!(back.groups, ["db"]);
+    assert_eq!(groups(&back.default["back"]), expected[..2]);
+    watchdog.set_value("full", "reading", disk("10", 1_200)).await;
+    hear(&watchdog, &["db-1", "mail", "full"], 1_200).await;
+    watchdog.sweep(1_201).await.unwrap();
+    let solved = watchdog.topic.take().remove(0);
+    assert_eq!(
+        (solved.groups, solved.kinds),
+        (vec!["cache".to_owned()], vec!["solved".to_owned()])
+    );
+    assert_eq!(groups(&solved.default["solved"]), [(json!("full"), json!("cache"))]);
+}
+
+// C14.4: SNS is not known to accept an empty list, and a digest is for those who hear everything.
+#[tokio::test]
+async fn a_message_without_a_group_and_a_digest_have_no_attribute_for_groups() {
+    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45")]).await;
+    watchdog.set("#watchdog", "digest_times", Some("10:45")).await;
+    watchdog.put("db-1", &[("group", text("db"))]).await;
+    hear(&watchdog, &["db-1", "mail"], 0).await;
+    hear(&watchdog, &[], 181).await;
+    watchdog.sweep(181).await.unwrap();
+    let offline = watchdog.topic.take().remove(0);
+    assert_eq!(offline.groups, ["db"]);
+    hear(&watchdog, &[], 900).await;
+    watchdog.sweep(900).await.unwrap();
+    let digest = watchdog.topic.take().remove(0);
+    assert_eq!(digest.default["offline"][0]["group"], "db");
+    assert_eq!(digest.kinds, ["digest"]);
+    hear(&watchdog, &["mail"], 910).await;
+    watchdog.sweep(960).await.unwrap();
+    let back = watchdog.topic.take().remove(0);
+    assert_eq!(back.default["back"][0]["group"], Value::Null);
+    for message in [digest, back] {
+        let names: Vec<_> =
+            message.parameters.values().filter(|value| *value == "groups").collect();
+        assert!(names.is_empty(), "{:?}", message.parameters);
+    }
 }

@@ -57,6 +57,8 @@ pub enum Tone {
 pub struct Absence {
     pub server_id: String,
     pub hostname: Option<String>,
+    /// The server's, here and below.
+    pub group: Option<String>,
     pub last_seen: Option<String>,
     /// The same as `last_seen`, if that heartbeat said that the machine is switched off.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +71,7 @@ pub struct Absence {
 pub struct Removal {
     pub server_id: String,
     pub hostname: Option<String>,
+    pub group: Option<String>,
     pub last_seen: Option<String>,
 }
 
@@ -78,6 +81,7 @@ pub struct Removal {
 pub struct Return {
     pub server_id: String,
     pub hostname: Option<String>,
+    pub group: Option<String>,
     pub offline_since: Option<String>,
     pub returned_at: Option<String>,
     pub last_seen: Option<String>,
@@ -89,6 +93,7 @@ pub struct Return {
 pub struct Problem {
     pub server_id: String,
     pub hostname: Option<String>,
+    pub group: Option<String>,
     pub kind: ProblemKind,
     /// The metric, the mount, the service, or the server's id.
     pub name: String,
@@ -135,6 +140,7 @@ pub struct Solved {
 pub struct Silence {
     pub server_id: String,
     pub hostname: Option<String>,
+    pub group: Option<String>,
     /// Null for an end.
     pub until: Option<String>,
     /// What it was done with: `the page`.
@@ -227,6 +233,20 @@ impl Announcement {
             Self::Removed(server) => &server.server_id,
             Self::Silenced(silence) => &silence.server_id,
         }
+    }
+
+    /// The group of that server.
+    #[must_use]
+    pub fn group(&self) -> Option<&str> {
+        let group = match self {
+            Self::Offline(server) => &server.group,
+            Self::Back(server) => &server.group,
+            Self::Problem(problem) => &problem.group,
+            Self::Solved(solved) => &solved.problem.group,
+            Self::Removed(server) => &server.group,
+            Self::Silenced(silence) => &silence.group,
+        };
+        group.as_deref()
     }
 
     /// In the order of a message: by kind, and servers in natural order.

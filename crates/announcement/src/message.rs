@@ -3,7 +3,7 @@
 use crate::kind::{Absence, Announcement, Kind, Problem, Removal, Return, Silence, Solved, Tone};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tables::ServerId;
 
 /// A message. Each kind of announcement is a list of its JSON. Versions may differ: what it does not know is ignored, and what
@@ -115,6 +115,28 @@ impl Message {
             message.announcements.push(announcement.clone());
         }
         messages
+    }
+
+    /// The groups of the servers in it, by name.
+    #[must_use]
+    pub fn groups(&self) -> BTreeSet<&str> {
+        self.announcements.iter().filter_map(Announcement::group).collect()
+    }
+
+    /// What it says of this group, if it does: nobody knows whose announcements did not fit. A test is for everybody, and a digest
+    /// for nobody alone.
+    #[must_use]
+    pub fn of_group(&self, group: &str) -> Option<Self> {
+        let announcements: Vec<_> = match self.occasion {
+            Occasion::Test(_) => return Some(self.clone()),
+            Occasion::Digest(_) => return None,
+            Occasion::Change => {
+                let of_group = self.announcements.iter().filter(|it| it.group() == Some(group));
+                of_group.cloned().collect()
+            }
+        };
+        let (occasion, time) = (Occasion::Change, self.time.clone());
+        (!announcements.is_empty()).then_some(Self { occasion, time, announcements, omitted: 0 })
     }
 
     /// A summary: `2 servers offline, 1 server back`.

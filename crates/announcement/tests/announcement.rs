@@ -17,6 +17,7 @@ fn examples() -> [Announcement; 6] {
     let problem = Problem {
         server_id: "db-1".to_owned(),
         hostname: Some("db".to_owned()),
+        group: Some("db".to_owned()),
         kind: ProblemKind::Known(problem::Kind::Disk),
         name: "/data".to_owned(),
         value: Some(json!(93.1)),
@@ -29,12 +30,14 @@ fn examples() -> [Announcement; 6] {
         Announcement::Offline(Absence {
             server_id: "web-1".to_owned(),
             hostname: None,
+            group: None,
             last_seen: Some(SINCE.to_owned()),
             left_at: None,
         }),
         Announcement::Back(Return {
             server_id: "web-1".to_owned(),
             hostname: None,
+            group: None,
             offline_since: Some(SINCE.to_owned()),
             returned_at: Some("2026-01-18T11:05:00.000000Z".to_owned()),
             last_seen: None,
@@ -44,11 +47,13 @@ fn examples() -> [Announcement; 6] {
         Announcement::Removed(Removal {
             server_id: "web-1".to_owned(),
             hostname: None,
+            group: None,
             last_seen: Some(SINCE.to_owned()),
         }),
         Announcement::Silenced(Silence {
             server_id: "web-1".to_owned(),
             hostname: None,
+            group: None,
             until: Some("2026-01-18T18:30:00.000000Z".to_owned()),
             by: "the page".to_owned(),
         }),
@@ -98,13 +103,13 @@ fn a_silence_is_an_event_of_its_own() {
     let silence = |until: Option<&str>| Silence {
         server_id: "web-1".to_owned(),
         hostname: Some("web".to_owned()),
+        group: None,
         until: until.map(str::to_owned),
         by: "the page".to_owned(),
     };
     for until in [Some(SINCE), None] {
         let said = Message::silenced(SINCE.to_owned(), silence(until));
-        let entry =
-            json!({ "server_id": "web-1", "hostname": "web", "until": until, "by": "the page" });
+        let entry = json!({ "server_id": "web-1", "hostname": "web", "group": null, "until": until, "by": "the page" });
         let written: serde_json::Value = serde_json::from_str(&said).unwrap();
         assert_eq!(written, json!({ "time": SINCE, "silenced": [entry] }));
         let read: Message = serde_json::from_str(&said).unwrap();
@@ -122,7 +127,7 @@ fn the_json_has_an_order() {
     };
     let time = format!("\"time\":\"{SINCE}\"");
     let offline = format!(
-        "\"offline\":[{{\"server_id\":\"web-1\",\"hostname\":null,\"last_seen\":\"{SINCE}\"}}]"
+        "\"offline\":[{{\"server_id\":\"web-1\",\"hostname\":null,\"group\":null,\"last_seen\":\"{SINCE}\"}}]"
     );
     let others = r#""back":[],"problems":[],"solved":[],"removed":[]"#;
     let change = format!("{{{time},{offline},{others},\"omitted\":2}}");

@@ -42,6 +42,8 @@ pub struct Published {
     pub email: String,
     /// What it is about.
     pub kinds: Vec<String>,
+    /// The groups of the servers in it.
+    pub groups: Vec<String>,
 }
 
 impl Topic {
@@ -91,7 +93,8 @@ async fn publish(
     let message = Published {
         default: serde_json::from_str(message["default"].as_str().unwrap()).unwrap(),
         email: message["email"].as_str().unwrap().to_owned(),
-        kinds: kinds(&parameters),
+        kinds: attribute(&parameters, "kinds").unwrap(),
+        groups: attribute(&parameters, "groups").unwrap_or_default(),
         parameters,
     };
     // A test that has ended does not read it.
@@ -105,10 +108,14 @@ async fn publish(
     }
 }
 
-/// The message attribute `kinds`.
-fn kinds(parameters: &HashMap<String, String>) -> Vec<String> {
-    let attribute = |part: &str| &*parameters[&format!("MessageAttributes.entry.1.{part}")];
-    assert_eq!(attribute("Name"), "kinds");
-    assert_eq!(attribute("Value.DataType"), "String.Array");
-    serde_json::from_str(attribute("Value.StringValue")).unwrap()
+/// A message attribute, if there is one: SNS is not known to accept an empty list.
+fn attribute(parameters: &HashMap<String, String>, name: &str) -> Option<Vec<String>> {
+    let places = (1..).map(|place| format!("MessageAttributes.entry.{place}."));
+    let mut places = places.take_while(|place| parameters.contains_key(&format!("{place}Name")));
+    let place = places.find(|place| parameters[&format!("{place}Name")] == name)?;
+    assert_eq!(parameters[&format!("{place}Value.DataType")], "String.Array");
+    let strings: Vec<String> =
+        serde_json::from_str(&parameters[&format!("{place}Value.StringValue")]).unwrap();
+    assert!(!strings.is_empty(), "{name}");
+    Some(strings)
 }

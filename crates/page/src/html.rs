@@ -650,6 +650,7 @@ mod tests {
             left_at: None,
             server_id: "mail".to_owned(),
             hostname: None,
+            group: None,
             last_seen: Some(ago(3600)),
         });
         let newest = vec![Announced { at: at - TimeDelta::minutes(57), announcement }];

@@ -430,8 +430,8 @@ async fn silence(
         let wanted = Wanted::Server(id.clone());
         let fleet = app.fleet(FRESH, &wanted).await?;
         let known = fleet.server(&id).ok_or(Failure::NotFound)?;
-        let hostname = known.stored.hostname.clone();
-        form.apply(&app.tables, &server, hostname, retention).await.map_err(Failure::Aws)?;
+        let silenced = form.apply(&app.tables, &server, &known.stored, retention);
+        silenced.await.map_err(Failure::Aws)?;
         // So that the page that follows shows it.
         app.fleet(Duration::ZERO, &wanted).await
     };

@@ -7,8 +7,9 @@ use anyhow::Context;
 use chrono::TimeDelta;
 use serde::Deserialize;
 use tables::event::Event;
+use tables::server::Server;
 use tables::time::format;
-use tables::{ServerId, server};
+use tables::{Group, ServerId, server};
 
 /// What is asked for, and the token of the session.
 #[derive(Deserialize)]
@@ -52,7 +53,7 @@ impl Form {
         &self,
         tables: &Tables,
         server: &ServerId,
-        hostname: Option<String>,
+        known: &Server,
         retention: TimeDelta,
     ) -> anyhow::Result<()> {
         let now = tables.clock.now();
@@ -62,7 +63,8 @@ impl Form {
         update.send().await.map_err(explain_in(&tables.servers))?;
         let silence = Silence {
             server_id: server.to_string(),
-            hostname,
+            hostname: known.hostname.clone(),
+            group: known.group.as_ref().map(Group::to_string),
             until: until.map(format),
             by: "the page".to_owned(),
         };

@@ -4,15 +4,16 @@ use crate::condition::{self, Reading, Value};
 use crate::problem::{Current, ProblemAnnouncement};
 use announcement::{Absence, Announcement, Problem, ProblemKind, Removal, Return, Solved};
 use serde_json::json;
-use tables::Number;
 use tables::server::Server;
 use tables::time::{self, Stored, as_stored};
+use tables::{Group, Number};
 
 #[must_use]
 pub fn absence(server: &Server) -> Absence {
     Absence {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
+        group: group(server),
         last_seen: stored(&server.last_seen),
         left_at: server.departure().map(|left| left.text.clone()),
     }
@@ -23,6 +24,7 @@ pub fn removal(server: &Server) -> Removal {
     Removal {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
+        group: group(server),
         last_seen: stored(&server.last_seen),
     }
 }
@@ -32,6 +34,7 @@ pub fn end(server: &Server) -> Return {
     Return {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
+        group: group(server),
         offline_since: stored(&server.offline_since),
         returned_at: stored(&server.returned_at),
         last_seen: stored(&server.last_seen),
@@ -52,6 +55,7 @@ pub fn problem(server: &Server, current: &Current) -> Problem {
     Problem {
         server_id: server.server_id.clone(),
         hostname: server.hostname.clone(),
+        group: group(server),
         kind: ProblemKind::Known(current.key.kind()),
         name: name.to_owned(),
         value,
@@ -70,6 +74,10 @@ pub fn change(server: &Server, announcement: &ProblemAnnouncement) -> Announceme
         None => Announcement::Problem(problem),
         Some(end) => Announcement::Solved(Solved { problem, end: end.as_str().to_owned() }),
     }
+}
+
+fn group(server: &Server) -> Option<String> {
+    server.group.as_ref().map(Group::to_string)
 }
 
 fn stored(time: &Option<Stored>) -> Option<String> {
