@@ -6,12 +6,13 @@ use crate::settings::{InvalidSetting, Settings};
 use crate::webhook::Address;
 use std::fmt;
 use syntax::url::InvalidUrl;
-use tables::Zone;
+use tables::server::webhook_name;
+use tables::{Group, Zone};
 
 /// The settings of `notify`.
 #[derive(Debug)]
 pub struct Config {
-    /// `WEBHOOK_URLS`: where messages go, as `<format>:<URL>`, separated by spaces.
+    /// `WEBHOOK_URLS`: where messages go, as `<format>:<URL>` or `<format>@<group>:<URL>`, separated by spaces.
     pub webhooks: Vec<Webhook>,
     /// `PAGE_URL` (optional): where the page is, to which announcements link.
     pub page_url: Option<String>,
@@ -33,12 +34,14 @@ pub struct LedgerConfig {
 /// Where messages go.
 pub struct Webhook {
     pub service: &'static Service,
+    /// Only what is said of its servers goes there.
+    pub group: Option<Group>,
     pub address: Address,
 }
 
 impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:…", self.service.name)
+        write!(f, "{}:…", self.name())
     }
 }
 
@@ -47,10 +50,20 @@ impl fmt::Debug for Webhook {
 enum InvalidEntry {
     #[error("it does not start with one of {}", prefixes())]
     Format,
+    #[error("{0}")]
+    Group(&'static str),
     #[error(transparent)]
     Url(#[from] InvalidUrl),
     #[error("{0}")]
     Service(&'static str),
+}
+
+impl Webhook {
+    /// How its entry begins: `slack`, or `slack@db`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        webhook_name(self.service.name, self.group.as_ref())
+    }
 }
 
 impl Config {
@@ -89,12 +102,17 @@ impl Config {
 }
 
 fn parse(entry: &str) -> Result<Webhook, InvalidEntry> {
-    let (format, url) = entry.split_once(':').ok_or(InvalidEntry::Format)?;
+    let (name, url) = entry.split_once(':').ok_or(InvalidEntry::Format)?;
+    let (format, group) = match name.split_once('@') {
+        Some((format, group)) => (format, Some(group)),
+        None => (name, None),
+    };
     let service = SERVICES.into_iter().find(|known| known.name == format);
     let service = service.ok_or(InvalidEntry::Format)?;
+    let group = group.map(|group| group.parse().map_err(InvalidEntry::Group)).transpose()?;
     let address = Address::parse(url)?;
     (service.check)(&address.url).map_err(InvalidEntry::Service)?;
-    Ok(Webhook { service, address })
+    Ok(Webhook { service, group, address })
 }
 
 fn prefixes() -> String {

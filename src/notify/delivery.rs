@@ -1,10 +1,10 @@
 //! Delivers to all webhooks at the same time, and retries what may still succeed.
 
+use super::SnsEvent;
 use super::config::{Config, Webhook};
 use super::ledger::Ledger;
-use super::message::ChatMessage;
+use super::message::{ChatMessage, Received};
 use super::service::{self, Service};
-use super::{SnsEvent, SnsMessage};
 use crate::webhook::{self, HttpClient};
 use bytes::Bytes;
 use chrono::Utc;
@@ -15,10 +15,12 @@ use lambda_http::http::response::Parts;
 use lambda_http::http::{Method, StatusCode};
 use lambda_runtime::Error;
 use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
-use tables::Zone;
-use tables::server::{Outcome, Report};
+use tables::server::{Outcome, Report, Reported};
+use tables::{Group, Zone};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a service may take until its answer begins, and how long for the rest of it, if it is read.
@@ -54,7 +56,7 @@ pub struct Dispatcher {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} of {webhooks} webhooks failed: {}", failed.len(), failed.join("; "))]
 pub struct Undelivered {
-    /// Each with its position and format.
+    /// Each with its position, format and group.
     failed: Vec<String>,
     webhooks: usize,
 }
@@ -108,10 +110,10 @@ impl Dispatcher {
         Ok(Self { webhooks, page_url, zone, http: webhook::client()?, ledger })
     }
 
-    /// Delivers the messages of an event to every webhook, before the deadline, and records what became of them.
+    /// Delivers what the messages of an event say to each webhook, before the deadline, and records what became of them.
     ///
     /// # Errors
-    /// If a webhook did not get them all.
+    /// If a webhook did not get all of that.
     pub async fn deliver(
         &self,
         event: &SnsEvent,
@@ -120,29 +122,41 @@ impl Dispatcher {
     ) -> Result<(), Undelivered> {
         let came_at = Utc::now();
         let received = event.records.iter().map(|record| &record.message);
-        let (zone, page_url) = (&self.zone, self.page_url.as_deref());
-        let messages: Vec<_> = received
-            .filter_map(|received| Some((received, ChatMessage::new(received, zone, page_url)?)))
-            .collect();
-        if messages.is_empty() {
+        let received: Vec<_> = received.filter_map(Received::read).collect();
+        if received.is_empty() {
             tracing::info!(request_id, "not passed on: an alarm that has not sounded is over");
             return Ok(());
         }
         let time_left = deadline.saturating_duration_since(Instant::now());
         let deliver_until = deadline - TIME_TO_RECORD.min(time_left / 10);
+        let (zone, page_url) = (&self.zone, self.page_url.as_deref());
+        let groups: BTreeSet<_> = self.webhooks.iter().map(|webhook| &webhook.group).collect();
+        let say = |group: Option<&Group>| {
+            let said = received.iter().filter_map(|received| received.say(group, zone, page_url));
+            said.collect::<Vec<_>>()
+        };
+        let said: BTreeMap<_, _> =
+            groups.into_iter().map(|group| (group, say(group.as_ref()))).collect();
         let deliveries = self.webhooks.iter().map(async |webhook| {
-            let sent = self.deliver_to(webhook, &messages, deliver_until).await;
-            sent.map(|()| Utc::now())
+            let messages = &said[&webhook.group];
+            self.deliver_to(webhook, messages, deliver_until).await?;
+            let is_sent = !messages.is_empty();
+            Ok::<_, Reason>(if is_sent { Outcome::Delivered(Utc::now()) } else { Outcome::NotSent })
         });
         let ended = join_all(deliveries).await;
         let mut failed = Vec::new();
-        let mut outcomes = Vec::new();
+        let mut webhooks = Vec::new();
         for (index, (webhook, ended)) in self.webhooks.iter().zip(ended).enumerate() {
             let (position, format) = (index + 1, webhook.service.name);
+            let group = webhook.group.as_ref().map(Group::as_str);
             let outcome = match ended {
-                Ok(at) => {
-                    tracing::info!(request_id, position, format, "delivered");
-                    Outcome::Delivered(at)
+                Ok(outcome) => {
+                    let words = match outcome {
+                        Outcome::NotSent => "not sent: nothing of its group is in it",
+                        Outcome::Delivered(_) | Outcome::Failed(_) => "delivered",
+                    };
+                    tracing::info!(request_id, position, format, group, "{words}");
+                    outcome
                 }
                 Err(reason) => {
                     let answer = reason.answer.as_ref();
@@ -150,19 +164,20 @@ impl Dispatcher {
                         request_id,
                         position,
                         format,
+                        group,
                         status = answer.map(|answer| answer.status.as_u16()),
                         reason = reason.words,
                         answer = answer.map(|answer| answer.text.as_str()),
                         "delivery failed"
                     );
-                    failed.push(format!("{position} {format}: {reason}"));
+                    failed.push(format!("{position} {}: {reason}", webhook.name()));
                     Outcome::Failed(reason.to_string())
                 }
             };
-            outcomes.push((format, outcome));
+            webhooks.push(Reported { format, group: webhook.group.clone(), outcome });
         }
         if let Some(ledger) = &self.ledger {
-            ledger.write(&Report { came_at, outcomes }, deadline, request_id).await;
+            ledger.write(&Report { came_at, webhooks }, deadline, request_id).await;
         }
         if failed.is_empty() {
             return Ok(());
@@ -173,11 +188,11 @@ impl Dispatcher {
     async fn deliver_to(
         &self,
         webhook: &Webhook,
-        messages: &[(&SnsMessage, ChatMessage)],
+        messages: &[(ChatMessage, Cow<'_, str>)],
         deadline: Instant,
     ) -> Result<(), Reason> {
-        for (received, message) in messages {
-            let request = (webhook.service.request)(message, &received.text);
+        for (message, text) in messages {
+            let request = (webhook.service.request)(message, text);
             self.send(webhook, &request, deadline).await?;
         }
         Ok(())

@@ -5,7 +5,23 @@ use announcement::words::{Natural, at, escape, moment};
 use announcement::{Message, Occasion, Tone, Wording, turns};
 use chrono::DateTime;
 use serde::Deserialize;
-use tables::Zone;
+use serde_json::json;
+use std::borrow::Cow;
+use tables::{Group, Zone};
+
+/// A message of the topic, as it was read.
+pub struct Received<'a> {
+    /// As it came.
+    text: &'a str,
+    content: Content<'a>,
+}
+
+enum Content<'a> {
+    Announcements(Message),
+    Alarm(Alarm),
+    /// With its subject.
+    Other(&'a str),
+}
 
 /// What a message says to people.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,33 +64,50 @@ struct Alarm {
     state_change_time: Option<String>,
 }
 
-impl ChatMessage {
-    /// Puts a message into words, with times in this zone, and links it to the page. One that cannot be read keeps its text.
-    /// `None` if there is nothing to say.
+impl<'a> Received<'a> {
+    /// Reads a message. One that cannot be read keeps its text. `None` if there is nothing to say.
     #[must_use]
-    pub fn new(received: &SnsMessage, zone: &Zone, page_url: Option<&str>) -> Option<Self> {
-        let text = &received.text;
-        if let Ok(message) = serde_json::from_str(text) {
-            return Some(Self::of_message(message, zone, page_url));
-        }
-        if let Ok(alarm) = serde_json::from_str::<Alarm>(text) {
-            return alarm.is_news().then(|| Self::of_alarm(alarm, zone));
-        }
-        let subject = received.subject.as_deref().unwrap_or_default();
-        let lines = text.lines().filter(|line| !line.trim().is_empty());
-        Some(Self {
-            title: title(if subject.is_empty() { "Message" } else { subject }),
-            tone: Tone::Neutral,
-            is_urgent: false,
-            announcements: Vec::new(),
-            texts: lines.map(escape).collect(),
-            omitted: 0,
-            time: None,
-            link: None,
-        })
+    pub fn read(message: &'a SnsMessage) -> Option<Self> {
+        let text = &*message.text;
+        let content = match serde_json::from_str(text) {
+            Ok(announcements) => Content::Announcements(announcements),
+            Err(_) => match serde_json::from_str::<Alarm>(text) {
+                Ok(alarm) if alarm.is_news() => Content::Alarm(alarm),
+                Ok(_) => return None,
+                Err(_) => Content::Other(message.subject.as_deref().unwrap_or_default()),
+            },
+        };
+        Some(Self { text, content })
     }
 
-    fn of_message(message: Message, zone: &Zone, page_url: Option<&str>) -> Self {
+    /// Says it in words, with times in this zone and a link to the page, and as it came. With a group, only what it says of that;
+    /// `None` if this is nothing (C14.4).
+    #[must_use]
+    pub fn say(
+        &self,
+        group: Option<&Group>,
+        zone: &Zone,
+        page_url: Option<&str>,
+    ) -> Option<(ChatMessage, Cow<'a, str>)> {
+        let said = match (&self.content, group) {
+            (Content::Announcements(message), Some(group)) => {
+                let of_group = message.of_group(group.as_str())?;
+                let said = ChatMessage::of_message(&of_group, zone, page_url);
+                return Some((said, json!(of_group).to_string().into()));
+            }
+            (Content::Alarm(_) | Content::Other(_), Some(_)) => return None,
+            (Content::Announcements(message), None) => {
+                ChatMessage::of_message(message, zone, page_url)
+            }
+            (Content::Alarm(alarm), None) => ChatMessage::of_alarm(alarm, zone),
+            (Content::Other(subject), None) => ChatMessage::of_text(subject, self.text),
+        };
+        Some((said, self.text.into()))
+    }
+}
+
+impl ChatMessage {
+    fn of_message(message: &Message, zone: &Zone, page_url: Option<&str>) -> Self {
         let time = message.time.as_deref().and_then(tables::time::parse);
         let texts = match &message.occasion {
             Occasion::Test(text) => vec![escape(text)],
@@ -103,25 +136,42 @@ impl ChatMessage {
         }
     }
 
-    fn of_alarm(alarm: Alarm, zone: &Zone) -> Self {
+    fn of_alarm(alarm: &Alarm, zone: &Zone) -> Self {
         let tone = match &*alarm.new_state_value {
             "ALARM" => Tone::Bad,
             "OK" => Tone::Good,
             _ => Tone::Neutral,
         };
-        let description = alarm.alarm_description.filter(|_| tone == Tone::Bad);
-        let since = alarm.state_change_time.map(|time| {
+        let description = alarm.alarm_description.as_ref().filter(|_| tone == Tone::Bad);
+        let since = alarm.state_change_time.as_ref().map(|time| {
             // As CloudWatch writes it: `2026-01-18T10:34:00.000+0000`.
-            let changed = DateTime::parse_from_str(&time, "%Y-%m-%dT%H:%M:%S%.f%z");
-            format!("since {}", changed.map_or(time, |changed| at(changed.to_utc(), None, zone)))
+            let changed = DateTime::parse_from_str(time, "%Y-%m-%dT%H:%M:%S%.f%z");
+            format!(
+                "since {}",
+                changed.map_or_else(|_| time.clone(), |changed| at(changed.to_utc(), None, zone))
+            )
         });
-        let lines = [description, alarm.new_state_reason, since];
+        let lines = [description, alarm.new_state_reason.as_ref(), since.as_ref()];
         Self {
             title: title(&format!("{}: {}", alarm.new_state_value, alarm.alarm_name)),
             tone,
             is_urgent: false,
             announcements: Vec::new(),
-            texts: lines.iter().flatten().map(|text| escape(text)).collect(),
+            texts: lines.into_iter().flatten().map(|text| escape(text)).collect(),
+            omitted: 0,
+            time: None,
+            link: None,
+        }
+    }
+
+    fn of_text(subject: &str, text: &str) -> Self {
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        Self {
+            title: title(if subject.is_empty() { "Message" } else { subject }),
+            tone: Tone::Neutral,
+            is_urgent: false,
+            announcements: Vec::new(),
+            texts: lines.map(escape).collect(),
             omitted: 0,
             time: None,
             link: None,

@@ -389,7 +389,7 @@ def test_set_is_merged_with_the_file(project):
         # The end of a secret that was not quoted.
         ("LogLevel=WARN slack:https://x/T0K3N", "SET, entry 2: there is no such parameter"),
         ("LogLevel=WARN slack:https://x/?T0K3N=a", "SET, entry 2: there is no such parameter"),
-        ("WebhookUrls", "SET: WebhookUrls cannot have this value. It is entries <format>:<https URL>"),
+        ("WebhookUrls", "SET: WebhookUrls cannot have this value. It is entries <format>:<https URL> or <format>@<group>:<https URL>"),
         ("WebhookUrls PingUrl LogLevel=WARN PingUrl", "SET: WebhookUrls cannot have this value"),
     ],
 )

@@ -86,6 +86,11 @@ def test_a_test_message_shows_who_gets_it(ctl):
             if form["Action"] == "Publish":
                 published.append(form)
                 content = "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>"
+            elif form["Action"] == "GetSubscriptionAttributes":
+                policy = json.dumps({"groups": ["db", "cache"], "kinds": ["offline"]})
+                content = f"<entry><key>FilterPolicy</key><value>{policy}</value></entry>"
+                content = f"<GetSubscriptionAttributesResult><Attributes>{content}</Attributes></GetSubscriptionAttributesResult>"
+                content = f"<GetSubscriptionAttributesResponse>{content}</GetSubscriptionAttributesResponse>"
             else:
                 arn, following, protocol = pages[form.get("NextToken", "")]
                 member = f"<Protocol>{protocol}</Protocol><Endpoint>{protocol}-1</Endpoint>"
@@ -113,11 +118,59 @@ def test_a_test_message_shows_who_gets_it(ctl):
         nobody = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True)
     assert shown.returncode == 0, shown
     rows = [line.split() for line in shown.stdout.splitlines()]
-    expected = [["sqs", "sqs-1", "confirmed"], ["email", "email-1", "unconfirmed"], ["lambda", "lambda-1", "deleted"]]
-    assert rows == [["PROTOCOL", "ENDPOINT", "STATE"], *expected]
+    expected = [["sqs", "sqs-1", "confirmed", "db", "cache"], ["email", "email-1", "unconfirmed"], ["lambda", "lambda-1", "deleted"]]
+    assert rows == [["PROTOCOL", "ENDPOINT", "STATE", "GROUPS"], *expected]
     assert "1 of 3" in shown.stderr
     assert nobody.returncode == 1 and "no subscription is confirmed" in nobody.stderr, nobody
     assert json.loads(nobody.stdout)[0]["state"] == "unconfirmed"
     assert [form["TopicArn"] for form in published] == [environment["ALERT_TOPIC_ARN"]] * 2
     message = json.loads(published[0]["Message"])
     assert json.loads(message["default"])["test"] == message["email"]
+    # C14.4: so that it gets there, too.
+    attribute = [published[0][f"MessageAttributes.entry.1.{part}"] for part in ("Name", "Value.DataType", "Value.StringValue")]
+    assert attribute == ["groups", "String.Array", '["cache","db"]']
+    assert not any(name.startswith("MessageAttributes") for name in published[1])
+
+
+# C14.4
+def test_an_address_is_subscribed_to_a_group_and_a_test_reaches_it(ctl, aws, deployed, tables):
+    topic = {"TopicArn": deployed["AlertTopic"]}
+    before = {each["SubscriptionArn"] for each in aws("sns").list_subscriptions_by_topic(**topic)["Subscriptions"]}
+    added = ctl("notify", "add", "dba@example.org", "--group", "db", "--group", "cache", "--json")
+    assert added.returncode == 0, added
+    assert json.loads(added.stdout)["groups"] == ["db", "cache"]
+    assert ctl("notify", "add", "ops@example.org").returncode == 0
+    url = aws("sqs").create_queue(QueueName="of-db")["QueueUrl"]
+    queue = aws("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = {"FilterPolicy": json.dumps({"groups": ["db"]})}
+    aws("sns").subscribe(**topic, Protocol="sqs", Endpoint=queue, Attributes=policy)
+    listed = aws("sns").list_subscriptions_by_topic(**topic)["Subscriptions"]
+    arns = {each["Endpoint"]: each["SubscriptionArn"] for each in listed if each["SubscriptionArn"] not in before}
+    attributes = {address: aws("sns").get_subscription_attributes(SubscriptionArn=arn)["Attributes"] for address, arn in arns.items()}
+    assert json.loads(attributes["dba@example.org"]["FilterPolicy"]) == {"groups": ["db", "cache"]}
+    assert attributes["dba@example.org"].get("FilterPolicyScope", "MessageAttributes") == "MessageAttributes"
+    assert "FilterPolicy" not in attributes["ops@example.org"]
+    shown = {each["endpoint"]: each["groups"] for each in json.loads(ctl("notify", "list", "--json").stdout)}
+    assert [shown[name] for name in ("dba@example.org", "ops@example.org", queue)] == [["db", "cache"], None, ["db"]]
+
+    # As moto filters, so does SNS.
+    def got(**attributes):
+        given = {name: {"DataType": "String.Array", "StringValue": json.dumps(value)} for name, value in attributes.items()}
+        message = json.dumps({"default": json.dumps(attributes)})
+        aws("sns").publish(**topic, Message=message, MessageStructure="json", MessageAttributes=given)
+        return len(aws("sqs").receive_message(QueueUrl=url).get("Messages", []))
+
+    kinds = {"kinds": ["offline"]}
+    assert [got(**kinds, groups=["db", "web"]), got(**kinds, groups=["web"]), got(**kinds)] == [1, 0, 0]
+    ctl("notify", "test")
+    (message,) = aws("sqs").receive_message(QueueUrl=url)["Messages"]
+    assert "test" in json.loads(json.loads(message["Body"])["Message"])
+
+    # A watchdog that names no groups.
+    own = {"server_id": "#watchdog", "version": 1}
+    tables("ServersTable").put_item(Item=own)
+    older = ctl("notify", "add", "late@example.org", "--group", "db")
+    tables("ServersTable").delete_item(Key={"server_id": "#watchdog"})
+    assert older.returncode == 1 and "the stack is older: make deploy" in older.stderr, older
+    for arn in arns.values():
+        aws("sns").unsubscribe(SubscriptionArn=arn)

@@ -570,8 +570,8 @@ PATTERNS = {
     "ReservedConcurrency": (["none", "1", "500"], ["0", "1.5", "-1", ""]),
     "ThrottleBurst": (["1", "1000"], ["0", "1.5", "-1", ""]),
     "WebhookUrls": (
-        ["none", WEBHOOKS, f"teams:https://example.com/workflows/x?sig=y {WEBHOOKS}"],
-        ["", "https://ntfy.sh/topic", "slack:http://hooks.slack.com/x", "pager:https://example.com/x", f"{WEBHOOKS} ", "ntfy"],
+        ["none", WEBHOOKS, f"teams:https://example.com/workflows/x?sig=y {WEBHOOKS}", f"slack@db:https://x {WEBHOOKS}", "json@a-1:https://x ntfy@db:https://x/@b:c"],
+        ["", "https://ntfy.sh/topic", "slack:http://hooks.slack.com/x", "pager:https://example.com/x", f"{WEBHOOKS} ", "ntfy", "slack@:https://x", "slack@DB:https://x", "@db:https://x", f"slack@{17 * 'a'}:https://x"],
     ),
 }
 

@@ -43,7 +43,7 @@ fn the_contract_describes_every_format() {
 // C11.1
 #[test]
 fn the_template_accepts_and_names_every_format() {
-    let entry = format!(r"({}):https://[^\s]+", names("|"));
+    let entry = format!(r"({})(@[a-z0-9-]{{1,16}})?:https://[^\s]+", names("|"));
     let pattern = template::parameter("WebhookUrls", "AllowedPattern");
     assert_eq!(pattern, format!("^none$|^{entry}( {entry})*$"));
     let description = template::parameter("WebhookUrls", "Description");
@@ -51,6 +51,18 @@ fn the_template_accepts_and_names_every_format() {
     for service in SERVICES {
         assert!(words.contains(&service.name), "{description}");
     }
+}
+
+// C14.4
+#[test]
+fn an_entry_may_name_a_group() {
+    let urls =
+        "slack@db:https://example.com/x ntfy:https://ntfy.sh/a@b:c json@a-1:https://u@example.com";
+    let webhooks = config(urls).unwrap().webhooks;
+    let names: Vec<_> = webhooks.iter().map(|webhook| webhook.name()).collect();
+    assert_eq!(names, ["slack@db", "ntfy", "json@a-1"]);
+    assert_eq!(webhooks[1].address.url, "https://ntfy.sh/a@b:c");
+    assert_eq!(format!("{webhooks:?}"), "[slack@db:…, ntfy:…, json@a-1:…]");
 }
 
 // C11.1
@@ -72,6 +84,12 @@ fn an_entry_that_cannot_be_used_is_named_by_its_position() {
         ("pager:https://example.com/T0K3N-8x", "it does not start with"),
         ("Slack:https://example.com/T0K3N-8x", "it does not start with"),
         ("T0K3N-8x", "it does not start with"),
+        ("pager@db:https://example.com/T0K3N-8x", "it does not start with"),
+        ("slack@:https://example.com/T0K3N-8x", "a group has 1 to 16 characters"),
+        ("slack@DB:https://example.com/T0K3N-8x", "a group has 1 to 16 characters"),
+        ("slack@a@b:https://example.com/T0K3N-8x", "a group has 1 to 16 characters"),
+        ("slack@none:https://example.com/T0K3N-8x", "a group has 1 to 16 characters"),
+        ("slack@db:T0K3N-8x", "it is not an https URL"),
         ("slack:T0K3N-8x", "it is not an https URL"),
         ("slack:/T0K3N-8x", "it has no valid URL"),
         ("slack:https:///T0K3N-8x", "it has no valid URL"),

@@ -13,7 +13,8 @@ use heartbeat::notify::{Ledger, LedgerConfig};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
-use tables::server::{Delivery, Outcome, Report};
+use tables::Group;
+use tables::server::{Delivery, Outcome, Report, Reported};
 use tokio::time::Instant;
 use tracing::instrument::WithSubscriber;
 
@@ -149,6 +150,14 @@ fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_768_732_200 + second, 0).unwrap()
 }
 
+fn reported(format: &'static str, outcome: Outcome) -> Reported {
+    Reported { format, group: None, outcome }
+}
+
+fn of_group(outcome: Outcome) -> Reported {
+    Reported { group: Group::new("a-16-letter-name"), ..reported("telegram", outcome) }
+}
+
 /// One message: when it came, and when it was delivered, if it was.
 type Sent = (i64, Option<i64>);
 
@@ -162,8 +171,9 @@ async fn written(tables: &Tables, messages: &[Sent]) -> (Option<i64>, Option<i64
             None => Outcome::Failed(format!("since {came}")),
         };
         // The other webhook gets every message at once.
-        let outcomes = vec![("ntfy", Outcome::Delivered(at(*came))), ("slack", outcome)];
-        write(tables, &Report { came_at: at(*came), outcomes }).await;
+        let webhooks =
+            vec![reported("ntfy", Outcome::Delivered(at(*came))), reported("slack", outcome)];
+        write(tables, &Report { came_at: at(*came), webhooks }).await;
     }
     let item = tables.server("#notify").await.unwrap();
     let webhook = Delivery::all(&item).unwrap().remove(1);
@@ -218,19 +228,19 @@ async fn any_number_of_webhooks_is_written() {
             0 => Outcome::Delivered(at(number)),
             _ => Outcome::Failed("404".to_owned()),
         };
-        for outcomes in [
-            (0..webhooks).map(|number| ("json", outcome(number))).collect(),
-            (0..webhooks).map(|number| ("json", Outcome::Delivered(at(900 + number)))).collect(),
+        for webhooks in [
+            (0..webhooks).map(|number| reported("json", outcome(number))).collect(),
+            (0..webhooks).map(|number| of_group(Outcome::Delivered(at(900 + number)))).collect(),
         ] {
-            write(&tables, &Report { came_at: at(0), outcomes }).await;
+            write(&tables, &Report { came_at: at(0), webhooks }).await;
             let item: Item = tables.server("#notify").await.unwrap();
             assert_eq!(Delivery::all(&item).unwrap().len(), known);
         }
         let item = tables.server("#notify").await.unwrap();
-        assert_eq!(item.len(), 1 + 2 * known, "{item:?}");
+        assert_eq!(item.len(), 1 + 3 * known, "{item:?}");
         for (name, value) in [("update", 0), ("condition", 1)] {
-            let outcomes = (0..webhooks).map(|number| ("json", Outcome::Delivered(at(number))));
-            let report = Report { came_at: at(0), outcomes: outcomes.collect() };
+            let webhooks = (0..webhooks).map(|number| of_group(Outcome::Delivered(at(number))));
+            let report = Report { came_at: at(0), webhooks: webhooks.collect() };
             let update = report.together().apply(tables.client.update_item());
             let expressions = [update.get_update_expression(), update.get_condition_expression()];
             let length = expressions[value].as_ref().unwrap().len();

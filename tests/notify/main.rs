@@ -4,6 +4,7 @@
 
 mod config;
 mod delivery;
+mod groups;
 mod ledger;
 mod messages;
 mod process;

@@ -121,6 +121,11 @@ impl Service {
         format!("{}:http://127.0.0.1:{}{}", self.format.name, self.port, path(self.format))
     }
 
+    /// Its entry for a group.
+    pub fn entry_of(&self, group: &str) -> String {
+        self.entry().replacen(':', &format!("@{group}:"), 1)
+    }
+
     pub fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.shared.lock().unwrap().faults.extend(faults);
     }

@@ -102,9 +102,14 @@ impl Notify {
         subject: Option<&str>,
         message: &str,
     ) -> Result<(), String> {
+        self.deliver_within(seconds, &event(subject, message)).await
+    }
+
+    /// Delivers an event within this time.
+    pub async fn deliver_within(&self, seconds: u64, event: &str) -> Result<(), String> {
         let writer = self.log.clone();
         let subscriber = log::subscriber(tracing::Level::INFO, move || writer.clone());
-        let event = serde_json::from_str(&event(subject, message)).unwrap();
+        let event = serde_json::from_str(event).unwrap();
         let deadline = Instant::now() + Duration::from_secs(seconds);
         let delivery = self.dispatcher.deliver(&event, deadline, "request-1");
         delivery.with_subscriber(subscriber).await.map_err(|error| error.to_string())

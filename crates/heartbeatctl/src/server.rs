@@ -69,6 +69,11 @@ impl Servers {
         Ok(found.item.as_ref().and_then(Memory::from_item))
     }
 
+    /// Rejects what a watchdog before this version of the contract would ignore.
+    pub async fn check_version(&self, heeded_since: u32) -> anyhow::Result<()> {
+        check_version(self.memory().await?.as_ref(), heeded_since)
+    }
+
     /// The time, for what is to be written.
     pub async fn now(&self) -> anyhow::Result<DateTime<Utc>> {
         self.clock.ask(&self.client, &self.table).await
@@ -91,7 +96,7 @@ impl Servers {
         group: &Group,
         change: impl FnOnce(&mut GroupRules),
     ) -> anyhow::Result<()> {
-        check_version(self.memory().await?.as_ref(), GROUPS_SINCE)?;
+        self.check_version(GROUPS_SINCE).await?;
         let item = self.groups_item().await?;
         let known = Groups::from_item(item.as_ref());
         let mut rules = known.of(group).cloned().unwrap_or_default();
@@ -118,7 +123,7 @@ impl Servers {
         change: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
     ) -> anyhow::Result<()> {
         if heeded_since > 0 {
-            check_version(self.memory().await?.as_ref(), heeded_since)?;
+            self.check_version(heeded_since).await?;
         }
         let update = self.client.update_item().table_name(&self.table);
         change(update).send().await.map_err(|error| match item {

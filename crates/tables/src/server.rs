@@ -23,7 +23,7 @@ pub use groups::{GroupRules, Groups};
 pub use heartbeat::{Upsert, is_registration, is_unnoted_return, last_sender, note_duplicate};
 pub use item::{FullOn, MAX_OFFLINE_AFTER, Os, Reading, Server};
 pub use memory::{Gap, Memory, Rules, VERSION};
-pub use notify::{Delivery, Outcome, Report, Undelivered};
+pub use notify::{Delivery, Outcome, Report, Reported, Undelivered, webhook_name};
 pub use operator::{ItemOf, expect, find, forget, forget_unheard, group, limit, quiet, silence};
 pub use update::Update;
 pub use watchdog::write_full_on;

@@ -148,10 +148,10 @@ impl Summary {
     /// Doubts each webhook to which messages were not delivered: whoever hears nothing there may think that all is well.
     pub fn doubt_undelivered(&mut self, deliveries: &[Delivery]) {
         let name = |webhook: &Delivery| {
-            let alike = deliveries.iter().filter(|other| other.format == webhook.format);
-            match alike.count() {
-                1 => webhook.format.clone(),
-                _ => format!("{} (webhook {})", webhook.format, webhook.position),
+            let name = webhook.name();
+            match deliveries.iter().filter(|other| other.name() == name).count() {
+                1 => name,
+                _ => format!("{name} (webhook {})", webhook.position),
             }
         };
         let doubts = deliveries.iter().filter_map(|webhook| {
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use tables::server::{Gap, Reading, Status};
     use tables::time::{Stored, format};
-    use tables::{Limits, Metrics, Number, Service, ServiceStatus, Services, metric};
+    use tables::{Group, Limits, Metrics, Number, Service, ServiceStatus, Services, metric};
 
     /// All servers at one time, what is worse first.
     #[derive(Debug)]
@@ -619,6 +619,7 @@ mod tests {
         Delivery {
             position,
             format: format.to_owned(),
+            group: None,
             delivered_at: Some(now() - TimeDelta::seconds(90_000)),
             undelivered: failed.map(|(since, reason)| Undelivered {
                 since: now() - TimeDelta::seconds(since),
@@ -631,6 +632,7 @@ mod tests {
     #[test]
     fn the_sentence_says_where_nothing_arrives() {
         let quota = Some((600, "429, daily quota reached"));
+        let of_db = |webhook| Delivery { group: Group::new("db"), ..webhook };
         for (webhooks, expected) in [
             (vec![], "All 2 servers are well"),
             (vec![webhook(1, "ntfy", None)], "All 2 servers are well"),
@@ -645,6 +647,17 @@ mod tests {
             (
                 vec![webhook(1, "ntfy", None), webhook(2, "ntfy", Some((60, "404")))],
                 "Nothing has reached ntfy (webhook 2) since 10:39 UTC: 404. 2 of 2 are well",
+            ),
+            (
+                vec![webhook(1, "slack", None), of_db(webhook(2, "slack", Some((60, "404"))))],
+                "Nothing has reached slack@db since 10:39 UTC: 404. 2 of 2 are well",
+            ),
+            (
+                vec![
+                    of_db(webhook(3, "slack", Some((60, "404")))),
+                    of_db(webhook(4, "slack", None)),
+                ],
+                "Nothing has reached slack@db (webhook 3) since 10:39 UTC: 404. 2 of 2 are well",
             ),
             // What a service answers is no line of anybody's, and hides nothing.
             (

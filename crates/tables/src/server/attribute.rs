@@ -101,14 +101,15 @@ attributes! {
 /// What the item of `notify` holds of the webhook at a position.
 pub(super) struct Webhook {
     pub format: Attribute,
+    pub group: Attribute,
     pub delivered: Attribute,
     pub failed: Attribute,
     pub reason: Attribute,
 }
 
 impl Webhook {
-    pub const fn all(&self) -> [Attribute; 4] {
-        [self.format, self.delivered, self.failed, self.reason]
+    pub const fn all(&self) -> [Attribute; 5] {
+        [self.format, self.group, self.delivered, self.failed, self.reason]
     }
 }
 
@@ -117,6 +118,7 @@ macro_rules! webhooks {
         /// Those of every position that is recorded. An expression of DynamoDB has at most 4 KB, so there is an end.
         pub(super) const WEBHOOKS: &[Webhook] = &[$(Webhook {
             format: Attribute::new(concat!("format_", $position)),
+            group: Attribute::new(concat!("group_", $position)),
             delivered: Attribute::new(concat!("delivered_", $position)),
             failed: Attribute::new(concat!("failed_", $position)),
             reason: Attribute::new(concat!("reason_", $position)),
@@ -225,7 +227,8 @@ pub fn scan_group(scan: ScanFluentBuilder, group: &Group) -> ScanFluentBuilder {
 }
 
 fn of_webhooks() -> impl Iterator<Item = Attribute> {
-    WEBHOOKS.iter().flat_map(|webhook| [webhook.format, webhook.failed, webhook.reason])
+    let read = |it: &'static Webhook| [it.format, it.group, it.failed, it.reason];
+    WEBHOOKS.iter().flat_map(read)
 }
 
 fn project(scan: ScanFluentBuilder, read: impl Iterator<Item = Attribute>) -> ScanFluentBuilder {

@@ -2,7 +2,7 @@
 
 use super::attribute::{Attribute, SERVER_ID, WEBHOOKS, Webhook};
 use super::update::Update;
-use crate::{Item, time};
+use crate::{Group, Item, time};
 use aws_sdk_dynamodb::operation::get_item::builders::GetItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::S;
 use chrono::{DateTime, Utc};
@@ -17,6 +17,8 @@ pub struct Delivery {
     /// Its place in `WEBHOOK_URLS`, from 1 on.
     pub position: usize,
     pub format: String,
+    /// The group of whose servers it hears, if it is for one.
+    pub group: Option<Group>,
     /// When the last message that is known to have arrived did.
     pub delivered_at: Option<DateTime<Utc>>,
     /// `None` if nothing has failed since then.
@@ -32,11 +34,19 @@ pub struct Undelivered {
     pub reason: String,
 }
 
-/// What became of a message, for each webhook in the order of `WEBHOOK_URLS`: its format, and how its delivery ended.
+/// What became of a message, for each webhook in the order of `WEBHOOK_URLS`.
 #[derive(Debug)]
 pub struct Report {
     pub came_at: DateTime<Utc>,
-    pub outcomes: Vec<(&'static str, Outcome)>,
+    pub webhooks: Vec<Reported>,
+}
+
+/// What became of a message at a webhook.
+#[derive(Debug)]
+pub struct Reported {
+    pub format: &'static str,
+    pub group: Option<Group>,
+    pub outcome: Outcome,
 }
 
 /// How a delivery ended.
@@ -44,6 +54,8 @@ pub struct Report {
 pub enum Outcome {
     Delivered(DateTime<Utc>),
     Failed(String),
+    /// There was nothing for its group in it.
+    NotSent,
 }
 
 impl Delivery {
@@ -64,6 +76,7 @@ impl Delivery {
             Some(Self {
                 position: index + 1,
                 format: webhook.format.text(item)?,
+                group: webhook.group.text(item).and_then(|name| Group::new(&name)),
                 delivered_at: webhook.delivered.text(item).and_then(|text| time::parse(&text)),
                 undelivered: failed.map(|since| Undelivered {
                     since,
@@ -72,6 +85,12 @@ impl Delivery {
             })
         };
         Some(WEBHOOKS.iter().enumerate().filter_map(read).collect())
+    }
+
+    /// How its entry of `WEBHOOK_URLS` begins: `slack`, or `slack@db`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        webhook_name(&self.format, self.group.as_ref())
     }
 }
 
@@ -103,8 +122,8 @@ impl Report {
 
     /// Writes where it was not delivered, each on condition that nothing has arrived there since it came.
     pub fn failures(&self) -> impl Iterator<Item = Update> {
-        self.outcomes().filter_map(|(webhook, _, outcome)| {
-            let Outcome::Failed(reason) = outcome else { return None };
+        self.webhooks().filter_map(|(webhook, reported)| {
+            let Outcome::Failed(reason) = &reported.outcome else { return None };
             let update = Update::of(NOTIFY)
                 .set_if_absent(webhook.failed, S(time::format(self.came_at)))
                 .set(webhook.reason, S(reason.clone()));
@@ -114,25 +133,34 @@ impl Report {
     }
 
     fn formats(&self) -> Update {
-        let formats = self.outcomes().fold(Update::of(NOTIFY), |update, (webhook, format, _)| {
-            update.set(webhook.format, S(format.to_owned()))
+        let formats = self.webhooks().fold(Update::of(NOTIFY), |update, (webhook, reported)| {
+            let update = update.set(webhook.format, S(reported.format.to_owned()));
+            match &reported.group {
+                Some(group) => update.set(webhook.group, S(group.to_string())),
+                None => update.remove(webhook.group),
+            }
         });
-        let gone = WEBHOOKS.iter().skip(self.outcomes.len());
+        let gone = WEBHOOKS.iter().skip(self.webhooks.len());
         let gone = gone.flat_map(Webhook::all);
         gone.fold(formats, Update::remove)
     }
 
     fn delivered(&self) -> impl Iterator<Item = (&'static Webhook, DateTime<Utc>)> {
-        self.outcomes().filter_map(|(webhook, _, outcome)| match outcome {
-            Outcome::Delivered(at) => Some((webhook, *at)),
-            Outcome::Failed(_) => None,
+        self.webhooks().filter_map(|(webhook, reported)| match reported.outcome {
+            Outcome::Delivered(at) => Some((webhook, at)),
+            Outcome::Failed(_) | Outcome::NotSent => None,
         })
     }
 
-    fn outcomes(&self) -> impl Iterator<Item = (&'static Webhook, &'static str, &Outcome)> {
-        let outcomes = WEBHOOKS.iter().zip(&self.outcomes);
-        outcomes.map(|(webhook, (format, outcome))| (webhook, *format, outcome))
+    fn webhooks(&self) -> impl Iterator<Item = (&'static Webhook, &Reported)> {
+        WEBHOOKS.iter().zip(&self.webhooks)
     }
+}
+
+/// How the entry of `WEBHOOK_URLS` begins that is of this format, and for this group: `slack`, or `slack@db`.
+#[must_use]
+pub fn webhook_name(format: &str, group: Option<&Group>) -> String {
+    group.map_or_else(|| format.to_owned(), |group| format!("{format}@{group}"))
 }
 
 /// On condition that this time is not after that of the delivery. A comparison with what is absent never holds.

@@ -1,4 +1,4 @@
-//! Whether a test reaches the webhooks, as `notify` writes it into its item (C11.5).
+//! Whether a test, or anything, reaches the webhooks, as `notify` writes it into its item (C11.5).
 
 use crate::aws::Aws;
 use crate::target::SERVERS;
@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::Client;
 use page::explain_in;
 use serde::Serialize;
 use std::time::Duration;
-use tables::Zone;
 use tables::server::{Delivery, Undelivered};
+use tables::{Group, Zone};
 use tokio::time::{Instant, sleep};
 
 /// The pause between two looks.
@@ -24,15 +24,19 @@ pub struct Webhooks {
     before: Vec<Delivery>,
 }
 
-/// What became of the test at a webhook, as `--json` prints it.
+/// What became of the test, or of the last messages, at a webhook, as `--json` prints it.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Webhook {
     position: usize,
     format: String,
+    /// Null if it is for everything.
+    group: Option<String>,
     /// `delivered`, `failed` or `unknown`.
     pub state: &'static str,
     /// Why the last message that is known not to have arrived did not.
     reason: Option<String>,
+    #[serde(skip)]
+    name: String,
     #[serde(skip)]
     since: Option<Undelivered>,
 }
@@ -71,25 +75,41 @@ impl Webhooks {
         }
     }
 
+    /// What is known without a test.
+    pub fn known(self) -> Vec<Webhook> {
+        let state = |webhook: &Delivery| match (&webhook.undelivered, webhook.delivered_at) {
+            (Some(_), _) => "failed",
+            (None, Some(_)) => "delivered",
+            (None, None) => "unknown",
+        };
+        self.before.into_iter().map(|webhook| Webhook::new(state(&webhook), webhook)).collect()
+    }
+
     fn compare(&self, now: Vec<Delivery>) -> Vec<Webhook> {
         let is_new = |webhook: &Delivery| !self.before.contains(webhook);
         let is_written = now.iter().any(is_new);
-        let compare = |webhook: Delivery| Webhook {
-            state: match &webhook.undelivered {
-                Some(_) if is_written => "failed",
-                None if is_new(&webhook) => "delivered",
-                _ => "unknown",
-            },
-            reason: webhook.undelivered.as_ref().map(|undelivered| undelivered.reason.clone()),
-            position: webhook.position,
-            format: webhook.format,
-            since: webhook.undelivered,
+        let state = |webhook: &Delivery| match &webhook.undelivered {
+            Some(_) if is_written => "failed",
+            None if is_new(webhook) => "delivered",
+            _ => "unknown",
         };
-        now.into_iter().map(compare).collect()
+        now.into_iter().map(|webhook| Webhook::new(state(&webhook), webhook)).collect()
     }
 }
 
 impl Webhook {
+    fn new(state: &'static str, webhook: Delivery) -> Self {
+        Self {
+            state,
+            reason: webhook.undelivered.as_ref().map(|undelivered| undelivered.reason.clone()),
+            name: webhook.name(),
+            position: webhook.position,
+            format: webhook.format,
+            group: webhook.group.as_ref().map(Group::to_string),
+            since: webhook.undelivered,
+        }
+    }
+
     /// In words, with times in this zone: `webhook 2, slack: failed: 404, no_service`
     pub fn say(&self, zone: &Zone) -> String {
         let why = match (self.state, &self.since) {
@@ -100,7 +120,7 @@ impl Webhook {
             }
             _ => String::new(),
         };
-        format!("webhook {}, {}: {}{why}", self.position, self.format, self.state)
+        format!("webhook {}, {}: {}{why}", self.position, self.name, self.state)
     }
 }
 
