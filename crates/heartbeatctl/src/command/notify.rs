@@ -178,10 +178,14 @@ async fn print_webhooks(
     if target.json {
         return Ok(print_json(&subscriptions)?);
     }
-    let mut webhooks = subscriptions.iter().flat_map(|subscription| &subscription.webhooks);
+    let webhooks: Vec<_> = subscriptions.iter().flat_map(|it| &it.webhooks).collect();
+    if webhooks.is_empty() {
+        return Ok(());
+    }
     let memory = Servers::new(aws).await?.memory().await.ok().flatten();
     let zone = memory.and_then(|memory| memory.rules).unwrap_or_default().zone;
-    Ok(webhooks.try_for_each(|webhook| print(&printable(&webhook.say(&zone))))?)
+    webhooks.iter().try_for_each(|webhook| print(&printable(&webhook.say(&zone))))?;
+    Ok(())
 }
 
 /// What became of the test at each webhook, as far as it is known. If it is not, this says why.
