@@ -65,9 +65,10 @@ async fn a_message_lists_servers_that_went_offline_and_came_back() {
     for kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Silenced) {
         default[kind.key()] = json!([]);
     }
-    default["offline"] = json!([{ "server_id": "nameless", "hostname": null, "group": null, "last_seen": stored(200) }]);
+    default["offline"] =
+        json!([{ "server_id": "nameless", "hostname": null, "last_seen": stored(200) }]);
     default["back"] = json!([{
-        "server_id": "back", "hostname": "back.lan", "group": null, "offline_since": stored(0), "returned_at": stored(420),
+        "server_id": "back", "hostname": "back.lan", "offline_since": stored(0), "returned_at": stored(420),
         "last_seen": stored(420),
     }]);
     assert_eq!(message.default, default);

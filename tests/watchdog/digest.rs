@@ -70,9 +70,9 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
     watchdog.sweep(900).await.unwrap();
     let message = digest(&watchdog).unwrap();
     // An absent server is listed once.
-    let offline = json!([{ "server_id": "away", "hostname": "away.lan", "group": null, "last_seen": stored(0) }]);
+    let offline = json!([{ "server_id": "away", "hostname": "away.lan", "last_seen": stored(0) }]);
     let problem = json!({
-        "server_id": "full", "hostname": "full.lan", "group": null, "kind": "limit", "name": "disk_percent", "value": 95,
+        "server_id": "full", "hostname": "full.lan", "kind": "limit", "name": "disk_percent", "value": 95,
         "limit": 90.0, "since": stored(800), "reason": null,
     });
     let fleet = json!({

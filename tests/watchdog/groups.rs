@@ -189,7 +189,7 @@ async fn what_is_shut_down_in_an_ephemeral_group_is_never_announced() {
     let published = watchdog.topic.take();
     let said = published[0].default["offline"].as_array().unwrap();
     let entry = json!({
-        "server_id": "nas", "hostname": "nas.lan", "group": null, "last_seen": stored(0), "left_at": stored(0),
+        "server_id": "nas", "hostname": "nas.lan", "last_seen": stored(0), "left_at": stored(0),
     });
     assert_eq!(*said, [entry]);
     assert_eq!(published[0].parameters["Subject"], "nas was shut down");

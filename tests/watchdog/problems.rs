@@ -103,7 +103,7 @@ async fn a_full_disk_is_announced_once_and_so_is_its_end() {
     assert_eq!(message.parameters["Subject"], "web-1: disk 93.1 %, limit 90 %");
     assert_eq!(message.kinds, ["problems"]);
     let expected = json!({
-        "server_id": "web-1", "hostname": "web-1.lan", "group": null, "kind": "limit", "name": "disk_percent", "value": 93.1,
+        "server_id": "web-1", "hostname": "web-1.lan", "kind": "limit", "name": "disk_percent", "value": 93.1,
         "limit": 90.0, "since": stored(60), "reason": null,
     });
     assert_eq!(message.default["problems"], json!([expected]));
@@ -134,7 +134,7 @@ async fn a_full_disk_is_announced_once_and_so_is_its_end() {
     minutes(&watchdog, 1260, 1, "85.4", "").await;
     let [message] = &watchdog.topic.take()[..] else { panic!("expected one message") };
     let expected = json!({
-        "server_id": "web-1", "hostname": "web-1.lan", "group": null, "kind": "limit", "name": "disk_percent", "value": 85.4,
+        "server_id": "web-1", "hostname": "web-1.lan", "kind": "limit", "name": "disk_percent", "value": 85.4,
         "limit": 90.0, "since": stored(60), "reason": null, "end": "solved",
     });
     assert_eq!(message.default["solved"], json!([expected]));

@@ -64,7 +64,7 @@ def test_a_server_is_silenced_and_heard_again_without_a_script(database, serve_f
         assert said.keys() == {"time", "silenced"} and said["time"] == item["recorded_at"]["S"]
         (entry,) = said["silenced"]
         until, recorded = entry.pop("until"), datetime.fromisoformat(said["time"])
-        assert entry == {"server_id": "web-1", "hostname": "web-1.example.com", "group": None, "by": "the page"}
+        assert entry == {"server_id": "web-1", "hostname": "web-1.example.com", "by": "the page"}
         lengths.append(until and (datetime.fromisoformat(until) - recorded).total_seconds())
         assert int(item["expires_at"]["N"]) == int(recorded.timestamp()) + 7 * 86_400
     assert sorted(lengths, key=str) == [10_800 * 24, 28_800, 3_600, None, None, None]

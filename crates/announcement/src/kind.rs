@@ -57,7 +57,8 @@ pub enum Tone {
 pub struct Absence {
     pub server_id: String,
     pub hostname: Option<String>,
-    /// The server's, here and below.
+    /// The server's, here and below; absent if it is in none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     pub last_seen: Option<String>,
     /// The same as `last_seen`, if that heartbeat said that the machine is switched off.
@@ -71,6 +72,7 @@ pub struct Absence {
 pub struct Removal {
     pub server_id: String,
     pub hostname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     pub last_seen: Option<String>,
 }
@@ -81,6 +83,7 @@ pub struct Removal {
 pub struct Return {
     pub server_id: String,
     pub hostname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     pub offline_since: Option<String>,
     pub returned_at: Option<String>,
@@ -93,6 +96,7 @@ pub struct Return {
 pub struct Problem {
     pub server_id: String,
     pub hostname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     pub kind: ProblemKind,
     /// The metric, the mount, the service, or the server's id.
@@ -140,6 +144,7 @@ pub struct Solved {
 pub struct Silence {
     pub server_id: String,
     pub hostname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// Null for an end.
     pub until: Option<String>,

@@ -109,7 +109,8 @@ fn a_silence_is_an_event_of_its_own() {
     };
     for until in [Some(SINCE), None] {
         let said = Message::silenced(SINCE.to_owned(), silence(until));
-        let entry = json!({ "server_id": "web-1", "hostname": "web", "group": null, "until": until, "by": "the page" });
+        let entry =
+            json!({ "server_id": "web-1", "hostname": "web", "until": until, "by": "the page" });
         let written: serde_json::Value = serde_json::from_str(&said).unwrap();
         assert_eq!(written, json!({ "time": SINCE, "silenced": [entry] }));
         let read: Message = serde_json::from_str(&said).unwrap();
@@ -127,7 +128,7 @@ fn the_json_has_an_order() {
     };
     let time = format!("\"time\":\"{SINCE}\"");
     let offline = format!(
-        "\"offline\":[{{\"server_id\":\"web-1\",\"hostname\":null,\"group\":null,\"last_seen\":\"{SINCE}\"}}]"
+        "\"offline\":[{{\"server_id\":\"web-1\",\"hostname\":null,\"last_seen\":\"{SINCE}\"}}]"
     );
     let others = r#""back":[],"problems":[],"solved":[],"removed":[]"#;
     let change = format!("{{{time},{offline},{others},\"omitted\":2}}");
