@@ -1,11 +1,14 @@
 """What the page serves to programs, and to whom."""
 
 import base64
+import gzip
 import json
+import re
 import ssl
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -28,7 +31,9 @@ def request(url, method="GET", data=None, **headers):
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), no_redirect)
     try:
         with opener.open(urllib.request.Request(url, data, headers, method=method), timeout=25) as response:
-            return response.status, response.headers, response.read().decode()
+            body = response.read()
+            is_compressed = response.headers["content-encoding"] == "gzip"
+            return response.status, response.headers, (gzip.decompress(body) if is_compressed else body).decode()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read().decode()
 
@@ -93,15 +98,44 @@ def test_what_cannot_be_answered_is_said(web, path, status):
 
 def test_prometheus_reads_the_last_readings(database, web):
     readings = {"cpu_percent": 12.5, "memory_total_mb": 1024, "disk_total_gb": 0.5, "network_rx_bytes": 2**53 + 2}
-    database.server("web-1", seen=5, load_1m=1.5, uptime_seconds=60, **readings)
-    database.server("mail", seen=3600)
+    lists = {
+        "disks": {"M": {"/": {"N": "82.1"}, '/a "b"\\\n\u202e': {"N": "20"}}},
+        "services": {"M": {"nginx": {"S": "failed"}, "cron": {"S": "stopped"}, "job": {"S": "unknown"}}},
+        "reasons": {"M": {"nginx": {"S": 'said "exit"'}}},
+    }
+    version = {"agent_version": {"S": "2.0.0"}}
+    database.server("web-1", seen=5, load_1m=1.5, uptime_seconds=60, **readings, reading=lists, item=version)
+    # Of a server that is not heard any more, what its reading has is in no metric.
+    database.server("mail", seen=3600, reading=lists)
     status, headers, body = get(f"{web}/metrics")
     assert status == 200 and headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     families = {family.name: family for family in text_string_to_metric_families(body)}
+    lists = ("heartbeat_filesystem_used", "heartbeat_service", "heartbeat_agent")
     values = {
         (sample.name, sample.labels["server_id"]): sample.value
         for family in families.values()
+        if not family.name.startswith(lists)
         for sample in family.samples
+    }
+    # What tells several samples of a server apart.
+    found = {
+        name: [(sample.labels, sample.value) for sample in family.samples]
+        for name, family in families.items()
+        if name.startswith(lists)
+    }
+    of = {"server_id": "web-1"}
+    assert found == {
+        "heartbeat_filesystem_used_ratio": [
+            (of | {"mount": "/"}, 0.821),
+            (of | {"mount": '/a "b"\\\ufffd\ufffd'}, 0.2),
+        ],
+        "heartbeat_service_failed": [(of | {"service": "nginx"}, 1), (of | {"service": "cron"}, 0)],
+        "heartbeat_service": [
+            (of | {"service": "nginx", "status": "failed", "reason": 'said "exit"'}, 1),
+            (of | {"service": "cron", "status": "stopped", "reason": ""}, 1),
+            (of | {"service": "job", "status": "unknown", "reason": ""}, 1),
+        ],
+        "heartbeat_agent": [(of | {"agent_version": "2.0.0"}, 1)],
     }
     assert values.pop(("heartbeat_last_seen_timestamp_seconds", "web-1")) == pytest.approx(time.time() - 5, abs=5)
     assert values.pop(("heartbeat_last_seen_timestamp_seconds", "mail")) == pytest.approx(time.time() - 3600, abs=5)
@@ -126,7 +160,11 @@ def test_prometheus_reads_the_last_readings(database, web):
     kinds = {family.name: (family.type, family.unit) for family in families.values()}
     assert kinds["heartbeat_network_rx_bytes"] == ("counter", "bytes")
     assert kinds["heartbeat_cpu_usage_ratio"] == ("gauge", "ratio")
-    assert len(families) == 3 + 17
+    assert len(families) == 3 + 17 + 4
+    reading = json.loads(get(f"{web}/api/servers?search=web-1")[2])[0]["reading"]
+    assert reading["disks"] == {"/": 82.1, '/a "b"\\\n\u202e': 20}
+    assert reading["services"] == {"nginx": "failed", "cron": "stopped", "job": "unknown"}
+    assert reading["reasons"] == {"nginx": 'said "exit"'} and "services_cut" not in reading
 
 
 # C8.12
@@ -180,6 +218,99 @@ def test_a_thousand_servers_are_one_scan_however_many_ask(database, web):
         scrapes = list(pool.map(lambda _: get(f"{web}/metrics"), range(20)))
     assert {status for status, _, _ in scrapes} == {200}
     assert database.counts.get("Scan", 0) <= 1
+
+
+def follow(url):
+    """The servers of each answer, as `Link` leads from one to the next."""
+    while url:
+        status, headers, body = get(url)
+        assert status == 200, body
+        yield [server["server_id"] for server in json.loads(body)]
+        link = re.fullmatch('<([^>]*)>; rel="next"', headers["link"] or "")
+        url = link and urllib.parse.urljoin(url, link[1])
+
+
+# C13.10
+def test_servers_are_listed_in_parts_that_read_no_others(database, web):
+    for number in range(25):
+        group = {"group": {"S": "web"}} if number % 5 == 0 else None
+        database.server(f"web-{number}", seen=5, item=group)
+    for item in ("#watchdog", "#groups", "#notify"):
+        database.call("PutItem", TableName="heartbeat-servers", Item={"server_id": {"S": item}})
+    known = [item["server_id"]["S"] for item in database.call("Scan", TableName="heartbeat-servers")["Items"]]
+    known = [server for server in known if not server.startswith("#")]
+    for limit, sizes in ((10, [10, 10, 5]), (25, [25]), (5, [5] * 5), (1000, [25])):
+        database.counts.clear()
+        parts = list(follow(f"{web}/api/servers?limit={limit}"))
+        assert [len(part) for part in parts] == sizes and sum(parts, []) == known, parts
+        # The items of the watchdog and of the groups, and what is asked for.
+        assert database.counts == {"GetItem": 2 * len(sizes), "Scan": len(sizes)}
+    parts = list(follow(f"{web}/api/servers?search=online&group=web&limit=2"))
+    assert [len(part) for part in parts] == [2, 2, 1]
+    assert sum(parts, []) == [server for server in known if int(server[4:]) % 5 == 0]
+    # One that was forgotten meanwhile is a place in the table all the same, and so is one that never was.
+    rest = next(follow(f"{web}/api/servers?after={known[9]}"))
+    assert rest == known[10:]
+    database.call("DeleteItem", TableName="heartbeat-servers", Key={"server_id": {"S": known[9]}})
+    assert next(follow(f"{web}/api/servers?limit=1000&after={known[9]}")) == rest
+    assert get(f"{web}/api/servers?after=nobody")[0] == 200
+    database.counts.clear()
+    for query in ("limit=0", "limit=1001", "limit=ten", "limit=", "limit=-1", "after=", "after=%23watchdog", "after=Web"):
+        status, headers, body = get(f"{web}/api/servers?{query}")
+        name = query.partition("=")[0]
+        assert (status, headers["link"]) == (400, None) and f'"error":"{name}: ' in body, body
+    assert database.counts == {}
+
+
+# C13.10
+def test_what_is_rare_takes_several_answers(database, web):
+    # Two of these fill a read.
+    for number in range(36):
+        database.server(f"web-{number}", seen=5, item={"note": {"S": "x" * 390_000}})
+    known = [item["server_id"]["S"] for item in database.call("Scan", TableName="heartbeat-servers", ProjectionExpression="server_id")["Items"]]
+    database.server("rare", seen=5, item={"group": {"S": "rare"}})
+    for query in ("group=rare", "search=rare"):
+        database.counts.clear()
+        parts = list(follow(f"{web}/api/servers?limit=5&{query}"))
+        assert len(parts) > 1 and sum(parts, []) == ["rare"], parts
+        assert database.counts["Scan"] <= 10 * len(parts)
+    database.clear()
+
+
+# C13.8 C13.10
+def test_a_fleet_that_does_not_fit_is_listed_in_parts(database, serve_function):
+    database.servers(10_001)
+    with serve_function() as url:
+        for path in ("/api/servers", "/metrics"):
+            status, _, body = get(f"{url}{path}")
+            assert status == 503 and "10001 servers" in body and "limit=1000" in body, body
+        parts = list(follow(f"{url}/api/servers?limit=1000"))
+        assert [len(part) for part in parts] == [1000] * 10 + [1] and len(set(sum(parts, []))) == 10_001
+    database.clear()
+
+
+# C13.10
+def test_what_programs_read_is_compressed_for_whoever_accepts_it(database, web):
+    database.servers(50)
+    database.rows("web-1", [now() - timedelta(minutes=ago) for ago in range(60)], cpu_percent=lambda number: number)
+    since = f"{now() - timedelta(minutes=40):%Y-%m-%dT%H:%M:%SZ}"
+    history = f"/api/servers/web-1/history?since={since}"
+    for path in ("/api/servers", "/api/servers?limit=40", history, "/api/events", "/metrics"):
+        _, plain, expected = get(web + path)
+        status, headers, body = get(web + path, Accept_Encoding="br, gzip;q=0.5")
+        assert (status, headers["content-encoding"], headers["vary"]) == (200, "gzip", "accept-encoding"), path
+        assert headers["content-type"] == plain["content-type"] and headers["link"] == plain["link"]
+        ages = r"T[\d:.]+Z|_seconds.* \S+"
+        assert re.sub(ages, "", body) == re.sub(ages, "", expected)
+        assert (plain["content-encoding"], plain["vary"]) == (None, "accept-encoding"), path
+        assert path == "/api/events" or int(headers["content-length"]) < int(plain["content-length"]) / 4, path
+        status, of_head, body = get(web + path, "HEAD", Accept_Encoding="gzip")
+        assert (status, body, of_head["content-encoding"]) == (200, "", "gzip")
+        assert get(web + path, Accept_Encoding="gzip;q=0")[1]["content-encoding"] is None
+    # They hold a token, and what was searched for.
+    for path in ("/", "/?search=web", "/fleet", "/servers/web-1", "/fleet/web-1", f"/fleet/web-1?since={since}"):
+        headers = get(web + path, Accept_Encoding="gzip")[1]
+        assert (headers["content-encoding"], headers["vary"]) == (None, None), path
 
 
 # C13.8

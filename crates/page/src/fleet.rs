@@ -1,6 +1,7 @@
 //! The fleet at one time: its servers with their verdicts, what is worse first.
 
 mod gathering;
+mod listing;
 mod server;
 
 use crate::explain::explain_in;
@@ -9,6 +10,8 @@ use announcement::words::at;
 use chrono::{DateTime, TimeDelta, Utc};
 use gathering::Gathering;
 pub(crate) use gathering::{MAX_ROWS, Wanted};
+pub(crate) use listing::{Listing, MAX_LISTED};
+use serde::Serialize;
 pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
 use std::io::{self, Write};
 use std::time::Instant;
@@ -86,9 +89,7 @@ impl Fleet {
         let mut gathering = None;
         let mut groups = Groups::default();
         if let Some(max) = max {
-            let read = Memory::find(client.get_item().table_name(servers)).send().await;
-            let watchdog =
-                read.map_err(explain_in(servers))?.item.as_ref().and_then(Memory::from_item);
+            let watchdog = Self::watchdog(tables).await?;
             progress();
             groups = Self::groups(tables).await?;
             progress();
@@ -149,6 +150,12 @@ impl Fleet {
         fleet.clock_error = clock.error();
         fleet.began = started;
         Ok(fleet)
+    }
+
+    /// What the watchdog has written into its own item.
+    async fn watchdog(Tables { client, servers, .. }: &Tables) -> anyhow::Result<Option<Memory>> {
+        let found = Memory::find(client.get_item().table_name(servers)).send().await;
+        Ok(found.map_err(explain_in(servers))?.item.as_ref().and_then(Memory::from_item))
     }
 
     /// The rules of the groups.
@@ -218,7 +225,7 @@ impl Fleet {
     /// # Errors
     /// If a value cannot be encoded or written.
     pub fn write_json(&self, search: &str, writer: impl Write) -> serde_json::Result<()> {
-        serde_json::to_writer_pretty(Printable(writer), &self.find(search).0)
+        write_json(&self.find(search).0, writer)
     }
 
     /// How many more servers have something that is wrong.
@@ -258,6 +265,10 @@ impl Fleet {
         let by = rounded(error);
         Some(format!("This machine's clock is {by} {direction} DynamoDB's, which is used here"))
     }
+}
+
+fn write_json(servers: &[impl Serialize], writer: impl Write) -> serde_json::Result<()> {
+    serde_json::to_writer_pretty(Printable(writer), servers)
 }
 
 /// Escapes what is not printable in JSON, piece by piece.

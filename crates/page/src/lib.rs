@@ -4,6 +4,7 @@
 //! Whoever serves it brings a client, so nothing here knows credentials or a command line.
 
 mod asset;
+mod body;
 mod chart;
 mod clock;
 pub mod events;

@@ -9,9 +9,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use tables::metric::{METRICS, Metric};
+use tables::server::Reading;
+use tables::{Service, ServiceStatus, printable};
 
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -30,41 +33,69 @@ struct LastReadings(Arc<Fleet>);
 
 impl Collector for LastReadings {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        standings(&mut encoder, &self.0)?;
-        let mut family = |name: &str,
-                          help: &str,
-                          unit: Option<&Unit>,
-                          kind,
-                          value: &dyn Fn(&Server) -> Option<Value>| {
-            let mut family = encoder.encode_descriptor(name, help, unit, kind)?;
-            for server in &self.0.servers {
-                let Some(value) = value(server) else {
-                    continue;
-                };
-                let labels = labels(server);
-                let sample = family.encode_family(&labels)?;
-                match value {
-                    Value::Gauge(value) => ConstGauge::new(value).encode(sample)?,
-                    Value::Counter(value) => ConstCounter::new(value).encode(sample)?,
-                }
-            }
-            Ok::<(), fmt::Error>(())
-        };
-        family(
-            "server_online",
-            "Whether the server still sends heartbeats",
-            None,
+        let mut families = Families { encoder: &mut encoder, servers: &self.0.servers };
+        families.add(
+            ("server_standing", "How the server is: one sample of value 1 for each", None),
             MetricType::Gauge,
-            &|server| Some(Value::Gauge(f64::from(server.is_online))),
+            |server| {
+                let standing = ("standing", server.standing().as_str().into());
+                [(vec![standing], Value::Gauge(1.0))]
+            },
         )?;
-        family(
-            "last_seen_timestamp",
-            "When the last heartbeat was received",
-            Some(&Unit::Seconds),
+        families.add(
+            ("server_online", "Whether the server still sends heartbeats", None),
             MetricType::Gauge,
-            &|server| {
+            |server| [(Vec::new(), Value::Gauge(f64::from(server.is_online)))],
+        )?;
+        families.add(
+            ("last_seen_timestamp", "When the last heartbeat was received", Some(&Unit::Seconds)),
+            MetricType::Gauge,
+            |server| {
                 let seen = server.last_seen()?.timestamp_micros() as f64 / 1e6;
-                Some(Value::Gauge(seen))
+                Some((Vec::new(), Value::Gauge(seen)))
+            },
+        )?;
+        families.add(("agent", "The agent of the server", None), MetricType::Info, |server| {
+            let version = server.stored.agent_version.as_deref()?;
+            Some((vec![("agent_version", sent(version))], Value::Info))
+        })?;
+        let ratio = Unit::Other("ratio".to_owned());
+        families.add(
+            ("filesystem_used", "How full a file system is, at the last heartbeat", Some(&ratio)),
+            MetricType::Gauge,
+            |server| {
+                let disks = present(server).and_then(|reading| reading.disks.as_deref());
+                disks.unwrap_or_default().iter().map(|disk| {
+                    (vec![("mount", sent(&disk.mount))], Value::Gauge(disk.percent / 100.0))
+                })
+            },
+        )?;
+        families.add(
+            ("service_failed", "Whether a service has failed, of those that do not run", None),
+            MetricType::Gauge,
+            |server| {
+                not_running(server).filter(|service| service.status != ServiceStatus::Unknown).map(
+                    |service| {
+                        let has_failed = service.status == ServiceStatus::Failed;
+                        let name = ("service", sent(&service.name));
+                        (vec![name], Value::Gauge(f64::from(has_failed)))
+                    },
+                )
+            },
+        )?;
+        families.add(
+            ("service", "A service that does not run, and why", None),
+            MetricType::Info,
+            |server| {
+                not_running(server).map(|service| {
+                    let reason = service.reason.as_deref().unwrap_or_default();
+                    let labels = vec![
+                        ("service", sent(&service.name)),
+                        ("status", service.status.as_str().into()),
+                        ("reason", sent(reason)),
+                    ];
+                    (labels, Value::Info)
+                })
             },
         )?;
         for metric in &METRICS {
@@ -73,41 +104,77 @@ impl Collector for LastReadings {
             // Without its unit, because it is the base unit here.
             let description = metric.description.trim_end_matches('.').split(", ").next();
             let help = format!("{}, at the last heartbeat", description.unwrap_or_default());
-            let value = |server: &Server| {
-                let reading = server.stored.reading.as_ref().filter(|_| !server.verdict.is_old);
-                let value = reading?.metrics.value(metric)?;
-                Some(match (metric.is_counter, value) {
+            families.add((&name, &help, unit.as_ref()), kind, |server| {
+                let value = present(server)?.metrics.value(metric)?;
+                let value = match (metric.is_counter, value) {
                     (true, tables::Number::Whole(value)) => Value::Counter(value),
                     (_, value) => Value::Gauge(value.as_f64() / divisor),
-                })
-            };
-            family(&name, &help, unit.as_ref(), kind, &value)?;
+                };
+                Some((Vec::new(), value))
+            })?;
         }
         Ok(())
     }
 }
 
-/// One sample for each server.
-fn standings(encoder: &mut DescriptorEncoder, fleet: &Fleet) -> Result<(), fmt::Error> {
-    let help = "How the server is: one sample of value 1 for each";
-    let mut family = encoder.encode_descriptor("server_standing", help, None, MetricType::Gauge)?;
-    for server in &fleet.servers {
-        let mut labels = labels(server);
-        labels.push(("standing", server.standing().as_str()));
-        ConstGauge::new(1.0).encode(family.encode_family(&labels)?)?;
-    }
-    Ok(())
-}
-
-/// The labels of a server's samples.
-fn labels(server: &Server) -> Vec<(&str, &str)> {
-    let group = server.stored.group.as_ref().map(|group| ("group", group.as_str()));
-    [("server_id", server.id())].into_iter().chain(group).collect()
-}
+/// What the samples of a server are told apart by.
+type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
 enum Value {
     Gauge(f64),
     Counter(u64),
+    /// Everything is in the labels.
+    Info,
+}
+
+/// Writes family after family.
+struct Families<'a, 'e> {
+    encoder: &'a mut DescriptorEncoder<'e>,
+    servers: &'a [Server],
+}
+
+impl<'a> Families<'a, '_> {
+    /// Adds one, given its name without the unit, what it is, and its unit, with the samples of each server.
+    fn add<I: IntoIterator<Item = (Labels<'a>, Value)>>(
+        &mut self,
+        (name, help, unit): (&str, &str, Option<&Unit>),
+        kind: MetricType,
+        samples: impl Fn(&'a Server) -> I,
+    ) -> fmt::Result {
+        let mut family = self.encoder.encode_descriptor(name, help, unit, kind)?;
+        for server in self.servers {
+            let group = server.stored.group.as_ref().map(|group| ("group", group.as_str().into()));
+            let own = [("server_id", server.id().into())].into_iter().chain(group);
+            for (labels, value) in samples(server) {
+                let labels: Labels = own.clone().chain(labels).collect();
+                match value {
+                    Value::Gauge(value) => {
+                        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+                    }
+                    Value::Counter(value) => {
+                        ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+                    }
+                    Value::Info => family.encode_info(&labels)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The last reading of a server, unless it is too old to be the present.
+fn present(server: &Server) -> Option<&Reading> {
+    server.stored.reading.as_ref().filter(|_| !server.verdict.is_old)
+}
+
+fn not_running(server: &Server) -> impl Iterator<Item = &Service> {
+    let services = present(server).and_then(|reading| reading.services.as_ref());
+    services.into_iter().flat_map(|services| &services.not_running)
+}
+
+/// A text that an agent sent, as the value of a label, which the encoder does not escape. A line break is not printable.
+fn sent(text: &str) -> Cow<'static, str> {
+    printable(text).replace('\\', "\\\\").replace('"', "\\\"").into()
 }
 
 /// The name of a metric without its unit, its base unit, and how many of its own make one of those.

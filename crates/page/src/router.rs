@@ -1,8 +1,9 @@
 //! The routes of the page and of its programs' interfaces.
 
 use crate::asset::{Asset, SCRIPT_FILE, STYLE_FILE};
+use crate::body::{Body, Coding};
 use crate::events::Events;
-use crate::fleet::{Fleet, Server, Wanted};
+use crate::fleet::{Fleet, MAX_LISTED, Server, Wanted};
 use crate::history::{Period, Request, Source, TOLERANCE, output};
 use crate::html::{self, Root, Visit};
 use crate::scans::Scans;
@@ -11,7 +12,7 @@ use crate::silence;
 use crate::tables::Tables;
 use crate::{openmetrics, time, uptime};
 use axum::extract::rejection::FormRejection;
-use axum::extract::{OriginalUri, Path, Query, Request as HttpRequest, State};
+use axum::extract::{OriginalUri, Path, Query, RawQuery, Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
@@ -20,9 +21,9 @@ use axum::{Extension, Form, Router};
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::Markup;
 use serde::Deserialize;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, io};
 use syntax::duration;
 use tables::event::Subject;
 use tables::{Group, METRICS, ServerId};
@@ -33,8 +34,8 @@ const FRESH: Duration = Duration::from_secs(1);
 /// How old it may be for Prometheus, and for a search, which asks again with each key.
 const SCRAPED: Duration = Duration::from_secs(10);
 
-/// With a reading, a server takes more bytes in an answer for programs.
-const LEAST_BYTES: usize = 600;
+/// The most servers that are kept of a scan where a body is bounded, because memory is, too.
+const MAX_SERVERS: usize = 10_000;
 
 /// The time whose events a page lists.
 const EVENTS: TimeDelta = TimeDelta::days(7);
@@ -58,7 +59,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
 pub struct Options {
     /// How often an open page asks anew.
     pub refresh: Duration,
-    /// The most bytes of a body for programs, as [`Size`] counts them.
+    /// The most bytes of a body for programs, as AWS Lambda passes it on.
     pub max_body: Option<usize>,
     /// Whether whoever has a session may silence servers, and for how long that is recorded.
     pub silence: Option<TimeDelta>,
@@ -73,21 +74,27 @@ struct App {
 
 /// The page. Whoever serves it decides who may see it, and [protects](protected) it.
 pub fn router(tables: Tables, options: Options) -> Router {
-    let max_servers = options.max_body.map(|max| max / LEAST_BYTES);
+    let max_servers = options.max_body.map(|_| MAX_SERVERS);
     let app = App { scans: Scans::new(tables.clone(), max_servers), tables, options };
     let changing = match options.silence {
         Some(_) => Router::new().route("/servers/{id}/silence", post(silence)),
         None => Router::new(),
     };
-    changing
-        .route("/", get(fleet_page))
-        .route("/fleet", get(fleet_part))
-        .route("/fleet/{id}", get(server_part))
-        .route("/servers/{id}", get(server_page))
+    let programs = Router::new()
         .route("/api/servers", get(servers_json))
         .route("/api/servers/{id}/history", get(history_json))
         .route("/api/events", get(events_json))
         .route("/metrics", get(metrics))
+        // Also of a failure: only what is compressed may be small enough.
+        .layer(map_response(async |response: Response| {
+            ([(header::VARY, "accept-encoding")], response).into_response()
+        }));
+    changing
+        .merge(programs)
+        .route("/", get(fleet_page))
+        .route("/fleet", get(fleet_part))
+        .route("/fleet/{id}", get(server_part))
+        .route("/servers/{id}", get(server_page))
         .route(&path(&STYLE_FILE), get(async || file(&STYLE_FILE)))
         .route(&path(&SCRIPT_FILE), get(async || file(&SCRIPT_FILE)))
         .fallback(async move |uri: Uri| Failure::NotFound.page(Root::of(uri.path()), &options))
@@ -171,8 +178,9 @@ impl Failure {
             Self::Aws(error) => (StatusCode::BAD_GATEWAY, format!("{error:#}")),
             Self::TooMany(servers) => {
                 let reason = format!(
-                    "This answer would have {servers} servers, which is more than the 6 MB that AWS Lambda passes on. \
-                     `heartbeatctl web` serves it on your machine; a search makes it smaller."
+                    "This answer would have {servers} servers, and at most {MAX_SERVERS} are kept here. \
+                     `heartbeatctl web` serves it on your machine; a group or a search makes it smaller, and \
+                     /api/servers?limit={MAX_LISTED} has as many at once."
                 );
                 (StatusCode::SERVICE_UNAVAILABLE, reason)
             }
@@ -180,7 +188,7 @@ impl Failure {
                 let megabytes = *bytes as f64 / 1e6;
                 let reason = format!(
                     "This answer would have {megabytes:.1} MB, and AWS Lambda passes on 6. `heartbeatctl web` serves it \
-                     on your machine; a search or a shorter time makes it smaller."
+                     on your machine; `Accept-Encoding: gzip`, a group, a search or a shorter time makes it smaller."
                 );
                 (StatusCode::SERVICE_UNAVAILABLE, reason)
             }
@@ -210,67 +218,6 @@ fn text(kind: &'static str, body: impl IntoResponse) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], body)
 }
 
-/// A body for programs. What does not fit is only counted.
-struct Body {
-    bytes: Vec<u8>,
-    size: Size,
-    max: Option<usize>,
-}
-
-/// What a body has within Lambda's response, which is JSON: a string in which some characters need two, or base64.
-#[derive(Default)]
-struct Size {
-    bytes: usize,
-    escaped: usize,
-}
-
-impl Size {
-    fn add(&mut self, piece: &[u8]) {
-        self.bytes += piece.len();
-        self.escaped += piece.iter().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n')).count();
-    }
-
-    fn total(&self) -> usize {
-        self.bytes + self.escaped.max(self.bytes / 3)
-    }
-}
-
-impl Body {
-    fn is_too_large(&self) -> bool {
-        self.max.is_some_and(|max| self.size.total() > max)
-    }
-
-    /// The response, unless it is too large.
-    fn response(self, kind: &'static str) -> Result<Response, Failure> {
-        if self.is_too_large() {
-            return Err(Failure::TooLarge(self.size.total()));
-        }
-        Ok(text(kind, self.bytes).into_response())
-    }
-}
-
-impl io::Write for Body {
-    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
-        self.size.add(piece);
-        if self.is_too_large() {
-            self.bytes = Vec::new();
-        } else {
-            self.bytes.extend_from_slice(piece);
-        }
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl fmt::Write for Body {
-    fn write_str(&mut self, piece: &str) -> fmt::Result {
-        io::Write::write_all(self, piece.as_bytes()).map_err(|_| fmt::Error)
-    }
-}
-
 impl App {
     async fn fleet(&self, age: Duration, wanted: &Wanted) -> Result<Arc<Fleet>, Failure> {
         self.part(None, age, wanted).await
@@ -283,8 +230,7 @@ impl App {
         age: Duration,
         wanted: &Wanted,
     ) -> Result<Arc<Fleet>, Failure> {
-        let group = group.filter(|name| !name.is_empty()).map(str::parse).transpose();
-        let group: Option<Group> = group.map_err(|reason: &str| bad("group")(reason.to_owned()))?;
+        let group = in_group(group)?;
         self.scans.fleet(group.as_ref(), age, wanted).await.map_err(Failure::Aws)
     }
 
@@ -321,17 +267,33 @@ impl App {
         Ok(events)
     }
 
-    /// An empty body for programs.
-    const fn body(&self) -> Body {
-        Body { bytes: Vec::new(), size: Size { bytes: 0, escaped: 0 }, max: self.options.max_body }
+    /// The response of which `write` writes the body, unless it is too large.
+    fn response(
+        &self,
+        kind: &'static str,
+        coding: Coding,
+        write: impl FnOnce(&mut Body) -> io::Result<()>,
+    ) -> Result<Response, Failure> {
+        let mut body = Body::new(coding, self.options.max_body);
+        let written = write(&mut body).and_then(|()| body.finish());
+        let bytes = written.map_err(|error| Failure::Aws(error.into()))?;
+        let body = text(kind, bytes.map_err(Failure::TooLarge)?);
+        Ok(match coding {
+            Coding::Identity => body.into_response(),
+            Coding::Gzip => ([(header::CONTENT_ENCODING, "gzip")], body).into_response(),
+        })
     }
 
     /// A body of JSON.
-    fn json(&self, json: &[u8]) -> Result<Response, Failure> {
-        let mut body = self.body();
-        io::Write::write_all(&mut body, json).map_err(|error| Failure::Aws(error.into()))?;
-        body.response("application/json")
+    fn json(&self, coding: Coding, json: &[u8]) -> Result<Response, Failure> {
+        self.response("application/json", coding, |body| body.write_all(json))
     }
+}
+
+/// The group that is asked for; `None` is all servers.
+fn in_group(name: Option<&str>) -> Result<Option<Group>, Failure> {
+    let group = name.filter(|name| !name.is_empty()).map(str::parse).transpose();
+    group.map_err(|reason: &str| bad("group")(reason.to_owned()))
 }
 
 #[derive(Deserialize)]
@@ -407,7 +369,8 @@ async fn server_part(
             json.extend_from_slice(format!(",\"events\":{events}").as_bytes());
         }
         json.push(b'}');
-        app.json(&json)
+        // It has what a page has, so it is not compressed: the length would tell what is in it.
+        app.json(Coding::Identity, &json)
     };
     answer.await.map_err(|failure: Failure| failure.text())
 }
@@ -444,23 +407,69 @@ async fn silence(
     }
 }
 
+/// What is asked of the servers: all of them, or so many after one.
+#[derive(Deserialize)]
+struct ServersQuery {
+    #[serde(flatten)]
+    search: Search,
+    limit: Option<String>,
+    after: Option<String>,
+}
+
+impl ServersQuery {
+    /// How many servers are asked for, after which one; `None` if it is all of them.
+    fn listing(&self) -> Result<Option<(usize, Option<ServerId>)>, Failure> {
+        let Self { limit, after, .. } = self;
+        if limit.is_none() && after.is_none() {
+            return Ok(None);
+        }
+        let after = after.as_deref().map(str::parse).transpose();
+        let after = after.map_err(|reason: &str| bad("after")(reason.to_owned()))?;
+        let limit = limit.as_deref().map_or(Ok(MAX_LISTED), |limit| {
+            let limit = limit.parse().ok().filter(|limit| (1..=MAX_LISTED).contains(limit));
+            limit.ok_or_else(|| bad("limit")(format!("a number from 1 to {MAX_LISTED}")))
+        })?;
+        Ok(Some((limit, after)))
+    }
+}
+
 async fn servers_json(
     State(app): State<Arc<App>>,
-    Query(query): Query<Search>,
+    coding: Coding,
+    RawQuery(raw): RawQuery,
+    Query(query): Query<ServersQuery>,
 ) -> Result<Response, Response> {
     let answer = async {
-        let wanted = Wanted::search(&query.search);
-        let fleet = app.part(query.group.as_deref(), query.age(), &wanted).await?;
-        let (found, count) = fleet.find(&query.search);
+        let ServersQuery { search: Search { search, group }, .. } = &query;
+        let wanted = Wanted::search(search);
+        if let Some((limit, after)) = query.listing()? {
+            let group = in_group(group.as_deref())?;
+            let listing = app.scans.listing(group.as_ref(), &wanted, limit, after.as_ref()).await;
+            let listing = listing.map_err(Failure::Aws)?;
+            let write = |body: &mut Body| Ok(listing.write_json(body)?);
+            let response = app.response("application/json", coding, write)?;
+            let link = listing.next.map(|next| {
+                let link = link_to_next(raw.as_deref().unwrap_or_default(), &next);
+                [(header::LINK, link)]
+            });
+            return Ok((link, response).into_response());
+        }
+        let fleet = app.part(group.as_deref(), query.search.age(), &wanted).await?;
+        let (found, count) = fleet.find(search);
         if found.len() < count {
             return Err(Failure::TooMany(count));
         }
-        let mut body = app.body();
-        let written = fleet.write_json(&query.search, &mut body);
-        written.map_err(|error| Failure::Aws(error.into()))?;
-        body.response("application/json")
+        app.response("application/json", coding, |body| Ok(fleet.write_json(search, body)?))
     };
     answer.await.map_err(|failure: Failure| failure.json())
+}
+
+/// Leads to the servers after that one, with all that was asked for besides.
+fn link_to_next(query: &str, next: &ServerId) -> String {
+    let kept = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("after="));
+    let next = format!("after={}", next.as_str());
+    let query: Vec<_> = kept.chain([next.as_str()]).collect();
+    format!("<servers?{}>; rel=\"next\"", query.join("&"))
 }
 
 /// A period in a query. It ends now if no end is given.
@@ -493,6 +502,7 @@ struct EventsQuery {
 
 async fn events_json(
     State(app): State<Arc<App>>,
+    coding: Coding,
     Query(query): Query<EventsQuery>,
 ) -> Result<Response, Response> {
     let answer = async {
@@ -511,7 +521,7 @@ async fn events_json(
             }
             None => Events::default(),
         };
-        app.json(events.json().as_bytes())
+        app.json(coding, events.json().as_bytes())
     };
     answer.await.map_err(|failure: Failure| failure.json())
 }
@@ -525,10 +535,11 @@ struct HistoryQuery {
 
 async fn history_json(
     State(app): State<Arc<App>>,
+    coding: Coding,
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Response> {
-    let answer = async { app.json(&app.history(&id, &query).await?) };
+    let answer = async { app.json(coding, &app.history(&id, &query).await?) };
     answer.await.map_err(|failure: Failure| failure.json())
 }
 
@@ -572,6 +583,7 @@ impl App {
 
 async fn metrics(
     State(app): State<Arc<App>>,
+    coding: Coding,
     Query(query): Query<Search>,
 ) -> Result<Response, Response> {
     let answer = async {
@@ -579,10 +591,9 @@ async fn metrics(
         if fleet.is_cut() {
             return Err(Failure::TooMany(fleet.summary.servers()));
         }
-        let mut body = app.body();
-        let written = openmetrics::encode(fleet, &mut body);
-        written.map_err(|error| Failure::Aws(error.into()))?;
-        body.response(openmetrics::CONTENT_TYPE)
+        app.response(openmetrics::CONTENT_TYPE, coding, |body| {
+            openmetrics::encode(fleet, body).map_err(io::Error::other)
+        })
     };
     answer.await.map_err(|failure: Failure| failure.text())
 }
@@ -646,14 +657,19 @@ mod tests {
         assert!(!is_own(&[host]) && !is_own(&[]));
     }
 
+    // C13.10
     #[test]
-    fn a_body_counts_as_lambda_sends_it() {
-        let size = |text: &[u8]| {
-            let mut size = Size::default();
-            text.chunks(3).for_each(|piece| size.add(piece));
-            size.total()
-        };
-        assert_eq!(size(b"plain text, 18 B.."), 18 + 6);
-        assert_eq!(size(b"\"\"\n\\"), 8);
+    fn the_link_to_the_next_servers_keeps_what_was_asked_for() {
+        let next: ServerId = "web-9".parse().expect("an id");
+        for (query, expected) in [
+            ("limit=10", "<servers?limit=10&after=web-9>; rel=\"next\""),
+            ("after=web-1", "<servers?after=web-9>; rel=\"next\""),
+            (
+                "after=web-1&search=a%20%3E+b&group=web&limit=2",
+                "<servers?search=a%20%3E+b&group=web&limit=2&after=web-9>; rel=\"next\"",
+            ),
+        ] {
+            assert_eq!(link_to_next(query, &next), expected);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The fleet for everybody who asks: several requests at once are one scan, and nobody waits for another's scan that is stuck.
 
-use crate::fleet::{Fleet, Wanted};
+use crate::fleet::{Fleet, Listing, Wanted};
 use crate::tables::Tables;
 use anyhow::anyhow;
 use futures_util::FutureExt;
@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, Shared};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tables::Group;
+use tables::{Group, ServerId};
 use tokio::time::{sleep, timeout};
 
 /// How long a scan may bring nothing new until it counts as stuck. Usually, a page of it takes a tenth of that.
@@ -88,10 +88,22 @@ impl Scans {
                 }
             }
         };
-        match timeout(PATIENCE, reading).await {
-            Ok(read) => read.map_err(|error: Arc<anyhow::Error>| anyhow!("{error:#}")),
-            Err(_) => Err(anyhow!("DynamoDB does not respond")),
-        }
+        let read = patiently(reading).await?;
+        read.map_err(|error: Arc<anyhow::Error>| anyhow!("{error:#}"))
+    }
+
+    /// So many servers of the fleet or of a group, as they are now, in the order of the table.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub async fn listing(
+        &self,
+        group: Option<&Group>,
+        wanted: &Wanted,
+        limit: usize,
+        after: Option<&ServerId>,
+    ) -> anyhow::Result<Listing> {
+        patiently(Listing::read(&self.tables, group, wanted, limit, after)).await?
     }
 
     fn keep(&self, group: Option<&Group>, fleet: &Arc<Fleet>) {
@@ -166,6 +178,10 @@ impl Progress {
             sleep(STUCK.saturating_sub(since)).await;
         }
     }
+}
+
+async fn patiently<T>(reading: impl Future<Output = T>) -> anyhow::Result<T> {
+    timeout(PATIENCE, reading).await.map_err(|_| anyhow!("DynamoDB does not respond"))
 }
 
 /// Nothing that is done under one of these locks can panic.

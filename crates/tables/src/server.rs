@@ -15,7 +15,9 @@ mod operator;
 mod update;
 mod watchdog;
 
-pub use attribute::{ATTRIBUTES, Attribute, scan, scan_for_watchdog, scan_group};
+pub use attribute::{
+    ATTRIBUTES, Attribute, key_of, scan, scan_for_watchdog, scan_group, server_with,
+};
 pub(crate) use attribute::{Restored, restored};
 pub use change::Change;
 pub(crate) use groups::GROUPS;

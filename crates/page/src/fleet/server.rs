@@ -11,7 +11,7 @@ use syntax::duration::rounded;
 use tables::problem::Key;
 use tables::server::{Os, Reading, Rules, Server as StoredServer, Status};
 use tables::time::format;
-use tables::{Disk, Group, Limits, Metric, Number, Zone};
+use tables::{Disk, Group, Limits, Metric, Number, Service, Zone};
 use verdict::{Remark, Standing, Verdict, announce};
 
 /// How much an agent's clock may differ from the endpoint's, and a heartbeat take, before the clock counts as wrong.
@@ -278,7 +278,8 @@ fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// A reading as JSON: when it was taken and received, whether it is the present, and its metrics.
+/// A reading as JSON: when it was taken and received, whether it is the present, its metrics, and what it has of file systems and
+/// services.
 fn reading(reading: &Reading, is_fresh: bool) -> Map<String, Value> {
     let times = [("timestamp", reading.timestamp), ("received_at", reading.received_at)];
     let present_times =
@@ -286,7 +287,25 @@ fn reading(reading: &Reading, is_fresh: bool) -> Map<String, Value> {
     let metrics =
         reading.metrics.iter().map(|(metric, value)| (metric.name.to_owned(), number(value)));
     let is_fresh = ("is_fresh".to_owned(), json!(is_fresh));
-    present_times.chain([is_fresh]).chain(metrics).collect()
+    let disks = reading.disks.as_ref().map(|disks| {
+        Value::Object(disks.iter().map(|disk| (disk.mount.clone(), json!(disk.percent))).collect())
+    });
+    let not_running = reading.services.iter().flat_map(|services| &services.not_running);
+    let of_services = |value: &dyn Fn(&Service) -> Option<Value>| -> Map<_, _> {
+        let known = not_running.clone();
+        known.filter_map(|service| Some((service.name.clone(), value(service)?))).collect()
+    };
+    let statuses = of_services(&|service| Some(json!(service.status.as_str())));
+    let reasons = of_services(&|service| service.reason.as_ref().map(|reason| json!(reason)));
+    let is_cut = reading.services.as_ref().is_some_and(|services| services.is_cut);
+    let lists = [
+        ("disks", disks),
+        ("services", reading.services.as_ref().map(|_| Value::Object(statuses))),
+        ("services_cut", is_cut.then_some(Value::Bool(true))),
+        ("reasons", (!reasons.is_empty()).then_some(Value::Object(reasons))),
+    ];
+    let lists = lists.into_iter().filter_map(|(name, list)| Some((name.to_owned(), list?)));
+    present_times.chain([is_fresh]).chain(metrics).chain(lists).collect()
 }
 
 #[cfg(test)]

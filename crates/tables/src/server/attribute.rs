@@ -1,7 +1,7 @@
 //! Every attribute of the servers table, once. What is not in this list can be neither written nor read, and the scans
 //! read what is in it.
 
-use crate::{Group, Item};
+use crate::{Group, Item, ServerId};
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -224,6 +224,18 @@ pub fn scan_group(scan: ScanFluentBuilder, group: &Group) -> ScanFluentBuilder {
         .expression_attribute_names("#group", GROUP.name)
         .expression_attribute_values(":group", AttributeValue::S(group.to_string()))
         .expression_attribute_values(":own", AttributeValue::S("#".to_owned()))
+}
+
+/// The key of a server, after which a scan can begin, even if there is no such server any more.
+#[must_use]
+pub fn key_of(server: &ServerId) -> Item {
+    [(SERVER_ID.name.to_owned(), AttributeValue::S(server.to_string()))].into()
+}
+
+/// The server with this key; `None` if the item is no server.
+#[must_use]
+pub fn server_with(key: &Item) -> Option<ServerId> {
+    SERVER_ID.of(key)?.as_s().ok()?.parse().ok()
 }
 
 fn of_webhooks() -> impl Iterator<Item = Attribute> {
