@@ -195,3 +195,66 @@ fn naming(metric: &Metric) -> (String, Option<Unit>, f64) {
         Nothing => (label, None, 1.0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::{Body, Coding};
+    use chrono::{DateTime, Utc};
+    use tables::metric::Rule;
+    use tables::server::{Server as StoredServer, Status};
+    use tables::time::{Stored, format};
+    use tables::{Disk, Metrics, Number, Services};
+
+    /// A server of usual size in a group: its id as an autoscaling group gives it, every metric, three file systems.
+    fn usual(random: &mut fastrand::Rng, now: DateTime<Utc>) -> StoredServer {
+        let id = format!("web-i-0{:08x}{:08x}", random.u32(..), random.u32(..));
+        let disks = ["/", "/data", "/var/lib/postgresql"].map(|mount| {
+            let percent = f64::from(random.u32(..1_000)) / 10.0;
+            Disk { mount: mount.to_owned(), percent }
+        });
+        let metrics = Metrics::from_fn(|metric| {
+            Some(match metric.rule {
+                Rule::Percent | Rule::Temperature => {
+                    Number::Float(f64::from(random.u32(..1_000)) / 10.0)
+                }
+                Rule::Amount => Number::Float(f64::from(random.u32(..10_000)) / 100.0),
+                Rule::Count if metric.is_counter => Number::Whole(random.u64(..1 << 40)),
+                Rule::Count => Number::Whole(random.u64(..30_000)),
+                Rule::Flag => Number::Whole(0),
+            })
+        });
+        StoredServer {
+            hostname: Some(format!("{id}.example.com")),
+            server_id: id,
+            status: Some(Status::Online),
+            last_seen: Stored::parse(format(now)),
+            group: "web".parse().ok(),
+            agent_version: Some("2.0.0".to_owned()),
+            reading: Some(Reading {
+                metrics,
+                received_at: Some(now),
+                disks: Some(disks.into()),
+                services: Some(Services::default()),
+                ..Reading::default()
+            }),
+            ..StoredServer::default()
+        }
+    }
+
+    // C13.10
+    #[test]
+    fn ten_thousand_servers_of_usual_size_fit_if_they_are_compressed() {
+        let (now, mut random) = (Utc::now(), fastrand::Rng::with_seed(1));
+        let servers = (0..10_000).map(|_| usual(&mut random, now)).collect();
+        let fleet = Arc::new(Fleet::new(servers, None, now));
+        let sent = |coding| {
+            let mut body = Body::new(coding, Some(6_000_000));
+            encode(fleet.clone(), &mut body).expect("encoded");
+            body.finish().expect("in memory").map(|bytes| bytes.len())
+        };
+        let (raw, compressed) = (sent(Coding::Identity), sent(Coding::Gzip));
+        println!("{raw:?} bytes as Lambda sends them, {compressed:?} compressed");
+        assert!(raw.is_err() && compressed.is_ok(), "{raw:?}, {compressed:?}");
+    }
+}
