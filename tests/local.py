@@ -70,3 +70,9 @@ def started(program, settings, output=subprocess.DEVNULL):
         finally:
             process.kill()
             process.wait()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says what was skipped and why, as `crates/dev/test.py` reads it."""
+    for reason in {report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])}:
+        terminalreporter.write_line(reason.replace("Skipped: ", "skipped: "))

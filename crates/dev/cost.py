@@ -61,6 +61,11 @@ API_RATE = 10_000
 # the form that asks for the password has 7 KB.
 PAGE_SECONDS = 0.04
 PAGE_GB_PER_SERVER = 1e-6
+# A scrape: of `/metrics`, for each server, as it is sent to whoever accepts gzip and to others (the largest answer that there is).
+SCRAPE_SECONDS, SCRAPE_SECONDS_PER_SERVER = 0.04, 1e-3
+SCRAPE_GB_PER_SERVER, RAW_SCRAPE_GB_PER_SERVER = 0.32e-6, 2.1e-6
+# The largest part of a fleet that is scraped at once.
+SCRAPED_SERVERS = 10_000
 FORM_SECONDS = 0.005
 FORM_GB = 7e-6
 PAGE_RATE = 5
@@ -236,7 +241,7 @@ def holders():
     rate = yaml_parse((ROOT / "template.yaml").read_text())["Parameters"]["ThrottleRate"]["Default"]
     day = rate * 86_400
     cost = f"${money(flood(rate, has_key=True))}"
-    looks = page_flood(PAGE_SECONDS, 1_000 * PAGE_GB_PER_SERVER)
+    looks = page_flood(scrape_seconds(1_000), 1_000 * RAW_SCRAPE_GB_PER_SERVER)
     looks += PAGE_RATE * 86_400 * 30 * scan_units(1_000) * PRICES["read request"]
     rows = [
         ("nothing", "0", "0", "0", f"${money(flood(rate, has_key=False))}"),
@@ -266,6 +271,24 @@ def page_requests(requests, seconds, gigabytes):
     """The cost of requests to the page, without what DynamoDB reads: for them, and for what they send."""
     each = PRICES["Lambda request"] + seconds * 0.125 * PRICES["Lambda GB-second"]
     return api(requests) + requests * each, requests * gigabytes * PRICES["out, GB"]
+
+
+def scrape_seconds(servers):
+    return SCRAPE_SECONDS + servers * SCRAPE_SECONDS_PER_SERVER
+
+
+def scrapes():
+    """What it costs to scrape a fleet once a minute, or a part of a large one: `heartbeatctl web` pays only for the scan."""
+    rows = {"the scan": [], "requests and time": [], "what is sent": []}
+    for scale in SCALES:
+        scraped = min(scale, SCRAPED_SERVERS)
+        asked, sent = page_requests(MINUTES, scrape_seconds(scraped), scraped * SCRAPE_GB_PER_SERVER)
+        parts = (scan_units(scale) * MINUTES * PRICES["read request"], asked, sent)
+        for row, part in zip(rows.values(), parts, strict=True):
+            row.append(part)
+    rows["**together**"] = [sum(parts) for parts in zip(*rows.values(), strict=True)]
+    header = ["a scrape a minute, per month", *(f"{scale:,}" for scale in SCALES[:-1]), f"{SCRAPED_SERVERS:,} of {SCALES[-1]:,}"]
+    return table(header, [[name, *map(money, parts)] for name, parts in rows.items()])
 
 
 def free_servers():
@@ -363,6 +386,13 @@ It saves {api(1e6) * MINUTES / 1e4:.1f} cents a month for each server, and {LOG_
 ${sent:.2f} for what it sends, unless it is within the 100 GB that each account may send for nothing. A flood without the password
 reads nothing: at {PAGE_RATE} requests per second for a whole month, it costs about ${flooded:.0f}. AWS promises this throttle at best
 effort only.
+
+**A scrape** of `/metrics` is a scan of the servers table, also that of a group: what is not in it is read all the same. So is a page of
+`/api/servers?group=`, as far as it gets; one with `limit` alone reads its own servers.
+
+{scrapes()}
+`heartbeatctl web` costs the scan alone. Ten groups of 10,000 are ten scans a minute, ${scan_units(100_000) * MINUTES * PRICES["read request"] * 10:,.0f}: every five minutes, it is a fifth. What is
+sent is compressed, {SCRAPE_GB_PER_SERVER * 1e6:.2f} KB for each server; to a client that does not accept that, it is {RAW_SCRAPE_GB_PER_SERVER * 1e6:.1f} KB.
 
 **`Capacity=provisioned`** bills the units that auto scaling keeps ready, not the writes. Up to about {free_servers()} servers, the
 {FREE_UNITS} units that every account has free for ever may cover all of it.

@@ -14,7 +14,7 @@ os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AW
 
 import pytest
 from function import ROUTE, Handler, ThreadingHTTPServer
-from local import DEBUG, ROOT
+from local import DEBUG, ROOT, pytest_terminal_summary  # noqa: F401
 
 HERE = Path(__file__).parent
 DEBIAN = ROOT / "crates/agent/debian"
@@ -194,8 +194,3 @@ def endpoint(box):
     recorder = Recorder()
     with box.serving(recorder.handler):
         yield recorder
-
-
-def pytest_terminal_summary(terminalreporter):
-    for reason in {report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])}:
-        terminalreporter.write_line(reason.replace("Skipped: ", "skipped: "))

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from gateway import deployed, make_certificate
-from local import DEBUG, call, dev
+from local import DEBUG, call, dev, pytest_terminal_summary  # noqa: F401
 from playwright.sync_api import sync_playwright
 
 SERVERS, METRICS = "heartbeat-servers", "heartbeat-metrics"

@@ -23,7 +23,8 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// It is for this machine alone: to share it, deploy it with the stack (`heartbeatctl page password`), or put a proxy in
 /// front. Everything is read with the credentials of this shell, and nothing is changed. /api/servers and
 /// /api/servers/ID/history give the same JSON as the commands, and /metrics is for Prometheus: one scan of the servers table
-/// per scrape, and at most one in 10 s.
+/// per scrape, and at most one in 10 s. /api/servers and /metrics take ?group=NAME; /api/servers?limit=1000 lists a large
+/// fleet in parts.
 #[derive(Args)]
 #[command(after_help = "Example:\n  heartbeatctl --stack heartbeat web")]
 pub struct Command {
