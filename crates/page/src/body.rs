@@ -50,7 +50,7 @@ impl<S: Sync> FromRequestParts<S> for Coding {
 /// A body while it is written, of which only what is sent is in memory.
 pub enum Body {
     Identity(Kept),
-    Gzip(BufWriter<GzEncoder<Kept>>),
+    Gzip(Box<BufWriter<GzEncoder<Kept>>>),
 }
 
 impl Body {
@@ -61,7 +61,7 @@ impl Body {
             Coding::Identity => Self::Identity(kept),
             Coding::Gzip => {
                 let encoder = GzEncoder::new(kept, Compression::default());
-                Self::Gzip(BufWriter::with_capacity(CHUNK, encoder))
+                Self::Gzip(Box::new(BufWriter::with_capacity(CHUNK, encoder)))
             }
         }
     }
