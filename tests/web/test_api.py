@@ -132,12 +132,12 @@ def test_prometheus_reads_the_last_readings(database, web):
             (of | {"mount": '/a "b"\\\ufffd\ufffd'}, 0.2),
         ],
         "heartbeat_service_failed": [(of | {"service": "nginx"}, 1), (of | {"service": "cron"}, 0)],
-        "heartbeat_service": [
+        "heartbeat_service_info": [
             (of | {"service": "nginx", "status": "failed", "reason": 'said "exit"'}, 1),
             (of | {"service": "cron", "status": "stopped", "reason": ""}, 1),
             (of | {"service": "job", "status": "unknown", "reason": ""}, 1),
         ],
-        "heartbeat_agent": [(of | {"agent_version": "2.0.0"}, 1)],
+        "heartbeat_agent_info": [(of | {"agent_version": "2.0.0"}, 1)],
     }
     assert values.pop(("heartbeat_last_seen_timestamp_seconds", "web-1")) == pytest.approx(time.time() - 5, abs=5)
     assert values.pop(("heartbeat_last_seen_timestamp_seconds", "mail")) == pytest.approx(time.time() - 3600, abs=5)
@@ -326,16 +326,16 @@ def test_a_prometheus_scrapes_a_group(database, web, tmp_path):
     command = [program, f"--config.file={file}", f"--storage.tsdb.path={tmp_path}", "--web.listen-address=127.0.0.1:0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
-            log = ""
-            while "ready to receive web requests" not in log:
+            log, listening = "", None
+            while not listening or "ready to receive web requests" not in log:
                 line = process.stderr.readline()
                 assert line, log
                 log += line
-            address = re.search(r"Listening on.*address=(\S+)", log)[1]
+                listening = re.search(r"Listening on.*address=(\S+)", log)
             threading.Thread(target=process.stderr.read, daemon=True).start()
 
             def ask(path):
-                with urllib.request.urlopen(f"http://{address}/api/v1/{path}") as response:
+                with urllib.request.urlopen(f"http://{listening[1]}/api/v1/{path}") as response:
                     return json.load(response)["data"]
 
             query = "query?query=" + urllib.parse.quote('{__name__=~"heartbeat_.*"}')

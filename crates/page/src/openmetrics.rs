@@ -39,7 +39,7 @@ impl Collector for LastReadings {
             MetricType::Gauge,
             |server| {
                 let standing = ("standing", server.standing().as_str().into());
-                [(vec![standing], Value::Gauge(1.0))]
+                [(vec![standing], ONE)]
             },
         )?;
         families.add(
@@ -55,10 +55,14 @@ impl Collector for LastReadings {
                 Some((Vec::new(), Value::Gauge(seen)))
             },
         )?;
-        families.add(("agent", "The agent of the server", None), MetricType::Info, |server| {
-            let version = server.stored.agent_version.as_deref()?;
-            Some((vec![("agent_version", sent(version))], Value::Info))
-        })?;
+        families.add(
+            ("agent_info", "The agent of the server", None),
+            MetricType::Gauge,
+            |server| {
+                let version = server.stored.agent_version.as_deref()?;
+                Some((vec![("agent_version", sent(version))], ONE))
+            },
+        )?;
         let ratio = Unit::Other("ratio".to_owned());
         families.add(
             ("filesystem_used", "How full a file system is, at the last heartbeat", Some(&ratio)),
@@ -84,8 +88,8 @@ impl Collector for LastReadings {
             },
         )?;
         families.add(
-            ("service", "A service that does not run, and why", None),
-            MetricType::Info,
+            ("service_info", "A service that does not run, and why", None),
+            MetricType::Gauge,
             |server| {
                 not_running(server).map(|service| {
                     let reason = service.reason.as_deref().unwrap_or_default();
@@ -94,7 +98,7 @@ impl Collector for LastReadings {
                         ("status", service.status.as_str().into()),
                         ("reason", sent(reason)),
                     ];
-                    (labels, Value::Info)
+                    (labels, ONE)
                 })
             },
         )?;
@@ -123,9 +127,10 @@ type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
 enum Value {
     Gauge(f64),
     Counter(u64),
-    /// Everything is in the labels.
-    Info,
 }
+
+/// Everything is in the labels. This is no `info`, which parsers of the older text format do not know.
+const ONE: Value = Value::Gauge(1.0);
 
 /// Writes family after family.
 struct Families<'a, 'e> {
@@ -154,7 +159,6 @@ impl<'a> Families<'a, '_> {
                     Value::Counter(value) => {
                         ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
                     }
-                    Value::Info => family.encode_info(&labels)?,
                 }
             }
         }
