@@ -280,6 +280,15 @@ def test_what_is_rare_takes_several_answers(database, web):
 
 
 # C13.10
+def test_no_part_of_the_servers_is_too_large(database, serve_function):
+    database.servers(800, hostname="x" * 9_000 + "{}")
+    with serve_function() as url:
+        parts = list(follow(f"{url}/api/servers?limit=1000"))
+    assert len(parts) > 1 and all(parts) and len(set(sum(parts, []))) == 800, [len(part) for part in parts]
+    database.clear()
+
+
+# C13.10
 def test_what_programs_read_is_compressed_for_whoever_accepts_it(database, web):
     database.servers(50)
     database.rows("web-1", [now() - timedelta(minutes=ago) for ago in range(60)], cpu_percent=lambda number: number)

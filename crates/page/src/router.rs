@@ -445,9 +445,14 @@ async fn servers_json(
         if let Some((limit, after)) = query.listing()? {
             let group = in_group(group.as_deref())?;
             let listing = app.scans.listing(group.as_ref(), &wanted, limit, after.as_ref()).await;
-            let listing = listing.map_err(Failure::Aws)?;
-            let write = |body: &mut Body| Ok(listing.write_json(body)?);
-            let response = app.response("application/json", coding, write)?;
+            let mut listing = listing.map_err(Failure::Aws)?;
+            let response = loop {
+                let write = |body: &mut Body| Ok(listing.write_json(body)?);
+                match app.response("application/json", coding, write) {
+                    Err(Failure::TooLarge(_)) if listing.halve() => {}
+                    response => break response?,
+                }
+            };
             let link = listing.next.map(|next| {
                 let link = link_to_next(raw.as_deref().unwrap_or_default(), &next);
                 [(header::LINK, link)]

@@ -81,6 +81,16 @@ impl Listing {
         Ok(Self { servers, next: None })
     }
 
+    /// Leaves the second half of the servers to the next listing. Returns whether there are fewer now.
+    pub fn halve(&mut self) -> bool {
+        let half = self.servers.len() / 2;
+        if half > 0 {
+            self.servers.truncate(half);
+            self.next = self.servers.last().and_then(|last| last.id().parse().ok());
+        }
+        half > 0
+    }
+
     /// Writes the servers for programs.
     ///
     /// # Errors
