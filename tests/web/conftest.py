@@ -59,10 +59,11 @@ class Database:
         stored_item = {**names, "status": {"S": "online"}, "last_seen": seen_at, "reading": full, **(item or {})}
         self.call("PutItem", TableName=SERVERS, Item=stored_item)
 
-    def rules(self, offline_after, limits):
-        """Stores the item of a watchdog that applies these rules."""
+    def rules(self, offline_after, limits, **attributes):
+        """Stores the item of a watchdog that applies these rules, with other attributes of text."""
         item = {"server_id": {"S": "#watchdog"}, "swept_at": {"S": stored(now())}, "limits": {"S": limits}}
-        self.call("PutItem", TableName=SERVERS, Item=item | {"offline_after": {"N": str(offline_after)}})
+        texts = {name: {"S": text} for name, text in attributes.items()}
+        self.call("PutItem", TableName=SERVERS, Item=item | texts | {"offline_after": {"N": str(offline_after)}})
 
     def rows(self, server_id, times, **metrics):
         """Stores a row at each of these times; a metric is a function of its number."""

@@ -355,6 +355,29 @@ def test_a_visit_is_few_requests_and_the_next_one_fewer(fleet, open_page, path, 
     assert counts == [first, second]
 
 
+# C15.6
+def test_a_refresh_does_not_read_the_events_of_a_year_again(fleet, open_page):  # noqa: F811
+    registered = {"registered_at": {"S": stored(now() - timedelta(days=40))}}
+    fleet.server("web-1", seen=5, item=registered)
+    fleet.rules(180, "none", events_since=stored(now() - timedelta(days=40)))
+    page = open_page()
+
+    def refresh():
+        fleet.counts.clear()
+        html = page.request.get(f"{open_page.url}/fleet/web-1").json()["html"]
+        return fleet.counts["Query"], re.search(r"Uptime: [^<]*", html)[0]
+
+    assert refresh() == (2, "Uptime: 100 % of 7 d, 100 % of 30 d, 100 % of 40 d")
+    assert refresh() == (1, "Uptime: 100 % of 7 d, 100 % of 30 d, 100 % of 40 d")
+    hours = [stored(now() - timedelta(hours=ago)) for ago in (42, 0)]
+    back = {"server_id": "web-1", "offline_since": hours[0], "returned_at": hours[1]}
+    fleet.event(0, of=":web-1", back=[back])
+    # A quarter of a week, cut off, and less if a moment has passed since.
+    queries, uptime = refresh()
+    assert queries == 2 and re.match(r"Uptime: 7(4\.99|5) % of 7 d, ", uptime), uptime
+    assert refresh()[0] == 1
+
+
 # C13.15
 def test_too_many_requests_are_tried_again(fleet, open_page):  # noqa: F811
     page = open_page()

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
-from conftest import DEBUG, METRICS, PASSWORD, SERVERS, now
+from conftest import DEBUG, METRICS, PASSWORD, SERVERS, now, stored
 from gateway import deployed
 from playwright.sync_api import expect
 from test_api import OWN, basic, request, sign_in
@@ -31,10 +31,12 @@ def cookie_of(url):
     return sign_in(url)[1]["set-cookie"].split(";")[0]
 
 
-# C13.14
-def test_a_server_is_silenced_and_heard_again_without_a_script(database, serve_function, chromium):
+# C12 C13.14
+@pytest.mark.parametrize("has_own_events", [False, True])
+def test_a_server_is_silenced_and_heard_again_without_a_script(database, serve_function, chromium, has_own_events):
     database.server("web-1", seen=5)
-    database.rules(180, "none")
+    since = {"events_since": stored(now() - timedelta(days=1))} if has_own_events else {}
+    database.rules(180, "none", **since)
     with serve_function(PAGE_MAY="silence", METRICS_RETENTION_DAYS="7") as url:
         page = chromium.new_page(ignore_https_errors=True, java_script_enabled=False)
         page.goto(f"{url}/servers/web-1")

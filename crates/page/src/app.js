@@ -2,9 +2,12 @@
 "use strict";
 
 const byId = (id) => document.getElementById(id);
+const all = (selector, inside = document) => [...inside.querySelectorAll(selector)];
 const element = (kind, properties) => Object.assign(document.createElement(kind), properties);
 const main = byId("fleet") ?? byId("server");
 const MINUTE = 60_000;
+/** Milliseconds, by a clock that nobody sets. */
+const clock = () => performance.now();
 
 // Times
 
@@ -14,12 +17,11 @@ const zone = (time) =>
 const withZone = (time, style) => `${new Date(time).toLocaleString([], style)} ${zone(time)}`;
 const SHORT = { dateStyle: "short", timeStyle: "short" };
 
-/** The server's time, by a clock that nobody sets: this machine's may be wrong. */
-let read = { at: Date.now(), by: performance.now() };
-const now = () => read.at + performance.now() - read.by;
+/** The server's time: this machine's may be wrong. */
+let read = { at: Date.now(), by: clock() };
+const now = () => read.at + clock() - read.by;
 
-/** Notes when what is shown was read. */
-const noteTime = () => { read = { at: Date.parse(byId("at").dateTime), by: performance.now() }; };
+const noteTime = () => { read = { at: Date.parse(byId("at").dateTime), by: clock() }; };
 
 // Requests
 
@@ -32,7 +34,7 @@ let isOver = false;
 
 /** Fetches a text; says above the page if that fails, and returns null. */
 async function load(path) {
-  const began = performance.now();
+  const began = clock();
   waiting.add(began);
   const signal = AbortSignal.timeout(PATIENCE);
   try {
@@ -76,12 +78,12 @@ function endSession() {
 
 /** Calls it at an interval while the page is visible. */
 function repeat(seconds, refresh) {
-  let last = performance.now();
+  let last = clock();
   const run = () => {
     if (document.hidden || isOver) return;
-    if ([...waiting].some((began) => performance.now() - began >= PATIENCE)) sayStale("no response");
-    if (performance.now() - last < seconds * 1000) return;
-    last = performance.now();
+    if ([...waiting].some((began) => clock() - began >= PATIENCE)) sayStale("no response");
+    if (clock() - last < seconds * 1000) return;
+    last = clock();
     refresh();
   };
   setInterval(run, 1000);
@@ -90,14 +92,14 @@ function repeat(seconds, refresh) {
 
 const keyOf = (node) => node.dataset?.key ?? (node.id || null);
 
-/** Makes an element what another one is. */
+/** Makes an element what another one is, but for whether it is folded. */
 function update(old, next) {
   if (old.nodeType !== Node.ELEMENT_NODE) {
     if (old.nodeValue !== next.nodeValue) old.nodeValue = next.nodeValue;
     return;
   }
   for (const { name } of [...old.attributes]) if (!next.hasAttribute(name)) old.removeAttribute(name);
-  for (const { name, value } of next.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  for (const { name, value } of next.attributes) if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
   if (!next.hasAttribute("data-keep")) updateChildren(old, next);
 }
 
@@ -129,7 +131,6 @@ function updateChildren(old, next) {
   }
 }
 
-/** Shows what a refresh has brought. */
 function show(html) {
   // Escaped by the server.
   const { content } = element("template", { innerHTML: html });
@@ -154,7 +155,7 @@ function startFleet() {
   /** Hides what does not match until the server has answered, which knows more than a row shows. */
   const filter = () => {
     const words = search.value.toLowerCase().split(/\s+/);
-    for (const row of main.querySelectorAll("tbody tr")) {
+    for (const row of all("tbody tr")) {
       const text = row.textContent.toLowerCase();
       row.hidden = !words.every((word) => text.includes(word));
     }
@@ -166,7 +167,7 @@ function startFleet() {
     // A slow answer does not replace a newer one.
     if (html === null || number !== newest) return;
     show(html);
-    main.querySelectorAll("tr.detail").forEach(drawHour);
+    all("tr.detail").forEach(drawHour);
   };
   let pause;
   search.addEventListener("input", () => {
@@ -184,6 +185,9 @@ function startFleet() {
     if (target.matches("button.open")) toggle(target);
   });
   repeat(Number(main.dataset.refresh), refresh);
+  // A group stays folded when one comes back. Last, since a browser may forbid it.
+  main.addEventListener("toggle", ({ target, newState }) => { sessionStorage[target.dataset.key] = newState; }, true);
+  for (const group of all("details")) group.open = sessionStorage[group.dataset.key] !== "closed";
 }
 
 /** Opens a row, or closes it. */
@@ -193,10 +197,7 @@ function toggle(button) {
     button.ariaExpanded = "false";
     return row.nextElementSibling.remove();
   }
-  const detail = open(row);
-  const cell = Object.assign(detail.insertCell(), { colSpan: row.cells.length });
-  detail.charts = JSON.parse(main.dataset.charts).map((chart) => new Chart(chart, cell, () => {}));
-  drawHour(detail);
+  drawHour(open(row));
 }
 
 /** Puts a row below that of a server, which a refresh leaves alone. */
@@ -210,11 +211,15 @@ function open(row) {
 
 /** Sees to it that a refresh does not close rows. */
 function keepOpen(next) {
-  const isOpen = new Set([...main.querySelectorAll("tr.detail")].map(({ dataset }) => dataset.server));
-  for (const row of next.querySelectorAll("tbody tr")) if (isOpen.has(row.dataset.key)) open(row);
+  const isOpen = new Set(all("tr.detail").map(({ dataset }) => dataset.server));
+  for (const row of all("tbody tr", next)) if (isOpen.has(row.dataset.key)) open(row);
 }
 
 async function drawHour(detail) {
+  if (!detail.charts) {
+    const cell = Object.assign(detail.insertCell(), { colSpan: 7 });
+    detail.charts = JSON.parse(main.dataset.charts).map((chart) => new Chart(chart, cell, () => {}));
+  }
   const [since, until] = [now() - 60 * MINUTE, now()];
   const text = await load(`api/servers/${detail.dataset.server}/history?since=${iso(since)}&every=1m`);
   if (text !== null) draw(detail.charts, JSON.parse(text), [], [since, until], MINUTE);
@@ -227,9 +232,9 @@ const DEFAULT_RANGE = "24h";
 /** Lengths of buckets, in minutes. */
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 240, 720, 1440];
 const POINTS = 400;
-const [HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [150, 46, 8, 8, 20];
+const [LEFT, RIGHT, TOP, END, HEIGHT] = [46, 8, 8, 130, 150];
 
-const iso = (time) => encodeURIComponent(new Date(time).toISOString());
+const iso = (time) => new Date(time).toISOString();
 
 function startServer() {
   const place = byId("charts");
@@ -260,9 +265,8 @@ function startServer() {
     const step = (STEPS.find((step) => minutes / step <= POINTS) ?? 1440) * MINUTE;
     const to = name === null ? `&until=${iso(until)}` : "";
     const query = hasCharts ? `?since=${iso(since)}${to}&every=${step / MINUTE}m` : "";
-    if (hasCharts) lastDraw = performance.now();
+    if (hasCharts) lastDraw = clock();
     const text = await load(`../fleet/${main.dataset.server}${query}`);
-    // A slow answer does not replace a newer one.
     if (text === null || number !== newest) return;
     const { html, history: buckets, events } = JSON.parse(text);
     show(html);
@@ -276,19 +280,19 @@ function startServer() {
       redraw = () => draw(charts, buckets, events, [since, until], step, registered);
       const [from, end] = [since, until].map((time) => new Date(time).toLocaleString([], { ...SHORT, dateStyle: "medium" }));
       const period = `${from} to ${end} ${zones(since, until)}`;
-      byId("shown").textContent = buckets.length > 0 ? `${period}, ${step / MINUTE} min per point` : `No readings from ${period}`;
+      byId("shown").textContent = buckets.length ? `${period}, ${format(step / 1000, "s")} per point` : `No readings from ${period}`;
     }
     redraw();
   }
   function change() {
     const { name } = shownTime();
-    for (const link of document.querySelectorAll("a.range")) link.ariaCurrent = link.hash === `#${name}` ? "true" : null;
+    for (const link of all("a.range")) link.ariaCurrent = link.hash === `#${name}` ? "true" : null;
     refresh(true);
   }
   addEventListener("hashchange", change);
   addEventListener("resize", () => redraw());
   // A chart reads more than the rest.
-  const isDue = () => shownTime().name !== null && performance.now() - lastDraw > 29_000;
+  const isDue = () => shownTime().name !== null && clock() - lastDraw > 29_000;
   repeat(Number(main.dataset.refresh), () => refresh(isDue()));
   change();
 }
@@ -317,15 +321,19 @@ function draw(charts, buckets, events, [since, until], step, registered = 0) {
   // The uptime starts anew.
   const restarts = buckets.filter((bucket, index) =>
     bucket.uptime_seconds?.min < buckets[index - 1]?.uptime_seconds?.max);
-  const marks = restarts.map((bucket) => ({ at: bucket.at, label: "restart", kind: "restart" }));
+  const marks = restarts.map(({ at }) => ({ at, label: "restart", kind: "restart" }));
   marks.push(...events.map(({ time, words, kind }) => ({ at: Date.parse(time), label: words, kind })));
   for (const chart of charts) chart.draw(buckets, [since, until], spans, marks, gap, step);
 }
 
 function svg(name, attributes = {}, text = "") {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   element.textContent = text;
+  return set(element, attributes);
+}
+
+function set(element, attributes) {
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   return element;
 }
 
@@ -334,8 +342,8 @@ function format(exact, unit) {
   // Rounding never takes it to 100.
   const crosses = exact < 100 && Number(exact.toPrecision(3)) >= 100;
   const value = crosses ? Math.trunc(exact * 10) / 10 : Number(exact.toPrecision(3));
-  const isBytes = unit === "B" || unit === "B/s";
-  const sizes = isBytes ? [..."EPTGMk"].map((symbol, index) => [1000 ** (6 - index), symbol]) : unit === "s" ? [[86_400, "d"], [3600, "h"]] : [];
+  const isBytes = unit[0] === "B";
+  const sizes = isBytes ? [..."EPTGMk"].map((symbol, index) => [1000 ** (6 - index), symbol]) : unit === "s" ? [[86_400, "d"], [3600, "h"], [60, "min"]] : [];
   const [size, symbol] = sizes.find(([size]) => value >= size) ?? [1, ""];
   const scaled = value / size;
   const options = { maximumSignificantDigits: 3, notation: scaled >= 10_000 ? "compact" : "standard" };
@@ -373,20 +381,20 @@ class Chart {
     const point = (at, { mean, min = mean, max = mean }) => ({ at: at + step / 2, min, mean, max });
     this.lines = this.chart.series.map(({ name }) =>
       buckets.filter((bucket) => name in bucket).map((bucket) => point(bucket.at, bucket[name])));
-    const all = this.lines.flat();
+    const points = this.lines.flat();
     // The pointer moves over the times that any line has.
-    this.times = [...new Set(all.map(({ at }) => at))].sort((a, b) => a - b);
+    this.times = [...new Set(points.map(({ at }) => at))].sort((a, b) => a - b);
     const limits = this.chart.series.flatMap(({ limit }) => limit ?? []);
-    this.top = this.chart.isPercent ? 100 : roundUp(Math.max(0, ...limits, ...all.map(({ max }) => max)));
-    const lowest = Math.min(0, ...all.map(({ min }) => min));
+    this.top = this.chart.isPercent ? 100 : roundUp(Math.max(0, ...limits, ...points.map(({ max }) => max)));
+    const lowest = Math.min(0, ...points.map(({ min }) => min));
     this.bottom = lowest < 0 ? -roundUp(-lowest) : 0;
     const elements = [svg("title", {}, this.summary())];
     const level = (kind, y) => elements.push(svg("line", { class: kind, x1: LEFT, x2: this.width - RIGHT, y1: y, y2: y }));
+    const titled = (shape, words) => elements.push(shape) && shape.append(svg("title", {}, words));
     for (const { from, to, kind, label } of spans) {
       const [x, end] = [this.x(Math.max(from, period[0])), this.x(Math.min(to, period[1]))];
-      const area = svg("rect", { class: kind, x, y: TOP, width: Math.max(end - x, 1), height: HEIGHT - TOP - BOTTOM });
-      area.append(svg("title", {}, label));
-      elements.push(area);
+      const area = svg("rect", { class: kind, x, y: TOP, width: Math.max(end - x, 1), height: END - TOP });
+      titled(area, label);
       if (end - x > 110 && kind !== "absent") elements.push(svg("text", { class: "label", x: (x + end) / 2, y: 45 }, label));
     }
     for (const part of [0, 0.5, 1]) {
@@ -415,12 +423,11 @@ class Chart {
     }
     for (const limit of limits) level("limit", this.y(limit));
     for (const { at, label, kind } of marks) {
-      const mark = svg("line", { class: `mark ${kind}`, x1: this.x(at), x2: this.x(at), y1: TOP, y2: HEIGHT - BOTTOM });
-      mark.append(svg("title", {}, `${label}, ${withZone(at, SHORT)}`));
-      elements.push(mark);
+      const mark = svg("line", { class: `mark ${kind}`, x1: this.x(at), x2: this.x(at), y1: TOP, y2: END });
+      titled(mark, `${label}, ${withZone(at, SHORT)}`);
     }
-    this.cursor = svg("line", { class: "cursor", y1: TOP, y2: HEIGHT - BOTTOM, visibility: "hidden" });
-    this.selection = svg("rect", { class: "selection", y: TOP, height: HEIGHT - TOP - BOTTOM, width: 0 });
+    this.cursor = svg("line", { class: "cursor", y1: TOP, y2: END, visibility: "hidden" });
+    this.selection = svg("rect", { class: "selection", y: TOP, height: END - TOP, width: 0 });
     this.svg.replaceChildren(...elements, this.selection, this.cursor);
     if (this.pointed === undefined) this.output.textContent = this.summary();
     else this.point(this.pointed);
@@ -438,7 +445,7 @@ class Chart {
 
   summary() {
     const points = this.lines.flat();
-    if (points.length === 0) return "no values";
+    if (!points.length) return "no values";
     const least = Math.min(...points.map(({ min }) => min));
     const greatest = Math.max(...points.map(({ max }) => max));
     const [low, high] = [least, greatest].map((value) => format(value, this.chart.unit));
@@ -451,7 +458,7 @@ class Chart {
   }
   y(value) {
     const share = (Math.min(value, this.top) - this.bottom) / (this.top - this.bottom);
-    return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM);
+    return END - share * (END - TOP);
   }
   time(event) {
     const x = event.clientX - this.svg.getBoundingClientRect().left;
@@ -463,7 +470,7 @@ class Chart {
     const on = (name, handle) => this.svg.addEventListener(name, (event) => this.period && handle(event));
     let start = null;
     on("pointerdown", (event) => {
-      if (event.button !== 0) return;
+      if (event.button) return;
       start = this.time(event);
       this.svg.setPointerCapture(event.pointerId);
     });
@@ -472,7 +479,7 @@ class Chart {
       if (start !== null) this.select(start, this.time(event));
     });
     const finish = (end) => {
-      const span = [Math.min(start, end), Math.max(start, end)];
+      const span = [start, end].sort((a, b) => a - b);
       const least = Math.max((this.period[1] - this.period[0]) / 100, 2 * MINUTE);
       if (start !== null && span[1] - span[0] >= least) this.zoom(span);
       this.select(0, 0);
@@ -503,12 +510,11 @@ class Chart {
   }
 
   point(time) {
-    if (this.times.length === 0) return;
+    if (!this.times.length) return;
     this.pointed = time;
     this.index = this.times.reduce((best, at, index) => (Math.abs(at - time) < Math.abs(this.times[best] - time) ? index : best), 0);
     const at = this.times[this.index];
-    for (const end of ["x1", "x2"]) this.cursor.setAttribute(end, this.x(at));
-    this.cursor.setAttribute("visibility", "visible");
+    set(this.cursor, { x1: this.x(at), x2: this.x(at), visibility: "visible" });
     const values = this.lines.flatMap((points, index) => {
       const point = points.find((point) => point.at === at);
       if (!point) return [];
@@ -520,14 +526,14 @@ class Chart {
   }
   leave() {
     this.index = this.pointed = undefined;
-    this.cursor?.setAttribute("visibility", "hidden");
+    if (!this.lines) return;
+    set(this.cursor, { visibility: "hidden" });
     this.select(0, 0);
-    if (this.lines) this.output.textContent = this.summary();
+    this.output.textContent = this.summary();
   }
   select(from, to) {
-    const [x, end] = [this.x(Math.min(from, to)), this.x(Math.max(from, to))];
-    this.selection?.setAttribute("x", x);
-    this.selection?.setAttribute("width", end - x);
+    const [x, end] = [this.x(from), this.x(to)].sort((a, b) => a - b);
+    set(this.selection, { x, width: end - x });
   }
 }
 

@@ -39,7 +39,10 @@ impl Events {
         let mut newest = Vec::new();
         for part in subject.parts(period).iter().rev() {
             let query = tables.client.query().table_name(&tables.metrics);
-            let newest_first = part.select(query).scan_index_forward(false);
+            // An item has at least one announcement that is asked for, unless it is of all servers.
+            let is_about_it = matches!(subject, Subject::Fleet) || part.is_of_one_server();
+            let limit = i32::try_from(max.saturating_add(1)).ok().filter(|_| is_about_it);
+            let newest_first = part.select(query).scan_index_forward(false).set_limit(limit);
             let mut pages = newest_first.into_paginator().send();
             while newest.len() <= max
                 && let Some(page) = pages.next().await

@@ -2,6 +2,7 @@
 
 mod gathering;
 mod listing;
+mod section;
 mod server;
 
 use crate::explain::explain_in;
@@ -12,6 +13,7 @@ use gathering::Gathering;
 pub(crate) use gathering::{MAX_ROWS, Wanted};
 pub(crate) use listing::{Listing, MAX_LISTED};
 use serde::Serialize;
+pub use section::Section;
 pub use server::{CPU, DISK, LOAD, MEMORY, Server, UPTIME};
 use std::io::{self, Write};
 use std::time::Instant;
@@ -34,8 +36,8 @@ pub struct Fleet {
     found: Option<Found>,
     /// How many of those that are not kept have something that is wrong.
     unlisted_unwell: usize,
-    /// Whether it has every server: neither a group alone, nor the worst of too many.
-    is_whole: bool,
+    /// Whether it is a group alone.
+    is_part: bool,
     pub at: DateTime<Utc>,
     /// How well they are, in one sentence.
     pub summary: Summary,
@@ -234,9 +236,9 @@ impl Fleet {
         self.unlisted_unwell
     }
 
-    /// Whether a server has a page, as far as that can be told from a part of the fleet.
+    /// Whether a server has a page, as far as that is known if not all are kept.
     pub(crate) fn may_have(&self, id: &str) -> bool {
-        !self.is_whole || self.server(id).is_some()
+        self.is_cut() || self.server(id).is_some()
     }
 
     /// What is set that silences all servers, now or at times of the week.

@@ -3,15 +3,15 @@
 use crate::asset::{SCRIPT_FILE, STYLE, STYLE_FILE};
 use crate::chart;
 use crate::events::Events;
-use crate::fleet::{CPU, DISK, Fleet, MAX_ROWS, MEMORY, Server, Standing, UPTIME};
+use crate::fleet::{CPU, DISK, Fleet, MAX_ROWS, MEMORY, Section, Server, Standing, UPTIME};
 use crate::session::Session;
-use announcement::words::{at, escape, percent};
+use announcement::words::{at, escape, moment, percent};
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use serde_json::json;
 use syntax::duration::rounded;
 use tables::problem::Key;
-use tables::{Metric, ServiceStatus, Zone};
+use tables::{Group, Metric, ServiceStatus, Zone};
 use verdict::{Remark, announce};
 
 /// Where a page stands below the root, which its relative addresses lead back to: a proxy may put a path before it.
@@ -45,6 +45,8 @@ pub struct Visit<'a> {
 
 /// The most events that a page lists.
 pub const MAX_EVENTS: usize = 50;
+
+const COLUMNS: [&str; 7] = ["Server", "Standing", "Last seen", "CPU", "Memory", "Disk", "Remarks"];
 
 /// The most servers that are said in words to be unwell; the table has them all.
 const MAX_UNWELL: usize = 20;
@@ -245,7 +247,7 @@ pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) 
     let mood = Mood::of_fleet(fleet);
     printable(&html! {
         div.summary.(mood.class()) data-page-title=(fleet_title(fleet)) data-icon=(mood.icon()) {
-            h1 { span role="status" { (fleet.summary) } } " " (as_of(fleet.at))
+            h1 { span role="status" { (fleet.summary) } } " " (as_of(Clock::of(fleet)))
         }
         @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
         @if let Some(silence) = fleet.silence() { p { (silence) } }
@@ -255,23 +257,65 @@ pub fn fleet_part(fleet: &Fleet, events: &anyhow::Result<Events>, search: &str) 
                 p { "The first " (shown.len()) " of " (count) " servers, what is worse first. A search finds the others." }
             }
             @if found.is_empty() { p { "No server matches this search." } }
-            table role="table" {
-                caption { "Servers, what is worse first" }
-                thead role="rowgroup" { tr role="row" {
-                    @for title in ["Server", "Standing", "Last seen", "CPU", "Memory", "Disk", "Remarks"] {
-                        th scope="col" role="columnheader" { (title) }
-                    }
-                } }
-                tbody role="rowgroup" { @for server in shown { (row(server, fleet.at)) } }
+            @match fleet.sections(shown).filter(|_| search.is_empty()) {
+                Some(sections) => { @for section in &sections { (folding(section, fleet)) } }
+                None => (table("Servers", shown, fleet)),
             }
             (happened(events, fleet, Root(0)))
         }
     })
 }
 
-/// When the fleet was read.
-fn as_of(time: DateTime<Utc>) -> Markup {
-    html! { time #at datetime=(time.to_rfc3339()) { "as of " (time.format("%H:%M:%S UTC")) } }
+/// When the fleet was read, and the zone in which times are said.
+#[derive(Clone, Copy)]
+struct Clock<'a> {
+    now: DateTime<Utc>,
+    zone: &'a Zone,
+}
+
+impl<'a> Clock<'a> {
+    const fn of(fleet: &'a Fleet) -> Self {
+        Self { now: fleet.at, zone: &fleet.zone }
+    }
+}
+
+fn as_of(Clock { now, zone }: Clock<'_>) -> Markup {
+    html! { time #at datetime=(now.to_rfc3339()) { "as of " (zone.say(now, "%H:%M:%S")) } }
+}
+
+/// A group, which folds under its heading.
+fn folding(Section { group, servers, summary }: &Section<'_>, fleet: &Fleet) -> Markup {
+    let name = group.map_or("in no group", Group::as_str);
+    let mood = Mood::of(servers[0].standing());
+    let of_group = group.map_or(name.to_owned(), |group| format!("of {}", group.as_str()));
+    html! {
+        details.group open data-key={ "group " (group.map_or("", Group::as_str)) } {
+            summary {
+                h2 { (name) } " "
+                @if let Some(summary) = summary {
+                    span.(mood.class()) {
+                        @if summary.servers() > 0 { (summary) } @else { "All are gone" }
+                    }
+                }
+            }
+            (table(&format!("Servers {of_group}"), servers, fleet))
+        }
+    }
+}
+
+fn table(name: &str, servers: &[&Server], fleet: &Fleet) -> Markup {
+    html! {
+        table role="table" {
+            caption { (name) ", what is worse first" }
+            colgroup { @for _ in COLUMNS { col; } }
+            thead role="rowgroup" { tr role="row" {
+                @for title in COLUMNS {
+                    th scope="col" role="columnheader" { (title) }
+                }
+            } }
+            tbody role="rowgroup" { @for server in servers { (row(server, Clock::of(fleet))) } }
+        }
+    }
 }
 
 /// Everything that is wrong, by server, each with a link.
@@ -290,7 +334,7 @@ fn unwell(fleet: &Fleet) -> Markup {
                 @for (server, wrong) in shown {
                     li.(Mood::of(server.standing()).class()) data-key=(server.id()) {
                         a href={ "servers/" (server.id()) } { (server.id()) } span.unseen { ": " }
-                        span { (said(wrong, fleet.at)) }
+                        span { (said(wrong, Clock::of(fleet))) }
                     }
                 }
                 @if more > 0 { li { "and " (more) " more servers" } }
@@ -300,20 +344,20 @@ fn unwell(fleet: &Fleet) -> Markup {
 }
 
 /// Remarks with when they began, one after another.
-fn said(remarks: &[Remark], now: DateTime<Utc>) -> Markup {
+fn said(remarks: &[Remark], clock: Clock<'_>) -> Markup {
     html! {
         @for (place, remark) in remarks.iter().enumerate() {
             @if place > 0 { span.unseen { "; " } }
             span.what data-key=(remark.key) {
                 (remark.words)
-                @if let Some(at) = remark.at { (related(remark.relation, at, now)) }
+                @if let Some(at) = remark.at { (related(remark.relation, at, clock)) }
             }
         }
     }
 }
 
 /// A time after what it is about. What is said since when is clear without the word, if one sees it.
-fn related(relation: &str, time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
+fn related(relation: &str, time: DateTime<Utc>, clock: Clock<'_>) -> Markup {
     html! {
         @match relation {
             "" => " ",
@@ -321,16 +365,16 @@ fn related(relation: &str, time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
             "last seen" => ", last seen ",
             _ => { " " (relation) " " },
         }
-        (when(time, now))
+        (when(time, clock))
     }
 }
 
 /// A time in words, and exactly for whoever points at it or listens.
-fn when(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
-    let exact = time.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+fn when(time: DateTime<Utc>, Clock { now, zone }: Clock<'_>) -> Markup {
+    let exact = moment(Some(time), zone);
     html! {
         @if time > now && time - now > TimeDelta::minutes(1) {
-            time datetime=(time.to_rfc3339()) title=(exact) { (at(time, Some(now), &Zone::default())) }
+            time datetime=(time.to_rfc3339()) title=(exact) { (at(time, Some(now), zone)) }
         } @else {
             time datetime=(time.to_rfc3339()) title=(exact) {
                 (rounded((now - time).max(TimeDelta::zero()))) " ago"
@@ -343,8 +387,8 @@ fn when(time: DateTime<Utc>, now: DateTime<Utc>) -> Markup {
 /// What was announced in seven days.
 fn happened(events: &anyhow::Result<Events>, fleet: &Fleet, root: Root) -> Markup {
     html! {
-        h2 #happened { "What happened in seven days" }
         @if let Ok(Events { uptime: Some(uptime), .. }) = events { p { (uptime) } }
+        h2 #happened { "What happened in seven days" }
         @match events {
             Err(error) => p.failure { "It cannot be read. " (format!("{error:#}")) },
             Ok(events) if events.newest.is_empty() => p { "No announcement is recorded." },
@@ -370,7 +414,7 @@ fn happened(events: &anyhow::Result<Events>, fleet: &Fleet, root: Root) -> Marku
 }
 
 /// A line of the table. What its problems say stands above; here, what they are about is marked.
-fn row(server: &Server, now: DateTime<Utc>) -> Markup {
+fn row(server: &Server, clock: Clock<'_>) -> Markup {
     html! {
         tr.old[server.verdict.is_old] role="row" data-key=(server.id()) {
             th scope="row" role="rowheader" {
@@ -379,11 +423,11 @@ fn row(server: &Server, now: DateTime<Utc>) -> Markup {
                 @if let Some(hostname) = &server.stored.hostname { " " small { (hostname) } }
             }
             td role="cell" { (status(server)) }
-            td role="cell" data-title="Last seen" { (seen(server, now)) }
+            td role="cell" data-title="Last seen" { (seen(server, clock)) }
             td role="cell" data-title="CPU" { (metric(server, CPU)) }
             td role="cell" data-title="Memory" { (metric(server, MEMORY)) }
             td role="cell" data-title="Disk" { (disk(server)) }
-            td role="cell" { (remarkable(server, now)) }
+            td role="cell" { (remarkable(server, clock)) }
         }
     }
 }
@@ -398,8 +442,8 @@ fn status(server: &Server) -> Markup {
     html! { span.status.(word) { span aria-hidden="true" { (sign) } " " (word) } }
 }
 
-fn seen(server: &Server, now: DateTime<Utc>) -> Markup {
-    html! { @if let Some(seen) = server.last_seen() { (when(seen, now)) } @else { "never" } }
+fn seen(server: &Server, clock: Clock<'_>) -> Markup {
+    html! { @if let Some(seen) = server.last_seen() { (when(seen, clock)) } @else { "never" } }
 }
 
 fn metric(server: &Server, metric: &Metric) -> Markup {
@@ -432,7 +476,7 @@ fn bar(value: f64, limit: Option<f64>, is_high: bool) -> Markup {
 }
 
 /// What no other column shows.
-fn remarkable(server: &Server, now: DateTime<Utc>) -> Markup {
+fn remarkable(server: &Server, clock: Clock<'_>) -> Markup {
     let fullest = server.fullest_disk().map(|(disk, _)| disk.mount.as_str());
     let is_marked = |key: &Key| match key {
         Key::Metric(metric, _) => {
@@ -450,7 +494,7 @@ fn remarkable(server: &Server, now: DateTime<Utc>) -> Markup {
     let marks: Vec<_> = marks.collect();
     html! {
         @for mark in marks { span.remark.high { (mark) } " " }
-        @for remark in besides(server) { span.remark { (said(&[remark], now)) } " " }
+        @for remark in besides(server) { span.remark { (said(&[remark], clock)) } " " }
         @for remark in server.remarks_of_reading() { span.remark { (remark) } " " }
     }
 }
@@ -512,23 +556,24 @@ pub fn server_part(
     let besides: Vec<_> = besides(server).collect();
     let reading = server.remarks_of_reading();
     let charts = json!(chart::of(server)).to_string();
+    let clock = Clock::of(fleet);
     printable(&html! {
         p.summary data-page-title=(server_title(server)) data-icon=(mood.icon()) {
-            span role="status" { (status(server)) } ", " (seen(server, fleet.at))
+            span role="status" { (status(server)) } ", " (seen(server, clock))
             @if let Some(hostname) = &server.stored.hostname { " · " span { (hostname) } }
-            " · " (as_of(fleet.at))
+            " · " (as_of(Clock::of(fleet)))
         }
         @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
         @if !wrong.is_empty() {
             ul.problems aria-label="Problems" {
                 @for remark in &wrong {
-                    li.(mood.class()) data-key=(remark.key) { (said(std::slice::from_ref(remark), fleet.at)) }
+                    li.(mood.class()) data-key=(remark.key) { (said(std::slice::from_ref(remark), clock)) }
                 }
             }
         }
         @if !besides.is_empty() || !reading.is_empty() {
             ul.remarks aria-label="Remarks" {
-                @for remark in besides { li { (said(&[remark], fleet.at)) } }
+                @for remark in besides { li { (said(&[remark], clock)) } }
                 @for remark in reading { li { (remark) } }
             }
         }

@@ -69,13 +69,19 @@ pub struct Options {
 struct App {
     tables: Tables,
     scans: Scans,
+    uptimes: uptime::Cache,
     options: Options,
 }
 
 /// The page. Whoever serves it decides who may see it, and [protects](protected) it.
 pub fn router(tables: Tables, options: Options) -> Router {
     let max_servers = options.max_body.map(|_| MAX_SERVERS);
-    let app = App { scans: Scans::new(tables.clone(), max_servers), tables, options };
+    let app = App {
+        scans: Scans::new(tables.clone(), max_servers),
+        uptimes: uptime::Cache::default(),
+        tables,
+        options,
+    };
     let changing = match options.silence {
         Some(_) => Router::new().route("/servers/{id}/silence", post(silence)),
         None => Router::new(),
@@ -263,7 +269,8 @@ impl App {
         subject: Subject<'_>,
     ) -> anyhow::Result<Events> {
         let mut events = self.events(server.at, subject).await?;
-        events.uptime = uptime::say(&self.tables, &server.stored, subject, server.at).await?;
+        let said = self.uptimes.say(&self.tables, &server.stored, subject, &events, server.at);
+        events.uptime = said.await?;
         Ok(events)
     }
 

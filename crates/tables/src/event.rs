@@ -113,6 +113,12 @@ impl Subject<'_> {
 }
 
 impl Part {
+    /// Whether these are the events of one server alone.
+    #[must_use]
+    pub fn is_of_one_server(&self) -> bool {
+        self.id != EVENTS
+    }
+
     #[must_use]
     pub fn select(&self, query: QueryFluentBuilder) -> QueryFluentBuilder {
         between(query, &self.id, self.period)

@@ -194,6 +194,11 @@ impl Machine {
         if self.os == UBUNTU { "6.8.0-60-generic" } else { "6.12.30-amd64" }
     }
 
+    /// That wait to be installed. One in four is about security.
+    fn updates(&self) -> u64 {
+        if self.os == UBUNTU { 12 } else { 0 }
+    }
+
     fn fate(&self) -> Fate {
         match (self.name, self.habit) {
             (_, Habit::Offline(_)) => Fate::Stops(0),
@@ -218,7 +223,7 @@ impl Machine {
             Fate::FillsItsDisk(percent) => percent * elapsed / 60.0,
             _ => 0.0,
         };
-        let disk = last.get("disk_percent").map_or(0.0, Number::as_f64);
+        let disk = disk_percent(last);
         let disk = (disk + gained).min(disk.max(97.0));
         let metrics: Map<_, _> = last
             .iter()
@@ -364,6 +369,9 @@ impl Machine {
                 (metric!("load_5m"), rounded(load[1])),
                 (metric!("load_15m"), rounded(load[2])),
                 (metric!("uptime_seconds"), Number::Whole(((booted - ago).max(0) * 60) as u64)),
+                (metric!("updates_available"), Number::Whole(self.updates())),
+                (metric!("security_updates"), Number::Whole(self.updates() / 4)),
+                (metric!("reboot_required"), Number::Whole((self.name == "api-1").into())),
             ]);
             let ahead = match self.habit {
                 Habit::Clock(minutes) => TimeDelta::minutes(minutes),
@@ -377,6 +385,10 @@ impl Machine {
 
 fn id() -> HeartbeatId {
     HeartbeatId::new(b"demo").expect("a valid id")
+}
+
+fn disk_percent(metrics: &Metrics) -> f64 {
+    metrics.get("disk_percent").map_or(0.0, Number::as_f64)
 }
 
 fn rounded(value: f64) -> Number {
@@ -396,7 +408,6 @@ async fn upsert(
     is_still: bool,
 ) {
     let Some(last) = last else { return };
-    let disk = last.metrics.get("disk_percent").map_or(0.0, Number::as_f64);
     let failed = match machine.fate() {
         Fate::Fails(name, _) if is_still => vec![Service {
             status: ServiceStatus::Failed,
@@ -409,7 +420,7 @@ async fn upsert(
         metrics: last.metrics,
         timestamp: Some(last.timestamp),
         received_at: Some(last.received_at),
-        disks: Some(machine.disks(disk)),
+        disks: Some(machine.disks(disk_percent(&last.metrics))),
         services: Some(Services { not_running: failed, is_cut: false }),
     };
     let server_id = machine.server_id();
@@ -452,6 +463,8 @@ async fn append(client: &Client, table: &str, machine: &Machine, rows: &[Row<'_>
     let (server_id, id) = (machine.server_id(), id());
     let batches = rows.chunks(BATCH).map(|rows| {
         let requests = rows.iter().map(|row| {
+            let disks = machine.disks(disk_percent(&row.metrics));
+            let row = Row { disks: Some(&disks), ..*row };
             let put = row.append(client.put_item(), &server_id, &id, TimeDelta::days(30));
             let put = PutRequest::builder().set_item(put.get_item().clone());
             let put = put.build().expect("an item");

@@ -141,7 +141,7 @@ impl Gathering {
             servers,
             found: is_cut.then(found),
             unlisted_unwell,
-            is_whole: !is_cut && !self.is_part,
+            is_part: self.is_part,
             at: self.at,
             summary: outcome.summary,
             zone,
