@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[2]
 DEBUG = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 CTL = DEBUG / "heartbeatctl"
 COLUMNS = 110
+# Of which there is a week.
+SERVER = "db-2"
 
 
 def capture(command):
@@ -58,7 +60,7 @@ def photograph():
         page = browser.new_page(viewport={"width": 1200, "height": 780}, locale="en-GB")
         page.goto(url)
         page.screenshot(path=ROOT / "docs/fleet.png")
-        page.goto(f"{url}/servers/db-2#7d")
+        page.goto(f"{url}/servers/{SERVER}#7d")
         page.wait_for_selector("#charts polyline")
         page.screenshot(path=ROOT / "docs/server.png")
         browser.close()
@@ -70,7 +72,8 @@ with tempfile.TemporaryDirectory() as folder:
     dynamodb = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         os.environ["AWS_ENDPOINT_URL_DYNAMODB"] = re.search(r"http://[\d.]+:\d+", dynamodb.stdout.readline())[0]
-        subprocess.run([DEBUG / "demo", "--days", "7"], check=True)
+        subprocess.run([DEBUG / "demo"], check=True)
+        subprocess.run([DEBUG / "demo", "--days", "7", "--only", SERVER], check=True)
         draw_terminal()
         photograph()
     finally:

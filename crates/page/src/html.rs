@@ -559,7 +559,7 @@ pub fn server_part(
     let clock = Clock::of(fleet);
     printable(&html! {
         p.summary data-page-title=(server_title(server)) data-icon=(mood.icon()) {
-            span role="status" { (status(server)) } ", " (seen(server, clock))
+            span role="status" { (status(server)) } " · last seen " (seen(server, clock))
             @if let Some(hostname) = &server.stored.hostname { " · " span { (hostname) } }
             " · " (as_of(Clock::of(fleet)))
         }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use std::f64::consts::TAU;
 use std::io::{self, Write};
 use std::time::Duration;
-use tables::metric::Rule;
+use tables::metric::{Place, Rule};
 use tables::row::Row;
 use tables::server::{Memory, Os, Reading, Rules, Upsert};
 use tables::{
@@ -194,9 +194,12 @@ impl Machine {
         if self.os == UBUNTU { "6.8.0-60-generic" } else { "6.12.30-amd64" }
     }
 
-    /// That wait to be installed. One in four is about security.
     fn updates(&self) -> u64 {
         if self.os == UBUNTU { 12 } else { 0 }
+    }
+
+    fn security_updates(&self) -> u64 {
+        self.updates() / 4
     }
 
     fn fate(&self) -> Fate {
@@ -227,6 +230,7 @@ impl Machine {
         let disk = (disk + gained).min(disk.max(97.0));
         let metrics: Map<_, _> = last
             .iter()
+            .filter(|(metric, _)| metric.place != Place::Body)
             .map(|(metric, value)| {
                 let value = value.as_f64();
                 let value = match metric.name {
@@ -237,6 +241,7 @@ impl Machine {
                     "network_tx_bytes" => json!((value + self.network * 0.1 * elapsed) as u64),
                     "uptime_seconds" => json!(value as u64 + seconds),
                     _ if metric.rule == Rule::Count => json!(value as u64),
+                    _ if metric.rule == Rule::Flag => json!(value > 0.0),
                     _ => json!(value),
                 };
                 (metric.name.to_owned(), value)
@@ -268,6 +273,8 @@ impl Machine {
                 "distribution": self.os[0], "version": self.os[1], "architecture": self.os[2], "kernel": self.kernel(),
             },
             "metrics": metrics,
+            "updates_available": self.updates(),
+            "security_updates": self.security_updates(),
             "filesystems": filesystems.collect::<Vec<_>>(),
             "services": services,
         }))
@@ -370,7 +377,7 @@ impl Machine {
                 (metric!("load_15m"), rounded(load[2])),
                 (metric!("uptime_seconds"), Number::Whole(((booted - ago).max(0) * 60) as u64)),
                 (metric!("updates_available"), Number::Whole(self.updates())),
-                (metric!("security_updates"), Number::Whole(self.updates() / 4)),
+                (metric!("security_updates"), Number::Whole(self.security_updates())),
                 (metric!("reboot_required"), Number::Whole((self.name == "api-1").into())),
             ]);
             let ahead = match self.habit {
