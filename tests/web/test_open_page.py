@@ -429,6 +429,15 @@ def test_what_happened_to_a_server_that_was_forgotten_has_no_link(fleet, open_pa
     happened = page.get_by_role("list", name="What happened in seven days")
     expect(happened).to_contain_text("gone is offline")
     assert happened.get_by_role("link").all_inner_texts() == ["web-2"]
+    # A group alone knows only its own.
+    fleet.server("web-2", seen=30, item={"group": {"S": "web"}})
+    page.goto(f"{open_page.url}/?group=web")
+    expect(happened).to_contain_text("gone is offline")
+    assert happened.get_by_role("link").all_inner_texts() == ["web-2"]
+    fleet.server("db-1", seen=10, item={"group": {"S": "db"}})
+    page.goto(f"{open_page.url}/?group=db")
+    expect(happened).to_contain_text("gone is offline")
+    assert happened.get_by_role("link").count() == 0
 
 
 # C13.15

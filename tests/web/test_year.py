@@ -53,7 +53,7 @@ def test_a_year_is_shown_by_days_with_the_least_and_the_greatest_of_each(databas
     database.rules(180, "disk_percent=90")
     page = open_page("/servers/web-1")
     page.locator("nav a", has_text="1y").click()
-    expect(page.locator("#shown")).to_contain_text("1 d per point")
+    expect(page.locator("#shown")).to_contain_text("1 day per point")
     cpu = chart(page, "cpu_percent")
     output = page.locator("figure", has=cpu).locator("output")
     expect(output).to_have_text("5 % to 90 %")

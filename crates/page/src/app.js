@@ -185,7 +185,7 @@ function startFleet() {
     if (target.matches("button.open")) toggle(target);
   });
   repeat(Number(main.dataset.refresh), refresh);
-  // A group stays folded when one comes back. Last, since a browser may forbid it.
+  // A group stays folded. Last, since a browser may forbid it.
   main.addEventListener("toggle", ({ target, newState }) => { sessionStorage[target.dataset.key] = newState; }, true);
   for (const group of all("details")) group.open = sessionStorage[group.dataset.key] !== "closed";
 }
@@ -280,7 +280,7 @@ function startServer() {
       redraw = () => draw(charts, buckets, events, [since, until], step, registered);
       const [from, end] = [since, until].map((time) => new Date(time).toLocaleString([], { ...SHORT, dateStyle: "medium" }));
       const period = `${from} to ${end} ${zones(since, until)}`;
-      byId("shown").textContent = buckets.length ? `${period}, ${format(step / 1000, "s")} per point` : `No readings from ${period}`;
+      byId("shown").textContent = buckets.length ? `${period}, ${step < 1440 * MINUTE ? `${step / MINUTE} min` : "1 day"} per point` : `No readings from ${period}`;
     }
     redraw();
   }
@@ -343,7 +343,7 @@ function format(exact, unit) {
   const crosses = exact < 100 && Number(exact.toPrecision(3)) >= 100;
   const value = crosses ? Math.trunc(exact * 10) / 10 : Number(exact.toPrecision(3));
   const isBytes = unit[0] === "B";
-  const sizes = isBytes ? [..."EPTGMk"].map((symbol, index) => [1000 ** (6 - index), symbol]) : unit === "s" ? [[86_400, "d"], [3600, "h"], [60, "min"]] : [];
+  const sizes = isBytes ? [..."EPTGMk"].map((symbol, index) => [1000 ** (6 - index), symbol]) : unit === "s" ? [[86_400, "d"], [3600, "h"]] : [];
   const [size, symbol] = sizes.find(([size]) => value >= size) ?? [1, ""];
   const scaled = value / size;
   const options = { maximumSignificantDigits: 3, notation: scaled >= 10_000 ? "compact" : "standard" };

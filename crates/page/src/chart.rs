@@ -1,6 +1,6 @@
 //! Which charts a server has, one for each question, and what is said in words beside them.
 
-use crate::fleet::{DISK, MEMORY, Server};
+use crate::fleet::{DISK, MEMORY, Server, UPTIME};
 use crate::history::series;
 use serde::Serialize;
 use tables::metric::{self, METRICS, Metric, Rule, View};
@@ -31,6 +31,12 @@ struct Series {
     label: String,
     /// The value from which it is high. A limit on a counter is on its value, and the chart shows its rate.
     limit: Option<f64>,
+}
+
+/// What charts show: the metrics with a line, and the uptime, which starts anew with a restart.
+pub fn drawn() -> Vec<&'static Metric> {
+    let is_drawn = |metric: &&Metric| metric.view != View::Words || metric.name == UPTIME.name;
+    METRICS.iter().filter(is_drawn).collect()
 }
 
 /// The charts of a server. A metric that has no place gets one of its own if the server sends it.

@@ -10,7 +10,7 @@ use crate::scans::Scans;
 use crate::session::Session;
 use crate::silence;
 use crate::tables::Tables;
-use crate::{openmetrics, time, uptime};
+use crate::{chart, openmetrics, time, uptime};
 use axum::extract::rejection::FormRejection;
 use axum::extract::{OriginalUri, Path, Query, RawQuery, Request as HttpRequest, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use syntax::duration;
 use tables::event::Subject;
-use tables::{Group, METRICS, ServerId};
+use tables::{Group, METRICS, Metric, ServerId};
 
 /// How old the fleet may be that a page shows, so that several requests at once are one scan.
 const FRESH: Duration = Duration::from_secs(1);
@@ -372,7 +372,7 @@ async fn server_part(
             let events = Events::query(&app.tables, [since, until], subject, usize::MAX).await;
             let events = events.map_err(Failure::Aws)?.json();
             json.extend_from_slice(b",\"history\":");
-            json.append(&mut app.history(&id, &query).await?);
+            json.append(&mut app.history(&id, &query, chart::drawn()).await?);
             json.extend_from_slice(format!(",\"events\":{events}").as_bytes());
         }
         json.push(b'}');
@@ -551,13 +551,19 @@ async fn history_json(
     Path(id): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Response, Response> {
-    let answer = async { app.json(coding, &app.history(&id, &query).await?) };
+    let metrics = METRICS.iter().collect();
+    let answer = async { app.json(coding, &app.history(&id, &query, metrics).await?) };
     answer.await.map_err(|failure: Failure| failure.json())
 }
 
 impl App {
     /// The history of a server, as JSON.
-    async fn history(&self, id: &str, query: &HistoryQuery) -> Result<Vec<u8>, Failure> {
+    async fn history(
+        &self,
+        id: &str,
+        query: &HistoryQuery,
+        metrics: Vec<&'static Metric>,
+    ) -> Result<Vec<u8>, Failure> {
         let server: ServerId = id.parse().map_err(|_| Failure::NotFound)?;
         let every = query
             .every
@@ -568,7 +574,7 @@ impl App {
         let period = query.span.period("24h", self.tables.clock.now())?;
         let source =
             Source { client: self.tables.client.clone(), table: self.tables.metrics.clone() };
-        let request = Request { server, metrics: METRICS.iter().collect(), period };
+        let request = Request { server, metrics, period };
         let mut json = Vec::new();
         let (written, is_empty) = if request.period.is_in_days(every) {
             let found = source.days(&request, &|_| {}).await.map_err(Failure::Aws)?.found;
