@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::ServerId;
 use tables::day::{Day, Fold};
-use tables::metric::{METRICS, Metric};
+use tables::metric::Metric;
 use tables::row::{Recorded, Row};
 
 /// The maximum number of concurrent queries.
@@ -156,7 +156,7 @@ impl Source {
         let missing = with_rows.take_while(|date| *date <= last);
         let missing: Vec<_> = missing.filter(|date| !days.contains_key(date)).collect();
         let folding = stream::iter(missing)
-            .map(|date| self.fold(server, date, period.now, progress))
+            .map(|date| self.fold(request, date, progress))
             .buffer_unordered(CONCURRENCY)
             .try_collect::<Vec<_>>();
         days.extend(folding.await?.into_iter().flatten().map(|day| (day.date, day)));
@@ -180,15 +180,15 @@ impl Source {
     /// Makes a day of its rows; `None` without one.
     async fn fold(
         &self,
-        server: &ServerId,
+        Request { server, metrics, period }: &Request,
         date: NaiveDate,
-        now: DateTime<Utc>,
         progress: &(impl Fn(usize) + Sync),
     ) -> anyhow::Result<Option<Day>> {
         let fold = Mutex::new(Fold::new(date));
-        let names = METRICS.each_ref().map(|metric| metric.name);
+        let names: Vec<_> = metrics.iter().map(|metric| metric.name).collect();
         let add = |row: Recorded| lock(&fold).add(&row);
-        self.read_range(server.as_str(), &names, Day::period(date), now, progress, &add).await?;
+        self.read_range(server.as_str(), &names, Day::period(date), period.now, progress, &add)
+            .await?;
         Ok(fold.into_inner().unwrap_or_else(PoisonError::into_inner).finish())
     }
 
