@@ -201,22 +201,28 @@ impl Sweep<'_> {
         let groups = self.read_groups(scan_until).await?;
         let (rules, schedule) = (watchdog.rules.clone(), watchdog.digest.as_ref());
         let mut review = Review::new(rules, groups, memory, schedule, self.time);
-        let scan = watchdog.patient.scan().table_name(&watchdog.servers_table);
-        let scan = server::scan_for_watchdog(scan, review.is_digest_due());
-        let mut pages = scan.into_paginator().send();
+        let mut start = None;
         loop {
-            let next = timeout_at(scan_until, pages.next())
-                .await
-                .map_err(|_| SweepError("the scan took too long".to_owned()))?;
-            let page = next.transpose().map_err(|error| {
+            let scan = watchdog.patient.scan().table_name(&watchdog.servers_table);
+            let scan = server::scan_for_watchdog(scan, review.is_digest_due(), review.metrics());
+            let scan = scan.set_exclusive_start_key(start.clone()).send();
+            let read = timeout_at(scan_until, scan).await;
+            let read = read.map_err(|_| SweepError("the scan took too long".to_owned()))?;
+            let page = read.map_err(|error| {
                 SweepError(format!("the scan failed: {}", DisplayErrorContext(error)))
             })?;
-            let Some(page) = page else { break };
+            if review.needs_more_of(page.items()) {
+                continue;
+            }
             for item in page.items() {
                 review.add(item);
                 if let Some(due) = &mut due {
                     due.add(item);
                 }
+            }
+            start = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                break;
             }
         }
         let decision = review.conclude();

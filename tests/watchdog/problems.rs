@@ -331,6 +331,31 @@ async fn limits_may_be_for_any_metric_and_a_server_may_have_its_own() {
     assert_eq!(said(&watchdog), both);
 }
 
+// C9.6 C9.8
+#[tokio::test]
+async fn a_metric_is_read_for_which_one_server_alone_has_a_limit() {
+    let watchdog = TestWatchdog::start().await;
+    for (server_id, temperature) in [("web-1", "60"), ("web-2", "71.5"), ("web-3", "90")] {
+        watchdog.heartbeat(server_id, 0).await;
+        let reading = Item::from([
+            ("received_at".to_owned(), text(&stored(0))),
+            ("temperature_celsius".to_owned(), AttributeValue::N(temperature.to_owned())),
+        ]);
+        watchdog.set_value(server_id, "reading", AttributeValue::M(reading)).await;
+    }
+    let of_web_2 = |list| {
+        let name = "temperature_celsius".to_owned();
+        [(list, "web-2".to_owned(), name, json!(71.5), json!(70.0))]
+    };
+    watchdog.set("web-2", "limits", Some("temperature_celsius=70")).await;
+    watchdog.sweep(10).await.unwrap();
+    assert_eq!(said(&watchdog), of_web_2("problems"));
+    // The end of a problem that nobody watches any longer is said with its value.
+    watchdog.set("web-2", "limits", None).await;
+    watchdog.sweep(70).await.unwrap();
+    assert_eq!(said(&watchdog), of_web_2("solved"));
+}
+
 // C9.3
 #[tokio::test]
 async fn a_limit_that_is_still_exceeded_changes_without_a_word() {

@@ -2,6 +2,7 @@
 //! scan, and counts handshakes and calls.
 
 use anyhow::Result;
+use chrono::{Days, NaiveDate};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -12,7 +13,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 use std::time::Duration;
 use tables::metric::Place;
@@ -61,6 +62,10 @@ struct State {
     pages: RwLock<Vec<Bytes>>,
     /// How long each of them takes.
     page_time: RwLock<Duration>,
+    /// What the last scan read of each item.
+    projection: RwLock<Option<String>>,
+    /// Whether the days of servers are there, but for the last.
+    has_days: AtomicBool,
 }
 
 impl DynamoDb {
@@ -84,6 +89,16 @@ impl DynamoDb {
     pub fn delay_pages(&self, time: Duration) {
         let mut current = self.state.page_time.write();
         **current.as_mut().unwrap_or_else(PoisonError::get_mut) = time;
+    }
+
+    /// Has the days of servers, but for the last.
+    pub fn add_days(&self) {
+        self.state.has_days.store(true, Ordering::SeqCst);
+    }
+
+    /// The projection expression of the last scan.
+    pub fn projection(&self) -> Option<String> {
+        self.state.projection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// TLS handshakes so far.
@@ -198,13 +213,14 @@ async fn respond(
         None if is_get => "healthy: dynamodb.us-east-1.amazonaws.com ".into(),
         None => PUBLISHED.into(),
         Some("GetItem") if body.windows(9).any(|part| part == b"#watchdog") => state.own(),
+        Some("GetItem") if body.windows(7).any(|part| part == b"#groups") => "{}".into(),
         Some("GetItem") => KEY.into(),
         Some("Scan") => {
             let time = *state.page_time.read().unwrap_or_else(PoisonError::into_inner);
             tokio::time::sleep(time).await;
             state.page(&body)
         }
-        Some("Query") => queried(&body),
+        Some("Query") => queried(&body, state.has_days.load(Ordering::SeqCst)),
         Some("UpdateItem") => match std::str::from_utf8(&body) {
             Ok(update) if update.contains("ALL_OLD") => server_before(update),
             _ => "{}".into(),
@@ -246,11 +262,37 @@ static ROWS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
     pages.map(page).collect()
 });
 
+/// The sixty days before the one that is due.
+static DAYS: LazyLock<Bytes> = LazyLock::new(|| {
+    let extent = json!({ "L": [{ "N": "20.1" }, { "N": "40.5123" }, { "N": "82.1" }] });
+    let day = |age: u64| {
+        let date = LAST_DAY.checked_sub_days(Days::new(age)).unwrap_or_default();
+        let mut day = json!({
+            "server_id": { "S": "#day:server-000042" },
+            "recorded_at": { "S": date.to_string() },
+            "expires_at": { "N": "32503680000" },
+            "rows": { "N": "1440" },
+            "disks": { "M": { "/": extent, "/data": extent, "/var": extent } },
+        });
+        for metric in &tables::METRICS {
+            let total = json!({ "N": metric.example.to_string() });
+            day[metric.name] = if metric.is_counter { total } else { extent.clone() };
+        }
+        day
+    };
+    let items: Vec<_> = (0..60).map(day).collect();
+    json!({ "Items": items, "Count": 60, "ScannedCount": 60 }).to_string().into()
+});
+
+/// The last day that is there at the time of the bench's sweeps.
+const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 1, 15).expect("a date");
+
 /// The response to a query: of the days of a server, of its rows, or of events.
-fn queried(request: &[u8]) -> Bytes {
+fn queried(request: &[u8], has_days: bool) -> Bytes {
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
     if !request["ExpressionAttributeValues"][":days"].is_null() {
-        return r#"{"Items":[],"Count":0,"ScannedCount":0}"#.into();
+        let none = r#"{"Items":[],"Count":0,"ScannedCount":0}"#;
+        return if has_days { DAYS.clone() } else { none.into() };
     }
     if request["ProjectionExpression"].is_null() {
         return EVENTS.clone();
@@ -272,6 +314,8 @@ impl State {
     /// The requested page of a scan, whose start key is the number of the page.
     fn page(&self, request: &[u8]) -> Bytes {
         let request: Value = serde_json::from_slice(request).unwrap_or_default();
+        let projection = request["ProjectionExpression"].as_str().map(str::to_owned);
+        *self.projection.write().unwrap_or_else(PoisonError::into_inner) = projection;
         let start = request["ExclusiveStartKey"]["server_id"]["S"].as_str();
         let number = start.map_or(0, |start| start.parse().unwrap_or(usize::MAX));
         let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);

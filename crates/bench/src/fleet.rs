@@ -11,6 +11,9 @@ const PAGE: usize = 1024 * 1024;
 /// The rules of the watchdog, by which the greatest items have as many problems as an item holds.
 pub const LIMITS: &str = "disk_percent=90,cpu_percent=90,memory_percent=90,load_1m=8";
 
+/// When the watchdog's message of the day is due.
+pub const DIGEST_AT: &str = "10:00/always";
+
 /// A fleet.
 #[derive(Debug, Clone, Copy)]
 pub struct Fleet {
@@ -18,8 +21,6 @@ pub struct Fleet {
     pub items: Items,
     /// So many of them are silent, since so many seconds.
     pub silent: (usize, i64),
-    /// Whether the attributes are read that a sweep does not need.
-    pub is_for_page: bool,
 }
 
 /// How large the items are.
@@ -41,13 +42,17 @@ impl Items {
 }
 
 impl Fleet {
-    /// The pages of a scan at this time, as if sweeps had been running.
-    pub fn pages(&self, now: DateTime<Utc>) -> Vec<Bytes> {
+    /// The pages of a scan at this time, as if sweeps had been running: all of each item, or what this projection expression reads of
+    /// it.
+    pub fn pages(&self, now: DateTime<Utc>, projection: Option<&str>) -> Vec<Bytes> {
         let own = json!({
             "server_id": { "S": "#watchdog" },
             "swept_at": { "S": stored(now, 60) },
             "offline_after": { "N": "180" },
             "limits": { "S": LIMITS },
+            "digest_at": { "S": stored(now, 86_400) },
+            "digest_times": { "S": DIGEST_AT },
+            "time_zone": { "S": "UTC" },
         });
         let servers = (0..self.servers).map(|server| self.item(server, now));
         let (mut pages, mut items, mut bytes) = (Vec::new(), Vec::new(), 0);
@@ -58,7 +63,7 @@ impl Fleet {
                 let next = (pages.len() + 1).to_string();
                 pages.push(page(&std::mem::take(&mut items), Some(&next)));
             }
-            items.push(item);
+            items.push(projection.map_or_else(|| item.clone(), |read| project(&item, read)));
         }
         pages.push(page(&items, None));
         pages
@@ -69,7 +74,7 @@ impl Fleet {
         let seen = stored(now, silent_for);
         match self.items {
             Items::Usual => usual(server, &seen),
-            Items::Greatest => greatest(server, &seen, self.is_for_page),
+            Items::Greatest => greatest(server, &seen),
         }
     }
 }
@@ -118,7 +123,7 @@ fn problem(limit: Option<&str>) -> Value {
     json!({ "M": problem })
 }
 
-fn greatest(server: usize, seen: &str, is_for_page: bool) -> Value {
+fn greatest(server: usize, seen: &str) -> Value {
     let id = format!("server-{server:06}");
     let mut reading = json!({ "timestamp": { "S": seen }, "received_at": { "S": seen } });
     for metric in &tables::METRICS {
@@ -160,13 +165,27 @@ fn greatest(server: usize, seen: &str, is_for_page: bool) -> Value {
         "reading": { "M": reading },
         "problems": { "M": problems },
     });
-    if is_for_page {
-        for name in ["os_distribution", "os_version", "kernel_version"] {
-            item[name] = json!({ "S": filled("os", 100) });
-        }
-        item["architecture"] = json!({ "S": filled("x", 20) });
+    for name in ["os_distribution", "os_version", "kernel_version"] {
+        item[name] = json!({ "S": filled("os", 100) });
     }
+    item["architecture"] = json!({ "S": filled("x", 20) });
     item
+}
+
+/// What this expression reads of an item: attributes, and members of a map. Placeholders have the names of what they stand for.
+fn project(item: &Value, expression: &str) -> Value {
+    let mut read = json!({});
+    for path in expression.split(", ") {
+        let (name, member) = path.trim_start_matches('#').split_once('.').unwrap_or((path, ""));
+        let name = name.trim_start_matches('#');
+        let value = &item[name];
+        if !value["M"][member].is_null() {
+            read[name]["M"][member] = value["M"][member].clone();
+        } else if member.is_empty() && !value.is_null() {
+            read[name] = value.clone();
+        }
+    }
+    read
 }
 
 /// Text of so many bytes.

@@ -192,6 +192,16 @@ impl Function {
         self.dynamodb.delay_pages(time);
     }
 
+    /// The servers have their days, but for the last.
+    pub fn add_days(&self) {
+        self.dynamodb.add_days();
+    }
+
+    /// What the last scan of the servers table read of each item, as an expression.
+    pub fn projection(&self) -> Option<String> {
+        self.dynamodb.projection()
+    }
+
     /// TLS handshakes so far.
     pub fn handshakes(&self) -> usize {
         self.dynamodb.handshakes()

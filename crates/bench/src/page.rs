@@ -14,8 +14,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 /// The fleet.
-const FLEET: Fleet =
-    Fleet { servers: 100, items: Items::Usual, silent: (1, LOST), is_for_page: true };
+const FLEET: Fleet = Fleet { servers: 100, items: Items::Usual, silent: (1, LOST) };
 
 /// Whoever is silent is so for so many seconds.
 const LOST: i64 = 900;
@@ -33,7 +32,7 @@ pub async fn measure(setup: &Setup, program: &Path, share: Option<&CpuShare>) ->
     let (mut init, mut first, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
     let (mut bytes, mut peak) = (0, 0);
     for _ in 0..SAMPLES {
-        let pages = FLEET.pages(Utc::now());
+        let pages = FLEET.pages(Utc::now(), None);
         if let Some(share) = share {
             let mut page = start(setup, program, &pages).await?;
             share.admit(page.id()?)?;
@@ -86,8 +85,8 @@ async fn measure_large(setup: &Setup, program: &Path, share: Option<&CpuShare>) 
         (100_000, Items::Greatest, 0),
         (100_000, Items::Greatest, 100_000),
     ] {
-        let fleet = Fleet { servers, items, silent: (silent, LOST), is_for_page: true };
-        let pages = fleet.pages(Utc::now());
+        let fleet = Fleet { servers, items, silent: (silent, LOST) };
+        let pages = fleet.pages(Utc::now(), None);
         let mut page = start(setup, program, &pages).await?;
         for (path, query) in [
             ("/", ""),

@@ -217,6 +217,11 @@ impl Limits {
         }
     }
 
+    /// The metrics that it names, also those of file systems.
+    pub fn metrics(&self) -> impl Iterator<Item = &'static Metric> {
+        self.entries.iter().filter_map(|entry| entry.scope.metric())
+    }
+
     /// Whether there is an urgent limit for anything.
     #[must_use]
     pub fn has_urgent(&self) -> bool {

@@ -8,8 +8,8 @@ use crate::silence::Silence;
 use crate::standing::{Standing, Verdict, is_judged};
 use crate::transition::{Plan, Transition};
 use chrono::{DateTime, Utc};
-use tables::Item;
 use tables::server::{Delivery, Gap, Groups, Memory, Rules, Server, Status, VERSION};
+use tables::{Item, Limits, METRICS, Metric, metric};
 
 /// The most servers that a review keeps until the whole fleet is known.
 const MAX_UNDECIDED: usize = 20_000;
@@ -29,6 +29,8 @@ pub struct Review {
     not_kept: [usize; 2],
     plan: Plan,
     counts: Counts,
+    /// Of a reading, what is read.
+    metrics: Vec<&'static Metric>,
     is_rescheduled: bool,
     /// The digest, if it is the time of the day for one.
     digest: Option<Digest>,
@@ -95,6 +97,13 @@ impl Review {
             let is_due = !is_rescheduled && digest_at.is_none_or(|at| at < due);
             is_due.then(|| Digest::new(schedule, time, rules.zone.clone()))
         });
+        let metrics = if digest.is_some() {
+            METRICS.iter().collect()
+        } else {
+            let of_groups = groups.iter().filter_map(|(_, rules)| rules.limits.as_ref());
+            let limits = of_groups.chain([&rules.limits]).flat_map(Limits::metrics);
+            distinct(limits.chain([metric!("disk_percent")]), &[])
+        };
         Self {
             census: Census::new(rules.clone(), &memory, MISSING_FOR_A_SWEEP, time),
             silence: Silence::new(&memory, time, rules.zone.clone()),
@@ -106,6 +115,7 @@ impl Review {
             undecided: Vec::new(),
             not_kept: [0; 2],
             plan: Plan::default(),
+            metrics,
             is_rescheduled,
             digest,
         }
@@ -115,6 +125,21 @@ impl Review {
     #[must_use]
     pub const fn is_digest_due(&self) -> bool {
         self.digest.is_some()
+    }
+
+    /// The metrics that the scan has to read: for a digest, all; else those for which there are limits, and the one that stands for a
+    /// file system.
+    #[must_use]
+    pub fn metrics(&self) -> &[&'static Metric] {
+        &self.metrics
+    }
+
+    /// Whether servers on a page have limits of their own for metrics that have not been read, or problems with them. It has to be read
+    /// again then, with these [`metrics`](Self::metrics), and so has whatever follows.
+    pub fn needs_more_of(&mut self, page: &[Item]) -> bool {
+        let more = distinct(page.iter().flat_map(Server::watched), &self.metrics);
+        self.metrics.extend(&more);
+        !more.is_empty()
     }
 
     /// Adds an item of the servers table.
@@ -215,10 +240,24 @@ impl Review {
     }
 }
 
+/// Each of these metrics once, without those that are known.
+fn distinct(
+    metrics: impl Iterator<Item = &'static Metric>,
+    known: &[&'static Metric],
+) -> Vec<&'static Metric> {
+    let mut new = Vec::new();
+    for metric in metrics {
+        if !known.iter().chain(&new).any(|known| known.name == metric.name) {
+            new.push(metric);
+        }
+    }
+    new
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use aws_sdk_dynamodb::types::AttributeValue::S;
+    use aws_sdk_dynamodb::types::AttributeValue::{self, M, S};
     use chrono::TimeDelta;
     use tables::time::format;
 
@@ -246,6 +285,41 @@ mod tests {
             ]));
         }
         review.conclude()
+    }
+
+    fn item(attributes: &[(&str, AttributeValue)]) -> Item {
+        attributes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    }
+
+    // C9.6 C10.1
+    #[test]
+    fn of_a_reading_what_is_judged_is_read() {
+        let limits = Limits::parse("cpu_percent!=99,load_5m=4,service=off").expect("limits");
+        let rules = Rules { limits, ..Rules::default() };
+        let of_web = M(item(&[("limits", S("memory_percent=90,load_5m=off".to_owned()))]));
+        let groups = Groups::from_item(Some(&item(&[("web", of_web)])));
+        let schedule: Schedule = "10:00".parse().expect("a schedule");
+        let memory = Memory { digest_times: Some("10:00".to_owned()), ..Memory::default() };
+        let start =
+            |memory, schedule| Review::new(rules.clone(), groups.clone(), memory, schedule, now());
+        let names = |review: &Review| -> Vec<_> {
+            review.metrics().iter().map(|metric| metric.name).collect()
+        };
+        assert_eq!(names(&start(memory.clone(), Some(&schedule))).len(), METRICS.len());
+        let mut review = start(memory, None);
+        let known = ["memory_percent", "load_5m", "cpu_percent", "disk_percent"];
+        assert_eq!(names(&review), known);
+
+        let limits = |list: &str| item(&[("limits", S(list.to_owned()))]);
+        let since = M(item(&[("since", S(NOW.to_owned()))]));
+        let problems = M(item(&[("load_1m!", since.clone()), ("service:a", since)]));
+        let page = [limits("load_5m=2,disk_percent!:/=95"), limits("?"), item(&[])];
+        assert!(!review.needs_more_of(&page));
+        assert_eq!(names(&review), known);
+        let page = [limits("temperature_celsius=70"), item(&[("problems", problems)])];
+        assert!(review.needs_more_of(&page));
+        assert_eq!(names(&review)[known.len()..], ["temperature_celsius", "load_1m"]);
+        assert!(!review.needs_more_of(&page));
     }
 
     // C8.8 C10.1

@@ -1,4 +1,4 @@
-//! Twelve hours of three servers, whose file systems, services, silences, limits and names come and go, while the watchdog
+//! Twelve hours of three servers, whose file systems, services, silences, quiet times, limits and names come and go, while the watchdog
 //! crashes between any two writes, overlaps with itself, and half of its publications fail, are lost, or are too small for
 //! everything. What runs is the shipped plan, on items in memory. When the dust has settled, the last announcement about
 //! everything is true; on the way, nothing ends that was not announced, nothing begins or ends too early, no server is named more
@@ -10,13 +10,13 @@ use crate::lateness::{Census, MISSING_FOR_A_SWEEP};
 use crate::standing::is_judged;
 use announcement::{Announcement, ProblemKind};
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, N, S};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use tables::problem::{DISK_PERCENT, Key, Kind, Problem, Problems, Stage, Urgency};
 use tables::server::{Change, Groups, Memory, Rules, Server, Status};
 use tables::time::{self, format};
-use tables::{Item, Limits, METRICS, Number};
+use tables::{Item, Limits, METRICS, Metric, Number};
 
 const MINUTES: i64 = 12 * 60;
 const SERVERS: [&str; 3] = ["one", "two", "three"];
@@ -24,16 +24,23 @@ const WATCHDOG: &str = "#watchdog";
 const MOUNTS: [&str; 6] = ["/", "/data", "/backup", "/home", "/srv", "/var"];
 const SERVICES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
 const STATUSES: [&str; 4] = ["failed", "stopped", "running", "unknown"];
+/// The keys of `disk_percent`, by urgency.
+const WHOLE: [&str; 2] = ["disk_percent!", DISK_PERCENT];
 const METRIC_NAMES: [&str; 3] = ["cpu_percent", DISK_PERCENT, "load_5m"];
-const LIMITS: [&str; 4] = [
+const LIMITS: [&str; 6] = [
     "disk_percent=90,cpu_percent=90/10m,load_5m=4",
     "disk_percent=90/20m,disk_percent:/backup=97,load_5m=8,service:a=off",
     "cpu_percent=90,duplicate=off,service=off",
     "none",
+    "disk_percent=85,disk_percent!=97,load_5m=2,load_5m!=4/10m",
+    "disk_percent=90,disk_percent!=95,disk_percent!:/data=99,cpu_percent=90/10m,cpu_percent!=95",
 ];
 /// Some of them are in the night in which clocks are put forward or back.
 const QUIET: [&str; 4] =
     ["01:00-03:00", "Sun 02:30-04:00;22:00-23:30", "Sat-Sun 00:30-02:15", "always"];
+/// When digests are sent, likewise.
+const DIGESTS: [&str; 5] =
+    ["02:30", "08:00,20:00/always", "00:00,02:15", "01:30,03:00,12:00", "23:59"];
 const STARTS: [(&str, &str); 5] = [
     ("UTC", "2026-01-18T10:00:00Z"),
     ("Europe/Berlin", "2026-03-28T19:00:00Z"),
@@ -41,7 +48,14 @@ const STARTS: [(&str, &str); 5] = [
     ("America/New_York", "2026-03-08T01:00:00Z"),
     ("America/New_York", "2026-11-01T00:00:00Z"),
 ];
-const OWN: [&str; 3] = ["none", "disk_percent=80,service:b=off", "load_5m=off,disk_percent:/=97"];
+const OWN: [&str; 6] = [
+    "none",
+    "disk_percent=80,service:b=off",
+    "load_5m=off,disk_percent:/=97",
+    "disk_percent=97,cpu_percent!=99",
+    "disk_percent!=96,disk_percent!:/data=off",
+    "disk_percent!:/=95/10m,disk_percent:/data=off",
+];
 
 /// What is true of a server.
 struct Truth {
@@ -71,6 +85,44 @@ struct Subscriber {
     named_at: [Vec<DateTime<Utc>>; SERVERS.len()],
 }
 
+/// When there is to be a digest.
+#[derive(Default)]
+struct Digests {
+    at: Option<&'static str>,
+    /// When clocks last showed each time of the day for the first time on that day, or skipped it.
+    passed: BTreeMap<NaiveTime, (NaiveDate, DateTime<Utc>)>,
+    /// The times that the watchdog knows.
+    known: Option<Option<&'static str>>,
+    /// When the last digest was noted, or the last change of its times.
+    done_at: DateTime<Utc>,
+}
+
+impl Digests {
+    fn times(list: &str) -> impl Iterator<Item = NaiveTime> {
+        let times = list.trim_end_matches("/always").split(',');
+        times.map(|time| NaiveTime::parse_from_str(time, "%H:%M").expect("a time"))
+    }
+
+    /// Clocks go on.
+    fn pass(&mut self, [before, now]: [NaiveDateTime; 2], at: DateTime<Utc>) {
+        for time in DIGESTS.iter().flat_map(|list| Self::times(list)) {
+            for day in [before.date(), now.date()] {
+                let is_new = self.passed.get(&time).is_none_or(|(last, _)| *last < day);
+                if is_new && before < day.and_time(time) && day.and_time(time) <= now {
+                    self.passed.insert(time, (day, at));
+                }
+            }
+        }
+    }
+
+    fn are_due(&self, now: DateTime<Utc>) -> bool {
+        let times = self.at.into_iter().flat_map(Self::times);
+        let mut passed = times.filter_map(|time| self.passed.get(&time));
+        let is_due = |at: DateTime<Utc>| at > self.done_at && now - at < TimeDelta::hours(6);
+        self.known == Some(self.at) && passed.any(|(_, at)| is_due(*at))
+    }
+}
+
 /// For each problem: since when the judged readings have called it high; when one last did not call it over; and when one
 /// last said anything.
 #[derive(Default)]
@@ -97,12 +149,14 @@ struct World {
     random: Rng,
     now: DateTime<Utc>,
     rules: Rules,
-    /// That of the first server.
+    /// The rules of the group that the first server is in.
+    group: Item,
     groups: Groups,
     items: BTreeMap<&'static str, Option<Item>>,
     truths: Vec<Truth>,
     evidence: Vec<Evidence>,
     subscriber: Subscriber,
+    digests: Digests,
     has_fault: bool,
     /// Whether two sweeps may run at once.
     may_overlap: bool,
@@ -168,6 +222,10 @@ impl Truth {
             let (full, scale) = if *value < 6.0 { (99.0 / 20.0, 20.0) } else { (99.0, 1.0) };
             *value = if *value * scale > 90.0 { full } else { 1.0 };
         });
+        // With its urgent limits, all that is wrong fits into an item.
+        while self.services.len() > 3 {
+            self.services.pop_last();
+        }
     }
 
     /// A reading as an item holds it.
@@ -212,6 +270,7 @@ impl World {
         Self {
             truths: SERVERS.iter().map(|_| Truth::new(&mut random, now)).collect(),
             evidence: SERVERS.iter().map(|_| Evidence::default()).collect(),
+            group: Item::new(),
             groups: Groups::default(),
             rules: Rules { limits: Self::limits(LIMITS[random.usize(..LIMITS.len())]), ..rules },
             items: SERVERS.iter().chain([&WATCHDOG]).map(|id| (*id, None)).collect(),
@@ -221,6 +280,7 @@ impl World {
             random,
             now,
             subscriber: Subscriber::default(),
+            digests: Digests::default(),
             has_fault: false,
             broken: Vec::new(),
         }
@@ -250,15 +310,16 @@ impl World {
 
     fn server(&self, number: usize) -> Option<Server> {
         let mut server = Server::from_item(self.items[SERVERS[number]].as_ref()?)?;
-        if self.is_quiet(SERVERS[number]) || self.is_quiet(WATCHDOG) {
+        let items = [SERVERS[number], WATCHDOG].map(|id| self.items[id].as_ref());
+        let of_group = (number == 0).then_some(&self.group);
+        if items.into_iter().flatten().chain(of_group).any(|item| self.is_quiet(item)) {
             server.quiet_until = Some(DateTime::<Utc>::MAX_UTC);
         }
         Some(server.in_group(&self.groups))
     }
 
-    /// Whether an item silences its servers at this time by what its clocks show, or until a time.
-    fn is_quiet(&self, id: &str) -> bool {
-        let Some(item) = &self.items[id] else { return false };
+    /// Whether an item or a group silences its servers at this time by what its clocks show, or until a time.
+    fn is_quiet(&self, item: &Item) -> bool {
         let value = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
         let until = value("silenced_until").and_then(|until| time::parse(until));
         let is_silenced = until.is_some_and(|until| until > self.now);
@@ -317,6 +378,9 @@ impl World {
             let until = self.now + TimeDelta::minutes(self.random.i64(0..30));
             self.set_of(WATCHDOG, "silenced_until", Some(format(until)));
         }
+        if self.chance(90) {
+            self.digests.at = self.random.choice(DIGESTS).filter(|_| self.random.u8(..4) > 0);
+        }
         if self.chance(120) {
             self.rules.limits = Self::limits(LIMITS[self.random.usize(..LIMITS.len())]);
         }
@@ -326,13 +390,19 @@ impl World {
     fn change_group(&mut self) {
         let limits = OWN[self.random.usize(..OWN.len())];
         let until = self.now + TimeDelta::minutes(self.random.i64(-20..20));
+        let quiet = self.random.choice(QUIET).filter(|_| self.random.bool());
         let rules = [
             ("limits", S(limits.to_owned())),
             ("silenced_until", S(format(until))),
             ("offline_after", N(self.random.i64(180..400).to_string())),
         ];
-        let rules = rules.map(|(name, value)| (name.to_owned(), value)).into();
-        self.groups = Groups::from_item(Some(&Item::from([("web".to_owned(), M(rules))])));
+        let rules = rules.into_iter().chain(quiet.map(|quiet| ("quiet", S(quiet.to_owned()))));
+        self.set_group(rules.map(|(name, value)| (name.to_owned(), value)).collect());
+    }
+
+    fn set_group(&mut self, rules: Item) {
+        let groups = Item::from([("web".to_owned(), M(rules.clone()))]);
+        (self.group, self.groups) = (rules, Groups::from_item(Some(&groups)));
     }
 
     /// Whoever forgets a server knows that nothing more will be announced.
@@ -408,13 +478,13 @@ impl World {
             let Some(reading) = facts.reading else { continue };
             // What `disk_percent` becomes is what it has been.
             let entries = condition::hand_over(&reading, &server.problems);
-            let target = condition::of_disk_percent(&reading)
-                .map(|mount| Key::Disk(mount.to_owned(), Urgency::Usual).to_string());
-            if let Some(target) = target {
+            let target = condition::of_disk_percent(&reading);
+            for (urgency, mount) in Urgency::ALL.into_iter().zip(target.into_iter().cycle()) {
+                let target = Key::Disk(mount.to_owned(), urgency).to_string();
                 for times in
                     [&mut evidence.last_high, &mut evidence.last_known, &mut evidence.high_since]
                 {
-                    if let Some(at) = times.remove(DISK_PERCENT) {
+                    if let Some(at) = times.remove(WHOLE[urgency as usize]) {
                         times
                             .entry(target.clone())
                             .and_modify(|known| *known = at.min(*known))
@@ -422,9 +492,11 @@ impl World {
                     }
                 }
             }
-            let mut keys: Vec<_> =
-                METRICS.iter().map(|metric| Key::Metric(metric, Urgency::Usual)).collect();
-            keys.extend(MOUNTS.map(|mount| Key::Disk(mount.to_owned(), Urgency::Usual)));
+            let mut keys = Vec::new();
+            for urgency in Urgency::ALL {
+                keys.extend(METRICS.iter().map(|metric| Key::Metric(metric, urgency)));
+                keys.extend(MOUNTS.map(|mount| Key::Disk(mount.to_owned(), urgency)));
+            }
             keys.extend(SERVICES.map(|name| Key::Service(name.to_owned())));
             for key in keys {
                 let entry = entries.iter().find(|(known, _)| *known == key).map(|(_, entry)| entry);
@@ -454,8 +526,9 @@ impl World {
         }
         self.note();
         let memory = self.memory();
-        let mut review =
-            Review::new(self.rules.clone(), self.groups.clone(), memory, None, self.now);
+        let schedule = self.digests.at.map(|at| at.parse().expect("a schedule"));
+        let (rules, groups) = (self.rules.clone(), self.groups.clone());
+        let mut review = Review::new(rules, groups, memory, schedule.as_ref(), self.now);
         self.items.values().flatten().for_each(|item| review.add(item));
         let decision = review.conclude();
         let generations: Vec<_> = self.truths.iter().map(|truth| truth.generation).collect();
@@ -470,6 +543,13 @@ impl World {
             .memory
             .write(decision.is_rescheduled)
             .apply(self.items.entry(WATCHDOG).or_default());
+        let has_digest = decision.digest.is_some();
+        if has_digest != self.digests.are_due(now) {
+            self.broken.push(format!("digest at {now}: {has_digest}"));
+        }
+        if self.digests.known != Some(self.digests.at) {
+            (self.digests.known, self.digests.done_at) = (Some(self.digests.at), now);
+        }
         let plan = decision.plan;
         // What is being published already is published without a write: there, two sweeps at once may contradict each other.
         if self.may_overlap && is_bad && plan.say(&HashSet::new()).is_empty() && self.chance(6) {
@@ -494,14 +574,19 @@ impl World {
             _ => say.len(),
         };
         let mut named = BTreeSet::new();
+        let heard: Vec<_> = say[..room].iter().map(|(_, said)| about(said)).collect();
         for (_, announcement) in &say[..room] {
-            let ((server, key), _) = about(announcement);
+            let ((server, key), is_begin) = about(announcement);
+            if heard.contains(&((server, usual(&key)), is_begin)) && usual(&key) != key {
+                self.broken.push(format!("{server} {key} at {now}: both are said"));
+            }
             // Whoever forgot the server knows that this is about the one that it was.
             if self.truths[server].generation == generations[server] {
                 self.hear(announcement);
                 named.insert(server);
                 // Nothing delays an absence, or what is being published already, also under the name that it had.
-                let names = [&key, DISK_PERCENT].into_iter().filter(|name| key.starts_with(name));
+                let names = WHOLE.iter().filter(|name| key.starts_with(**name));
+                let names = names.copied().chain([&*key]);
                 let mut stages = names.map(|name| stage(before[server].as_ref(), name));
                 let is_begun = matches!(announcement, Announcement::Offline(_))
                     || stages.any(|stage| stage == Some(Stage::Publishing));
@@ -533,6 +618,10 @@ impl World {
             if self.write(&write.change, &before) && recorded.remove(&server) {
                 self.evidence[server].recorded_at.push(now);
             }
+        }
+        if has_digest {
+            Memory::note_digest(now).apply(self.items.entry(WATCHDOG).or_default());
+            self.digests.done_at = now;
         }
         if !self.has_fault {
             (0..SERVERS.len()).for_each(|number| {
@@ -567,14 +656,40 @@ impl World {
         }
     }
 
+    /// The limit of a metric or a file system, by the words of C9.6.
+    fn limit(&self, number: usize, key: &str) -> Option<f64> {
+        let text = |item: Option<&Item>| item?.get("limits")?.as_s().ok().cloned();
+        let own = text(self.items[SERVERS[number]].as_ref());
+        let of_group = text((number == 0).then_some(&self.group));
+        let all = Some(self.rules.limits.to_string());
+        let find = |lists: &[&Option<String>], key: &str| {
+            let mut entries = lists.iter().copied().flatten().flat_map(|list| list.split(','));
+            let value = entries.find_map(|entry| entry.strip_prefix(key)?.strip_prefix('='))?;
+            // Off is above every value.
+            Some(value.split('/').next()?.parse().unwrap_or(f64::INFINITY))
+        };
+        let lists = [&own, &of_group, &all];
+        let usual = usual(key);
+        let whole = usual.split(':').next().expect("a metric");
+        let usual_limit = find(&lists, &usual).or_else(|| find(&lists, whole));
+        if usual == key {
+            return usual_limit;
+        }
+        let urgent_whole = urgent(whole);
+        let inherited = find(&lists[1..], key).or_else(|| find(&lists, &urgent_whole));
+        let is_off = [&*usual, whole].map(|key| find(&lists, key) == Some(f64::INFINITY));
+        let limit = match find(&lists[..1], key) {
+            own @ Some(_) => own,
+            None if is_off[1] && find(&lists, key).is_none() => None,
+            None => inherited.filter(|limit| usual_limit.is_none_or(|usual| *limit > usual)),
+        };
+        limit.filter(|_| !is_off[0])
+    }
+
     /// How long a problem of a server has to last.
     fn lasts(&self, server: &Server, key: &str) -> TimeDelta {
         let (all, own) = (&self.rules.limits, server.limits.as_ref());
-        let limit = match Key::parse(key) {
-            Some(Key::Metric(metric, _)) => all.metric(metric, own),
-            Some(Key::Disk(mount, _)) => all.disk(&mount, own),
-            Some(Key::Service(_) | Key::Duplicate) | None => None,
-        };
+        let limit = Key::parse(key).and_then(|key| all.of_key(&key, own));
         limit.map(|limit| limit.lasts).unwrap_or_default()
     }
 
@@ -622,20 +737,21 @@ impl World {
 
     /// The subscriber is to take `disk_percent` for what it has become.
     fn hand_over(&mut self, number: usize, before: Option<Server>, read: Option<&Server>) {
-        let whole = Key::parse(DISK_PERCENT).expect("a key");
-        let has_whole = |server: &Server| server.problems.get(&whole).is_some();
-        let has_had = before.is_some_and(|before| has_whole(&before));
-        let has_now = self.server(number).is_some_and(|after| has_whole(&after));
         let facts = read.and_then(|read| Facts::of(read, &self.rules.limits));
         let reading = facts.and_then(|facts| facts.reading);
         let target = reading.and_then(|reading| condition::of_disk_percent(&reading));
-        let Some(mount) = target.filter(|_| has_had && !has_now) else {
-            return;
-        };
-        let target = Key::Disk(mount.to_owned(), Urgency::Usual).to_string();
-        for keys in [&mut self.subscriber.open, &mut self.subscriber.possible] {
-            if keys.remove(&(number, DISK_PERCENT.to_owned())) {
-                keys.insert((number, target.clone()));
+        let Some(mount) = target.map(str::to_owned) else { return };
+        let after = self.server(number);
+        for (urgency, whole) in Urgency::ALL.into_iter().zip(WHOLE) {
+            let has = |server: &Option<Server>| stage(server.as_ref(), whole).is_some();
+            if !has(&before) || has(&after) {
+                continue;
+            }
+            let target = Key::Disk(mount.clone(), urgency).to_string();
+            for keys in [&mut self.subscriber.open, &mut self.subscriber.possible] {
+                if keys.remove(&(number, whole.to_owned())) {
+                    keys.insert((number, target.clone()));
+                }
             }
         }
     }
@@ -650,6 +766,20 @@ impl World {
             }
             !self.subscriber.open.remove(&about)
         };
+        // What is urgent is at its other limit as well, and what is below that is not urgent.
+        let (number, key) = &about;
+        let server = self.server(*number);
+        let is_open = |key: &str| stage(server.as_ref(), key) == Some(Stage::Publishing);
+        let with = if is_begin { usual(key) } else { urgent(key) };
+        if with != *key && is_open(&with) {
+            let with = (*number, with);
+            let open = &mut self.subscriber.open;
+            if is_begin {
+                open.insert(with)
+            } else {
+                open.remove(&with)
+            };
+        }
         if is_repeated {
             self.subscriber.repeated.push(format!("{about:?} {is_begin} at {}", self.now));
         }
@@ -727,9 +857,16 @@ impl World {
         }
     }
 
+    /// Time goes on.
+    fn wait(&mut self, minutes: i64) {
+        let before = self.rules.zone.local(self.now);
+        self.now += TimeDelta::minutes(minutes);
+        self.digests.pass([before, self.rules.zone.local(self.now)], self.now);
+    }
+
     fn run(&mut self, is_bad: bool) {
         for _ in 0..MINUTES {
-            self.now += TimeDelta::minutes(1);
+            self.wait(1);
             self.happen();
             (0..SERVERS.len()).for_each(|number| self.heartbeat(number));
             // Now and then, some sweeps are missing.
@@ -746,9 +883,11 @@ impl World {
         }
         self.set_of(WATCHDOG, "silenced_until", None);
         self.set_of(WATCHDOG, "quiet", None);
+        let rules = self.group.clone().into_iter();
+        self.set_group(rules.filter(|(name, _)| name != "quiet").collect());
         for (steps, minutes) in [(40, 1), (160, 10)] {
             for _ in 0..steps {
-                self.now += TimeDelta::minutes(minutes);
+                self.wait(minutes);
                 (0..SERVERS.len()).for_each(|number| self.heartbeat(number));
                 self.sweep(false);
             }
@@ -782,21 +921,23 @@ impl World {
         let facts = Facts::of(&server, all).expect("it is alive");
         let reading = facts.reading.expect("it is alive");
         let is_listed = condition::of_disk_percent(&reading).is_some();
-        let metrics = reading.metrics.iter().filter(|(metric, value)| {
-            let is_high = all.of(metric, own).is_some_and(|limit| value.as_f64() >= limit);
-            is_high && !(metric.name == DISK_PERCENT && is_listed)
-        });
-        let disks = reading.disks.unwrap_or_default().iter().filter(|disk| {
-            all.disk(&disk.mount, own).is_some_and(|limit| disk.percent >= limit.value)
-        });
+        let metrics = reading.metrics.iter();
+        let metrics = metrics.filter(|(metric, _)| !(metric.name == DISK_PERCENT && is_listed));
+        let metrics = metrics.map(|(metric, value)| (metric.name.to_owned(), value.as_f64()));
+        let disks = reading.disks.unwrap_or_default().iter();
+        let disks = disks.map(|disk| (format!("{DISK_PERCENT}:{}", disk.mount), disk.percent));
+        let values = metrics.chain(disks);
+        let values = values.flat_map(|(key, value)| [(urgent(&key), value), (key, value)]);
+        let values = values
+            .filter(|(key, value)| self.limit(number, key).is_some_and(|limit| *value >= limit));
         let services = reading.services.iter().flat_map(|services| &services.not_running);
         let services = services.filter(|service| {
             service.status.as_str() != "unknown"
                 && all.watches(&Key::Service(service.name.clone()), own)
         });
         let is_duplicate = self.truths[number].are_two && all.watches(&Key::Duplicate, own);
-        let expected: BTreeSet<_> = (metrics.map(|(metric, _)| metric.name.to_owned()))
-            .chain(disks.map(|disk| format!("{DISK_PERCENT}:{}", disk.mount)))
+        let expected: BTreeSet<_> = values
+            .map(|(key, _)| key)
             .chain(services.map(|service| format!("service:{}", service.name)))
             .chain(is_duplicate.then(|| "duplicate".to_owned()))
             .collect();
@@ -814,6 +955,18 @@ impl World {
             self.broken.push(format!("{number}: announced {open:?}, not {expected:?}"));
         }
     }
+}
+
+/// The key of the same value's other limit, and of its urgent one.
+fn usual(key: &str) -> String {
+    key.replacen('!', "", 1)
+}
+
+fn urgent(key: &str) -> String {
+    let (metric, mount) =
+        key.split_once(':').map_or((key, None), |(metric, mount)| (metric, Some(mount)));
+    let mark = if Metric::find(metric).is_some() { "!" } else { "" };
+    mount.map_or_else(|| format!("{metric}{mark}"), |mount| format!("{metric}{mark}:{mount}"))
 }
 
 /// What has been announced of a problem, or of the absence, as the item records it.
@@ -839,12 +992,14 @@ fn about(announcement: &Announcement) -> ((usize, String), bool) {
         ProblemKind::Known(Kind::Duplicate) => "duplicate".to_owned(),
         _ => problem.name.clone(),
     });
+    let is_urgent = problem.is_some_and(|problem| problem.urgent);
+    let key = if is_urgent { urgent(&key) } else { key };
     let id = announcement.server_id();
     let number = SERVERS.iter().position(|known| *known == id).expect("a server of this fleet");
     ((number, key), is_begin)
 }
 
-// C8.2 C8.5 C8.7 C8.8 C9.3 C9.4 C9.7
+// C8.2 C8.5 C8.7 C8.8 C8.16 C9.1 C9.3 C9.4 C9.6 C9.7 C10.1 C14.1
 #[test]
 fn whatever_happens_the_last_announcement_is_true_and_nothing_begins_or_ends_too_early() {
     let seed = std::env::var("SEED")

@@ -1,7 +1,8 @@
 //! Every attribute of the servers table, once. What is not in this list can be neither written nor read, and the scans
 //! read what is in it.
 
-use crate::{Group, Item, ServerId};
+use super::item::JUDGED;
+use crate::{Group, Item, Metric, ServerId};
 use aws_sdk_dynamodb::operation::scan::builders::ScanFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -207,14 +208,25 @@ pub(crate) fn restored(name: &str) -> Restored {
 #[must_use]
 pub fn scan(scan: ScanFluentBuilder) -> ScanFluentBuilder {
     let read = ATTRIBUTES.iter().filter(|known| known.readers != Readers::Heartbeats);
-    project(scan, read.copied().chain(of_webhooks()))
+    project(scan, read.copied().chain(of_webhooks()), [])
 }
 
-/// The same without what a sweep does not need: without a digest, that is also what is known of deliveries.
+/// The same without what a sweep does not need: of a reading, metrics that are not among these; and without a digest, what is known
+/// of deliveries. Most of a sweep's time goes into what it reads.
 #[must_use]
-pub fn scan_for_watchdog(scan: ScanFluentBuilder, is_digest_due: bool) -> ScanFluentBuilder {
+pub fn scan_for_watchdog(
+    scan: ScanFluentBuilder,
+    is_digest_due: bool,
+    metrics: &[&Metric],
+) -> ScanFluentBuilder {
     let read = ATTRIBUTES.iter().filter(|known| known.readers == Readers::Everyone);
-    project(scan, read.copied().chain(of_webhooks().filter(|_| is_digest_due)))
+    let read = read.copied().filter(|known| *known != READING);
+    let metrics = metrics.iter().map(|metric| metric.name);
+    project(
+        scan,
+        read.chain(of_webhooks().filter(|_| is_digest_due)),
+        JUDGED.into_iter().chain(metrics),
+    )
 }
 
 /// Leaves only the servers of a group in a scan, and the items that are no servers.
@@ -243,7 +255,12 @@ fn of_webhooks() -> impl Iterator<Item = Attribute> {
     WEBHOOKS.iter().flat_map(read)
 }
 
-fn project(scan: ScanFluentBuilder, read: impl Iterator<Item = Attribute>) -> ScanFluentBuilder {
+/// Reads these attributes, and these members of a reading.
+fn project<'a>(
+    scan: ScanFluentBuilder,
+    read: impl Iterator<Item = Attribute>,
+    members: impl IntoIterator<Item = &'a str>,
+) -> ScanFluentBuilder {
     let mut expression = String::new();
     let reserved = read.filter_map(|attribute| {
         if !expression.is_empty() {
@@ -252,6 +269,9 @@ fn project(scan: ScanFluentBuilder, read: impl Iterator<Item = Attribute>) -> Sc
         attribute.write(&mut expression)
     });
     let names = reserved.collect();
+    for member in members {
+        expression.extend([", ", READING.name, ".", member]);
+    }
     scan.set_expression_attribute_names(Some(names)).projection_expression(expression)
 }
 

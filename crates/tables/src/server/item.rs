@@ -8,10 +8,10 @@ use super::attribute::{
     SILENCED_UNTIL, STATUS,
 };
 use crate::disk::items::DISKS;
-use crate::problem::{Problems, Stage};
+use crate::problem::{Key, Problems, Stage};
 use crate::{
-    Disk, Group, Item, Limits, Metrics, Quiet, RECEIVED_AT, ServerId, Service, ServiceStatus,
-    Services, TIMESTAMP, read, text, time,
+    Disk, Group, Item, Limits, Metric, Metrics, Quiet, RECEIVED_AT, ServerId, Service,
+    ServiceStatus, Services, TIMESTAMP, read, text, time,
 };
 use aws_sdk_dynamodb::types::AttributeValue::{self, Bool, M, S};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -92,6 +92,9 @@ pub struct Reading {
 const SERVICES: &str = "services";
 const SERVICES_CUT: &str = "services_cut";
 const REASONS: &str = "reasons";
+
+/// What is judged of a reading besides its metrics.
+pub(super) const JUDGED: [&str; 5] = [RECEIVED_AT, DISKS, SERVICES, SERVICES_CUT, REASONS];
 
 impl Reading {
     /// Reads the attribute. What cannot be read is left out.
@@ -273,6 +276,16 @@ impl Server {
             full_on: item.read(FULL_ON, read_full_on).unwrap_or_default(),
             is_malformed: item.is_malformed || !is_complete,
         })
+    }
+
+    /// The metrics that an item of any kind has limits for, or problems with.
+    #[must_use]
+    pub fn watched(item: &Item) -> Vec<&'static Metric> {
+        let limits = LIMITS.of(item).and_then(|list| Limits::parse_own(list.as_s().ok()?).ok());
+        let problems = PROBLEMS.of(item).and_then(|problems| problems.as_m().ok());
+        let problems = problems.into_iter().flat_map(|problems| problems.keys());
+        let problems = problems.filter_map(|key| Key::parse(key)?.metric());
+        limits.iter().flat_map(Limits::metrics).chain(problems).collect()
     }
 
     /// Reads when its file systems are full, of an item of any kind.
