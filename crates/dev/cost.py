@@ -42,8 +42,10 @@ ROW_GB = 0.5e-6
 ANSWER_GB = 0.5e-6
 ITEM_BYTES = 700
 # A sweep: of a whole processor, the seconds for each server (crates/bench/README.md), of which 512 MB have a share; and DynamoDB's
-# response time for each page of its scan. A scan may take 70 % of the watchdog's 50 s.
-SWEEP_CPU = 14e-6
+# response time for each page of its scan. A scan may take 70 % of the watchdog's 50 s. Days are written if half of them is left, and
+# begun in 70 % of what is left.
+SWEEP_CPU = 12e-6
+DAY_CPU = 21e-3
 SWEEP_GB = 0.5
 # Days: what DynamoDB counts of one with every metric and three file systems, and its overhead for an item; how many days there are,
 # and how many are read to see which are there, and how fast disks fill.
@@ -55,6 +57,9 @@ WHOLE_PROCESSOR_GB = 1769 / 1024
 PAGE_BYTES, PAGE_WAIT = 2**20, 0.04
 LEAST_SWEEP = 0.05
 SCAN_SECONDS = 35
+SWEEP_SECONDS = 50
+BEGIN_SHARE = 0.7
+SLOTS = 1_440
 # HTTP API's default quota, for an account and region.
 API_RATE = 10_000
 # The page: 1.4 ms of a whole processor, of which it has a fourteenth, and DynamoDB's response time. It has 1 KB for each server;
@@ -131,9 +136,29 @@ def sweep_seconds(servers, gigabytes=SWEEP_GB, segments=1):
     return LEAST_SWEEP + servers * (processor + wait)
 
 
+def largest(fits):
+    """The largest fleet, in ten thousands, for which this holds."""
+    return max(servers for servers in range(0, 2_000_000, 10_000) if fits(servers))
+
+
 def most_servers(gigabytes=SWEEP_GB):
-    """The largest fleet, in ten thousands, whose scan fits into its time."""
-    return max(servers for servers in range(0, 2_000_000, 10_000) if sweep_seconds(servers, gigabytes) <= SCAN_SECONDS)
+    """The largest fleet whose scan fits into its time."""
+    return largest(lambda servers: sweep_seconds(servers, gigabytes) <= SCAN_SECONDS)
+
+
+def day_seconds():
+    """The time of a server's day, which is that of the processor: four are read at once."""
+    return DAY_CPU / (SWEEP_GB / WHOLE_PROCESSOR_GB)
+
+
+def most_with_days():
+    """The largest fleet whose days are all written: a day of each server in a slot, after a sweep."""
+
+    def fits(servers):
+        left = SWEEP_SECONDS - sweep_seconds(servers)
+        return left >= SWEEP_SECONDS / 2 and servers / SLOTS * day_seconds() <= BEGIN_SHARE * left
+
+    return largest(fits)
 
 
 def provisioned_units(servers):
@@ -171,6 +196,7 @@ def lines(servers, capacity="on-demand", access_log="all", monitoring="alarms", 
         "watchdog: reads": reads,
         "watchdog: the rest": sweeps,
         "days: reads": day_reads,
+        "days: time": servers * 30 * day_seconds() * SWEEP_GB * PRICES["Lambda GB-second"],
         "days: writes": day_writes,
         "days: 400 of them": servers * HISTORY_DAYS * (DAY_BYTES + ITEM_OVERHEAD) * 1e-9 * PRICES["table, GB and month"],
         "alarms": alarms,
@@ -305,8 +331,9 @@ def million():
     return f"""**A million servers** would cost ${sum(parts.values()):,.0f} per month, of which heartbeats' writes are ${parts["DynamoDB writes"]:,.0f} and the scans ${parts["watchdog: reads"]:,.0f}; with
 `Capacity=provisioned` and `AccessLog=none`, ${sum(lines(servers, "provisioned", "none").values()):,.0f}. What ends it is the sweep: it would take {sweep_seconds(servers):.0f} s, and its scan has {SCAN_SECONDS}. That is
 enough for {most_servers():,} servers with items of {ITEM_BYTES} bytes, at {PAGE_WAIT * 1e3:.0f} ms a page; with 1,769 MB, which are a whole processor, for
-{most_servers(WHOLE_PROCESSOR_GB):,}. A million would need that and a scan of four segments at once: {whole:.0f} s. From {API_RATE * 60:,} servers on, HTTP API's
-default quota of {API_RATE:,} requests per second has to be raised. This is computed, and untried on AWS.
+{most_servers(WHOLE_PROCESSOR_GB):,}. A million would need that and a scan of four segments at once: {whole:.0f} s. Days (`HistoryDays`) end earlier:
+from {most_with_days():,} servers on, they need more than the time that a sweep of 512 MB leaves them. From {API_RATE * 60:,} servers on,
+HTTP API's default quota of {API_RATE:,} requests per second has to be raised. This is computed, and untried on AWS.
 """
 
 
@@ -335,6 +362,7 @@ def page():
         "watchdog: reads": f"a scan per minute, {ITEM_BYTES} bytes per server, 0.125 / M",
         "watchdog: the rest": "43,200 sweeps: 0.20 / M, × 0.5 GB, schedule 1.00 / M, two writes",
         "days: reads": f"{day_units():.0f} units per server and day, 0.125 / M",
+        "days: time": f"{day_seconds() * 1e3:.0f} ms × {SWEEP_GB} GB per server and day",
         "days: writes": "1 unit per server and day, 0.625 / M",
         "days: 400 of them": f"{DAY_BYTES} + {ITEM_OVERHEAD} bytes, 0.25 / GB",
         "alarms": f"{alarms} alarms on {metrics} metrics × 0.10",

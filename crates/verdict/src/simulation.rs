@@ -574,15 +574,15 @@ impl World {
             _ => say.len(),
         };
         let mut named = BTreeSet::new();
-        let heard: Vec<_> = say[..room].iter().map(|(_, said)| about(said)).collect();
+        let all: Vec<_> = say.iter().map(|(_, said)| about(said)).collect();
         for (_, announcement) in &say[..room] {
             let ((server, key), is_begin) = about(announcement);
-            if heard.contains(&((server, usual(&key)), is_begin)) && usual(&key) != key {
+            if all.contains(&((server, usual(&key)), is_begin)) && usual(&key) != key {
                 self.broken.push(format!("{server} {key} at {now}: both are said"));
             }
             // Whoever forgot the server knows that this is about the one that it was.
             if self.truths[server].generation == generations[server] {
-                self.hear(announcement);
+                self.hear(announcement, &all);
                 named.insert(server);
                 // Nothing delays an absence, or what is being published already, also under the name that it had.
                 let names = WHOLE.iter().filter(|name| key.starts_with(**name));
@@ -756,7 +756,8 @@ impl World {
         }
     }
 
-    fn hear(&mut self, announcement: &Announcement) {
+    /// One announcement out of all that there are.
+    fn hear(&mut self, announcement: &Announcement, all: &[((usize, String), bool)]) {
         let (about, is_begin) = about(announcement);
         let is_repeated = if is_begin {
             !self.subscriber.open.insert(about.clone())
@@ -766,18 +767,16 @@ impl World {
             }
             !self.subscriber.open.remove(&about)
         };
-        // What is urgent is at its other limit as well, and what is below that is not urgent.
+        // What is urgent is at its other limit as well, and what is below that is not urgent: no more is said of it.
         let (number, key) = &about;
-        let server = self.server(*number);
-        let is_open = |key: &str| stage(server.as_ref(), key) == Some(Stage::Publishing);
-        let with = if is_begin { usual(key) } else { urgent(key) };
-        if with != *key && is_open(&with) {
-            let with = (*number, with);
+        let other = (*number, if is_begin { usual(key) } else { urgent(key) });
+        let is_written = stage(self.server(*number).as_ref(), &other.1) == Some(Stage::Publishing);
+        if is_written && other != about && all.iter().all(|(about, _)| *about != other) {
             let open = &mut self.subscriber.open;
             if is_begin {
-                open.insert(with)
+                open.insert(other)
             } else {
-                open.remove(&with)
+                open.remove(&other)
             };
         }
         if is_repeated {
