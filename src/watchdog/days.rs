@@ -125,7 +125,7 @@ impl Days {
     async fn days(&self, server: &ServerId, today: NaiveDate) -> Result<Vec<Day>, Fault> {
         let query = self.dynamodb.query().table_name(&self.config.table);
         let query = Day::select(query, server, [today - DAYS, today]);
-        let items = query.into_paginator().items().send();
+        let items = Day::only_disks(query).into_paginator().items().send();
         let items = items.collect::<Result<Vec<_>, _>>().await.map_err(Fault::of)?;
         Ok(items.iter().filter_map(|item| Day::from_item(item, DateTime::UNIX_EPOCH)).collect())
     }

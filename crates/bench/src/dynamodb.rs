@@ -263,7 +263,7 @@ static ROWS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
 });
 
 /// The sixty days before the one that is due.
-static DAYS: LazyLock<Bytes> = LazyLock::new(|| {
+static DAYS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let extent = json!({ "L": [{ "N": "20.1" }, { "N": "40.5123" }, { "N": "82.1" }] });
     let day = |age: u64| {
         let date = LAST_DAY.checked_sub_days(Days::new(age)).unwrap_or_default();
@@ -280,8 +280,7 @@ static DAYS: LazyLock<Bytes> = LazyLock::new(|| {
         }
         day
     };
-    let items: Vec<_> = (0..60).map(day).collect();
-    json!({ "Items": items, "Count": 60, "ScannedCount": 60 }).to_string().into()
+    (0..60).map(day).collect()
 });
 
 /// The last day that is there at the time of the bench's sweeps.
@@ -291,14 +290,35 @@ const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(2026, 1, 15).expect("a date"
 fn queried(request: &[u8], has_days: bool) -> Bytes {
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
     if !request["ExpressionAttributeValues"][":days"].is_null() {
-        let none = r#"{"Items":[],"Count":0,"ScannedCount":0}"#;
-        return if has_days { DAYS.clone() } else { none.into() };
+        let days = if has_days { &DAYS[..] } else { &[] };
+        let days: Vec<_> = match request["ProjectionExpression"].as_str() {
+            Some(read) => days.iter().map(|day| project(day, read)).collect(),
+            None => days.to_vec(),
+        };
+        let count = days.len();
+        return json!({ "Items": days, "Count": count, "ScannedCount": count }).to_string().into();
     }
     if request["ProjectionExpression"].is_null() {
         return EVENTS.clone();
     }
     let start = request["ExclusiveStartKey"]["server_id"]["S"].as_str();
     ROWS.get(start.map_or(0, |start| start.parse().unwrap_or(0))).cloned().unwrap_or_default()
+}
+
+/// What this expression reads of an item: attributes, and members of a map. Placeholders have the names of what they stand for.
+pub fn project(item: &Value, expression: &str) -> Value {
+    let mut read = json!({});
+    for path in expression.split(", ") {
+        let (name, member) = path.trim_start_matches('#').split_once('.').unwrap_or((path, ""));
+        let name = name.trim_start_matches('#');
+        let value = &item[name];
+        if !value["M"][member].is_null() {
+            read[name]["M"][member] = value["M"][member].clone();
+        } else if member.is_empty() && !value.is_null() {
+            read[name] = value.clone();
+        }
+    }
+    read
 }
 
 impl State {

@@ -1,6 +1,6 @@
 //! Fleets in the servers table, as the pages of a scan.
 
-use crate::dynamodb::READING;
+use crate::dynamodb::{READING, project};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -170,22 +170,6 @@ fn greatest(server: usize, seen: &str) -> Value {
     }
     item["architecture"] = json!({ "S": filled("x", 20) });
     item
-}
-
-/// What this expression reads of an item: attributes, and members of a map. Placeholders have the names of what they stand for.
-fn project(item: &Value, expression: &str) -> Value {
-    let mut read = json!({});
-    for path in expression.split(", ") {
-        let (name, member) = path.trim_start_matches('#').split_once('.').unwrap_or((path, ""));
-        let name = name.trim_start_matches('#');
-        let value = &item[name];
-        if !value["M"][member].is_null() {
-            read[name]["M"][member] = value["M"][member].clone();
-        } else if member.is_empty() && !value.is_null() {
-            read[name] = value.clone();
-        }
-    }
-    read
 }
 
 /// Text of so many bytes.

@@ -112,6 +112,15 @@ impl Day {
             .expression_attribute_values(":last", S(last.to_string()))
     }
 
+    /// Of the days that are selected, reads how full file systems were. Sixty whole days would take as long as the rows
+    /// of one.
+    #[must_use]
+    pub fn only_disks(query: QueryFluentBuilder) -> QueryFluentBuilder {
+        query
+            .projection_expression(format!("{RECORDED_AT}, #{ROWS}, {DISKS}"))
+            .expression_attribute_names(format!("#{ROWS}"), ROWS)
+    }
+
     /// Reads a day that [`Self::select`] found, unless it has expired. What cannot be read is left out.
     #[must_use]
     pub fn from_item(item: &Item, now: DateTime<Utc>) -> Option<Self> {
