@@ -24,6 +24,8 @@ struct Entry {
     scope: Scope,
     /// `None` is off.
     limit: Option<Limit>,
+    /// Whether it is not the server's own, although it is in its list.
+    is_inherited: bool,
 }
 
 /// What an entry is about.
@@ -104,6 +106,7 @@ impl Limits {
         let disk = Entry {
             scope: Scope::One(Key::Metric(metric!("disk_percent"), Urgency::Usual)),
             limit: Some(Limit { value: 90.0, lasts: TimeDelta::zero() }),
+            is_inherited: false,
         };
         Self { entries: vec![disk], is_off: false }
     }
@@ -149,7 +152,7 @@ impl Limits {
                 (_, None) => return Err(invalid("it can only be off")),
                 (limit, Some(metric)) => Some(Limit::parse(limit, metric.rule).map_err(invalid)?),
             };
-            limits.entries.push(Entry { scope, limit });
+            limits.entries.push(Entry { scope, limit, is_inherited: false });
         }
         Ok(limits)
     }
@@ -184,10 +187,7 @@ impl Limits {
         if lesser == Some(None) {
             return None;
         }
-        own.and_then(|own| own.entry(None, &is_it)).unwrap_or_else(|| {
-            let inherited = self.entry(None, &is_it).flatten();
-            inherited.filter(|limit| limit.is_above(lesser.flatten()))
-        })
+        self.urgent(own, is_it, lesser.flatten()).flatten()
     }
 
     /// The limit from which a file system of a server is urgent, likewise.
@@ -197,12 +197,25 @@ impl Limits {
         if lesser.is_none() && self.entry(own, is_disk(mount, Urgency::Usual)).is_some() {
             return None;
         }
-        let is_it = is_disk(mount, Urgency::Urgent);
-        own.and_then(|own| own.entry(None, &is_it)).unwrap_or_else(|| {
-            let all = || self.urgent_metric(metric!("disk_percent"), own);
-            let inherited = self.entry(None, &is_it).unwrap_or_else(all);
-            inherited.filter(|limit| limit.is_above(lesser))
-        })
+        let all = || self.urgent_metric(metric!("disk_percent"), own);
+        self.urgent(own, is_disk(mount, Urgency::Urgent), lesser)
+            .unwrap_or_else(|| all().filter(|limit| limit.is_above(lesser)))
+    }
+
+    /// What a server's own list says, or else this one, without an inherited limit that is not above the other one.
+    fn urgent(
+        &self,
+        own: Option<&Self>,
+        is_it: impl Fn(&Scope) -> bool,
+        lesser: Option<Limit>,
+    ) -> Option<Option<Limit>> {
+        let find = |list: &Self| list.entries.iter().find(|entry| is_it(&entry.scope)).cloned();
+        let inherited = find(self).map(|entry| Entry { is_inherited: true, ..entry });
+        let counts = |entry: &Entry| {
+            !entry.is_inherited || entry.limit.is_none_or(|limit| limit.is_above(lesser))
+        };
+        let named = [own.and_then(find), inherited].into_iter().flatten();
+        named.filter(counts).map(|entry| entry.limit).next()
     }
 
     /// The limit of a metric or a file system of a server that a problem is about.
@@ -250,6 +263,14 @@ impl Limits {
         self.entries.is_empty()
     }
 
+    /// The same as a server's list that has them from its group.
+    #[must_use]
+    pub fn inherited(&self) -> Self {
+        let entries = self.entries.iter().cloned();
+        let entries = entries.map(|entry| Entry { is_inherited: true, ..entry }).collect();
+        Self { entries, is_off: self.is_off }
+    }
+
     /// These limits, with those of another list instead for what it names.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
@@ -257,15 +278,7 @@ impl Limits {
             let mut named = other.entries.iter();
             named.any(|named| named.scope == entry.scope)
         };
-        // What is urgent is inherited only as long as it is above the other limit.
-        let is_above = |entry: &&Entry| match &entry.scope {
-            Scope::One(key) if key.is_urgent() => {
-                let lesser = key.lesser().and_then(|lesser| other.of_key(&lesser, None));
-                entry.limit.is_none_or(|limit| limit.is_above(lesser))
-            }
-            Scope::One(_) | Scope::Services => true,
-        };
-        let rest = self.entries.iter().filter(|entry| !is_named(entry) && is_above(entry));
+        let rest = self.entries.iter().filter(|entry| !is_named(entry));
         let mut entries: Vec<_> = rest.chain(&other.entries).cloned().collect();
         entries.sort_by(|one, other| one.scope.order(&other.scope));
         Self { entries, is_off: self.is_off }
@@ -333,7 +346,7 @@ impl fmt::Display for Limits {
         if self.entries.is_empty() {
             return f.write_str("none");
         }
-        for (index, Entry { scope, limit }) in self.entries.iter().enumerate() {
+        for (index, Entry { scope, limit, .. }) in self.entries.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             match limit {
                 Some(limit) => write!(f, "{comma}{scope}={limit}")?,
@@ -480,11 +493,22 @@ mod tests {
     // C9.6: so is what a group says, once it has become a server's own.
     #[test]
     fn an_urgent_limit_of_a_group_is_inherited() {
-        let of_group = Limits::parse_own("disk_percent!=96").expect("limits");
-        for (own, expected) in [("disk_percent=95", Some(96.0)), ("disk_percent=96", None)] {
-            let own = of_group.with(&Limits::parse_own(own).expect("limits"));
-            let limit = Limits::standard().urgent_disk("/", Some(&own));
-            assert_eq!(limit.map(|limit| limit.value), expected, "{own}");
+        let all = Limits::parse("disk_percent=90,disk_percent!=97").expect("limits");
+        for (of_group, own, expected) in [
+            ("disk_percent!=96", "none", Some(96.0)),
+            ("disk_percent!=96", "disk_percent=95", Some(96.0)),
+            ("disk_percent!=96", "disk_percent=96", Some(97.0)),
+            ("disk_percent!=96", "disk_percent=97", None),
+            ("disk_percent!=90", "none", Some(97.0)),
+            ("disk_percent!=off", "none", None),
+            ("disk_percent!=96", "disk_percent!:/=80", Some(80.0)),
+            ("disk_percent!:/=89", "disk_percent!=99", Some(99.0)),
+            ("disk_percent=95,disk_percent!=95", "none", Some(97.0)),
+        ] {
+            let group = Limits::parse_own(of_group).expect("limits").inherited();
+            let list = group.with(&Limits::parse_own(own).expect("limits"));
+            let limit = all.urgent_disk("/", Some(&list));
+            assert_eq!(limit.map(|limit| limit.value), expected, "{of_group} {own}");
         }
     }
 

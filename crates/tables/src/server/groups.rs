@@ -161,9 +161,10 @@ impl Server {
             (of_group, own) => own.or_else(|| of_group.clone()),
         };
         self.offline_after = self.offline_after.or(rules.offline_after);
-        self.limits = match (&rules.limits, self.limits) {
+        let of_group = rules.limits.as_ref().map(Limits::inherited);
+        self.limits = match (of_group, self.limits) {
             (Some(of_group), Some(own)) => Some(of_group.with(&own)),
-            (of_group, own) => own.or_else(|| of_group.clone()),
+            (of_group, own) => own.or(of_group),
         };
         self.is_ephemeral = rules.is_ephemeral;
         self
