@@ -6,7 +6,7 @@ use crate::aws;
 use crate::settings::InvalidSetting;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use tables::condition_failed;
 use tables::server::{Report, Update};
 use tokio::time::{Instant, timeout_at};
 
@@ -48,10 +48,8 @@ impl Ledger {
     async fn send(&self, update: Update) -> Result<bool, String> {
         match update.apply(self.client.update_item().table_name(&self.table)).send().await {
             Ok(_) => Ok(true),
-            Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(DisplayErrorContext(error).to_string()),
-            },
+            Err(error) if condition_failed(&error) => Ok(false),
+            Err(error) => Err(DisplayErrorContext(error).to_string()),
         }
     }
 }

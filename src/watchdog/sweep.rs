@@ -7,8 +7,6 @@ use crate::aws;
 use crate::webhook::{self, Address, HttpClient};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::WriteRequest;
 use aws_sdk_sns::error::BuildError;
@@ -22,6 +20,7 @@ use lambda_http::http::Method;
 use std::borrow::Borrow;
 use std::fmt::Display;
 use std::time::Duration;
+use tables::condition_failed;
 use tables::event::Event;
 use tables::server::{self, Change, Groups, Memory, Rules};
 use thiserror::Error;
@@ -319,10 +318,8 @@ impl Sweep<'_> {
         let delete = watchdog.dynamodb.delete_item().table_name(&watchdog.servers_table);
         match timeout_at(self.deadline, change.delete(delete).send()).await {
             Ok(Ok(_)) => Ok(true),
-            Ok(Err(error)) => match error.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(false),
-                _ => Err(DisplayErrorContext(error).to_string()),
-            },
+            Ok(Err(error)) if condition_failed(&error) => Ok(false),
+            Ok(Err(error)) => Err(DisplayErrorContext(error).to_string()),
             Err(elapsed) => Err(elapsed.to_string()),
         }
     }
@@ -624,10 +621,8 @@ impl Sweep<'_> {
 async fn send(update: UpdateItemFluentBuilder, deadline: Instant) -> Result<bool, String> {
     match timeout_at(deadline, update.send()).await {
         Ok(Ok(_)) => Ok(true),
-        Ok(Err(error)) => match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(false),
-            _ => Err(DisplayErrorContext(error).to_string()),
-        },
+        Ok(Err(error)) if condition_failed(&error) => Ok(false),
+        Ok(Err(error)) => Err(DisplayErrorContext(error).to_string()),
         Err(elapsed) => Err(elapsed.to_string()),
     }
 }
