@@ -1,4 +1,4 @@
-//! Announces when a server is offline and when it is back (C8), its problems (C9), and once a day what is still wrong, or
+//! Announces when a server is offline and when it is back (C8), its problems (C9), and at set times what is still wrong, or
 //! that all is well (C10).
 //!
 //! A sweep compares the servers table with what has been announced, and announces the difference. All of its state

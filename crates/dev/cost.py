@@ -285,7 +285,7 @@ This is with `ThrottleRate={rate}`, to which rows, servers and costs are nearly 
 message. It names a server [three times an hour, then once in a quarter of an hour](docs/contract.md#c9-problems), and whenever it
 falls silent after its return was announced; a shared key names a new one each minute. The costs are [those of a
 flood](docs/cost.md) of requests at their greatest, which need no key. The page's are for 1,000 servers: {PAGE_RATE} requests per
-second, each with a scan of its own.
+second for `/metrics`, uncompressed, each with a scan of its own.
 """
 
 

@@ -1,7 +1,7 @@
 //! The message to the topic, one per sweep, and the digest: it fits into SNS.
 
 use announcement::words::{natural, plural, unlinked};
-use announcement::{Announcement, Kind, Message, Occasion, Part, turns};
+use announcement::{Announcement, Kind, Message, Occasion, Part, URGENT, turns};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use std::collections::HashSet;
@@ -59,7 +59,7 @@ impl SnsMessage {
         is_needed.then(|| Self::of(Occasion::Change, announcements, None, time, zone, page_url))
     }
 
-    /// Builds the message of the day; `None` if there is nothing to say.
+    /// Builds the digest; `None` if there is nothing to say.
     #[must_use]
     pub fn digest(
         digest: &Digest,
@@ -146,7 +146,7 @@ fn subject(
     let is_printable = |char: char| char == ' ' || char.is_ascii_graphic();
     let alone = match (&message.occasion, &message.announcements[..]) {
         (Occasion::Change, [announcement]) => {
-            let urgent = if announcement.is_urgent() { "Urgent: " } else { "" };
+            let urgent = if announcement.is_urgent() { URGENT } else { "" };
             let subjects = announcement.say(Some(time), zone).subjects;
             Some(subjects.map(|subject| format!("{urgent}{subject}")))
         }

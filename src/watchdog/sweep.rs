@@ -152,7 +152,7 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    /// Scan, remember, write ahead, publish, record; then the message of the day, and what was said of each server. What fails
+    /// Scan, remember, write ahead, publish, record; then the digest, and what was said of each server. What fails
     /// after the scan does not stop the rest.
     async fn run(&self, memory: Memory, due: Option<&mut Due>) -> Result<(), SweepError> {
         let decision = self.scan(memory, due).await?;
@@ -210,7 +210,7 @@ impl Sweep<'_> {
             let page = read.map_err(|error| {
                 SweepError(format!("the scan failed: {}", DisplayErrorContext(error)))
             })?;
-            if review.needs_more_of(page.items()) {
+            if review.extend_metrics(page.items()) {
                 continue;
             }
             for item in page.items() {
@@ -438,7 +438,7 @@ impl Sweep<'_> {
         SweepError(reason)
     }
 
-    /// Publishes the message of the day, if it is due and says something, and notes that it is done.
+    /// Publishes the digest, if it is due and says something, and notes that it is done.
     async fn send_digest(&self, digest: Option<&Digest>) -> Result<(), SweepError> {
         let Some(digest) = digest else {
             return Ok(());

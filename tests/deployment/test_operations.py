@@ -307,7 +307,7 @@ def test_the_table_of_parameters_is_what_the_template_says():
 
 
 def test_the_ceiling_of_a_flood_is_that_of_requests_at_their_greatest():
-    *_, floods, _ = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
+    *_, floods, _, _ = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
     stranger, holder, *usual, url_stranger, url_holder = map(amounts, floods.splitlines()[2:])
     assert url_stranger < stranger and url_stranger < url_holder
     # Whoever has a key can leave it out; what agents send costs less.
@@ -327,7 +327,7 @@ def amounts(row):
 
 def test_the_cost_page_is_what_the_prices_give_and_adds_up():
     subprocess.run([sys.executable, "crates/dev/cost.py", "--check"], cwd=ROOT, check=True)
-    parts, totals, largest, _, fronts = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
+    parts, totals, largest, _, fronts, _ = re.findall(r"(?:^\|.*\n)+", OPERATIONS.split("# Cost")[1], re.MULTILINE)
     *rows, together = parts.splitlines()[2:]
     for column in range(3):
         added = sum(amounts(row)[column] for row in rows)

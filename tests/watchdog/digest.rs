@@ -36,14 +36,6 @@ fn full() -> Vec<(&'static str, AttributeValue)> {
     vec![("disk_percent", number("95"))]
 }
 
-/// A watchdog with these settings that knew the time of its digest before.
-async fn scheduled(settings: &[(&str, &str)]) -> TestWatchdog {
-    let watchdog = TestWatchdog::start_with(settings).await;
-    let digest_at = settings.iter().find(|(name, _)| *name == "DIGEST_AT");
-    watchdog.set("#watchdog", "digest_times", digest_at.map(|(_, at)| *at)).await;
-    watchdog
-}
-
 /// The digest that was sent since the last call, if one was.
 fn digest(watchdog: &TestWatchdog) -> Option<Published> {
     let mut published = watchdog.topic.take();
@@ -54,7 +46,7 @@ fn digest(watchdog: &TestWatchdog) -> Option<Published> {
 // C10.1
 #[tokio::test]
 async fn a_digest_says_once_a_day_what_is_still_wrong() {
-    let watchdog = scheduled(&[("DIGEST_AT", "10:45"), ("HOLD_SECONDS", "0")]).await;
+    let watchdog = TestWatchdog::scheduled(&[("DIGEST_AT", "10:45"), ("HOLD_SECONDS", "0")]).await;
     for name in ["away", "silenced"] {
         heartbeat(&watchdog, name, 0, &full()).await;
     }
@@ -99,7 +91,7 @@ async fn a_digest_says_once_a_day_what_is_still_wrong() {
 // C8.14 C10.1 C11.5
 #[tokio::test]
 async fn a_digest_says_where_nothing_arrives() {
-    let watchdog = scheduled(&[("DIGEST_AT", "10:45/always")]).await;
+    let watchdog = TestWatchdog::scheduled(&[("DIGEST_AT", "10:45/always")]).await;
     heartbeat(&watchdog, "web-1", 890, &[]).await;
     let webhook = [
         ("format_16", text("ntfy")),
@@ -119,7 +111,7 @@ async fn a_digest_says_where_nothing_arrives() {
 // C10.1 C10.2
 #[tokio::test]
 async fn nothing_is_sent_when_all_is_well_and_that_is_noted() {
-    let watchdog = scheduled(&[("DIGEST_AT", "10:45")]).await;
+    let watchdog = TestWatchdog::scheduled(&[("DIGEST_AT", "10:45")]).await;
     heartbeat(&watchdog, "web-1", 890, &[]).await;
     watchdog.sweep(900).await.unwrap();
     assert_eq!(watchdog.topic.take(), []);
@@ -142,7 +134,7 @@ async fn a_digest_is_due_for_six_hours() {
         (1000, Some(9000), true),
     ] {
         let settings = [("DIGEST_AT", "10:45/always"), ("OFFLINE_AFTER_SECONDS", "90000")];
-        let watchdog = scheduled(&settings).await;
+        let watchdog = TestWatchdog::scheduled(&settings).await;
         heartbeat(&watchdog, "web-1", seconds, &[]).await;
         if let Some(noted) = noted {
             watchdog.set_own("digest_at", noted).await;
@@ -211,7 +203,7 @@ async fn what_is_set_anew_is_not_made_up_for() {
 #[tokio::test]
 async fn with_always_it_says_that_all_are_well_only_if_they_are() {
     let settings = [("DIGEST_AT", "10:45/always"), ("HOLD_SECONDS", "0")];
-    let watchdog = scheduled(&settings).await;
+    let watchdog = TestWatchdog::scheduled(&settings).await;
     watchdog.sweep(900).await.unwrap();
     let message = digest(&watchdog).unwrap();
     assert_eq!(message.parameters["Subject"], "No server has sent a heartbeat yet");
@@ -296,7 +288,7 @@ async fn servers_are_new_that_were_registered_since_the_last_digest() {
         (Some(900 - day), vec![800; 100], false, Some("100 new servers")),
     ] {
         let at = if always { "10:45/always" } else { "10:45" };
-        let watchdog = scheduled(&[("DIGEST_AT", at)]).await;
+        let watchdog = TestWatchdog::scheduled(&[("DIGEST_AT", at)]).await;
         if let Some(last) = last {
             watchdog.set_own("digest_at", last).await;
         }
@@ -322,7 +314,7 @@ async fn servers_are_new_that_were_registered_since_the_last_digest() {
 // C10.1: at most five names in a line.
 #[tokio::test]
 async fn remarks_count_beyond_five() {
-    let watchdog = scheduled(&[("DIGEST_AT", "10:45/always")]).await;
+    let watchdog = TestWatchdog::scheduled(&[("DIGEST_AT", "10:45/always")]).await;
     for server in 1..=7 {
         let reading = [("reboot_required", number("1"))];
         heartbeat(&watchdog, &format!("web-{server}"), 890, &reading).await;
@@ -373,7 +365,7 @@ async fn disks_that_are_full_within_30_days_are_named() {
 // C10.1: what some agents do not say, if others do; and those that are older than this program.
 #[tokio::test]
 async fn updates_that_are_unknown_and_old_agents_are_counted() {
-    let watchdog = scheduled(&[("DIGEST_AT", "10:45/always")]).await;
+    let watchdog = TestWatchdog::scheduled(&[("DIGEST_AT", "10:45/always")]).await;
     let stack: Vec<u32> =
         env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse().unwrap()).collect();
     let newer = format!("{}.{}.{}", stack[0], stack[1], stack[2] + 1);

@@ -31,8 +31,7 @@ async fn each_message_is_an_item_that_expires() {
         ("METRICS_RETENTION_DAYS", "7"),
         ("DIGEST_AT", "10:30/always"),
     ];
-    let watchdog = TestWatchdog::start_with(&settings).await;
-    watchdog.set("#watchdog", "digest_times", Some("10:30/always")).await;
+    let watchdog = TestWatchdog::scheduled(&settings).await;
     watchdog.heartbeat("web-1", 0).await;
     watchdog.sweep(10).await.unwrap();
     assert_eq!(watchdog.topic.take()[0].kinds, ["digest"]);

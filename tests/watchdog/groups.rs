@@ -326,8 +326,7 @@ async fn a_message_names_the_groups_of_its_entries() {
 // C14.4: SNS is not known to accept an empty list, and a digest is for those who hear everything.
 #[tokio::test]
 async fn a_message_without_a_group_and_a_digest_have_no_attribute_for_groups() {
-    let watchdog = TestWatchdog::start_with(&[("DIGEST_AT", "10:45")]).await;
-    watchdog.set("#watchdog", "digest_times", Some("10:45")).await;
+    let watchdog = TestWatchdog::scheduled(&[("DIGEST_AT", "10:45")]).await;
     watchdog.put("db-1", &[("group", text("db"))]).await;
     hear(&watchdog, &["db-1", "mail"], 0).await;
     hear(&watchdog, &[], 181).await;

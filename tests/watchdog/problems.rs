@@ -630,4 +630,12 @@ async fn an_urgent_limit_is_a_problem_beside_the_other() {
     let words = "disk 10 %, limit 90 %, solved";
     assert_eq!(told(), tell(&format!("web-1: {words}"), "solved", words));
     assert_eq!(problems(&watchdog, "web-1").await, []);
+
+    // Both begin, and the server gets a limit that is not below the urgent one.
+    minutes(&watchdog, 12_000, 1, "99", "").await;
+    assert_eq!(told().len(), 1);
+    watchdog.set("web-1", "limits", Some("disk_percent=98")).await;
+    minutes(&watchdog, 12_060, 1, "99", "").await;
+    let words = "no longer urgent: disk 99 %, limit 98 %";
+    assert_eq!(told()[0].2, format!("  {words}"));
 }

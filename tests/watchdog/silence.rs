@@ -76,23 +76,6 @@ async fn a_second_absence_within_the_silence_does_not_hide_the_return() {
     assert_eq!(watchdog.state("web-1").await, state("online", None, None));
 }
 
-// C8.7
-#[tokio::test]
-async fn an_unreadable_silence_is_ignored() {
-    let watchdog = TestWatchdog::start().await;
-    for (server_id, until) in [("odd-1", "tomorrow"), ("odd-2", "2026-13-01T00:00:00Z")] {
-        watchdog.heartbeat(server_id, 0).await;
-        watchdog.set(server_id, "silenced_until", Some(until)).await;
-    }
-    watchdog.sweep(181).await.unwrap();
-    let published = watchdog.topic.take();
-    assert_eq!(published[0].default["offline"].as_array().unwrap().len(), 2);
-    let log = watchdog.log();
-    let warnings = lines(&log, "items hold a value that cannot be read");
-    assert_eq!(warnings.len(), 1, "{log:?}");
-    assert_eq!(warnings[0]["items"], 2);
-}
-
 // C8.7: a backup each night stops a service, and nobody is told; what is still true afterwards is.
 #[tokio::test]
 async fn nothing_is_announced_in_quiet_times() {
@@ -137,19 +120,47 @@ async fn all_servers_are_silenced_by_the_watchdogs_own_item() {
     assert_eq!(watchdog.own("silenced_until").await, Some(stored(1000)), "it is kept");
 }
 
+// C8.4 C8.7: who silences all of them does not say that they are absent for different reasons.
+#[tokio::test]
+async fn in_a_silence_of_all_a_mass_absence_is_one() {
+    for (whose, is_held) in [("#watchdog", true), ("each", false)] {
+        let watchdog = TestWatchdog::start().await;
+        let names: Vec<_> = (0..11).map(|number| format!("web-{number}")).collect();
+        for name in &names {
+            watchdog.heartbeat(name, 0).await;
+            let whose = if whose == "each" { name } else { whose };
+            watchdog.set(whose, "silenced_until", Some(&stored(300))).await;
+        }
+        watchdog.sweep(190).await.unwrap();
+        let [status, ..] = watchdog.state("web-1").await;
+        assert_eq!(status.as_deref() == Some("online"), is_held, "{whose}");
+        watchdog.sweep(300).await.unwrap();
+        assert_eq!(watchdog.topic.take().is_empty(), is_held, "{whose}");
+        for name in &names {
+            watchdog.heartbeat(name, 310).await;
+        }
+        watchdog.sweep(320).await.unwrap();
+        assert_eq!(watchdog.topic.take().is_empty(), is_held, "{whose}");
+    }
+}
+
 // C8.1 C8.7
 #[tokio::test]
 async fn a_silence_that_cannot_be_read_is_none_and_is_counted() {
-    for (whose, attribute) in
-        [("web-1", "quiet"), ("#watchdog", "quiet"), ("#watchdog", "silenced_until")]
-    {
+    for (whose, attribute, value) in [
+        ("web-1", "quiet", "always"),
+        ("web-1", "silenced_until", "tomorrow"),
+        ("web-1", "silenced_until", "2026-13-01T00:00:00Z"),
+        ("#watchdog", "quiet", "always"),
+        ("#watchdog", "silenced_until", "always"),
+    ] {
         let watchdog = TestWatchdog::start().await;
         watchdog.heartbeat("web-1", 0).await;
-        watchdog.set(whose, attribute, Some("always")).await;
+        watchdog.set(whose, attribute, Some(value)).await;
         watchdog.sweep(181).await.unwrap();
-        assert_eq!(watchdog.topic.take().len(), 1, "{whose} {attribute}");
+        assert_eq!(watchdog.topic.take().len(), 1, "{whose} {attribute} {value}");
         let log = watchdog.log();
         let malformed = lines(&log, "items hold a value that cannot be read");
-        assert_eq!(malformed[0]["items"], 1, "{whose} {attribute}");
+        assert_eq!(malformed[0]["items"], 1, "{whose} {attribute} {value}");
     }
 }

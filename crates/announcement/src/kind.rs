@@ -375,7 +375,8 @@ impl Problem {
     /// What it is, without when it began: `disk /data 93.1 %, limit 90 %`.
     #[must_use]
     pub fn what(&self) -> String {
-        self.state().iter().chain(&self.reason()).map(Part::text).collect()
+        let what = self.urgent_mark(false).into_iter().chain(self.state());
+        what.chain(self.reason()).map(|part| part.text().into_owned()).collect()
     }
 
     /// A wording that says this of it.
@@ -448,6 +449,11 @@ impl Problem {
                 let mut gone = self.thing();
                 gone.push(words(" is no longer reported"));
                 gone
+            }
+            ("unwatched", _) if self.urgent => {
+                let mut usual = self.state();
+                usual.push(words("; it has no urgent limit any more"));
+                usual
             }
             ("unwatched", _) => {
                 let mut unwatched = self.thing();

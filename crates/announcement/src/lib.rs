@@ -10,5 +10,5 @@ pub use self::kind::{
     Absence, Announcement, Kind, Part, Problem, ProblemKind, Removal, Return, SHUT_DOWN, Silence,
     Solved, Tone, Wording,
 };
-pub use self::message::{Fleet, Message, Occasion};
+pub use self::message::{Fleet, Message, Occasion, URGENT};
 pub use self::turn::turns;

@@ -6,6 +6,9 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use tables::ServerId;
 
+/// What stands before a title or a subject if something begins that is urgent.
+pub const URGENT: &str = "Urgent: ";
+
 /// A message. Each kind of announcement is a list of its JSON. Versions may differ: what it does not know is ignored, and what
 /// is absent is empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,7 +154,7 @@ impl Message {
         let counts: Vec<_> = counts.iter().map(|(kind, count)| kind.count(*count)).collect();
         let counts = counts.join(", ");
         match &self.occasion {
-            Occasion::Change if self.is_urgent() => format!("Urgent: {counts}"),
+            Occasion::Change if self.is_urgent() => format!("{URGENT}{counts}"),
             Occasion::Change => counts,
             Occasion::Digest(Some(fleet)) if self.announcements.is_empty() => fleet.summary.clone(),
             Occasion::Digest(_) => format!("Still wrong: {counts}"),

@@ -11,7 +11,7 @@ const PAGE: usize = 1024 * 1024;
 /// The rules of the watchdog, by which the greatest items have as many problems as an item holds.
 pub const LIMITS: &str = "disk_percent=90,cpu_percent=90,memory_percent=90,load_1m=8";
 
-/// When the watchdog's message of the day is due.
+/// When the watchdog's digest is due.
 pub const DIGEST_AT: &str = "10:00/always";
 
 /// A fleet.

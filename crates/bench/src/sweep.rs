@@ -28,7 +28,7 @@ const LOST: i64 = 900;
 struct Case {
     fleet: Fleet,
     days: Days,
-    /// Whether the watchdog has to say its message of the day.
+    /// Whether the watchdog has to send a digest.
     is_digest_due: bool,
 }
 

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use chrono::{DateTime, Utc};
 use page::{Clock, explain_in};
 use tables::server::{self, GroupRules, Groups, ItemOf, Memory};
-use tables::{Group, Item, ServerId, condition_failed};
+use tables::{Group, Item, ServerId, Zone, condition_failed};
 
 /// The version of the contract from which on a watchdog heeds groups.
 pub const GROUPS_SINCE: u32 = 2;
@@ -132,6 +132,12 @@ impl Servers {
             ItemOf::Watchdog => anyhow!("no watchdog has swept yet"),
         })?;
         Ok(())
+    }
+
+    /// The watchdog's zone. Times say theirs, so UTC will do if it cannot be read.
+    pub async fn zone(&self) -> Zone {
+        let memory = self.memory().await.ok().flatten();
+        memory.and_then(|memory| memory.rules).unwrap_or_default().zone
     }
 
     /// Deletes a server.

@@ -202,7 +202,10 @@ impl Fleet {
     #[must_use]
     pub fn find(&self, search: &str) -> (Vec<&Server>, usize) {
         match (&self.found, Wanted::search(search)) {
-            (Some(_), Wanted::Any) => (self.servers.iter().collect(), self.summary.servers()),
+            (Some(_), Wanted::Any) => (
+                self.servers.iter().collect(),
+                self.summary.servers() + self.summary.count(Standing::Gone),
+            ),
             (Some(found), _) => (found.servers.iter().collect(), found.count),
             (None, wanted) => {
                 let found: Vec<_> = self.servers.iter().filter(|it| wanted.is(it)).collect();

@@ -294,7 +294,7 @@ fn folding(Section { group, servers, summary }: &Section<'_>, fleet: &Fleet) -> 
                 h2 { (name) } " "
                 @if let Some(summary) = summary {
                     span.(mood.class()) {
-                        @if summary.servers() > 0 { (summary) } @else { "All are gone" }
+                        (summary)
                     }
                 }
             }
@@ -561,7 +561,7 @@ pub fn server_part(
         p.summary data-page-title=(server_title(server)) data-icon=(mood.icon()) {
             span role="status" { (status(server)) } " · last seen " (seen(server, clock))
             @if let Some(hostname) = &server.stored.hostname { " · " span { (hostname) } }
-            " · " (as_of(Clock::of(fleet)))
+            " · " (as_of(clock))
         }
         @if let Some(warning) = fleet.warning() { p.failure { (warning) } }
         @if !wrong.is_empty() {
@@ -639,9 +639,10 @@ fn machine(server: &Server) -> Markup {
 
 /// Silences the server for a time, or ends that.
 fn silence_form(server: &Server, session: &Session) -> Markup {
-    let choices: &[_] = match server.standing() {
-        Standing::Silenced => &[("off", "End the silence")],
-        _ => &[("1h", "1 h"), ("8h", "8 h"), ("3d", "3 days")],
+    let choices: &[_] = match server.stored.silenced_until {
+        Some(_) => &[("off", "End the silence")],
+        // Quiet times, and a silence of all, end by themselves.
+        None => &[("1h", "1 h"), ("8h", "8 h"), ("3d", "3 days")],
     };
     html! {
         form.silence method="post" action={ (server.id()) "/silence" } {
@@ -659,7 +660,6 @@ mod tests {
     use super::*;
     use crate::events::Announced;
     use announcement::{Absence, Announcement};
-    use chrono::DateTime;
     use insta::assert_snapshot;
     use tables::server::{Reading, Server as Stored, Status};
     use tables::{Metrics, Number, Service, ServiceStatus, Services, time::Stored as StoredTime};

@@ -1,7 +1,7 @@
 //! Copies an item of a restored table back into the table in use. What is in use stays, and gets back what it lacks.
 
 use crate::key::KEY_SHA256;
-use crate::server::{GROUPS, Restored, Status, restored};
+use crate::server::{GROUPS, Restored, Status, WATCHDOG, is_silence, restored};
 use crate::{Item, SERVER_ID, ServerId, text};
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue::{self, S};
@@ -32,10 +32,10 @@ impl Table {
         }
     }
 
-    /// The id of an item; `None` for one that is no server, such as the watchdog's, but for the rules of groups.
+    /// The id of an item; `None` for one that is no server, such as that of `notify`, but for the rules of groups, and the watchdog's.
     #[must_use]
     pub fn id(self, item: &Item) -> Option<String> {
-        let is_copied = |id: &str| id == GROUPS || ServerId::new(id).is_ok();
+        let is_copied = |id: &str| [GROUPS, WATCHDOG].contains(&id) || ServerId::new(id).is_ok();
         text(item, self.key()).filter(|id| self == Self::Keys || is_copied(id))
     }
 
@@ -44,6 +44,8 @@ impl Table {
         match self {
             // Its attributes are named after groups.
             Self::Servers if id == GROUPS => Restored::IfAbsent,
+            // What silences all servers.
+            Self::Servers if id == WATCHDOG && !is_silence(name) => Restored::Never,
             Self::Servers => restored(name),
             Self::Keys => Restored::IfAbsent,
         }

@@ -12,21 +12,22 @@ mod item;
 mod memory;
 mod notify;
 mod operator;
+mod scan;
 mod update;
 mod watchdog;
 
-pub use attribute::{
-    ATTRIBUTES, Attribute, key_of, scan, scan_for_watchdog, scan_group, server_with,
-};
-pub(crate) use attribute::{Restored, restored};
+pub use attribute::{ATTRIBUTES, Attribute};
+pub(crate) use attribute::{Restored, is_silence, restored};
 pub use change::Change;
 pub(crate) use groups::GROUPS;
 pub use groups::{GroupRules, Groups};
 pub use heartbeat::{Upsert, is_registration, is_unnoted_return, last_sender, note_duplicate};
 pub use item::{FullOn, MAX_OFFLINE_AFTER, Os, Reading, Server};
+pub(crate) use memory::WATCHDOG;
 pub use memory::{Gap, Memory, Rules, VERSION};
 pub use notify::{Delivery, Outcome, Report, Reported, Undelivered, webhook_name};
 pub use operator::{ItemOf, expect, find, forget, forget_unheard, group, limit, quiet, silence};
+pub use scan::{key_of, scan, scan_for_watchdog, scan_group, server_with};
 pub use update::Update;
 pub use watchdog::write_full_on;
 

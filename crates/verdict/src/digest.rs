@@ -1,4 +1,4 @@
-//! The message of the day: what is still wrong, and how well all are (C10).
+//! The digest: what is still wrong, and how well all are (C10).
 
 use crate::announce::{absence, problem};
 use crate::fleet::Summary;
@@ -47,7 +47,7 @@ pub struct Schedule {
 #[error("it is not times HH:MM, separated by commas and optionally followed by /always, nor none")]
 pub struct InvalidSchedule;
 
-/// What the message of the day says.
+/// What a digest says.
 #[derive(Debug, PartialEq)]
 pub struct Digest {
     /// Whether it is sent if nothing is wrong.

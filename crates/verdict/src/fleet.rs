@@ -187,6 +187,7 @@ impl fmt::Display for Summary {
         }
         let (servers, well) = (self.servers(), self.count(Standing::Well));
         match servers {
+            0 if self.count(Standing::Gone) > 0 => return f.write_str("All are gone"),
             0 => return f.write_str("No server has sent a heartbeat yet"),
             1 if self.is_well() => return f.write_str("The only server is well"),
             _ if self.is_well() => return write!(f, "All {servers} servers are well"),

@@ -12,7 +12,7 @@ pub const DAYS: Days = Days::new(60);
 /// How far ahead it is looked, days.
 const HORIZON: f64 = 366.0;
 
-/// How far ahead the message of the day looks.
+/// How far ahead a digest looks.
 pub const SOON: i64 = 30;
 
 /// A change of more points from one day to the next, or over days that are missing, is no pace: something was deleted, copied or

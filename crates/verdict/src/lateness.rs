@@ -113,7 +113,9 @@ impl Census {
     pub fn add(&mut self, server: &Server) -> Option<Lateness> {
         let circumstances = &self.circumstances;
         let seen = server.last_seen.as_ref().filter(|_| server.status == Some(Status::Online));
-        let is_counted = server.departure().is_none() && !server.is_silenced(circumstances.now);
+        // Whoever silences all of them does not say that they are absent for different reasons.
+        let is_counted =
+            server.departure().is_none() && !server.is_silenced_itself(circumstances.now);
         if let Some(seen) = seen.filter(|_| is_counted) {
             let doubled = circumstances.age(seen.time) * 2;
             let is_overdue = is_late(doubled, threshold(server, &circumstances.rules));

@@ -198,7 +198,7 @@ fn say_once(steps: &mut [Step]) {
         match (is_end(&steps[urgent]), is_end(&steps[lesser])) {
             (Some(false), Some(false)) => steps[lesser].said_with = Some(steps[urgent].key.clone()),
             (Some(true), Some(true)) => steps[urgent].said_with = Some(steps[lesser].key.clone()),
-            (Some(true), None) => {
+            (Some(true), None | Some(false)) => {
                 let limit = steps[lesser].ahead().and_then(|entry| entry.limit);
                 if let Some(announcement) = &mut steps[urgent].announcement {
                     announcement.problem.limit = limit.or(announcement.problem.limit);

@@ -29,7 +29,7 @@ pub struct Review {
     not_kept: [usize; 2],
     plan: Plan,
     counts: Counts,
-    /// Of a reading, what is read.
+    /// The metrics that the scan reads.
     metrics: Vec<&'static Metric>,
     is_rescheduled: bool,
     /// The digest, if it is the time of the day for one.
@@ -68,7 +68,7 @@ pub struct Decision {
     /// Whether the digest's times are new, so that those which have passed are not made up for.
     pub is_rescheduled: bool,
     pub plan: Plan,
-    /// What the message of the day says, if it is due.
+    /// What the digest says, if it is due.
     pub digest: Option<Digest>,
 }
 
@@ -121,7 +121,7 @@ impl Review {
         }
     }
 
-    /// Whether it is the time of the day for a digest, which another sweep may have sent.
+    /// Whether a digest is due, which another sweep may have sent.
     #[must_use]
     pub const fn is_digest_due(&self) -> bool {
         self.digest.is_some()
@@ -136,7 +136,7 @@ impl Review {
 
     /// Whether servers on a page have limits of their own for metrics that have not been read, or problems with them. It has to be read
     /// again then, with these [`metrics`](Self::metrics), and so has whatever follows.
-    pub fn needs_more_of(&mut self, page: &[Item]) -> bool {
+    pub fn extend_metrics(&mut self, page: &[Item]) -> bool {
         let more = distinct(page.iter().flat_map(Server::watched), &self.metrics);
         self.metrics.extend(&more);
         !more.is_empty()
@@ -153,8 +153,7 @@ impl Review {
             return;
         };
         let mut server = server.in_group(&self.groups);
-        // Until when does not matter here.
-        server.quiet_until = self.silence.has(&server).then_some(DateTime::<Utc>::MAX_UTC);
+        self.silence.mark(&mut server);
         self.counts.servers += 1;
         self.counts.away += usize::from(server.status == Some(Status::Offline));
         let is_malformed = server.status.is_some() && server.is_malformed;
@@ -314,12 +313,12 @@ mod tests {
         let since = M(item(&[("since", S(NOW.to_owned()))]));
         let problems = M(item(&[("load_1m!", since.clone()), ("service:a", since)]));
         let page = [limits("load_5m=2,disk_percent!:/=95"), limits("?"), item(&[])];
-        assert!(!review.needs_more_of(&page));
+        assert!(!review.extend_metrics(&page));
         assert_eq!(names(&review), known);
         let page = [limits("temperature_celsius=70"), item(&[("problems", problems)])];
-        assert!(review.needs_more_of(&page));
+        assert!(review.extend_metrics(&page));
         assert_eq!(names(&review)[known.len()..], ["temperature_celsius", "load_1m"]);
-        assert!(!review.needs_more_of(&page));
+        assert!(!review.extend_metrics(&page));
     }
 
     // C8.8 C10.1

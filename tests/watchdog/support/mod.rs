@@ -65,6 +65,14 @@ impl TestWatchdog {
         Self::start_with(&[]).await
     }
 
+    /// One that knew the times of its digest before.
+    pub async fn scheduled(changed: &[(&str, &str)]) -> Self {
+        let watchdog = Self::start_with(changed).await;
+        let digest_at = changed.iter().find(|(name, _)| *name == "DIGEST_AT");
+        watchdog.set("#watchdog", "digest_times", digest_at.map(|(_, at)| *at)).await;
+        watchdog
+    }
+
     pub async fn start_with(changed: &[(&str, &str)]) -> Self {
         let region = changed.iter().find(|(name, _)| *name == "AWS_REGION");
         let tables = Tables::create_in(region.map_or("us-east-1", |(_, region)| region)).await;

@@ -4,6 +4,7 @@ use crate::aws::Aws;
 use crate::server::Servers;
 use crate::target::{METRICS, SERVERS, Target};
 use crate::terminal::{print, print_json};
+use announcement::words::at;
 use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -71,7 +72,7 @@ impl Command {
         rows.set_header(["GROUP", "SERVERS", "WELL", "RULES"]);
         for group in &listed {
             let counts = [group.servers, group.well].map(|count| count.to_string());
-            rows.add_row([&group.group, &counts[0], &counts[1], &group.say()]);
+            rows.add_row([&group.group, &counts[0], &counts[1], &group.say(&fleet)]);
         }
         for column in rows.column_iter_mut() {
             column.set_padding((0, 2));
@@ -93,13 +94,15 @@ impl Listed {
         }
     }
 
-    /// Its rules in words.
-    fn say(&self) -> String {
+    /// Its rules in words, with times in the fleet's zone.
+    fn say(&self, fleet: &Fleet) -> String {
         let late = self.rules.offline_after.map(|after| match after.is_zero() {
             true => "never late".to_owned(),
             false => format!("late after {}", exact(after)),
         });
-        let silenced = self.silenced_until.as_ref().map(|until| format!("silenced until {until}"));
+        let silenced = self.rules.silenced_until;
+        let silenced = silenced
+            .map(|until| format!("silenced until {}", at(until, Some(fleet.at), &fleet.zone)));
         let quiet = self.quiet.as_ref().map(|quiet| format!("quiet each week: {quiet}"));
         let ephemeral = self.ephemeral.then(|| "ephemeral".to_owned());
         let rules = [ephemeral, late, self.limits.clone(), silenced, quiet];

@@ -20,7 +20,7 @@ use tables::{Group, Limits, ServerId, Zone};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  heartbeatctl --stack heartbeat limit web-1 disk_percent=97
+  heartbeatctl --stack heartbeat limit web-1 disk_percent=93,disk_percent!=97
   heartbeatctl --stack heartbeat limit web-1 disk_percent=off,load_5m=16/10m
   heartbeatctl --stack heartbeat limit web-1 disk_percent:/backup=97,service:cups=off,duplicate=off
   heartbeatctl --stack heartbeat limit web-1 --default
@@ -32,8 +32,8 @@ pub struct Command {
     /// All servers of this group, also those that join it later.
     #[arg(long, value_name = "NAME", conflicts_with = "limits")]
     group: Option<Group>,
-    /// Entries KEY=LIMIT, KEY=LIMIT/DURATION or KEY=off, separated by commas: a KEY is a metric, disk_percent:MOUNT,
-    /// service, service:NAME or duplicate, and the last three can only be off.
+    /// Entries KEY=LIMIT, KEY=LIMIT/DURATION or KEY=off, separated by commas: a KEY is a metric, metric! for what is urgent,
+    /// disk_percent:MOUNT, disk_percent!:MOUNT, service, service:NAME or duplicate, and the last three can only be off.
     #[arg(value_parser = Limits::parse_own)]
     limits: Option<Limits>,
     /// Remove all limits of this server's own, or of this group.

@@ -48,7 +48,7 @@ enum Action {
     /// Subscribe a mail address to announcements and alarms, or only to what is announced of groups.
     ///
     /// With --group, every message that says something of one of these groups comes as a whole, and nothing else does: no alarm,
-    /// and no message of the day.
+    /// and no digest.
     #[command(after_help = "\
 Examples:
   heartbeatctl --stack heartbeat notify add ops@example.org
@@ -182,8 +182,7 @@ async fn print_webhooks(
     if webhooks.is_empty() {
         return Ok(());
     }
-    let memory = Servers::new(aws).await?.memory().await.ok().flatten();
-    let zone = memory.and_then(|memory| memory.rules).unwrap_or_default().zone;
+    let zone = Servers::new(aws).await?.zone().await;
     webhooks.iter().try_for_each(|webhook| print(&printable(&webhook.say(&zone))))?;
     Ok(())
 }

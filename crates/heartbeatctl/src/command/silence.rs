@@ -39,7 +39,7 @@ pub struct Command {
     /// All servers.
     #[arg(long)]
     all: bool,
-    /// Each week: [DAY ]HH:MM-HH:MM, several joined by `;`, a DAY being Sun or Mon-Fri; or `none`.
+    /// Each week: `[DAY ]HH:MM-HH:MM`, several joined by `;`, a DAY being Sun or Mon-Fri; or `none`.
     #[arg(long, value_name = "TIMES", value_parser = every)]
     every: Option<Every>,
 }
@@ -107,8 +107,7 @@ impl Command {
             }
             told.silenced_until = Some(until.map(format));
             if !target.json {
-                let zone = servers.memory().await.ok().flatten().and_then(|memory| memory.rules);
-                let zone = zone.unwrap_or_default().zone;
+                let zone = servers.zone().await;
                 match until {
                     None => eprintln!("{name} is no longer silenced."),
                     Some(until) => {

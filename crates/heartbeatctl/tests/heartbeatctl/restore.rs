@@ -33,6 +33,24 @@ const OLD: [(&str, &str); 10] = [
     ("said_at", "a list"),
 ];
 
+// C8.12
+#[tokio::test]
+async fn of_the_watchdogs_item_what_silences_all_is_restored() {
+    let (place, restored) = places().await;
+    let old = [("swept_at", "2026-02"), ("quiet", "22:00-06:00"), ("silenced_until", "2026-03")];
+    restored.put_server("#watchdog", strings(&old)).await;
+    let newer = [("swept_at", "2026-04"), ("silenced_until", "2026-05")];
+    place.put_server("#watchdog", strings(&newer)).await;
+    let run = place.run(&["restore", "servers", &restored.servers, "--copy"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let item = place.server("#watchdog").await.unwrap();
+    let expected =
+        [("quiet", "22:00-06:00"), ("silenced_until", "2026-05"), ("swept_at", "2026-04")];
+    for (name, value) in expected {
+        assert_eq!(item[name].as_s().unwrap(), value);
+    }
+}
+
 #[tokio::test]
 async fn servers_are_shown_first_and_then_copied() {
     let (place, restored) = places().await;

@@ -253,6 +253,7 @@ impl Serialize for Server {
                 "limit": problem.limit,
                 "since": rfc3339(problem.since),
                 "reason": announced.reason,
+                "urgent": announced.urgent,
             })
         });
         map.serialize_entry("problems", &problems.collect::<Vec<_>>())?;

@@ -40,8 +40,9 @@ pub struct Server {
     pub silenced_until: Option<DateTime<Utc>>,
     /// Nor in these times.
     pub quiet: Option<Quiet>,
-    /// The end of a silence that follows from quiet times, or holds for all servers. The item does not say it.
+    /// The end of its quiet time, and of a silence of all servers. The item does not say them.
     pub quiet_until: Option<DateTime<Utc>>,
+    pub silenced_with_all_until: Option<DateTime<Utc>>,
     pub os: Os,
     pub agent_version: Option<String>,
     /// When it was last noted that two senders use this name.
@@ -258,6 +259,7 @@ impl Server {
             silenced_until: item.time(SILENCED_UNTIL).map(|until| until.time),
             quiet: item.read(QUIET, parse_quiet),
             quiet_until: None,
+            silenced_with_all_until: None,
             os: Os {
                 distribution: item.text(OS_DISTRIBUTION),
                 version: item.text(OS_VERSION),
@@ -341,7 +343,13 @@ impl Server {
     /// When it is no longer silenced, by whatever silences it.
     #[must_use]
     pub fn silence_ends(&self) -> Option<DateTime<Utc>> {
-        self.silenced_until.max(self.quiet_until)
+        self.silenced_until.max(self.quiet_until).max(self.silenced_with_all_until)
+    }
+
+    /// Whether it is silenced, also if not all servers are.
+    #[must_use]
+    pub fn is_silenced_itself(&self, now: DateTime<Utc>) -> bool {
+        self.silenced_until.max(self.quiet_until).is_some_and(|until| until > now)
     }
 
     #[must_use]

@@ -114,7 +114,7 @@ pub struct Gap {
 }
 
 /// The id of the watchdog's item. No agent can send it.
-pub(super) const WATCHDOG: &str = "#watchdog";
+pub(crate) const WATCHDOG: &str = "#watchdog";
 
 impl Memory {
     /// Reads the item.
@@ -180,7 +180,7 @@ impl Memory {
             .put(TIME_ZONE, rules.map(|rules| S(rules.zone.to_string())))
     }
 
-    /// Notes that the digest of the day is done.
+    /// Notes that the digest is done.
     #[must_use]
     pub fn note_digest(at: DateTime<Utc>) -> Change {
         Change::of(WATCHDOG).set(DIGEST_AT, S(time::format(at)))
