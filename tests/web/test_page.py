@@ -300,10 +300,15 @@ def test_the_pointer_shows_the_values(fleet, open_page):
     page = open_server(open_page)
     cpu = chart(page, "cpu_percent")
     box = cpu.bounding_box()
-    # The peak: 100 minutes ago, of six hours.
+    # The peak: 100 minutes ago, of six hours. It is a point of a minute or two, and the page is a moment old.
     x = 46 + (box["width"] - 54) * (1 - 100 / 360)
-    cpu.hover(position={"x": x, "y": 50})
-    expect(page.locator("figure", has=cpu).locator("output")).to_contain_text("90 %")
+    output = page.locator("figure", has=cpu).locator("output")
+
+    def points_at(pixels):
+        cpu.hover(position={"x": x + pixels, "y": 50})
+        return "90 %" in output.inner_text()
+
+    assert any(map(points_at, (0, -1, 1, -2, 2, -3, 3)))
     assert cpu.locator(".cursor").get_attribute("visibility") == "visible"
 
 

@@ -1,4 +1,4 @@
-//! Every attribute of the servers table, once. What is not in this list can be neither written nor read, and [`scan`](super::scan)
+//! Every attribute of the servers table, once. What is not in this list can be neither written nor read, and `scan`
 //! reads what is in it.
 
 use crate::Item;
