@@ -28,7 +28,7 @@ def fleet(database):
     times = [now() - MINUTE * ago for ago in range(120, 0, -1) if not 40 <= ago < 70]
     rates = {"network_rx_bytes": lambda number: number * 60_000}
     database.rows(
-        "web-1", times, cpu_percent=lambda number: 90 if number == 20 else 10, disk_percent=lambda _: 30, **rates
+        "web-1", times, cpu_percent=lambda number: 90 if number in (20, 21) else 10, disk_percent=lambda _: 30, **rates
     )
     return database
 
@@ -300,7 +300,7 @@ def test_the_pointer_shows_the_values(fleet, open_page):
     page = open_server(open_page)
     cpu = chart(page, "cpu_percent")
     box = cpu.bounding_box()
-    # The peak: 100 minutes ago, of six hours. It is a point of a minute or two, and the page is a moment old.
+    # The peak: 100 minutes ago, of six hours. A pixel is more than a minute, and the page is a moment old.
     x = 46 + (box["width"] - 54) * (1 - 100 / 360)
     output = page.locator("figure", has=cpu).locator("output")
 
