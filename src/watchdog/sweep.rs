@@ -202,14 +202,15 @@ impl Sweep<'_> {
         let mut review = Review::new(rules, groups, memory, schedule, self.time);
         let mut start = None;
         loop {
-            let scan = watchdog.patient.scan().table_name(&watchdog.servers_table);
-            let scan = server::scan_for_watchdog(scan, review.is_digest_due(), review.metrics());
-            let scan = scan.set_exclusive_start_key(start.clone()).send();
-            let read = timeout_at(scan_until, scan).await;
-            let read = read.map_err(|_| SweepError("the scan took too long".to_owned()))?;
-            let page = read.map_err(|error| {
-                SweepError(format!("the scan failed: {}", DisplayErrorContext(error)))
-            })?;
+            let table = watchdog.patient.scan().table_name(&watchdog.servers_table);
+            let scan = server::scan_for_watchdog(table, review.is_digest_due(), review.metrics());
+            let next_page = scan.set_exclusive_start_key(start.clone()).send();
+            let page = timeout_at(scan_until, next_page)
+                .await
+                .map_err(|_| SweepError("the scan took too long".to_owned()))?
+                .map_err(|error| {
+                    SweepError(format!("the scan failed: {}", DisplayErrorContext(error)))
+                })?;
             if review.extend_metrics(page.items()) {
                 continue;
             }

@@ -10,6 +10,14 @@ use tables::Item;
 use tables::server::{Groups, Memory, Rules};
 use tables::time::format;
 
+/// Of the seed that is given, or else another each time.
+fn random() -> Rng {
+    let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    eprintln!("SEED={seed}");
+    Rng::with_seed(seed)
+}
+
 struct Table {
     items: BTreeMap<String, Item>,
     memory: Memory,
@@ -90,10 +98,7 @@ impl Table {
 // C14.3: exactly the crashes are announced, and in the end every item is gone.
 #[test]
 fn of_a_thousand_instances_exactly_those_that_crash_are_announced() {
-    let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("SEED={seed}");
-    let mut random = Rng::with_seed(seed);
+    let mut random = random();
     let mut table = Table::new();
     // Each lives from one minute to another; one in ten crashes, and the others leave. Two hundred leave at once.
     let mut instances: Vec<_> = (0..1_000)
@@ -172,10 +177,7 @@ fn an_instance_that_comes_back_is_not_removed() {
 // C8.4: a machine that reboots leaves without a word, and 40 of 60 that do so at once are no news.
 #[test]
 fn when_40_of_60_servers_reboot_nothing_is_announced() {
-    let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("SEED={seed}");
-    let mut random = Rng::with_seed(seed);
+    let mut random = random();
     let mut table = Table::new();
     let start = table.now;
     // When each begins to send, every minute, and when it reboots: within ten seconds of the others.

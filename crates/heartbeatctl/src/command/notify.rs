@@ -98,6 +98,7 @@ impl Command {
         }
     }
 }
+
 /// Publishes a test, and says who gets it.
 async fn test(
     target: &Target,
